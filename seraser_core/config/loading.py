@@ -1,0 +1,194 @@
+"""Reading a run configuration from YAML, with overrides, into checked options."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from seraser_core import storage
+from seraser_core.config.options import METHOD_OPTIONS, RunConfig
+from seraser_core.errors import ConfigError
+
+_MODEL_FILE_ENDINGS = (".json", ".safetensors", ".pt", ".bin", ".pth")
+
+
+def load_config(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> RunConfig:
+    """Load a configuration.
+
+    Args:
+        source: Path or URL of a YAML file, or the same tree as a mapping. Relative paths in a
+            file are relative to that file; in a mapping and in overrides, to the current folder.
+        overrides: ``a.b=value`` texts; values are YAML, list members are numbered
+            (``methods.1.lr=0.01``).
+
+    Raises:
+        ConfigError: The file cannot be read, or a key or value is not allowed.
+    """
+    if isinstance(source, Mapping):
+        tree: dict[str, Any] = deepcopy(dict(source))
+    else:
+        location = storage.absolute(str(source), Path.cwd())
+        tree = _absolute_paths(_read_yaml(location), storage.parent(location))
+    for override in overrides:
+        _override(tree, override)
+    return parse_config(_absolute_paths(tree, Path.cwd()))
+
+
+def parse_config(tree: Mapping[str, Any]) -> RunConfig:
+    """Check a configuration tree whose paths are absolute.
+
+    Raises:
+        ConfigError: A key or value is not allowed; names the field, the value and the remedy.
+    """
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(error) from None
+
+
+def describe_options(
+    model: type[BaseModel] = RunConfig, prefix: str = ""
+) -> Iterator[tuple[str, str, str]]:
+    """Every option as (dotted name, default, description), for help and documentation."""
+    for name, field in model.model_fields.items():
+        inner = _option_group(field.annotation)
+        if inner is not None:
+            yield from describe_options(inner, f"{prefix}{name}.")
+            continue
+        default = (
+            "required"
+            if field.is_required()
+            else repr(field.get_default(call_default_factory=True))
+        )
+        if name == "methods":
+            default = "[zero_shot, seraser]"
+        yield f"{prefix}{name}", default, field.description or ""
+
+
+def _read_yaml(location: str) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(storage.read_bytes(location))
+    except FileNotFoundError:
+        raise ConfigError("config", location, "there is no such file; give a YAML file") from None
+    except yaml.YAMLError as error:
+        raise ConfigError("config", location, f"not readable as YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError("config", location, "must hold `key: value` lines at its top level")
+    return tree
+
+
+def _absolute_paths(tree: dict[str, Any], base: str | Path) -> dict[str, Any]:
+    tree = dict(tree)
+    if isinstance(tree.get("output"), str):
+        tree["output"] = storage.absolute(tree["output"], base)
+    if isinstance(dataset := tree.get("dataset"), dict):
+        paths = {
+            k: storage.absolute(dataset[k], base)
+            for k in ("path", "classes")
+            if isinstance(dataset.get(k), str)
+        }
+        tree["dataset"] = {**dataset, **paths}
+    if isinstance(model := tree.get("model"), dict):
+        paths = {
+            k: storage.absolute(model[k], base)
+            for k in ("name", "pretrained")
+            if isinstance(model.get(k), str) and model[k].endswith(_MODEL_FILE_ENDINGS)
+        }
+        tree["model"] = {**model, **paths}
+    return tree
+
+
+def _override(tree: dict[str, Any], text: str) -> None:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ConfigError("--set", text, "write it as name.of.option=value")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        parsed = value
+    if isinstance(parsed, str):  # YAML 1.1 reads 5e-4 as text
+        try:
+            parsed = float(parsed) if "e" in parsed.lower() else parsed
+        except ValueError:
+            pass
+    *parents, last = key.split(".")
+    node: Any = tree
+    for part in parents:
+        node = _step(node, part, text)
+    if isinstance(node, list):
+        node[_index(node, last, text)] = parsed
+    elif isinstance(node, dict):
+        node[last] = parsed
+    else:
+        raise ConfigError("--set", text, f"{key} is not inside a group of options")
+
+
+def _step(node: Any, part: str, text: str) -> Any:
+    if isinstance(node, list):
+        index = _index(node, part, text)
+        if isinstance(node[index], str):
+            node[index] = {"name": node[index]}
+        return node[index]
+    if not isinstance(node, dict):
+        raise ConfigError("--set", text, f"{part} is not inside a group of options")
+    if node.get(part) is None:
+        node[part] = {}
+    return node[part]
+
+
+def _index(node: list[Any], part: str, text: str) -> int:
+    if not part.isdigit() or int(part) >= len(node):
+        raise ConfigError("--set", text, f"use a number from 0 to {len(node) - 1} for {part!r}")
+    return int(part)
+
+
+def _option_group(annotation: Any) -> type[BaseModel] | None:
+    candidates = [annotation, *get_args(annotation)]
+    for candidate in candidates:
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    group: type[BaseModel] = RunConfig
+    for part in location:
+        if isinstance(part, int):
+            continue
+        if part in METHOD_OPTIONS:
+            group = METHOD_OPTIONS[part]
+        elif part in group.model_fields:
+            group = _option_group(group.model_fields[part].annotation) or group
+    return list(group.model_fields)
+
+
+def _explain(error: ValidationError) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    location = first["loc"]
+    field = ".".join(str(p) for p in location if p not in METHOD_OPTIONS) or "config"
+    value, message = first.get("input"), str(first["msg"])
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+        return ConfigError(field, "unknown key", hint)
+    if first["type"] == "union_tag_invalid":
+        tag = value.get("name") if isinstance(value, dict) else value
+        near = difflib.get_close_matches(str(tag), list(METHOD_OPTIONS), n=1, cutoff=0.4)
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        return ConfigError(
+            field, f"unknown method {tag!r}", f"{hint}methods: {', '.join(METHOD_OPTIONS)}"
+        )
+    if first["type"] == "missing":
+        return ConfigError(field, "missing", "this option is required")
+    if first["type"] == "value_error":
+        name, _, rest = message.removeprefix("Value error, ").partition(": ")
+        shown, _, remedy = rest.partition("; ")
+        return ConfigError(f"{field}.{name}" if field != "config" else name, shown, remedy or rest)
+    return ConfigError(field, repr(value), message)

@@ -1,0 +1,47 @@
+"""Errors that people and the runner act on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ErrorStage = Literal["fetch", "decode", "validate", "infer"]
+
+
+class SeraserError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class ConfigError(SeraserError):
+    """A setting or the data it points to cannot be used; raised before any work is done.
+
+    Args:
+        field: Dotted name of the setting, e.g. ``dataset.classes``.
+        value: What was found there.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, field: str, value: object, remedy: str) -> None:
+        super().__init__(f"{field}: {value}\n  -> {remedy}")
+        self.field, self.value, self.remedy = field, value, remedy
+
+
+class RunDirectoryError(SeraserError):
+    """A run directory is missing, damaged, or belongs to another configuration."""
+
+
+class ItemError(SeraserError):
+    """One image can never be used as it is: it becomes an error row.
+
+    Args:
+        stage: Where it failed.
+        code: Short stable name of the fault, e.g. ``undecodable``.
+        message: What was seen, for people.
+    """
+
+    def __init__(self, stage: ErrorStage, code: str, message: str) -> None:
+        super().__init__(message)
+        self.stage, self.code, self.message = stage, code, message
+
+
+class TransientError(SeraserError):
+    """A fault that may pass (throttling, time-out): the shard is held back and tried again."""
