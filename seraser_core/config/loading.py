@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -113,10 +114,8 @@ def _override(tree: dict[str, Any], text: str) -> None:
     except yaml.YAMLError:
         parsed = value
     if isinstance(parsed, str):  # YAML 1.1 reads 5e-4 as text
-        try:
+        with contextlib.suppress(ValueError):
             parsed = float(parsed) if "e" in parsed.lower() else parsed
-        except ValueError:
-            pass
     *parents, last = key.split(".")
     node: Any = tree
     for part in parents:

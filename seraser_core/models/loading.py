@@ -1,0 +1,313 @@
+"""Loading a CLIP model through open_clip, once per process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import pickle
+import tempfile
+import threading
+import urllib.error
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.convert import convert_state_dict
+from open_clip.factory import load_state_dict
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from torch import Tensor, nn
+
+from seraser_core import storage
+from seraser_core.config.options import ModelOptions
+from seraser_core.errors import ConfigError, SeraserError
+
+logger = logging.getLogger(__name__)
+WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
+_RANDOM_WEIGHTS_SEED = 0
+# A 65,000 x 1 picture resized to 224 on its short side would need gigabytes.
+_MOST_RESIZED_PIXELS = 2**24
+
+
+@dataclass(frozen=True)
+class ClipModel:
+    """A frozen CLIP model with its tokenizer and preprocessing.
+
+    Attributes:
+        net: open_clip model in evaluation mode, on `device`, in `dtype`.
+        tokenizer: Texts -> (N, context_length) int64 token ids.
+        weights_hash: SHA-256 over the names, shapes and values of the loaded fp32 tensors.
+        preprocess_cfg: open_clip's preprocessing of this model.
+        random: True when no weights were given.
+    """
+
+    net: nn.Module
+    tokenizer: Callable[..., Tensor]
+    weights_hash: str
+    preprocess_cfg: PreprocessCfg
+    device: torch.device
+    dtype: torch.dtype
+    random: bool
+
+    @cached_property
+    def _transform(self) -> Callable[[Image.Image], Tensor]:
+        return image_transform_v2(self.preprocess_cfg, is_train=False)
+
+    @property
+    def logit_scale(self) -> float:
+        """The scale s = exp(logit_scale)."""
+        return float(self.net.logit_scale.detach().float().exp())
+
+    @property
+    def precision(self) -> str:
+        """``fp32`` or ``bf16``."""
+        return "bf16" if self.dtype == torch.bfloat16 else "fp32"
+
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """open_clip's own evaluation transform.
+
+        Very long pictures are first cut symmetrically to a generous surrounding of the centre
+        crop, because resizing them whole would need gigabytes.
+
+        Returns:
+            (3, H, W) float32.
+        """
+        side = self.preprocess_cfg.size
+        short = side if isinstance(side, int) else max(side)
+        width, height = image.size
+        scale = short / min(width, height)
+        if width * height * scale * scale > _MOST_RESIZED_PIXELS:
+            image = _cut_long_side(image, keep=2 * min(width, height) + 16)
+        return self._transform(image)
+
+    @torch.inference_mode()
+    def encode_image(self, images: Tensor, chunk: int = 64) -> Tensor:
+        """L2-normalised image features.
+
+        Args:
+            images: (N, 3, H, W) float32, preprocessed.
+            chunk: Images that go through the tower at once.
+
+        Returns:
+            (N, D) float32.
+        """
+        parts = [
+            self.net.encode_image(part.to(self.device, self.dtype, non_blocking=True)).float()
+            for part in images.split(chunk)
+        ]
+        return nn.functional.normalize(torch.cat(parts), dim=-1)
+
+    @cached_property
+    def black_feature(self) -> Tensor:
+        """Feature of the all-black image: (D,) float32; a constant of the model."""
+        side = self.preprocess_cfg.size
+        size = (side, side) if isinstance(side, int) else (side[1], side[0])
+        black = self.preprocess(Image.new("RGB", size))
+        return self.encode_image(black[None])[0]
+
+    def describe_preprocessing(self) -> dict[str, Any]:
+        """All that decides how pixels become tensors, for the fingerprint."""
+        cfg = self.preprocess_cfg
+        return {
+            "size": cfg.size,
+            "mean": list(cfg.mean),
+            "std": list(cfg.std),
+            "interpolation": cfg.interpolation,
+            "resize_mode": cfg.resize_mode,
+            "fill_color": cfg.fill_color,
+        }
+
+
+_cache: dict[tuple[Any, ...], ClipModel] = {}
+_cache_lock = threading.Lock()
+
+
+def get_model(options: ModelOptions) -> ClipModel:
+    """The model of `options`, loaded at most once per process (only the last one is kept).
+
+    Raises:
+        ConfigError: Unknown model or tag, missing device, weights that do not fit.
+    """
+    device = resolve_device(options.device)
+    dtype = resolve_dtype(options.precision, device)
+    key = (options.name, options.pretrained, device, dtype)
+    with _cache_lock:
+        if key not in _cache:
+            _cache.clear()
+            _cache[key] = _load(options, device, dtype)
+        return _cache[key]
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` stands for.
+
+    Raises:
+        ConfigError: The device is not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError("model.device", repr(name), "use auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            "model.device",
+            repr(name),
+            f"this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu",
+        )
+    return device
+
+
+def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The towers' number type: fp32 on CPU and bf16 on GPU when `precision` is auto."""
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" else "fp32"
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> ClipModel:
+    name = _register(options.name)
+    net = _create(name, options)
+    if options.pretrained is None:
+        logger.warning(
+            "model.pretrained is null: %s has RANDOM WEIGHTS. Its predictions mean nothing; "
+            "use this only to try the pipeline.",
+            options.name,
+        )
+    net = net.eval().requires_grad_(False)
+    weights_hash = _hash_weights(net)
+    preprocess_cfg = PreprocessCfg(**net.visual.preprocess_cfg)
+    return ClipModel(
+        net=net.to(device=device, dtype=dtype),
+        tokenizer=open_clip.get_tokenizer(name),
+        weights_hash=weights_hash,
+        preprocess_cfg=preprocess_cfg,
+        device=device,
+        dtype=dtype,
+        random=options.pretrained is None,
+    )
+
+
+def _register(name: str) -> str:
+    """Make a model JSON known to open_clip under a name made from its content."""
+    if not name.endswith(".json"):
+        if open_clip.get_model_config(name) is None:
+            raise ConfigError(
+                "model.name", repr(name), f"open_clip does not know it; {_nearest_names(name)}"
+            )
+        return name
+    try:
+        content = storage.read_bytes(name)
+        config = json.loads(content)
+        config = config.get("model_cfg", config)
+        missing = [k for k in ("embed_dim", "vision_cfg", "text_cfg") if k not in config]
+    except FileNotFoundError:
+        raise ConfigError("model.name", name, "there is no such file") from None
+    except (ValueError, AttributeError) as error:
+        raise ConfigError("model.name", name, f"is not an open_clip model JSON: {error}") from None
+    if missing:
+        raise ConfigError("model.name", name, f"is not an open_clip model JSON: no {missing[0]}")
+    registered = f"seraser-{hashlib.sha256(content).hexdigest()[:16]}"
+    if open_clip.get_model_config(registered) is None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{registered}.json"
+            path.write_text(json.dumps(config))
+            open_clip.add_model_config(path)
+    return registered
+
+
+def _nearest_names(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, open_clip.list_models(), n=3, cutoff=0.5)
+    return f"did you mean {', '.join(near)}?" if near else "see open_clip.list_models()"
+
+
+def _create(name: str, options: ModelOptions) -> nn.Module:
+    tag = options.pretrained
+    from_file = tag is not None and tag.endswith(WEIGHT_ENDINGS)
+    if tag is not None and not from_file:
+        tags = open_clip.list_pretrained_tags_by_model(name)
+        if tag not in tags:
+            raise ConfigError(
+                "model.pretrained",
+                repr(tag),
+                f"{options.name} has the tags {', '.join(tags) or '(none)'}; or give a file "
+                f"ending in {', '.join(WEIGHT_ENDINGS)}",
+            )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_RANDOM_WEIGHTS_SEED)
+        level = logging.root.level
+        logging.root.setLevel(logging.ERROR)  # open_clip warns through the root logger
+        try:
+            net = open_clip.create_model(name, pretrained=None if from_file else tag)
+        except (OSError, RuntimeError, urllib.error.URLError) as error:
+            raise ConfigError(
+                "model.pretrained", repr(tag), f"the weights could not be fetched: {error}"
+            ) from error
+        finally:
+            logging.root.setLevel(level)
+    if from_file:
+        _load_file(net, str(tag))
+    return net
+
+
+def _load_file(net: nn.Module, url: str) -> None:
+    field = "model.pretrained"
+    try:
+        if storage.is_local(url):
+            state = load_state_dict(str(storage.local_path(url)), weights_only=True)
+        else:
+            with tempfile.NamedTemporaryFile(suffix=Path(url).suffix) as file:
+                file.write(storage.read_bytes(url))
+                file.flush()
+                state = load_state_dict(file.name, weights_only=True)
+    except FileNotFoundError:
+        raise ConfigError(field, url, "there is no such file") from None
+    except pickle.UnpicklingError:
+        raise ConfigError(
+            field, url, "holds more than tensors, which may run code; save it as safetensors"
+        ) from None
+    except SeraserError:
+        raise
+    except Exception as error:  # safetensors and torch raise their own types on damaged files
+        raise ConfigError(field, url, f"is not a readable weights file: {error}") from error
+    state = convert_state_dict(net, state)
+    wanted = net.state_dict()
+    for scalar in ("logit_scale", "logit_bias"):
+        if scalar in state and scalar in wanted:
+            state[scalar] = state[scalar].reshape(wanted[scalar].shape)
+    faults = [f"missing {k} {tuple(v.shape)}" for k, v in wanted.items() if k not in state]
+    faults += [
+        f"{k}: file {tuple(v.shape)}, model {tuple(wanted[k].shape)}"
+        if k in wanted
+        else f"unexpected {k} {tuple(v.shape)}"
+        for k, v in state.items()
+        if k not in wanted or v.shape != wanted[k].shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise ConfigError(
+            field, url, f"does not fit the model: {'; '.join(faults[:5])}{more}; check model.name"
+        )
+    net.load_state_dict(state)
+
+
+def _hash_weights(net: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _cut_long_side(image: Image.Image, keep: int) -> Image.Image:
+    width, height = image.size
+    x, y = max(0, (width - keep) // 2), max(0, (height - keep) // 2)
+    return image.crop((x, y, width - x, height - y))

@@ -1,0 +1,79 @@
+"""Class prompts: tokenised, checked, and cut where tuning needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seraser_core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Tokenised prompts of all classes.
+
+    Attributes:
+        texts: One prompt per class.
+        tokens: (C, context_length) int64.
+        shared: Number of leading positions, start-of-text included, with the same token in all
+            classes and inside the template's prefix; context tokens 1..shared-1 may be tuned.
+    """
+
+    texts: list[str]
+    tokens: Tensor
+    shared: int
+
+
+def build_prompts(
+    classes: Sequence[str], template: str, tokenizer: Callable[..., Tensor], context_length: int
+) -> Prompts:
+    """Tokenise `template` for every class.
+
+    Raises:
+        ConfigError: A prompt is longer than the context.
+    """
+    texts = [template.format(name) for name in classes]
+    tokens = tokenizer(texts)
+    # Tokenizers cut long texts without a word; a longer context shows which were cut.
+    whole = tokenizer(texts, context_length=4 * context_length)
+    for name, length in zip(classes, _lengths(whole), strict=True):
+        if length > context_length:
+            raise ConfigError(
+                "dataset.classes",
+                repr(name if len(name) <= 80 else name[:77] + "..."),
+                f"its prompt has {length} tokens and the model's context {context_length}; "
+                "shorten the name or the template",
+            )
+    prefix = tokenizer([template.split("{}")[0]])[0]
+    shared = int(_lengths(prefix[None])[0]) - 1
+    while shared and not bool((tokens[:, :shared] == prefix[:shared]).all()):
+        shared -= 1  # a word piece that runs from the prefix into the class name
+    return Prompts(texts, tokens, shared)
+
+
+def check_context_tokens(prompts: Prompts, context_tokens: int, field: str) -> None:
+    """Refuse to tune more tokens than the template's prefix has.
+
+    Raises:
+        ConfigError: The prefix is shorter than the context tokens.
+    """
+    if prompts.shared - 1 < context_tokens:
+        raise ConfigError(
+            field,
+            context_tokens,
+            f"the prefix of dataset.template has {max(0, prompts.shared - 1)} tokens that all "
+            "classes share; use a longer prefix or fewer context tokens",
+        )
+
+
+def _lengths(tokens: Tensor) -> list[int]:
+    """Tokens up to the last that is not padding (id 0, or the repeated last id), per row."""
+    padding = tokens[:, -1:]
+    used = tokens != padding
+    last = torch.where(used.any(1), used.shape[1] - used.flip(1).int().argmax(1), 1)
+    # A row padded with its own end token keeps one of them.
+    keep = (padding[:, 0] != 0).int()
+    return [int(n) for n in torch.minimum(last + keep, torch.tensor(tokens.shape[1]))]
