@@ -1,0 +1,6 @@
+"""Methods: zero-shot, SEraser, and what they are compared with."""
+
+from seraser_core.methods.base import Features, Method, Scores, Setting
+from seraser_core.methods.registry import METHODS, build_method
+
+__all__ = ["METHODS", "Features", "Method", "Scores", "Setting", "build_method"]

@@ -1,0 +1,129 @@
+"""Views: the pictures derived from one image that methods look at.
+
+A view is made before preprocessing, from the decoded image and its foreground. Random views draw
+from a generator seeded by (run seed, item id, view), so they depend on nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from seraser_core.auxiliary.augment import random_augment
+
+_COPIES = 15
+_NOISE_STD = 0.1
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image with what is known of its foreground.
+
+    Attributes:
+        image: RGB.
+        mask: (H, W) bool, True on the foreground; None without a mask.
+        box: (H, W) bool, True inside the box; None without a box.
+    """
+
+    image: Image.Image
+    mask: np.ndarray | None = None
+    box: np.ndarray | None = None
+
+
+View = Callable[[Picture, np.random.Generator], list[Image.Image]]
+
+
+def _whole(picture: Picture, _rng: np.random.Generator) -> list[Image.Image]:
+    return [picture.image]
+
+
+def _keep(picture: Picture, region: np.ndarray | None, inside: bool) -> Image.Image:
+    if region is None:
+        raise ValueError("a view of the foreground needs a mask or a box")
+    pixels = np.asarray(picture.image)
+    return Image.fromarray(np.where((region == inside)[..., None], pixels, np.uint8(0)))
+
+
+def _mask_background(picture: Picture, _rng: np.random.Generator) -> list[Image.Image]:
+    return [_keep(picture, picture.mask, inside=False)]
+
+
+def _mask_foreground(picture: Picture, _rng: np.random.Generator) -> list[Image.Image]:
+    return [_keep(picture, picture.mask, inside=True)]
+
+
+def _box_background(picture: Picture, _rng: np.random.Generator) -> list[Image.Image]:
+    return [_keep(picture, picture.box, inside=False)]
+
+
+def _box_foreground(picture: Picture, _rng: np.random.Generator) -> list[Image.Image]:
+    return [_keep(picture, picture.box, inside=True)]
+
+
+def _augmented_image(picture: Picture, rng: np.random.Generator) -> list[Image.Image]:
+    return [random_augment(picture.image, 1, rng) for _ in range(_COPIES)]
+
+
+def _augmented_background(picture: Picture, rng: np.random.Generator) -> list[Image.Image]:
+    background = _keep(picture, picture.mask, inside=False)
+    return [random_augment(background, 2, rng) for _ in range(_COPIES)]
+
+
+def _noisy_image(picture: Picture, rng: np.random.Generator) -> list[Image.Image]:
+    pixels = np.asarray(picture.image, dtype=np.float32) / 255
+    noise = rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(_NOISE_STD)
+    noisy = np.clip(pixels + noise, 0, 1)
+    return [Image.fromarray(np.round(noisy * 255).astype(np.uint8))]
+
+
+VIEWS: dict[str, View] = {
+    "image": _whole,
+    "mask_background": _mask_background,
+    "mask_foreground": _mask_foreground,
+    "box_background": _box_background,
+    "box_foreground": _box_foreground,
+    "augmented_image": _augmented_image,
+    "augmented_background": _augmented_background,
+    "noisy_image": _noisy_image,
+}
+
+
+@dataclass(frozen=True)
+class Auxiliary:
+    """A kind of auxiliary images (METHODS table "Auxiliary images" of arXiv 2403.00376).
+
+    Attributes:
+        spurious: Views that hold only the spurious part; the all-black image always joins them.
+        foreground: View that holds the foreground.
+    """
+
+    spurious: tuple[str, ...]
+    foreground: str
+
+
+AUXILIARY: dict[str, Auxiliary] = {
+    "mask": Auxiliary(("mask_background",), "mask_foreground"),
+    "box": Auxiliary(("box_background",), "box_foreground"),
+    "mask+augment": Auxiliary(("mask_background", "augmented_background"), "mask_foreground"),
+    "augment": Auxiliary(("image", "augmented_image"), "image"),
+    "noise": Auxiliary(("noisy_image",), "image"),
+    "black": Auxiliary((), "image"),
+}
+
+
+def make_view(name: str, picture: Picture, seed: int, item_id: str) -> list[Image.Image]:
+    """The pictures of view `name`.
+
+    Args:
+        name: A key of `VIEWS`.
+        picture: The decoded image.
+        seed: Seed of the run.
+        item_id: Id of the image; with `seed` and `name` it fixes all random numbers.
+    """
+    digest = hashlib.sha256(f"{seed}\x00{name}\x00{item_id}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:16], "big"))
+    return VIEWS[name](picture, rng)

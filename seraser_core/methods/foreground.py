@@ -1,0 +1,20 @@
+"""Zero-shot classification of the foreground image: what a segmenter alone buys."""
+
+from __future__ import annotations
+
+from seraser_core.auxiliary import AUXILIARY
+from seraser_core.config.options import ForegroundOptions
+from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
+
+
+class Foreground(Method):
+    """The untouched prompts on the image whose background is black."""
+
+    def __init__(self, options: ForegroundOptions) -> None:
+        self.id = options.id
+        self.views = (AUXILIARY[options.auxiliary].foreground,)
+
+    def predict(self, features: Features, setting: Setting) -> Scores:
+        """See `Method.predict`."""
+        image = features[self.views[0]][:, 0]
+        return Scores(cosine_logits(image, setting.class_features, setting.logit_scale))

@@ -1,0 +1,23 @@
+"""From options to methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from seraser_core.config.options import MethodOptions
+from seraser_core.methods.base import Method
+from seraser_core.methods.foreground import Foreground
+from seraser_core.methods.seraser import Seraser
+from seraser_core.methods.zero_shot import ZeroShot
+
+METHODS: dict[str, Callable[[Any], Method]] = {
+    "zero_shot": ZeroShot,
+    "foreground": Foreground,
+    "seraser": Seraser,
+}
+
+
+def build_method(options: MethodOptions) -> Method:
+    """The method that `options` describe."""
+    return METHODS[options.name](options)  # type: ignore[attr-defined]

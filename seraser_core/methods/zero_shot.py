@@ -1,0 +1,20 @@
+"""Zero-shot classification: argmax s E_i(x) . E_t(t_c)."""
+
+from __future__ import annotations
+
+from seraser_core.config.options import ZeroShotOptions
+from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
+
+
+class ZeroShot(Method):
+    """The untouched prompts on the whole image."""
+
+    views = ("image",)
+
+    def __init__(self, options: ZeroShotOptions) -> None:
+        self.id = options.id
+
+    def predict(self, features: Features, setting: Setting) -> Scores:
+        """See `Method.predict`."""
+        image = features["image"][:, 0]
+        return Scores(cosine_logits(image, setting.class_features, setting.logit_scale))
