@@ -246,6 +246,10 @@ def _method_from_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+def _default_methods() -> list[ZeroShotOptions | SeraserOptions | ForegroundOptions]:
+    return [ZeroShotOptions(), SeraserOptions()]
+
+
 class ShardOptions(Options):
     """How the data set is cut into units of work."""
 
@@ -283,7 +287,7 @@ class RunConfig(Options):
     dataset: DatasetOptions = Field(description="The images.")
     model: ModelOptions = Field(default_factory=ModelOptions, description="The CLIP model.")
     methods: list[Annotated[AnyMethod, BeforeValidator(_method_from_name)]] = Field(
-        default_factory=lambda: [ZeroShotOptions(), SeraserOptions()],
+        default_factory=_default_methods,
         min_length=1,
         description="Methods to run, by name or with options.",
     )

@@ -18,7 +18,7 @@ SEraser tunes a block P of n prompt tokens per image. `PromptEngine.text_feature
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -83,7 +83,7 @@ class CausalPromptEngine:
         with torch.no_grad():
             self._prepare(tower, prompts.tokens.to(model.device))
 
-    def _prepare(self, tower: nn.Module, tokens: Tensor) -> None:
+    def _prepare(self, tower: Any, tokens: Tensor) -> None:
         first = 1 + self._n
         eot = tokens.argmax(dim=-1)
         length = int(eot.max()) + 1
@@ -162,8 +162,8 @@ class CausalPromptEngine:
 
     def _attend_prefix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Causal attention of the prompt tokens to start-of-text and each other: (B, n, d)."""
-        heads = [t.unflatten(-1, (self._heads, -1)).transpose(1, 2) for t in (q, k, v)]
-        out = F.scaled_dot_product_attention(*heads, attn_mask=self._prefix_mask)
+        q, k, v = (t.unflatten(-1, (self._heads, -1)).transpose(1, 2) for t in (q, k, v))
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=self._prefix_mask)
         return out.transpose(1, 2).flatten(2)
 
     def _attend_suffix(
@@ -195,12 +195,12 @@ class CausalPromptEngine:
         return out.permute(0, 2, 3, 1, 4).flatten(3)
 
 
-def text_tower(net: nn.Module) -> nn.Module:
+def text_tower(net: Any) -> Any:
     """The module that holds the text transformer: `net` itself or its ``text``."""
     return net.text if hasattr(net, "text") else net
 
 
-def _has_causal_blocks(net: nn.Module) -> bool:
+def _has_causal_blocks(net: Any) -> bool:
     tower = text_tower(net)
     blocks = getattr(getattr(tower, "transformer", None), "resblocks", None)
     pool = getattr(tower, "pool_type", None) or getattr(tower, "text_pool_type", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import logging
@@ -39,14 +40,15 @@ class ClipModel:
     """A frozen CLIP model with its tokenizer and preprocessing.
 
     Attributes:
-        net: open_clip model in evaluation mode, on `device`, in `dtype`.
+        net: open_clip model (its attributes are untyped) in evaluation mode, on `device`, in
+            `dtype`.
         tokenizer: Texts -> (N, context_length) int64 token ids.
         weights_hash: SHA-256 over the names, shapes and values of the loaded fp32 tensors.
         preprocess_cfg: open_clip's preprocessing of this model.
         random: True when no weights were given.
     """
 
-    net: nn.Module
+    net: Any
     tokenizer: Callable[..., Tensor]
     weights_hash: str
     preprocess_cfg: PreprocessCfg
@@ -85,7 +87,7 @@ class ClipModel:
             image = _cut_long_side(image, keep=2 * min(width, height) + 16)
         return self._transform(image)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_image(self, images: Tensor, chunk: int = 64) -> Tensor:
         """L2-normalised image features.
 
@@ -223,13 +225,11 @@ def _register(name: str) -> str:
 
 
 def _nearest_names(name: str) -> str:
-    import difflib
-
     near = difflib.get_close_matches(name, open_clip.list_models(), n=3, cutoff=0.5)
     return f"did you mean {', '.join(near)}?" if near else "see open_clip.list_models()"
 
 
-def _create(name: str, options: ModelOptions) -> nn.Module:
+def _create(name: str, options: ModelOptions) -> Any:
     tag = options.pretrained
     from_file = tag is not None and tag.endswith(WEIGHT_ENDINGS)
     if tag is not None and not from_file:
@@ -258,7 +258,7 @@ def _create(name: str, options: ModelOptions) -> nn.Module:
     return net
 
 
-def _load_file(net: nn.Module, url: str) -> None:
+def _load_file(net: Any, url: str) -> None:
     field = "model.pretrained"
     try:
         if storage.is_local(url):
@@ -299,7 +299,7 @@ def _load_file(net: nn.Module, url: str) -> None:
     net.load_state_dict(state)
 
 
-def _hash_weights(net: nn.Module) -> str:
+def _hash_weights(net: Any) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(net.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())

@@ -1,0 +1,129 @@
+"""SEraser against its slow literal twin."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from seraser_core.auxiliary import AUXILIARY
+from seraser_core.config.options import SeraserOptions
+from seraser_core.methods.base import Scores, Setting
+from seraser_core.methods.seraser import Seraser
+from seraser_core.models.engine import CausalPromptEngine, build_engine
+from seraser_core.models.plain import PlainPromptEngine
+from seraser_core.models.prompts import build_prompts
+
+_PATH = Path(__file__).parents[2] / "reference" / "literal_seraser.py"
+_spec = importlib.util.spec_from_file_location("literal_seraser", _PATH)
+literal = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(literal)
+
+CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]
+
+
+@pytest.fixture
+def pictures(tiny_model):
+    """View name -> (B, K, 3, H, W) random preprocessed pictures of five images."""
+    generator = torch.Generator().manual_seed(3)
+    side = tiny_model.preprocess_cfg.size
+    shape = (5, 1, 3, *((side, side) if isinstance(side, int) else side))
+    return {
+        name: torch.randn(shape, generator=generator)
+        for name in ("image", "mask_background", "mask_foreground")
+    }
+
+
+def features_of(model, pictures):
+    return {
+        name: model.encode_image(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        for name, x in pictures.items()
+    }
+
+
+def setting_of(model, engine_type=None, context_tokens=3) -> Setting:
+    prompts = build_prompts(CLASSES, "a photo of {}", model.tokenizer, model.net.context_length)
+    build = engine_type or build_engine
+    engine = build(model, prompts, context_tokens)
+    return Setting(engine, engine.base_features, model.black_feature, model.logit_scale)
+
+
+def ours(model, pictures, options: SeraserOptions, engine_type=None) -> Scores:
+    setting = setting_of(model, engine_type, options.context_tokens)
+    return Seraser(options).predict(features_of(model, pictures), setting)
+
+
+@pytest.mark.parametrize("engine_type", [CausalPromptEngine, PlainPromptEngine])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"preset": "paper"},
+        {"preset": "reference"},
+        {"preset": "preserve"},
+        {"preset": "reference", "pseudo_label": True, "context_tokens": 2, "lr": 5e-3},
+    ],
+    ids=lambda given: "-".join(map(str, given.values())),
+)
+def test_equals_literal_twin(tiny_model, pictures, given, engine_type):
+    options = SeraserOptions(**given)
+    scores = ours(tiny_model, pictures, options, engine_type)
+    tokens = tiny_model.tokenizer([f"a photo of {c}" for c in CLASSES])
+    assert len({int(row.argmax()) for row in tokens}) == 3, "classes of different token length"
+    side = tiny_model.preprocess_cfg.size
+    size = (side, side) if isinstance(side, int) else side
+    black = tiny_model.preprocess(Image.new("RGB", size))
+    zero_shot = torch.einsum(
+        "bd,cd->bc",
+        features_of(tiny_model, pictures)["image"][:, 0],
+        setting_of(tiny_model).class_features,
+    )
+    for i in range(len(pictures["image"])):
+        logits, losses = literal.adapt(
+            tiny_model.net,
+            tokens,
+            pictures["image"][i, 0],
+            [pictures["mask_background"][i, 0], black],
+            [pictures["mask_foreground"][i, 0]],
+            kl=options.kl,
+            foreground_term=options.foreground,
+            pseudo_label=options.pseudo_label,
+            n=options.context_tokens,
+            steps=options.steps,
+            lr=options.lr,
+        )
+        assert (scores.logits[i] - logits).abs().max() <= 1e-3
+        assert scores.loss_first[i] == pytest.approx(losses[0], abs=1e-4)
+        assert scores.loss_last[i] <= scores.loss_first[i]
+        moved = (logits - tiny_model.logit_scale * zero_shot[i]).abs().max()
+        assert moved > 2e-2, "a comparison in which nothing moved shows nothing"
+
+
+def test_result_is_independent_of_batch_and_order(tiny_model, pictures):
+    options = SeraserOptions(lr=5e-3)
+    setting = setting_of(tiny_model)
+    features = features_of(tiny_model, pictures)
+    together = Seraser(options).predict(features, setting).logits
+    order = [3, 0, 4, 2, 1]
+    shuffled = Seraser(options).predict({k: v[order] for k, v in features.items()}, setting)
+    assert (shuffled.logits - together[order]).abs().max() <= 1e-3
+    for i in range(5):
+        alone = Seraser(options).predict({k: v[i : i + 1] for k, v in features.items()}, setting)
+        assert (alone.logits[0] - together[i]).abs().max() <= 1e-3
+
+
+def test_zero_steps_are_zero_shot(tiny_model, pictures):
+    setting = setting_of(tiny_model)
+    features = features_of(tiny_model, pictures)
+    scores = Seraser(SeraserOptions(steps=0)).predict(features, setting)
+    expected = setting.logit_scale * features["image"][:, 0] @ setting.class_features.T
+    assert (scores.logits - expected).abs().max() <= 1e-4
+    assert torch.equal(scores.loss_first, scores.loss_last)
+
+
+@pytest.mark.parametrize("name", AUXILIARY)
+def test_every_auxiliary_kind_is_a_method(name):
+    method = Seraser(SeraserOptions(auxiliary=name, preset="preserve"))
+    assert set(method.views) == {"image", *AUXILIARY[name].spurious, AUXILIARY[name].foreground}
