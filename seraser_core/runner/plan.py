@@ -1,0 +1,162 @@
+"""Planning a run: list the source, check everything that can be checked, make the run directory."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import PIL
+import torch
+
+from seraser_core import storage
+from seraser_core.config.options import RunConfig, SeraserOptions
+from seraser_core.errors import ConfigError
+from seraser_core.models.loading import ClipModel, get_model
+from seraser_core.models.prompts import Prompts, build_prompts, check_context_tokens
+from seraser_core.results.run_directory import RunDirectory, fingerprint, plan_hash
+from seraser_core.sources.items import PLANNER_VERSION
+from seraser_core.sources.planner import PlannedItems, plan_items
+
+logger = logging.getLogger(__name__)
+ALGORITHM_VERSION = 1
+_PACKAGES = ("seraser", "torch", "open_clip_torch", "pillow", "numpy", "pyarrow", "polars")
+
+
+def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> str:
+    """Plan `config` and create its run directory, or find the one it already has.
+
+    Args:
+        config: What to run.
+        report: Called with one line of text per finished step.
+
+    Returns:
+        URL of the run directory.
+
+    Raises:
+        ConfigError: The data set, the model or the methods cannot be used as configured.
+        RunDirectoryError: The directory belongs to another configuration.
+    """
+    say = report or logger.info
+    check_output(config.output)
+    planned = plan_items(config, say)
+    model = get_model(config.model)
+    prompts = build_run_prompts(config, planned.classes, model)
+    say(
+        f"model {config.model.name}: {model.precision} on {model.device}, "
+        f"weights {model.weights_hash[:12]}"
+    )
+    for method in config.methods:
+        if isinstance(method, SeraserOptions):
+            field = f"methods.{method.id}.context_tokens"
+            check_context_tokens(prompts, method.context_tokens, field)
+    hashed = plan_hash(planned.table, planned.shards)
+    inputs = fingerprint_inputs(config, planned, prompts, model, hashed)
+    mark = fingerprint(inputs)
+    run_id = f"{config.name}-{mark[:12]}"
+    directory = RunDirectory.create(
+        storage.join(config.output, run_id),
+        {
+            "run_id": run_id,
+            "name": config.name,
+            "fingerprint": mark,
+            "fingerprint_inputs": inputs,
+            "plan_hash": hashed,
+            "config": config.model_dump(mode="json"),
+            "classes": planned.classes,
+            "attributes": planned.attributes,
+            "prompts": prompts.texts,
+            "methods": inputs["methods"],
+            "random_weights": model.random,
+            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES}
+            | {"python": platform.python_version()},
+            "device": describe_device(model.device),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+        planned.table,
+        {
+            "planner_version": PLANNER_VERSION,
+            "source": planned.source,
+            "limits": config.shard.model_dump(mode="json"),
+            "shards": [
+                {"id": shard.id, "start": shard.start, "stop": shard.stop}
+                for shard in planned.shards
+            ],
+        },
+    )
+    say(f"run {run_id}: {planned.table.num_rows} images in {len(planned.shards)} shards")
+    return directory.url
+
+
+def build_run_prompts(config: RunConfig, classes: list[str], model: ClipModel) -> Prompts:
+    """The prompts of the run's classes, tokenised for `model`."""
+    return build_prompts(
+        classes, config.dataset.template, model.tokenizer, context_length(model.net)
+    )
+
+
+def context_length(net: Any) -> int:
+    """Positions of the text tower."""
+    tower = net.text if hasattr(net, "text") else net
+    return int(tower.context_length)
+
+
+def fingerprint_inputs(
+    config: RunConfig, planned: PlannedItems, prompts: Prompts, model: ClipModel, hashed: str
+) -> dict[str, Any]:
+    """All that can change a prediction, and nothing else."""
+    return {
+        "algorithm": ALGORITHM_VERSION,
+        "plan": hashed,
+        "model": config.model.name.rsplit("/", 1)[-1],
+        "weights": model.weights_hash,
+        "classes": planned.classes,
+        "prompts": prompts.texts,
+        "methods": [
+            {
+                "id": method.id,
+                "name": method.name,
+                "options": method.model_dump(mode="json", exclude={"id", "name"}),
+            }
+            for method in config.methods
+        ],
+        "precision": model.precision,
+        "preprocessing": model.describe_preprocessing(),
+        "decoder": f"pillow {PIL.__version__}",
+        "limits": config.dataset.limits.model_dump(mode="json"),
+        "seed": config.seed,
+        "save_logits": config.save_logits,
+    }
+
+
+def describe_device(device: torch.device) -> dict[str, Any]:
+    """The machine and device that work is done on, for the record."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    return {
+        "type": device.type,
+        "name": name or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "host": platform.node(),
+    }
+
+
+def check_output(url: str) -> None:
+    """Write and remove a small file under `url`.
+
+    Raises:
+        ConfigError: Nothing can be written there.
+    """
+    probe = storage.join(url, ".seraser-write-check")
+    try:
+        storage.write_bytes(probe, b"")
+        storage.delete(probe)
+    except Exception as error:  # every file system has exceptions of its own
+        raise ConfigError(
+            "output",
+            url,
+            f"nothing can be written there ({type(error).__name__}: {error}); check that the "
+            "folder or bucket exists and the credentials in the environment",
+        ) from error
