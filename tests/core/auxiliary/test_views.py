@@ -1,0 +1,90 @@
+"""Auxiliary views: what they hide, what they keep, and what their randomness depends on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seraser_core.auxiliary import AUXILIARY, VIEWS, Picture, make_view
+
+
+@pytest.fixture
+def picture() -> Picture:
+    rng = np.random.default_rng(5)
+    pixels = rng.integers(1, 256, (40, 60, 3), dtype=np.uint8)
+    mask = np.zeros((40, 60), dtype=bool)
+    mask[10:30, 20:50] = True
+    box = np.zeros((40, 60), dtype=bool)
+    box[5:35, 15:55] = True
+    return Picture(Image.fromarray(pixels), mask, box)
+
+
+@pytest.mark.parametrize("region", ["mask", "box"])
+def test_background_and_foreground_are_complements(picture, region):
+    pixels = np.asarray(picture.image)
+    inside = getattr(picture, region)
+    (background,) = make_view(f"{region}_background", picture, 0, "x")
+    (foreground,) = make_view(f"{region}_foreground", picture, 0, "x")
+    assert (np.asarray(background)[inside] == 0).all()
+    assert (np.asarray(foreground)[~inside] == 0).all()
+    assert np.array_equal(np.asarray(background) + np.asarray(foreground), pixels)
+
+
+def test_noise_has_the_stated_size():
+    grey = Picture(Image.new("RGB", (200, 200), (128, 128, 128)))
+    (noisy,) = make_view("noisy_image", grey, 0, "x")
+    difference = (np.asarray(noisy, dtype=np.float64) - 128) / 255
+    assert abs(difference.std() - 0.1) < 0.002
+    assert abs(difference.mean()) < 0.002
+
+
+@pytest.mark.parametrize("name", ["augmented_image", "augmented_background"])
+def test_copies_are_fifteen_different_pictures_of_the_same_size(picture, name):
+    copies = make_view(name, picture, 0, "x")
+    assert len(copies) == 15
+    assert {c.size for c in copies} == {picture.image.size}
+    assert len({c.tobytes() for c in copies}) == 15
+
+
+def test_every_copy_has_a_cutout_of_at_most_half_the_width():
+    white = Picture(Image.new("RGB", (100, 80), "white"))
+    sides = []
+    for seed in range(40):
+        for copy in make_view("augmented_image", white, seed, "x"):
+            hole = (np.asarray(copy) == (125, 123, 114)).all(-1)
+            rows, columns = np.nonzero(hole)
+            if len(rows):
+                sides.append(max(np.ptp(rows), np.ptp(columns)) + 1)
+    assert len(sides) > 0.9 * 40 * 15
+    assert max(sides) <= 51
+    assert max(sides) > 45
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_randomness_depends_on_seed_and_item_alone(picture, name):
+    def content(seed, item):
+        return [v.tobytes() for v in make_view(name, picture, seed, item)]
+
+    first = content(0, "a")
+    np.random.default_rng().random(10)
+    assert content(0, "a") == first
+    random = name.startswith(("augmented", "noisy"))
+    assert (content(1, "a") != first) == random
+    assert (content(0, "b") != first) == random
+
+
+def test_sizes_of_the_auxiliary_sets(picture):
+    """With the black image: 2 for masks, 17 with 15 copies."""
+    sizes = {
+        kind: 1 + sum(len(make_view(v, picture, 0, "x")) for v in auxiliary.spurious)
+        for kind, auxiliary in AUXILIARY.items()
+    }
+    assert sizes == {
+        "mask": 2,
+        "box": 2,
+        "mask+augment": 17,
+        "augment": 17,
+        "noise": 2,
+        "black": 1,
+    }

@@ -1,0 +1,132 @@
+"""Loading models: preprocessing, weights files, and clear refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from seraser_core.config.options import ModelOptions
+from seraser_core.errors import ConfigError
+from seraser_core.models.loading import get_model
+
+
+def options(name, pretrained=None):
+    return ModelOptions(name=str(name), pretrained=pretrained and str(pretrained), device="cpu")
+
+
+@pytest.fixture
+def weights(tiny_json, tiny_model, tmp_path) -> Path:
+    state = {k: v.clone() + 0.01 for k, v in tiny_model.net.state_dict().items()}
+    save_file(state, tmp_path / "weights.safetensors")
+    torch.save(state, tmp_path / "weights.pt")
+    return tmp_path / "weights.safetensors"
+
+
+def test_random_weights_are_the_same_in_every_process_and_warned_of(tiny_json, caplog):
+    first = get_model(options(tiny_json)).weights_hash
+    get_model(options(tiny_json, None).model_copy(update={"precision": "bf16"}))
+    with caplog.at_level("WARNING"):
+        assert get_model(options(tiny_json)).weights_hash == first
+    assert "RANDOM WEIGHTS" in caplog.text
+
+
+def test_the_model_is_loaded_once(tiny_json):
+    assert get_model(options(tiny_json)) is get_model(options(tiny_json))
+
+
+def test_safetensors_and_torch_files_are_the_same_model(tiny_json, weights):
+    first = get_model(options(tiny_json, weights))
+    second = get_model(options(tiny_json, weights.with_suffix(".pt")))
+    assert first.weights_hash == second.weights_hash
+    assert first.weights_hash != get_model(options(tiny_json)).weights_hash
+
+
+def test_preprocessing_is_open_clips_own(tiny_json, tiny_model):
+    _, _, transform = open_clip.create_model_and_transforms("ViT-B-32-quickgelu")
+    model = get_model(options("ViT-B-32-quickgelu"))
+    rng = np.random.default_rng(0)
+    for size in [(224, 224), (500, 375), (31, 90), (640, 2)]:
+        image = Image.fromarray(rng.integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
+        assert torch.equal(model.preprocess(image), transform(image))
+
+
+@pytest.mark.parametrize("size", [(4000, 2), (2, 4000), (65000, 1), (1, 1)])
+def test_extreme_pictures_stay_small(tiny_model, size):
+    image = Image.linear_gradient("L").resize(size).convert("RGB")
+    tensor = tiny_model.preprocess(image)
+    assert tensor.shape == (3, 32, 32)
+    assert tensor.isfinite().all()
+
+
+def test_cutting_a_long_picture_keeps_the_centre_crop(tiny_model, monkeypatch):
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (8, 3000, 3), dtype=np.uint8))
+    whole = tiny_model.preprocess(image)
+    monkeypatch.setattr("seraser_core.models.loading._MOST_RESIZED_PIXELS", 1)
+    assert (tiny_model.preprocess(image) - whole).abs().max() <= 0.05
+
+
+def test_features_are_normalised_and_independent_of_chunks(tiny_model):
+    images = torch.randn(7, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    features = tiny_model.encode_image(images)
+    assert torch.allclose(features.norm(dim=-1), torch.ones(7))
+    assert (tiny_model.encode_image(images, chunk=2) - features).abs().max() <= 1e-5
+
+
+def test_unknown_model_names_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean ViT-B-32"):
+        get_model(options("ViT-B-32-quickgelo"))
+
+
+def test_unknown_tag_lists_the_tags():
+    with pytest.raises(ConfigError, match=r"'opnai'(.|\n)*openai"):
+        get_model(options("ViT-B-32-quickgelu", "opnai"))
+
+
+def test_weights_that_do_not_fit_list_the_tensors(tiny_json, weights, tmp_path):
+    config = json.loads(Path(tiny_json).read_text())
+    config["embed_dim"] = 48
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=r"text_projection: file \(64, 32\), model \(64, 48\)"):
+        get_model(options(other, weights))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "not a readable weights file"), (b"hello", "not a readable weights file")],
+)
+@pytest.mark.parametrize("ending", [".safetensors", ".pt"])
+def test_damaged_weights_are_refused(tiny_json, tmp_path, content, message, ending):
+    path = tmp_path / f"weights{ending}"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        get_model(options(tiny_json, path))
+
+
+class _Evil:
+    def __reduce__(self):
+        return (print, ("this must not run",))
+
+
+def test_weights_that_hold_code_are_refused(tiny_json, tmp_path, capsys):
+    torch.save({"a": _Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(ConfigError, match="holds more than tensors"):
+        get_model(options(tiny_json, tmp_path / "evil.pt"))
+    assert "must not run" not in capsys.readouterr().out
+
+
+def test_missing_files_and_devices_are_named(tiny_json, tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        get_model(options(tiny_json, tmp_path / "none.safetensors"))
+    with pytest.raises(ConfigError, match="no such file"):
+        get_model(options(tmp_path / "none.json"))
+    with pytest.raises(ConfigError, match="use auto, cpu"):
+        get_model(ModelOptions(name=tiny_json, pretrained=None, device="gpu"))
