@@ -64,8 +64,8 @@ def filesystem(url: str, options: Options | None = None) -> tuple[fsspec.Abstrac
     return fsspec.core.url_to_fs(url, **extra)
 
 
-def read_bytes(url: str, options: Options | None = None) -> bytes:
-    """All bytes of `url`.
+def read_bytes(url: str, options: Options | None = None, most: int | None = None) -> bytes:
+    """All bytes of `url`, or its first `most` bytes.
 
     Raises:
         FileNotFoundError: There is nothing there.
@@ -74,8 +74,8 @@ def read_bytes(url: str, options: Options | None = None) -> bytes:
     """
     fs, path = filesystem(url, options)
     try:
-        return fs.cat_file(path)
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        return fs.cat_file(path, end=most)
+    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
         raise
     except (OSError, TimeoutError) as error:
         raise TransientError(f"cannot read {url}: {error}") from error

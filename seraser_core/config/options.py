@@ -103,6 +103,10 @@ class DatasetOptions(Options):
         default="a photo of {}", description="Prompt template; {} stands for the class name."
     )
     limits: LimitOptions = Field(default_factory=LimitOptions, description="Limits per image.")
+    allow_outside: bool = Field(
+        default=False,
+        description="Accept image and mask paths outside of the table's folder.",
+    )
     storage_options: dict[str, Any] = Field(
         default_factory=dict,
         description="fsspec options for reading the data set. No secrets: those come from the "

@@ -1,0 +1,73 @@
+"""Data sets with one folder of images per class."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import PurePosixPath
+
+import polars as pl
+
+from seraser_core import storage
+from seraser_core.errors import ConfigError
+from seraser_core.sources.base import Listing, Source
+from seraser_core.sources.decode import IMAGE_ENDINGS
+from seraser_core.sources.names import class_names
+
+
+class FolderSource(Source):
+    """Images in ``<path>/<class>/...``; the id of an image is its path below the root.
+
+    Classes are the sorted folder names, or the configured names, each of which must be a folder.
+    """
+
+    def listing(self) -> Listing:
+        """See `Source.listing`."""
+        options = self.options
+        fs, root = storage.filesystem(options.path, options.storage_options)
+        try:
+            found = fs.find(root, detail=True)
+        except PermissionError as error:
+            raise ConfigError(
+                "dataset.path", options.path, f"may not be listed ({error}); check credentials"
+            ) from None
+        except OSError as error:
+            raise ConfigError("dataset.path", options.path, f"cannot be listed: {error}") from None
+        prefix = root.rstrip("/") + "/"
+        rows = [
+            (name.removeprefix(prefix), int(info["size"] or 0))
+            for name, info in found.items()
+            if PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS
+            and "/" in name.removeprefix(prefix)
+        ]
+        if not rows:
+            raise ConfigError(
+                "dataset.path",
+                options.path,
+                f"no image was found in folders below it ({len(found)} files there); expected "
+                f"<path>/<class>/*{IMAGE_ENDINGS[0]}",
+            )
+        folders = sorted({name.split("/", 1)[0] for name, _ in rows})
+        classes = class_names(options) or folders
+        strange = [folder for folder in folders if folder not in classes]
+        if strange:
+            near = difflib.get_close_matches(strange[0], classes, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(
+                "dataset.classes",
+                f"folder {strange[0]!r} is not among them",
+                f"{hint}name every folder, or leave classes out to take the folder names",
+            )
+        position = {name: i for i, name in enumerate(classes)}
+        names = [name for name, _ in rows]
+        items = pl.DataFrame(
+            {
+                "item_id": names,
+                "image": [storage.join(options.path, name) for name in names],
+                "label": pl.Series([position[n.split("/", 1)[0]] for n in names], dtype=pl.Int32),
+                "attribute": pl.Series([None] * len(rows), dtype=pl.Int32),
+                "mask": pl.Series([None] * len(rows), dtype=pl.String),
+                "box": pl.Series([None] * len(rows), dtype=pl.List(pl.Float64)),
+                "size": pl.Series([size for _, size in rows], dtype=pl.Int64),
+            }
+        )
+        return Listing(items, classes, [], {"files": len(found), "images": len(rows)})

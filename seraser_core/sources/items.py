@@ -1,0 +1,38 @@
+"""The planned items: one row per image, and the ranges of rows that make a shard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+PLANNER_VERSION = 1
+
+ITEMS_SCHEMA = pa.schema(
+    [
+        pa.field("item_index", pa.int64(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("image", pa.string(), nullable=False),
+        pa.field("label", pa.int32()),
+        pa.field("attribute", pa.int32()),
+        pa.field("mask", pa.string()),
+        pa.field("box", pa.list_(pa.float64())),
+        pa.field("offset", pa.int64()),
+        pa.field("length", pa.int64()),
+        pa.field("size", pa.int64()),
+    ]
+)
+"""Columns of plan/items.parquet; image and mask are absolute paths or full URLs, box is x0, y0,
+x1, y1 in pixels, offset and length locate an image inside an archive, size is in bytes."""
+
+
+@dataclass(frozen=True)
+class ShardRange:
+    """A shard: the items with ``start <= item_index < stop``."""
+
+    id: str
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start

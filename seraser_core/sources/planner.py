@@ -1,0 +1,143 @@
+"""The planner: list the source once, check it, sort it, cut it into shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from seraser_core.config.options import RunConfig, ShardOptions
+from seraser_core.errors import ConfigError
+from seraser_core.sources.base import Listing, Source
+from seraser_core.sources.folder import FolderSource
+from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
+from seraser_core.sources.table import TableSource
+
+SOURCES: dict[str, type[Source]] = {"table": TableSource, "folder": FolderSource}
+
+
+@dataclass(frozen=True)
+class PlannedItems:
+    """The plan of a run.
+
+    Attributes:
+        table: ITEMS_SCHEMA, sorted by item_id, item_index = 0..n-1.
+        classes: Class names, index = label.
+        attributes: Attribute names, index = attribute; empty when unknown.
+        shards: Ranges that cover all items once, in order.
+        source: What was listed, for the record.
+    """
+
+    table: pa.Table
+    classes: list[str]
+    attributes: list[str]
+    shards: list[ShardRange]
+    source: dict[str, Any]
+
+
+def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -> PlannedItems:
+    """List and check the data set of `config`.
+
+    Args:
+        config: The run.
+        report: Called with one line of text per finished step.
+
+    Raises:
+        ConfigError: The data set cannot be used as configured; names field, value and remedy.
+    """
+    dataset = config.dataset
+    check_needs(config)
+    listing = SOURCES[dataset.format](dataset).listing()
+    if len(listing.classes) < 2:
+        raise ConfigError("dataset.classes", listing.classes, "name at least two classes")
+    counts = count_labels(listing)
+    if dataset.format == "folder" or dataset.label is not None:
+        empty = [name for name, n in counts.items() if n == 0]
+        if empty and not dataset.allow_empty_classes:
+            raise ConfigError(
+                "dataset.classes",
+                f"no image of {', '.join(map(repr, empty[:5]))}"
+                + (f" and {len(empty) - 5} more" if len(empty) > 5 else ""),
+                "check the order and spelling of the classes, or set "
+                "dataset.allow_empty_classes to true",
+            )
+    # Strings sort by their UTF-8 bytes, so the order is the same everywhere.
+    items = listing.items.sort("item_id")
+    repeated = items["item_id"].filter(items["item_id"] == items["item_id"].shift(1))
+    if len(repeated):
+        raise ConfigError(
+            "dataset.id" if dataset.id else "dataset.image",
+            f"{repeated[0]!r} appears more than once",
+            "ids must be unique; name a column with unique ids in dataset.id",
+        )
+    table = _to_arrow(items)
+    shards = cut_shards(items["size"].fill_null(0).to_numpy(), config.shard)
+    if report:
+        sizes = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:10])
+        report(f"{table.num_rows} images: {sizes}{', ...' if len(counts) > 10 else ''}")
+    source = {
+        "format": dataset.format,
+        "path": dataset.path,
+        "images": table.num_rows,
+        "images_of_class": counts,
+        **listing.facts,
+    }
+    return PlannedItems(table, listing.classes, listing.attributes, shards, source)
+
+
+def check_needs(config: RunConfig) -> None:
+    """Refuse methods that need masks or boxes which the data set does not have.
+
+    Raises:
+        ConfigError: A mask or box column is missing.
+    """
+    for method in config.methods:
+        kind = getattr(method, "auxiliary", None)
+        for need in ("mask", "box"):
+            if (
+                kind is not None
+                and need in kind.split("+")
+                and getattr(config.dataset, need) is None
+            ):
+                raise ConfigError(
+                    f"dataset.{need}",
+                    "not given",
+                    f"method {method.id!r} has auxiliary {kind!r} and needs it; name the {need} "
+                    "column or choose auxiliary: augment",
+                )
+
+
+def count_labels(listing: Listing) -> dict[str, int]:
+    """Images of every class, in the order of the classes."""
+    found = listing.items["label"].drop_nulls().value_counts()
+    counts = dict(zip(found["label"], found["count"], strict=True))
+    return {name: int(counts.get(i, 0)) for i, name in enumerate(listing.classes)}
+
+
+def cut_shards(sizes: np.ndarray, limits: ShardOptions) -> list[ShardRange]:
+    """Contiguous ranges of at most max_items items and max_bytes bytes (a larger item is alone).
+
+    Args:
+        sizes: (n,) bytes of every item, 0 where unknown.
+        limits: The limits.
+    """
+    total = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    shards: list[ShardRange] = []
+    start, count = 0, len(sizes)
+    while start < count:
+        fits = int(np.searchsorted(total, total[start] + limits.max_bytes, side="right")) - 1
+        stop = min(count, start + limits.max_items, max(start + 1, fits))
+        shards.append(ShardRange(f"{len(shards):05d}", start, stop))
+        start = stop
+    return shards
+
+
+def _to_arrow(items: pl.DataFrame) -> pa.Table:
+    table = items.with_row_index("item_index").with_columns(
+        pl.lit(None, dtype=pl.Int64).alias("offset"), pl.lit(None, dtype=pl.Int64).alias("length")
+    )
+    return table.select(ITEMS_SCHEMA.names).to_arrow().cast(ITEMS_SCHEMA)

@@ -1,0 +1,135 @@
+"""Data sets described by a table: CSV, TSV or Parquet with image paths, labels and masks."""
+
+from __future__ import annotations
+
+import difflib
+import io
+
+import polars as pl
+
+from seraser_core import storage
+from seraser_core.errors import ConfigError, TransientError
+from seraser_core.sources.base import Listing, Source
+from seraser_core.sources.names import class_names, to_index
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+
+
+class TableSource(Source):
+    """One row per image; image and mask paths are relative to the table."""
+
+    def listing(self) -> Listing:
+        """See `Source.listing`."""
+        options = self.options
+        table = self._read()
+        rows = table.height
+        if options.split:
+            table = self._filter(table)
+        if not table.height:
+            raise ConfigError(
+                "dataset.split" if options.split else "dataset.path",
+                options.split.values if options.split else options.path,
+                f"no row is left of {rows}; check the column and its values",
+            )
+        image = self._column(table, "image").cast(pl.String)
+        if image.null_count() or (image == "").any():
+            raise ConfigError("dataset.image", "an empty path", "every row needs an image")
+        classes = class_names(options) or []
+        attributes = options.attributes or []
+        base = storage.parent(options.path)
+        items = pl.DataFrame(
+            {
+                "item_id": self._column(table, "id").cast(pl.String) if options.id else image,
+                "image": self._locate(image, base, "image"),
+                "label": self._indices(table, "label", classes, "dataset.classes"),
+                "attribute": self._indices(table, "attribute", attributes, "dataset.attributes"),
+                "mask": self._masks(table, base),
+                "box": self._boxes(table),
+                "size": pl.Series([None] * table.height, dtype=pl.Int64),
+            }
+        )
+        if items["item_id"].null_count():
+            raise ConfigError("dataset.id", "an empty id", "every row needs an id")
+        return Listing(items, classes, attributes, {"rows": rows, "rows_of_split": table.height})
+
+    def _read(self) -> pl.DataFrame:
+        path = self.options.path
+        ending = path[path.rfind(".") :].lower()
+        if ending not in (*_SEPARATORS, ".parquet"):
+            raise ConfigError("dataset.path", path, "must end in .csv, .tsv or .parquet")
+        try:
+            content = io.BytesIO(storage.read_bytes(path, self.options.storage_options))
+            if ending == ".parquet":
+                return pl.read_parquet(content)
+            return pl.read_csv(content, separator=_SEPARATORS[ending], infer_schema_length=None)
+        except FileNotFoundError:
+            raise ConfigError("dataset.path", path, "there is no such file") from None
+        except PermissionError as error:
+            raise ConfigError(
+                "dataset.path", path, f"may not be read ({error}); check the credentials"
+            ) from None
+        except (pl.exceptions.PolarsError, TransientError, ValueError, OSError) as error:
+            raise ConfigError(
+                "dataset.path", path, f"cannot be read as a table: {str(error)[:300]}"
+            ) from error
+
+    def _column(self, table: pl.DataFrame, setting: str, name: str | None = None) -> pl.Series:
+        name = name or getattr(self.options, setting)
+        if name not in table.columns:
+            near = difflib.get_close_matches(str(name), table.columns, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(
+                f"dataset.{setting}",
+                repr(name),
+                f"the table has no such column; {hint}columns: {', '.join(table.columns)}",
+            )
+        return table[name]
+
+    def _filter(self, table: pl.DataFrame) -> pl.DataFrame:
+        split = self.options.split
+        if split is None:
+            return table
+        column = self._column(table, "split.column", split.column).cast(pl.String)
+        return table.filter(column.is_in([str(value) for value in split.values]))
+
+    def _indices(
+        self, table: pl.DataFrame, setting: str, names: list[str], listed_in: str
+    ) -> pl.Series:
+        if getattr(self.options, setting) is None:
+            return pl.Series([None] * table.height, dtype=pl.Int32)
+        return to_index(self._column(table, setting), names, f"dataset.{setting}", listed_in)
+
+    def _masks(self, table: pl.DataFrame, base: str) -> pl.Series:
+        if self.options.mask is None:
+            return pl.Series([None] * table.height, dtype=pl.String)
+        masks = self._column(table, "mask").cast(pl.String).replace("", None)
+        return self._locate(masks, base, "mask")
+
+    def _boxes(self, table: pl.DataFrame) -> pl.Series:
+        if self.options.box is None:
+            return pl.Series([None] * table.height, dtype=pl.List(pl.Float64))
+        try:
+            sides = [self._column(table, "box", name).cast(pl.Float64) for name in self.options.box]
+        except pl.exceptions.PolarsError as error:
+            raise ConfigError(
+                "dataset.box", self.options.box, f"must be four number columns: {error}"
+            ) from None
+        frame = pl.DataFrame({str(i): side for i, side in enumerate(sides)})
+        box = pl.when(~pl.any_horizontal(pl.all().is_null())).then(pl.concat_list(pl.all()))
+        return frame.select(box.alias("box"))["box"]
+
+    def _locate(self, paths: pl.Series, base: str, setting: str) -> pl.Series:
+        """Absolute locations of paths relative to `base`; nothing outside of it unless allowed."""
+        absolute = paths.str.contains(r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)")
+        inside = paths.str.starts_with(base.rstrip("/") + "/")
+        climbing = paths.str.contains(r"(^|[/\\])\.\.([/\\]|$)")
+        refused = paths.filter(((absolute & ~inside) | climbing).fill_null(False))
+        if len(refused) and not self.options.allow_outside:
+            raise ConfigError(
+                f"dataset.{setting}",
+                repr(refused[0]),
+                f"is outside of the table's folder {base}; set dataset.allow_outside to true "
+                "when that is meant",
+            )
+        joined = pl.when(absolute).then(paths).otherwise(base.rstrip("/") + "/" + paths)
+        return pl.select(joined.alias(setting))[setting]
