@@ -14,11 +14,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
+from botocore.exceptions import BotoCoreError, ClientError
 from fsspec.utils import get_protocol
 
 from seraser_core.errors import TransientError
 
 Options = Mapping[str, Any]
+PASSING_FAULTS = (OSError, TimeoutError, BotoCoreError, ClientError)
+"""What storage raises beside missing and forbidden files: throttling, time-outs, lost connections."""
 
 
 def is_local(url: str) -> bool:
@@ -77,7 +80,7 @@ def read_bytes(url: str, options: Options | None = None, most: int | None = None
         return fs.cat_file(path, end=most)
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
         raise
-    except (OSError, TimeoutError) as error:
+    except PASSING_FAULTS as error:
         raise TransientError(f"cannot read {url}: {error}") from error
 
 

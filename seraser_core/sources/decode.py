@@ -129,7 +129,7 @@ def _to_8_bit(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype == np.uint16 or (values.min() >= 0 and 255 < values.max() < 65536):
         return np.floor(values / 257 + 0.5).astype(np.uint8)
     low, high = values.min(), values.max()
-    if 0 <= low and high <= 255:
+    if low >= 0 and high <= 255:
         return values.round().astype(np.uint8)
     span = (high - low) or 1.0
     return np.floor((values - low) / span * 255 + 0.5).astype(np.uint8)

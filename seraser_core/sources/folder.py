@@ -30,7 +30,7 @@ class FolderSource(Source):
             raise ConfigError(
                 "dataset.path", options.path, f"may not be listed ({error}); check credentials"
             ) from None
-        except OSError as error:
+        except storage.PASSING_FAULTS as error:
             raise ConfigError("dataset.path", options.path, f"cannot be listed: {error}") from None
         prefix = root.rstrip("/") + "/"
         rows = [
