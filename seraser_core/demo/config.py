@@ -1,0 +1,47 @@
+"""The demo's run: its data set, its model and the methods it compares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from seraser_core.demo.dataset import ATTRIBUTES, CLASSES, SPLITS, TEMPLATE
+
+_MODEL_FOLDER = Path(__file__).parent / "model"
+MODEL_JSON = _MODEL_FOLDER / "seraser-demo.json"
+WEIGHTS = _MODEL_FOLDER / "seraser-demo.safetensors"
+SERASER = {"preset": "preserve", "lr": 1e-2, "steps": 20}
+"""Chosen on validation pictures; see model/README.md."""
+
+
+def demo_config(data: str, output: str) -> dict[str, Any]:
+    """The demo's run config, as YAML would give it.
+
+    Args:
+        data: Path or URL of the metadata.csv that `write_dataset` wrote.
+        output: Folder or URL for the run directory.
+    """
+    return {
+        "name": "demo",
+        "dataset": {
+            "format": "table",
+            "path": data,
+            "id": "id",
+            "image": "filename",
+            "mask": "mask",
+            "label": "y",
+            "attribute": "a",
+            "split": {"column": "split", "values": [SPLITS["test"]]},
+            "classes": list(CLASSES),
+            "attributes": list(ATTRIBUTES),
+            "template": TEMPLATE,
+        },
+        "model": {"name": str(MODEL_JSON), "pretrained": str(WEIGHTS)},
+        "methods": [
+            {"name": "zero_shot"},
+            {"name": "seraser", "id": "seraser", **SERASER},
+            {"name": "foreground"},
+        ],
+        "output": output,
+        "shard": {"max_items": 120},
+    }

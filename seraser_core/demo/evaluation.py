@@ -1,0 +1,82 @@
+"""Group accuracies of the demo model with the project's own methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seraser_core.auxiliary import Picture, make_view
+from seraser_core.config.options import MethodOptions
+from seraser_core.demo.dataset import ATTRIBUTES, CLASSES, TEMPLATE, DemoItem
+from seraser_core.methods.base import Setting
+from seraser_core.methods.registry import build_method
+from seraser_core.models.engine import build_engine
+from seraser_core.models.loading import ClipModel
+from seraser_core.models.prompts import build_prompts
+
+_VIEWS = ("image", "mask_background", "mask_foreground")
+_CONTEXT_TOKENS = 3
+_BATCH = 128
+
+
+@dataclass(frozen=True)
+class GroupAccuracies:
+    """Accuracy of every (class, context) group, the worst of them and the average."""
+
+    groups: dict[str, float]
+
+    @property
+    def worst(self) -> float:
+        """Accuracy of the worst group."""
+        return min(self.groups.values())
+
+    @property
+    def average(self) -> float:
+        """Mean over the groups, which are of equal size."""
+        return float(np.mean(list(self.groups.values())))
+
+    def document(self) -> dict[str, float]:
+        """All figures, rounded, for a JSON file."""
+        figures = {**self.groups, "worst group": self.worst, "average": self.average}
+        return {name: round(value, 4) for name, value in figures.items()}
+
+
+class Evaluation:
+    """The features of some pictures, on which any number of methods are then tried."""
+
+    def __init__(
+        self, model: ClipModel, items: Sequence[DemoItem], pictures: Sequence[Picture]
+    ) -> None:
+        self._items = items
+        self._features = {name: _features(model, name, pictures) for name in _VIEWS}
+        context_length = model.net.context_length
+        prompts = build_prompts(CLASSES, TEMPLATE, model.tokenizer, context_length)
+        engine = build_engine(model, prompts, _CONTEXT_TOKENS)
+        self._setting = Setting(
+            engine, engine.base_features, model.black_feature, model.logit_scale
+        )
+
+    def accuracies(self, options: MethodOptions) -> GroupAccuracies:
+        """Group accuracies of one method."""
+        method = build_method(options)
+        parts = [
+            method.predict(
+                {name: f[start : start + _BATCH] for name, f in self._features.items()},
+                self._setting,
+            ).logits.argmax(-1)
+            for start in range(0, len(self._items), _BATCH)
+        ]
+        hits: dict[str, list[bool]] = {f"{c} / {a}": [] for c in CLASSES for a in ATTRIBUTES}
+        for item, predicted in zip(self._items, torch.cat(parts).tolist(), strict=True):
+            hits[f"{CLASSES[item.y]} / {ATTRIBUTES[item.a]}"].append(predicted == item.y)
+        return GroupAccuracies({name: float(np.mean(h)) for name, h in hits.items()})
+
+
+def _features(model: ClipModel, view: str, pictures: Sequence[Picture]) -> Tensor:
+    """(N, 1, D) features of one view of every picture."""
+    images = [make_view(view, picture, 0, str(i))[0] for i, picture in enumerate(pictures)]
+    return model.encode_image(torch.stack([model.preprocess(i) for i in images]))[:, None]
