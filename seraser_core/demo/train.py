@@ -141,7 +141,7 @@ def choose_options(evaluation: Evaluation) -> tuple[SeraserOptions, list[dict[st
     tried: list[tuple[GroupAccuracies, SeraserOptions]] = []
     for preset in _PRESETS:
         for lr in _LEARNING_RATES:
-            options = SeraserOptions(preset=preset, lr=lr, steps=_STEPS)
+            options = SeraserOptions.model_validate({"preset": preset, "lr": lr, "steps": _STEPS})
             tried.append((evaluation.accuracies(options), options))
     _, best = max(tried, key=lambda pair: (pair[0].worst, pair[0].average))
     rows = [{"preset": o.preset, "lr": o.lr, "steps": o.steps, **a.document()} for a, o in tried]
