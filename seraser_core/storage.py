@@ -6,27 +6,37 @@ passed here: they come from the environment or a profile.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import aiohttp
 import fsspec
-from botocore.exceptions import BotoCoreError, ClientError
-from fsspec.utils import get_protocol
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from seraser_core.errors import TransientError
 
 Options = Mapping[str, Any]
-PASSING_FAULTS = (OSError, TimeoutError, BotoCoreError, ClientError)
-"""What storage raises beside missing and forbidden files: throttling, time-outs, lost connections."""
+
+_FAULTS = (OSError, BotoCoreError, ClientError, aiohttp.ClientError)
+_PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# S3 also calls stale credentials and a wrong clock forbidden; only these concern the object.
+_FORBIDDEN_CODES = ("AccessDenied", "403", "AllAccessDisabled", "InvalidObjectState")
+_IMPOSSIBLE_CODES = ("InvalidBucketName", "KeyTooLongError", "InvalidURI")
+_PASSING_STATUS = (408, 425, 429)
 
 
 def is_local(url: str) -> bool:
     """Whether `url` names a file on this machine's disk."""
-    return get_protocol(url) in ("file", "local")
+    return url.startswith(("/", "file://", "local://")) or "://" not in url
 
 
 def absolute(url: str, base: str | Path) -> str:
@@ -60,28 +70,42 @@ def parent(url: str) -> str:
 
 
 def filesystem(url: str, options: Options | None = None) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The fsspec file system of `url` and the path inside it; listings are never cached."""
+    """The fsspec file system of `url` and the path inside it; listings are never cached.
+
+    Raises:
+        ValueError: The scheme of `url` is not known.
+        ImportError: The scheme needs a package that is not installed.
+    """
     extra = dict(options or {})
-    if not is_local(url):
-        extra.setdefault("use_listings_cache", False)
-    return fsspec.core.url_to_fs(url, **extra)
+    if is_local(url):
+        return fsspec.filesystem("file", **extra), str(local_path(url).absolute())
+    extra.setdefault("use_listings_cache", False)
+    if not _SCHEME.match(url):  # a chain such as simplecache::s3://bucket/key
+        return fsspec.core.url_to_fs(url, **extra)
+    # Not url_to_fs: a `::` in the name of an object would lead to another file system.
+    kind = fsspec.get_filesystem_class(url.partition("://")[0])
+    return kind(**{**kind._get_kwargs_from_urls(url), **extra}), kind._strip_protocol(url)
 
 
 def read_bytes(url: str, options: Options | None = None, most: int | None = None) -> bytes:
     """All bytes of `url`, or its first `most` bytes.
 
     Raises:
-        FileNotFoundError: There is nothing there.
+        FileNotFoundError: There is no file, or there can be none of that name.
         PermissionError: It may not be read.
         TransientError: A fault that may pass.
+        ValueError, ImportError: The location cannot be used; see `filesystem`.
     """
-    fs, path = filesystem(url, options)
-    try:
-        return fs.cat_file(path, end=most)
-    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
-        raise
-    except PASSING_FAULTS as error:
-        raise TransientError(f"cannot read {url}: {error}") from error
+    with _sorted_faults("read", url):
+        if is_local(url):
+            return _read_local(local_path(url), most)
+        fs, path = filesystem(url, options)
+        try:
+            return bytes(fs.cat_file(path, end=most))
+        except OSError as error:
+            if _s3_code(error) in ("InvalidRange", "416"):  # the first bytes of an empty object
+                return b""
+            raise
 
 
 def read_json(url: str, options: Options | None = None) -> Any:
@@ -91,18 +115,41 @@ def read_json(url: str, options: Options | None = None) -> Any:
 
 def exists(url: str, options: Options | None = None) -> bool:
     """Whether there is a file at `url`."""
-    fs, path = filesystem(url, options)
-    return fs.exists(path)
+    with _sorted_faults("look for", url):
+        fs, path = filesystem(url, options)
+        return bool(fs.exists(path))
 
 
 def list_files(folder: str, options: Options | None = None) -> list[str]:
-    """Names of the files directly in `folder`, sorted; empty when it does not exist."""
-    fs, path = filesystem(folder, options)
-    try:
-        found = fs.ls(path, detail=True)
-    except FileNotFoundError:
-        return []
-    return sorted(PurePosixPath(f["name"]).name for f in found if f["type"] == "file")
+    """Names of the files directly in `folder`, sorted; empty when it does not exist.
+
+    What a killed `write_bytes` left behind is not listed.
+    """
+    with _sorted_faults("list", folder):
+        fs, path = filesystem(folder, options)
+        try:
+            found = fs.ls(path, detail=True)
+        except FileNotFoundError:
+            return []
+    names = (PurePosixPath(f["name"]).name for f in found if f["type"] == "file")
+    return sorted(name for name in names if not (name[0] == "." and name.endswith(".tmp")))
+
+
+def find_files(folder: str, options: Options | None = None) -> dict[str, int]:
+    """Paths of all files below `folder`, relative to it, with their sizes in bytes; sorted.
+
+    Raises:
+        As `read_bytes`; of a folder that does not exist, nothing is found.
+    """
+    with _sorted_faults("list", folder):
+        fs, root = filesystem(folder, options)
+        found = fs.find(root, detail=True)
+    prefix = root.rstrip("/") + "/"
+    return {
+        name.removeprefix(prefix): int(info.get("size") or 0)
+        for name, info in found.items()
+        if name.startswith(prefix)
+    }
 
 
 def write_bytes(url: str, data: bytes, options: Options | None = None) -> None:
@@ -110,12 +157,16 @@ def write_bytes(url: str, data: bytes, options: Options | None = None) -> None:
 
     Local: a temporary file in the same folder, fsync, rename, fsync of the folder. Object
     storage: one put of the finished bytes.
+
+    Raises:
+        As `read_bytes`.
     """
-    if is_local(url):
-        _write_local(local_path(url), data)
-        return
-    fs, path = filesystem(url, options)
-    fs.pipe_file(path, data)
+    with _sorted_faults("write", url):
+        if is_local(url):
+            _write_local(local_path(url), data)
+            return
+        fs, path = filesystem(url, options)
+        fs.pipe_file(path, data)
 
 
 def write_json(url: str, document: Any, options: Options | None = None) -> None:
@@ -126,16 +177,17 @@ def write_json(url: str, document: Any, options: Options | None = None) -> None:
 
 def delete(url: str, options: Options | None = None) -> None:
     """Remove the file at `url`; nothing happens when it is not there."""
-    fs, path = filesystem(url, options)
-    try:
-        fs.rm_file(path)
-    except FileNotFoundError:
-        return
+    with _sorted_faults("remove", url):
+        fs, path = filesystem(url, options)
+        try:
+            fs.rm_file(path)
+        except FileNotFoundError:
+            return
 
 
 def polars_options(url: str, options: Options | None = None) -> dict[str, str] | None:
     """Options with which Polars reads `url`, from the same environment that fsspec uses."""
-    if is_local(url):
+    if not url.startswith(("s3://", "s3a://")):
         return None
     given = dict(options or {})
     endpoint = (
@@ -144,18 +196,56 @@ def polars_options(url: str, options: Options | None = None) -> dict[str, str] |
         or os.environ.get("AWS_ENDPOINT_URL_S3")
         or os.environ.get("AWS_ENDPOINT_URL")
     )
+    found = {"aws_skip_signature": "true"} if given.get("anon") else {}
     if not endpoint:
-        return None
-    found = {
-        "aws_endpoint_url": endpoint,
-        "aws_region": os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
-    }
+        return found or None
+    found["aws_endpoint_url"] = endpoint
+    found["aws_region"] = os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
     if endpoint.startswith("http://"):
         found["aws_allow_http"] = "true"
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         if name in os.environ:
             found[name.lower()] = os.environ[name]
     return found
+
+
+@contextmanager
+def _sorted_faults(verb: str, url: str) -> Iterator[None]:
+    """Sort the faults of all kinds of storage into permanent and passing ones."""
+    try:
+        yield
+    except ParamValidationError as error:
+        raise FileNotFoundError(f"{url}: {error}") from error
+    except aiohttp.ClientResponseError as error:
+        if error.status in (401, 403):
+            raise PermissionError(f"{url}: {error.message}") from error
+        if 400 <= error.status < 500 and error.status not in _PASSING_STATUS:
+            raise FileNotFoundError(f"{url}: {error.message}") from error
+        raise TransientError(f"cannot {verb} {url}: {error}") from error
+    except _FAULTS as error:
+        code = _s3_code(error)
+        if code in _IMPOSSIBLE_CODES or getattr(error, "errno", None) in (
+            errno.ENAMETOOLONG,
+            errno.ELOOP,
+        ):
+            raise FileNotFoundError(f"{url}: {error}") from error
+        stale = isinstance(error, PermissionError) and code not in (None, *_FORBIDDEN_CODES)
+        if isinstance(error, _PERMANENT) and not stale:
+            raise
+        raise TransientError(f"cannot {verb} {url}: {error}") from error
+
+
+def _s3_code(error: BaseException) -> str | None:
+    """The code with which S3 refused, e.g. ``AccessDenied``; None for other errors."""
+    cause = error if isinstance(error, ClientError) else error.__cause__
+    return str(cause.response["Error"].get("Code")) if isinstance(cause, ClientError) else None
+
+
+def _read_local(path: Path, most: int | None) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe or device might never end
+        raise FileNotFoundError(f"{path} is not a file")
+    with path.open("rb") as file:
+        return file.read() if most is None else file.read(most)
 
 
 def _write_local(path: Path, data: bytes) -> None:

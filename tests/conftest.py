@@ -136,3 +136,11 @@ def _wait_until_it_stores(server: subprocess.Popen[bytes]) -> bool:
             return bool(fs.cat_file("ready/object") == b"kept")
         time.sleep(0.1)
     return False
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    """A port of 127.0.0.1 on which nothing listens: bound, so that nobody else takes it."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        yield one.getsockname()[1]

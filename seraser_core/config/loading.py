@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from seraser_core import storage
 from seraser_core.config.options import METHOD_OPTIONS, RunConfig
-from seraser_core.errors import ConfigError
+from seraser_core.errors import ConfigError, TransientError
 
 _MODEL_FILE_ENDINGS = (".json", ".safetensors", ".pt", ".bin", ".pth")
 
@@ -79,6 +78,8 @@ def _read_yaml(location: str) -> dict[str, Any]:
         raise ConfigError("config", location, "there is no such file; give a YAML file") from None
     except yaml.YAMLError as error:
         raise ConfigError("config", location, f"not readable as YAML: {error}") from None
+    except (OSError, TransientError, ValueError, ImportError) as error:
+        raise ConfigError("config", location, f"cannot be read: {error}") from None
     if not isinstance(tree, dict):
         raise ConfigError("config", location, "must hold `key: value` lines at its top level")
     return tree
@@ -113,9 +114,6 @@ def _override(tree: dict[str, Any], text: str) -> None:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
         parsed = value
-    if isinstance(parsed, str):  # YAML 1.1 reads 5e-4 as text
-        with contextlib.suppress(ValueError):
-            parsed = float(parsed) if "e" in parsed.lower() else parsed
     *parents, last = key.split(".")
     node: Any = tree
     for part in parents:
@@ -187,7 +185,12 @@ def _explain(error: ValidationError) -> ConfigError:
     if first["type"] == "missing":
         return ConfigError(field, "missing", "this option is required")
     if first["type"] == "value_error":
-        name, _, rest = message.removeprefix("Value error, ").partition(": ")
-        shown, _, remedy = rest.partition("; ")
-        return ConfigError(f"{field}.{name}" if field != "config" else name, shown, remedy or rest)
+        message = message.removeprefix("Value error, ")
+        name, _, rest = message.partition(": ")
+        if name.split(".")[0] in _known_keys(location):  # a rule between options names the option
+            shown, separator, remedy = rest.partition("; ")
+            field = f"{field}.{name}" if field != "config" else name
+            if separator:
+                return ConfigError(field, shown, remedy)
+            value, message = value.get(name) if isinstance(value, dict) else value, rest
     return ConfigError(field, repr(value), message)

@@ -3,17 +3,57 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from seraser_core.config.options import LimitOptions
 from seraser_core.errors import ItemError
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+_OPENERS = (
+    (b"\xff\xd8\xff", JpegImagePlugin.jpeg_factory),
+    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (b"RIFF", WebPImagePlugin.WebPImageFile),
+    (b"GIF8", GifImagePlugin.GifImageFile),
+    (b"BM", BmpImagePlugin.BmpImageFile),
+    (b"II", TiffImagePlugin.TiffImageFile),
+    (b"MM", TiffImagePlugin.TiffImageFile),
+)
+_OTHER_FORMATS = {
+    b"\x00\x00\x01\x00": "ICO",
+    b"\x00\x00\x00\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\x00\x00\x00\x0cJXL ": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+    b"8BPS": "Photoshop",
+    b"%PDF": "PDF",
+    b"<svg": "SVG",
+    b"<?xml": "SVG",
+    b"v/1\x01": "OpenEXR",
+    b"DDS ": "DDS",
+    b"qoif": "QOI",
+}
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what makes the image upright."""
 _ASPECT_TOLERANCE = 0.01
 
 
@@ -26,6 +66,8 @@ def decode_image(data: bytes, limits: LimitOptions) -> Image.Image:
     image = _open(data, limits)
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_to_8_bit(np.asarray(image)))
+    # Alpha is dropped as open_clip does; Pillow warns when a palette has some.
+    image.info.pop("transparency", None)
     return image.convert("RGB")
 
 
@@ -42,9 +84,12 @@ def decode_mask(data: bytes, size: tuple[int, int], limits: LimitOptions) -> np.
         (height, width) bool.
 
     Raises:
-        ItemError: The mask cannot be decoded or has another shape than the image.
+        ItemError: The mask cannot be decoded, is a JPEG (whose noise around the foreground is
+            not zero), or has another shape than the image.
     """
     mask = _open(data, limits)
+    if data.startswith(_OPENERS[0][0]):
+        raise ItemError("validate", "mask_lossy", "a JPEG mask is not exact; store masks as PNG")
     if mask.mode in ("RGBA", "LA", "PA"):
         mask = mask.convert("RGB" if mask.mode != "LA" else "L")
     if mask.mode == "P":
@@ -79,6 +124,8 @@ def box_mask(box: Sequence[float], size: tuple[int, int]) -> np.ndarray:
         ItemError: The box is empty or lies outside the image.
     """
     width, height = size
+    if not np.isfinite(box).all():
+        raise ItemError("validate", "bad_box", f"box {list(box)} is not finite")
     x0, y0 = max(0, int(np.floor(box[0]))), max(0, int(np.floor(box[1])))
     x1, y1 = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
     if x1 <= x0 or y1 <= y0:
@@ -94,16 +141,13 @@ def _open(data: bytes, limits: LimitOptions) -> Image.Image:
     if not data:
         raise ItemError("decode", "empty", "the file has no bytes")
     try:
-        with warnings.catch_warnings():
-            # Pillow's own bomb warning comes below our limit, its error above.
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
-    except UnidentifiedImageError:
-        raise ItemError("decode", "undecodable", "no picture of a known format") from None
+        image = _read_header(data)
+    except ItemError:
+        raise
     except Image.DecompressionBombError as error:
         raise ItemError("decode", "too_large", str(error)) from None
     except Exception as error:  # Pillow's plugins raise all kinds of errors on damaged headers
-        raise ItemError("decode", "undecodable", f"{type(error).__name__}: {error}") from None
+        raise _broken(error) from None
     pixels = image.width * image.height
     if pixels > limits.max_pixels:
         raise ItemError(
@@ -114,22 +158,56 @@ def _open(data: bytes, limits: LimitOptions) -> Image.Image:
         )
     try:
         image.load()
-        return ImageOps.exif_transpose(image)
     except MemoryError:
         raise
     except Exception as error:  # as above
-        text = f"{type(error).__name__}: {error}"
-        cut = "truncated" in text.lower() or "unexpected end" in text.lower()
-        raise ItemError("decode", "truncated" if cut else "undecodable", text) from None
+        raise _broken(error) from None
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _read_header(data: bytes) -> Image.Image:
+    """Open without `Image.open`, whose limit of pixels is a global setting."""
+    for start, opener in _OPENERS:
+        if data.startswith(start):
+            return opener(io.BytesIO(data), "")
+    name = next((n for start, n in _OTHER_FORMATS.items() if data.startswith(start)), None)
+    if data[4:8] == b"ftyp":
+        name = f"ISO media ({data[8:12].decode('ascii', 'replace')})"
+    if name:
+        raise ItemError(
+            "decode",
+            "unsupported_format",
+            f"{name}; JPEG, PNG, WebP, GIF, BMP and TIFF can be read",
+        )
+    raise ItemError("decode", "undecodable", "no picture of a known format")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF says nothing about the pixels
+        return 1
+
+
+def _broken(error: Exception) -> ItemError:
+    text = f"{type(error).__name__}: {error}"
+    cut = any(word in text.lower() for word in ("truncated", "unexpected end", "eof"))
+    return ItemError("decode", "truncated" if cut else "undecodable", text)
 
 
 def _to_8_bit(pixels: np.ndarray) -> np.ndarray:
     """16-bit, 32-bit or float grey values as 8 bits: scaled, never clipped."""
-    values = pixels.astype(np.float64)
-    if pixels.dtype == np.uint16 or (values.min() >= 0 and 255 < values.max() < 65536):
-        return np.floor(values / 257 + 0.5).astype(np.uint8)
-    low, high = values.min(), values.max()
-    if low >= 0 and high <= 255:
-        return values.round().astype(np.uint8)
-    span = (high - low) or 1.0
-    return np.floor((values - low) / span * 255 + 0.5).astype(np.uint8)
+    values = np.nan_to_num(pixels.astype(np.float64), posinf=0, neginf=0)
+    low, high = float(values.min()), float(values.max())
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2:
+        scaled = values / 257
+    elif pixels.dtype.kind == "f" and low >= 0 and high <= 1:
+        scaled = values * 255
+    elif low >= 0 and high <= 255:
+        scaled = values
+    elif low >= 0 and high < 65536 and pixels.dtype.kind != "f":
+        scaled = values / 257
+    else:
+        scaled = (values - low) / (high - low) * 255
+    return np.floor(scaled + 0.5).astype(np.uint8)

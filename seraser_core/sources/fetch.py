@@ -17,13 +17,22 @@ def fetch(url: str, options: dict[str, Any], limits: LimitOptions) -> bytes:
         TransientError: A fault that may pass.
     """
     try:
+        if storage.is_local(url) and storage.local_path(url).stat().st_size > limits.max_bytes:
+            raise _too_large(limits)
+        # Of a larger file no more than this is asked for, so its size need not be known.
         data = storage.read_bytes(url, options, most=limits.max_bytes + 1)
+    except (ValueError, ImportError) as error:
+        raise ItemError("fetch", "missing", f"{url} is not a usable location: {error}") from None
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise ItemError("fetch", "missing", f"there is no file {url}") from None
     except PermissionError:
         raise ItemError("fetch", "forbidden", f"{url} may not be read") from None
     if len(data) > limits.max_bytes:
-        raise ItemError(
-            "fetch", "too_large", f"more than dataset.limits.max_bytes = {limits.max_bytes} bytes"
-        )
+        raise _too_large(limits)
     return data
+
+
+def _too_large(limits: LimitOptions) -> ItemError:
+    return ItemError(
+        "fetch", "too_large", f"more than dataset.limits.max_bytes = {limits.max_bytes} bytes"
+    )

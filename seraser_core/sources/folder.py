@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import polars as pl
 
 from seraser_core import storage
-from seraser_core.errors import ConfigError
+from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.base import Listing, Source
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.names import class_names
@@ -17,28 +17,16 @@ from seraser_core.sources.names import class_names
 class FolderSource(Source):
     """Images in ``<path>/<class>/...``; the id of an image is its path below the root.
 
+    Hidden files and folders (a leading dot) are passed over.
+
     Classes are the sorted folder names, or the configured names, each of which must be a folder.
     """
 
     def listing(self) -> Listing:
         """See `Source.listing`."""
         options = self.options
-        fs, root = storage.filesystem(options.path, options.storage_options)
-        try:
-            found = fs.find(root, detail=True)
-        except PermissionError as error:
-            raise ConfigError(
-                "dataset.path", options.path, f"may not be listed ({error}); check credentials"
-            ) from None
-        except storage.PASSING_FAULTS as error:
-            raise ConfigError("dataset.path", options.path, f"cannot be listed: {error}") from None
-        prefix = root.rstrip("/") + "/"
-        rows = [
-            (name.removeprefix(prefix), int(info["size"] or 0))
-            for name, info in found.items()
-            if PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS
-            and "/" in name.removeprefix(prefix)
-        ]
+        found = self._find()
+        rows = [(name, size) for name, size in found.items() if _is_image_of_class(name)]
         if not rows:
             raise ConfigError(
                 "dataset.path",
@@ -71,3 +59,32 @@ class FolderSource(Source):
             }
         )
         return Listing(items, classes, [], {"files": len(found), "images": len(rows)})
+
+    def _find(self) -> dict[str, int]:
+        path = self.options.path
+        try:
+            found = storage.find_files(path, self.options.storage_options)
+        except PermissionError as error:
+            raise ConfigError(
+                "dataset.path", path, f"may not be listed ({error}); check the credentials"
+            ) from None
+        except FileNotFoundError:
+            found = {}
+        except (TransientError, ValueError, ImportError) as error:
+            raise ConfigError("dataset.path", path, f"cannot be listed: {error}") from None
+        if not found:
+            raise ConfigError("dataset.path", path, "there is no such folder, or it is empty")
+        for name in found:
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                raise ConfigError(
+                    "dataset.path", ascii(name), "the name is no valid UTF-8; rename the file"
+                ) from None
+        return found
+
+
+def _is_image_of_class(name: str) -> bool:
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") for part in path.parts)
+    return len(path.parts) > 1 and not hidden and path.suffix.lower() in IMAGE_ENDINGS

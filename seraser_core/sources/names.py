@@ -9,7 +9,7 @@ import polars as pl
 
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
-from seraser_core.errors import ConfigError
+from seraser_core.errors import ConfigError, TransientError
 
 
 def class_names(options: DatasetOptions) -> list[str] | None:
@@ -21,11 +21,13 @@ def class_names(options: DatasetOptions) -> list[str] | None:
     if not isinstance(options.classes, str):
         return options.classes
     try:
-        text = storage.read_bytes(options.classes, options.storage_options).decode()
+        text = storage.read_bytes(options.classes, options.storage_options).decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError("dataset.classes", options.classes, "there is no such file") from None
     except UnicodeDecodeError:
         raise ConfigError("dataset.classes", options.classes, "must be UTF-8 text") from None
+    except (OSError, TransientError, ValueError, ImportError) as error:
+        raise ConfigError("dataset.classes", options.classes, f"cannot be read: {error}") from None
     names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names:
         raise ConfigError("dataset.classes", options.classes, "holds no names; one per line")
@@ -49,8 +51,7 @@ def to_index(column: pl.Series, names: Sequence[str], field: str, listed_in: str
     """
     if column.dtype == pl.Boolean:
         column = column.cast(pl.Int32)
-    if column.dtype.is_float() and bool((column.drop_nulls() % 1 == 0).all()):
-        column = column.cast(pl.Int64)
+    column = whole_numbers(column)
     if column.dtype.is_integer():
         numbers = column.cast(pl.Int64)
     else:
@@ -73,9 +74,22 @@ def to_index(column: pl.Series, names: Sequence[str], field: str, listed_in: str
             field,
             f"{outside[0]} ({len(outside)} rows)",
             f"outside of {listed_in}, which has {len(names)} names (0 to {len(names) - 1}); "
-            f"add the missing names or correct the column",
+            "add the missing names or correct the column"
+            if names
+            else "must not be negative; leave the cell empty where nothing is known",
         )
     return numbers.cast(pl.Int32)
+
+
+def whole_numbers(column: pl.Series) -> pl.Series:
+    """A float column of whole numbers as integers, NaN as null; any other column as it is.
+
+    Tables written by pandas hold integers with gaps as floats.
+    """
+    if not column.dtype.is_float():
+        return column
+    filled = column.fill_nan(None)
+    return filled.cast(pl.Int64) if (filled.drop_nulls() % 1 == 0).all() else column
 
 
 def _some(names: Sequence[str]) -> str:

@@ -10,9 +10,10 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.base import Listing, Source
-from seraser_core.sources.names import class_names, to_index
+from seraser_core.sources.names import class_names, to_index, whole_numbers
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_UNREADABLE = (pl.exceptions.PolarsError, ValueError, OSError, ImportError)
 
 
 class TableSource(Source):
@@ -35,7 +36,7 @@ class TableSource(Source):
         if image.null_count() or (image == "").any():
             raise ConfigError("dataset.image", "an empty path", "every row needs an image")
         classes = class_names(options) or []
-        attributes = options.attributes or []
+        attributes = options.attributes or self._found_attributes(table)
         base = storage.parent(options.path)
         items = pl.DataFrame(
             {
@@ -61,17 +62,33 @@ class TableSource(Source):
             content = io.BytesIO(storage.read_bytes(path, self.options.storage_options))
             if ending == ".parquet":
                 return pl.read_parquet(content)
-            return pl.read_csv(content, separator=_SEPARATORS[ending], infer_schema_length=None)
+            return pl.read_csv(
+                content,
+                separator=_SEPARATORS[ending],
+                infer_schema_length=None,
+                # An id 007 is a name, not a number.
+                schema_overrides=dict.fromkeys(self._texts(), pl.String),
+            )
         except FileNotFoundError:
             raise ConfigError("dataset.path", path, "there is no such file") from None
         except PermissionError as error:
             raise ConfigError(
                 "dataset.path", path, f"may not be read ({error}); check the credentials"
             ) from None
-        except (pl.exceptions.PolarsError, TransientError, ValueError, OSError) as error:
+        except (
+            pl.exceptions.PolarsError,
+            TransientError,
+            ValueError,
+            OSError,
+            ImportError,
+        ) as error:
             raise ConfigError(
                 "dataset.path", path, f"cannot be read as a table: {str(error)[:300]}"
             ) from error
+
+    def _texts(self) -> list[str]:
+        options = self.options
+        return [name for name in (options.id, options.image, options.mask) if name]
 
     def _column(self, table: pl.DataFrame, setting: str, name: str | None = None) -> pl.Series:
         name = name or getattr(self.options, setting)
@@ -89,8 +106,21 @@ class TableSource(Source):
         split = self.options.split
         if split is None:
             return table
-        column = self._column(table, "split.column", split.column).cast(pl.String)
-        return table.filter(column.is_in([str(value) for value in split.values]))
+        column = whole_numbers(self._column(table, "split.column", split.column))
+        if column.dtype == pl.Boolean:  # true in YAML is 1 here
+            column = column.cast(pl.Int8)
+        return table.filter(column.cast(pl.String).is_in([str(value) for value in split.values]))
+
+    def _found_attributes(self, table: pl.DataFrame) -> list[str]:
+        """The sorted names in the attribute column; none when it holds indices."""
+        if self.options.attribute is None:
+            return []
+        column = self._column(table, "attribute").drop_nulls()
+        if column.dtype.is_numeric() or column.dtype == pl.Boolean:
+            return []
+        texts = column.cast(pl.String)
+        indices = texts.cast(pl.Int64, strict=False).null_count() == 0
+        return [] if indices else texts.unique().sort().to_list()
 
     def _indices(
         self, table: pl.DataFrame, setting: str, names: list[str], listed_in: str
@@ -122,7 +152,10 @@ class TableSource(Source):
         """Absolute locations of paths relative to `base`; nothing outside of it unless allowed."""
         absolute = paths.str.contains(r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)")
         inside = paths.str.starts_with(base.rstrip("/") + "/")
-        climbing = paths.str.contains(r"(^|[/\\])\.\.([/\\]|$)")
+        # %2e is a dot to web servers; after `::` a chained location goes on elsewhere.
+        climbing = paths.str.contains(r"(?i)(^|[/\\])(\.|%2e){2}([/\\]|$)")
+        if "::" in base:
+            climbing |= paths.str.contains("::", literal=True)
         refused = paths.filter(((absolute & ~inside) | climbing).fill_null(False))
         if len(refused) and not self.options.allow_outside:
             raise ConfigError(

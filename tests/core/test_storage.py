@@ -1,0 +1,268 @@
+"""Files on disk and in a real S3 server."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import polars as pl
+import pytest
+import s3fs
+
+from seraser_core import storage
+from seraser_core.errors import TransientError
+
+
+@pytest.fixture(params=["local", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder, on disk and in object storage."""
+    if request.param == "local":
+        return str(tmp_path / "root")
+    return request.getfixturevalue("bucket") + "/root"
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("/data/a.png", True),
+        ("data/a.png", True),
+        ("file:///data/a.png", True),
+        ("/data/odd::name.png", True),
+        ("/data/odd://name.png", True),
+        ("odd::name.png", True),
+        ("s3://bucket/a.png", False),
+        ("simplecache::s3://bucket/a.png", False),
+    ],
+)
+def test_is_local(url, local):
+    assert storage.is_local(url) is local
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "expected"),
+    [
+        ("a/b.csv", "/data", "/data/a/b.csv"),
+        ("../b.csv", "/data/set", "/data/b.csv"),
+        ("/x/b.csv", "/data", "/x/b.csv"),
+        ("file:///x/b.csv", "/data", "/x/b.csv"),
+        ("a/b.csv", "file:///data", "/data/a/b.csv"),
+        ("a/b.csv", "s3://bucket/set", "s3://bucket/set/a/b.csv"),
+        ("s3://other/b.csv", "s3://bucket/set", "s3://other/b.csv"),
+        ("/x/b.csv", "s3://bucket/set", "/x/b.csv"),
+    ],
+)
+def test_absolute(url, base, expected):
+    assert storage.absolute(url, base) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("/data/set/t.csv", "/data/set"),
+        ("s3://bucket/t.csv", "s3://bucket"),
+        ("s3://b/c/t", "s3://b/c"),
+    ],
+)
+def test_parent(url, expected):
+    assert storage.parent(url) == expected
+
+
+NAMES = ["plain.bin", "with space.bin", "é ü 名.bin", "a::b.bin", "50% #1?.bin", "[x]*.bin"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_written_is_read(root, name):
+    url = storage.join(root, "deep", name)
+    assert not storage.exists(url)
+    storage.write_bytes(url, b"first")
+    storage.write_bytes(url, b"second, longer")
+    assert storage.exists(url)
+    assert storage.read_bytes(url) == b"second, longer"
+    assert storage.read_bytes(url, most=6) == b"second"
+    assert storage.read_bytes(url, most=10_000) == b"second, longer"
+    assert storage.list_files(storage.join(root, "deep")) == [name]
+    assert storage.find_files(root) == {f"deep/{name}": 14}
+    storage.delete(url)
+    storage.delete(url)
+    assert not storage.exists(url)
+
+
+def test_an_empty_file_has_no_bytes_whatever_the_limit(root):
+    url = storage.join(root, "empty")
+    storage.write_bytes(url, b"")
+    assert storage.read_bytes(url) == b""
+    assert storage.read_bytes(url, most=100) == b""
+
+
+def test_json_is_the_same_bytes_for_the_same_document(root):
+    url = storage.join(root, "a.json")
+    storage.write_json(url, {"b": [1, 2.5], "a": "é"})
+    first = storage.read_bytes(url)
+    storage.write_json(url, {"a": "é", "b": [1, 2.5]})
+    assert storage.read_bytes(url) == first
+    assert storage.read_json(url) == {"a": "é", "b": [1, 2.5]}
+    with pytest.raises(ValueError, match="JSON"):
+        storage.write_json(url, {"a": float("nan")})
+    assert storage.read_bytes(url) == first
+
+
+def test_what_is_not_there(root):
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes(storage.join(root, "gone"))
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes(storage.join(root, "gone"), most=5)
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes(storage.join(root, "long" * 1000))
+    assert storage.list_files(storage.join(root, "nothing")) == []
+    assert storage.find_files(storage.join(root, "nothing")) == {}
+
+
+def test_folders_are_not_listed_as_files(root):
+    for name in ("b", "a", "c/d"):
+        storage.write_bytes(storage.join(root, name), b"x")
+    assert storage.list_files(root) == ["a", "b"]
+
+
+def test_readers_never_see_half_a_write(root):
+    url = storage.join(root, "whole")
+    versions = {bytes([i]) * 300_000 for i in range(8)}
+    storage.write_bytes(url, bytes([0]) * 300_000)
+    stop = threading.Event()
+
+    def read() -> set[bytes]:
+        seen = set()
+        while not stop.is_set():
+            seen.add(storage.read_bytes(url))
+        return seen
+
+    with ThreadPoolExecutor(6) as pool:
+        readers = [pool.submit(read) for _ in range(3)]
+        try:
+            list(pool.map(lambda data: storage.write_bytes(url, data), sorted(versions) * 3))
+        finally:
+            stop.set()
+    for reader in readers:
+        assert reader.result() <= versions
+
+
+def test_a_failed_local_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    url = str(tmp_path / "a.bin")
+    storage.write_bytes(url, b"old")
+
+    with pytest.raises(TypeError):
+        storage.write_bytes(url, object())  # type: ignore[arg-type]
+    assert storage.read_bytes(url) == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_what_a_killed_write_leaves_is_not_listed(tmp_path):
+    (tmp_path / ".a.json.x1y2.tmp").write_bytes(b"ha")
+    (tmp_path / "a.json").write_bytes(b"{}")
+    assert storage.list_files(str(tmp_path)) == ["a.json"]
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(FileNotFoundError, match="not a file"):
+        storage.read_bytes(str(tmp_path / "pipe.png"))
+
+
+def test_a_name_cannot_lead_to_another_file_system(bucket, tmp_path):
+    (tmp_path / "secret").write_bytes(b"local")
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes(f"{bucket}/a::file://{tmp_path}/secret")
+
+
+def test_forbidden_and_stale_credentials_differ(bucket, monkeypatch):
+    url = f"{bucket}/a"
+    storage.write_bytes(url, b"x")
+    with pytest.raises(PermissionError):
+        storage.read_bytes(url, {"anon": True}, most=10)
+    # A wrong secret says nothing about the object: the images of a run must not become errors.
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(TransientError):
+        storage.read_bytes(url, most=10)
+    monkeypatch.undo()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_a_missing_bucket_and_an_impossible_name(s3):
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes("s3://no-such-bucket-here/a")
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes("s3://no such bucket!/a")
+
+
+def test_a_server_that_is_away_is_a_passing_fault(s3, unused_port):
+    options = {
+        "endpoint_url": f"http://127.0.0.1:{unused_port}",
+        "config_kwargs": {"retries": {"max_attempts": 0}, "connect_timeout": 1},
+    }
+    with pytest.raises(TransientError, match="cannot read s3://"):
+        storage.read_bytes("s3://bucket/a", options)
+
+
+def test_unknown_schemes_are_no_passing_fault():
+    with pytest.raises(ValueError, match="rubbish"):
+        storage.read_bytes("rubbish://a/b")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (404, FileNotFoundError),
+        (403, PermissionError),
+        (410, FileNotFoundError),
+        (429, TransientError),
+        (503, TransientError),
+    ],
+)
+def test_web_servers(status, expected):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(expected):
+            storage.read_bytes(f"http://127.0.0.1:{server.server_port}/a.png")
+        server.shutdown()
+
+
+def test_polars_reads_what_storage_wrote(root, tmp_path):
+    frame = pl.DataFrame({"a": [1, 2, 3]})
+    frame.write_parquet(tmp_path / "a.parquet")
+    url = storage.join(root, "x", "a.parquet")
+    storage.write_bytes(url, (tmp_path / "a.parquet").read_bytes())
+    pattern = storage.join(root, "*", "*.parquet")
+    found = pl.scan_parquet(pattern, storage_options=storage.polars_options(url)).collect()
+    assert found.equals(frame)
+
+
+def test_polars_options_follow_the_environment(monkeypatch):
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    assert storage.polars_options("s3://bucket") is None
+    assert storage.polars_options("/data") is None
+    assert storage.polars_options("s3://bucket", {"anon": True}) == {"aws_skip_signature": "true"}
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "me")
+    assert storage.polars_options("gs://bucket") is None
+    found = storage.polars_options("s3://bucket")
+    assert found is not None
+    assert found["aws_access_key_id"] == "me"
+    assert found["aws_endpoint_url"] == "http://127.0.0.1:1"
+    assert found["aws_allow_http"] == "true"
+    given = storage.polars_options("s3://b", {"client_kwargs": {"endpoint_url": "https://x"}})
+    assert given is not None
+    assert given["aws_endpoint_url"] == "https://x"
+    assert "aws_allow_http" not in given
