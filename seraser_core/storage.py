@@ -108,6 +108,18 @@ def read_bytes(url: str, options: Options | None = None, most: int | None = None
             raise
 
 
+def local_size(url: str) -> int | None:
+    """Bytes of the file at `url` on this machine's disk; None for other locations.
+
+    Raises:
+        As `read_bytes`.
+    """
+    if not is_local(url):
+        return None
+    with _sorted_faults("look at", url):
+        return _regular_size(local_path(url))
+
+
 def read_json(url: str, options: Options | None = None) -> Any:
     """The JSON document at `url`."""
     return json.loads(read_bytes(url, options))
@@ -241,9 +253,15 @@ def _s3_code(error: BaseException) -> str | None:
     return str(cause.response["Error"].get("Code")) if isinstance(cause, ClientError) else None
 
 
-def _read_local(path: Path, most: int | None) -> bytes:
-    if not stat.S_ISREG(path.stat().st_mode):  # a pipe or device might never end
+def _regular_size(path: Path) -> int:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe or device might never end
         raise FileNotFoundError(f"{path} is not a file")
+    return status.st_size
+
+
+def _read_local(path: Path, most: int | None) -> bytes:
+    _regular_size(path)
     with path.open("rb") as file:
         return file.read() if most is None else file.read(most)
 

@@ -209,5 +209,5 @@ def _to_8_bit(pixels: np.ndarray) -> np.ndarray:
     elif low >= 0 and high < 65536 and pixels.dtype.kind != "f":
         scaled = values / 257
     else:
-        scaled = (values - low) / (high - low) * 255
+        scaled = (values - low) / ((high - low) or 1) * 255
     return np.floor(scaled + 0.5).astype(np.uint8)

@@ -17,9 +17,9 @@ def fetch(url: str, options: dict[str, Any], limits: LimitOptions) -> bytes:
         TransientError: A fault that may pass.
     """
     try:
-        if storage.is_local(url) and storage.local_path(url).stat().st_size > limits.max_bytes:
+        if (storage.local_size(url) or 0) > limits.max_bytes:
             raise _too_large(limits)
-        # Of a larger file no more than this is asked for, so its size need not be known.
+        # Object storage is asked for one byte too many at most, which saves asking for the size.
         data = storage.read_bytes(url, options, most=limits.max_bytes + 1)
     except (ValueError, ImportError) as error:
         raise ItemError("fetch", "missing", f"{url} is not a usable location: {error}") from None
