@@ -184,13 +184,15 @@ def _explain(error: ValidationError) -> ConfigError:
         )
     if first["type"] == "missing":
         return ConfigError(field, "missing", "this option is required")
+    if first["type"] == "union_tag_not_found":
+        return ConfigError(
+            field, repr(value), f"needs the method's `name`: {', '.join(METHOD_OPTIONS)}"
+        )
     if first["type"] == "value_error":
         message = message.removeprefix("Value error, ")
         name, _, rest = message.partition(": ")
-        if name.split(".")[0] in _known_keys(location):  # a rule between options names the option
-            shown, separator, remedy = rest.partition("; ")
-            field = f"{field}.{name}" if field != "config" else name
-            if separator:
-                return ConfigError(field, shown, remedy)
-            value, message = value.get(name) if isinstance(value, dict) else value, rest
+        if name.split(".")[0] in _known_keys(location):
+            # A rule between options: "option: what was found; remedy".
+            found, _, remedy = rest.rpartition("; ")
+            return ConfigError(f"{field}.{name}" if location else name, found, remedy)
     return ConfigError(field, repr(value), message)

@@ -17,7 +17,7 @@ def parse_size(value: Any) -> Any:
         return value
     match = _SIZE.match(value)
     if not match:
-        raise ValueError(f"not a size: {value!r} (write bytes, or e.g. 512MiB)")
+        raise ValueError("not a size; write bytes, or e.g. 512MiB")
     base = 1024 if match[3] else 1000
     return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
 
@@ -117,7 +117,7 @@ class DatasetOptions(Options):
     def _check(self) -> DatasetOptions:
         if self.template.count("{}") != 1:
             raise ValueError(
-                f"template: {self.template!r} must contain {{}} exactly once, for the class name"
+                f"template: {self.template!r}; must contain {{}} exactly once, for the class name"
             )
         if isinstance(self.classes, list):
             if not self.classes:
@@ -182,7 +182,7 @@ class MethodOptions(Options):
     @classmethod
     def _default_id(cls, data: Any) -> Any:
         if isinstance(data, dict) and not data.get("id"):
-            return {**data, "id": data.get("name", "")}
+            return {**data, "id": data.get("name") or cls.model_fields["name"].default}
         return data
 
 
@@ -320,5 +320,6 @@ def refuse_secrets(where: str, options: dict[str, Any]) -> None:
                 f"{where}.{key}: secrets do not belong in a config; set them in the environment "
                 "(AWS_ACCESS_KEY_ID, ...), a profile or a Prefect block"
             )
-        if isinstance(value, dict):
-            refuse_secrets(f"{where}.{key}", value)
+        for inner in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(inner, dict):
+                refuse_secrets(f"{where}.{key}", inner)

@@ -1,0 +1,237 @@
+"""Reading configurations, and what is said about wrong ones."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from seraser_core import storage
+from seraser_core.config import SeraserOptions, load_config
+from seraser_core.errors import ConfigError
+
+TREE: dict[str, Any] = {
+    "name": "birds",
+    "dataset": {
+        "path": "metadata.csv",
+        "id": "id",
+        "image": "filename",
+        "label": "y",
+        "classes": ["a landbird", "a waterbird"],
+    },
+    "methods": ["zero_shot", {"id": "mine", "name": "seraser", "auxiliary": "augment"}],
+    "output": "runs",
+}
+
+
+@pytest.fixture
+def tree() -> dict[str, Any]:
+    """A valid configuration."""
+    return deepcopy(TREE)
+
+
+@pytest.fixture
+def file(tmp_path: Path, tree: dict[str, Any]) -> Path:
+    """The same as a YAML file."""
+    path = tmp_path / "birds.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def refused(*arguments: Any) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        load_config(*arguments)
+    return caught.value
+
+
+def test_paths_in_a_file_are_relative_to_it(file, tmp_path):
+    config = load_config(file)
+    assert config.dataset.path == f"{tmp_path}/metadata.csv"
+    assert config.output == f"{tmp_path}/runs"
+
+
+def test_paths_in_a_mapping_and_in_overrides_are_relative_to_the_current_folder(
+    file, tree, tmp_path, monkeypatch
+):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert load_config(tree).dataset.path == f"{elsewhere}/metadata.csv"
+    config = load_config("../birds.yaml", ["output=out"])
+    assert config.dataset.path == f"{tmp_path}/metadata.csv"
+    assert config.output == f"{elsewhere}/out"
+
+
+def test_model_files_and_class_files_are_paths_but_names_are_not(file, tmp_path):
+    overrides = ["model.name=ViT-B-32", "model.pretrained=openai"]
+    assert load_config(file, overrides).model.pretrained == "openai"
+    text = yaml.safe_dump(
+        {
+            **TREE,
+            "dataset": {**TREE["dataset"], "classes": "classes.txt"},
+            "model": {"name": "m/tiny.json", "pretrained": "s3://b/w.safetensors"},
+        }
+    )
+    file.write_text(text)
+    config = load_config(file)
+    assert config.dataset.classes == f"{tmp_path}/classes.txt"
+    assert config.model.name == f"{tmp_path}/m/tiny.json"
+    assert config.model.pretrained == "s3://b/w.safetensors"
+
+
+def test_a_file_on_s3(file, bucket):
+    storage.write_bytes(f"{bucket}/configs/birds.yaml", file.read_bytes())
+    config = load_config(f"{bucket}/configs/birds.yaml")
+    assert config.dataset.path == f"{bucket}/configs/metadata.csv"
+    assert config.output == f"{bucket}/configs/runs"
+
+
+def test_overrides(file, tree):
+    overrides = [
+        "seed=3",
+        "save_logits=true",
+        "dataset.classes=[a, b, c]",
+        "dataset.split.column=split",
+        "dataset.split.values=[2]",
+        "methods.1.lr=5e-3",
+        "methods.0.id=untouched",
+        "shard.max_bytes=1GiB",
+        "model.pretrained=null",
+        "name=1e5",
+        "dataset.template=a = {}",
+    ]
+    config = load_config(file, overrides)
+    assert (config.seed, config.save_logits, config.shard.max_bytes) == (3, True, 2**30)
+    assert config.dataset.classes == ["a", "b", "c"]
+    assert config.dataset.split is not None
+    assert (config.dataset.split.column, config.dataset.split.values) == ("split", [2])
+    assert [m.id for m in config.methods] == ["untouched", "mine"]
+    assert isinstance(config.methods[1], SeraserOptions)
+    assert config.methods[1].lr == 0.005
+    assert config.model.pretrained is None
+    assert (config.name, config.dataset.template) == ("1e5", "a = {}")
+    replaced = load_config(tree, ["methods=[foreground]", "dataset.mask=m"])
+    assert [m.name for m in replaced.methods] == ["foreground"]
+
+
+def test_the_tree_that_is_given_is_not_changed(tree):
+    load_config(tree, ["seed=3", "methods.1.lr=1", "dataset.id=other"])
+    assert tree == TREE
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("seed", "name.of.option=value"),
+        ("=3", "name.of.option=value"),
+        ("methods.5.lr=1", "0 to 1"),
+        ("methods.x.lr=1", "0 to 1"),
+        ("seed.x=1", "not inside a group"),
+        ("seed.x.y=1", "not inside a group"),
+    ],
+)
+def test_overrides_that_cannot_be_set(tree, override, text):
+    tree["seed"] = 0
+    error = refused(tree, [override])
+    assert error.field == "--set"
+    assert text in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("override", "field", "value", "remedy"),
+    [
+        ("sed=1", "sed", "unknown key", "did you mean `seed`?"),
+        ("dataset.clases=[a]", "dataset.clases", "unknown key", "`classes`"),
+        ("dataset.limits.max_byte=1", "dataset.limits.max_byte", "unknown", "`max_bytes`"),
+        ("dataset.zzzzz=1", "dataset.zzzzz", "unknown key", "known keys: format, path"),
+        ("methods.1.step=3", "methods.1.step", "unknown key", "`steps`"),
+        ("methods.0.lr=3", "methods.0.lr", "unknown key", "known keys: id, name"),
+        ("methods=[serazer]", "methods.0", "'serazer'", "did you mean `seraser`"),
+        ("methods=[]", "methods", "[]", "at least 1"),
+        ("methods=[{id: x}]", "methods.0", "{'id': 'x'}", "zero_shot, seraser"),
+        ("methods=[zero_shot, zero_shot]", "methods", "'zero_shot' appears", "set `id`"),
+        ("dataset.path=null", "dataset.path", "None", "string"),
+        ("dataset.format=tabel", "dataset.format", "'tabel'", "'table' or 'folder'"),
+        ("dataset.template=a photo", "dataset.template", "a photo", "exactly once"),
+        ("dataset.template='a; {} and {}'", "dataset.template", "a; {} and {}", "exactly once"),
+        ("dataset.template='{} and {}'", "dataset.template", "{} and {}", "exactly once"),
+        ("dataset.classes=[]", "dataset.classes", "empty", "at least two"),
+        ("dataset.classes=[a, b, a]", "dataset.classes", "['a'] named more", "must differ"),
+        ("dataset.classes=null", "dataset.classes", "missing", "index = label"),
+        ("dataset.box=[a, b]", "dataset.box", "['a', 'b']", "at least 4"),
+        ("dataset.format=folder", "dataset.label", "'y' needs columns", "format: table"),
+        ("shard.max_bytes=5 PiB", "shard.max_bytes", "'5 PiB'", "e.g. 512MiB"),
+        ("shard.max_items=0", "shard.max_items", "0", "greater than 0"),
+        ("seed=-1", "seed", "-1", "greater than or equal to 0"),
+        ("seed=x", "seed", "'x'", "integer"),
+        ("name='a/b'", "name", "'a/b'", "pattern"),
+        ("methods.1.id='a b'", "methods.1.id", "'a b'", "pattern"),
+        ("methods.1.lr=0", "methods.1.lr", "0", "greater than 0"),
+        ("methods.1.preset=own", "methods.1.preset", "'own'", "'paper'"),
+        ("dataset.storage_options.secret=x", "dataset.storage_options.secret", "", "environment"),
+        (
+            "dataset.storage_options={a: {password: x}}",
+            "dataset.storage_options.a.password",
+            "",
+            "environment",
+        ),
+        (
+            "dataset.storage_options={a: [{token: x}]}",
+            "dataset.storage_options.a.token",
+            "",
+            "environment",
+        ),
+    ],
+)
+def test_wrong_values_name_field_value_and_remedy(tree, override, field, value, remedy):
+    error = refused(tree, [override])
+    assert error.field == field
+    assert value in str(error.value)
+    assert remedy in error.remedy
+    # What was found is said once, not again as the remedy.
+    assert len(value) < 5 or value not in error.remedy
+
+
+def test_a_secret_is_not_repeated(tree):
+    error = refused(tree, ["dataset.storage_options.secret=hunter2"])
+    assert "hunter2" not in str(error)
+    error = refused(tree, ["dataset.storage_options.client_kwargs={aws_access_key_id: hunter2}"])
+    assert "hunter2" not in str(error)
+
+
+def test_a_missing_option_is_named(tree):
+    del tree["dataset"]["path"]
+    error = refused(tree)
+    assert (error.field, error.value, error.remedy) == (
+        "dataset.path",
+        "missing",
+        "this option is required",
+    )
+    assert refused({}).field == "dataset"
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"a: [", "YAML"),
+        (b"- a\n- b\n", "top level"),
+        (b"", "top level"),
+        (b"\xff\xfe\xfd", "YAML"),
+        (b"a: !!python/object/apply:os.system [ls]", "YAML"),
+    ],
+)
+def test_files_that_hold_no_configuration(tmp_path, content, text):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    error = refused(path)
+    assert error.field == "config"
+    assert text in error.remedy
+
+
+def test_files_that_are_not_there(tmp_path):
+    assert "no such file" in refused(tmp_path / "gone.yaml").remedy
+    assert refused(tmp_path).field == "config"
+    assert refused("rubbish://a/b.yaml").field == "config"
