@@ -1,0 +1,101 @@
+"""The flow: plan a run, compute its shards, merge them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from prefect import flow, get_run_logger, unmapped
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.futures import as_completed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from seraser_core.errors import SeraserError
+from seraser_core.results.run_directory import RunDirectory
+from tasks.aggregate import aggregate, artifact_key
+from tasks.observer import current
+from tasks.plan import plan
+from tasks.shard import shard_with_retries
+
+_CHECK_THREADS = 8
+
+
+@flow(name="seraser", validate_parameters=True)
+def seraser(config: str | dict[str, Any], overrides: list[str] = []) -> str:  # noqa: B006
+    """Evaluate a CLIP model on a data set; the same configuration resumes the same run.
+
+    What is done is read from the run directory, never from the states of tasks: so it does not
+    matter who computed a shard, or which server knew about it.
+
+    Args:
+        config: Path or URL of a YAML file, or the configuration itself.
+        overrides: Changes to it, ``a.b=value`` each.
+
+    Returns:
+        URL of the run directory.
+
+    Raises:
+        SeraserError: Shards failed for good; all others are computed and kept.
+    """
+    run_url = plan(config, overrides)
+    directory = RunDirectory(run_url)
+    compute_missing(directory)
+    check_complete(directory)
+    aggregate(run_url)
+    return run_url
+
+
+def compute_missing(directory: RunDirectory) -> None:
+    """Map the shard task over the shards that are not done, and report progress as they end."""
+    run, shards = directory.run(), directory.shards()
+    with ThreadPoolExecutor(_CHECK_THREADS) as pool:
+        finished = list(pool.map(lambda part: directory.is_done(part.id), shards))
+    images = {part.id: part.stop - part.start for part in shards}
+    missing = [part.id for part, done in zip(shards, finished, strict=True) if not done]
+    total = sum(images.values())
+    done = total - sum(images[name] for name in missing)
+    current().planned(directory.url, done, total)
+    get_run_logger().info(
+        "run %s: %d of %d shards to compute", run["run_id"], len(missing), len(shards)
+    )
+    progress: Any = create_progress_artifact(
+        progress=100.0 * done / max(1, total),
+        key=artifact_key(run["name"], "progress"),
+        description=f"Images of run {run['run_id']} with their rows committed",
+    )
+    if not missing:
+        return
+    runtime = run["config"]["runtime"]
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(runtime["parallel_shards"])
+    with runner:
+        futures = runner.map(
+            shard_with_retries(runtime["retries"]),
+            {"run_url": unmapped(directory.url), "shard_id": missing},
+        )
+        for future in as_completed(list(futures)):
+            if future.state.is_completed():
+                commit: Any = future.result()
+                done += int(commit["images"])
+                update_progress_artifact(progress, 100.0 * done / total)
+
+
+def check_complete(directory: RunDirectory) -> None:
+    """See that every shard has its commit.
+
+    Raises:
+        SeraserError: Some have not; names the last fault of the first of them.
+    """
+    done = directory.done()
+    missing = [part.id for part in directory.shards() if part.id not in done]
+    if not missing:
+        return
+    failures = directory.failures()
+    first = "; ".join(
+        f"{name}: {failures[name]['error']}: {failures[name]['message']}"
+        for name in missing[:3]
+        if name in failures
+    )
+    raise SeraserError(
+        f"{len(missing)} of {len(directory.shards())} shards failed ({first or 'no record'}); "
+        "run the same configuration again to compute them"
+    )

@@ -1,0 +1,120 @@
+"""`seraser status`, `verify` and `summary`: what a run directory holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seraser_core.cli.arguments import JsonOption, RunArgument
+from seraser_core.cli.console import cell, print_json, print_table, results
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SUMMARY_COLUMNS = (
+    "method",
+    "n",
+    "errors",
+    "accuracy",
+    "worst_group",
+    "worst_group_accuracy",
+    "gap",
+    "group_mean",
+    "nll",
+    "ece",
+    "fixed",
+    "broken",
+    "mcnemar_p",
+)
+GROUP_COLUMNS = ("method", "group", "n", "accuracy", "zero_shot_accuracy", "low", "high")
+
+
+def status(run: RunArgument, json: JsonOption = False) -> None:
+    """Show how far RUN is, what failed, how fast it was and what bounded it.
+
+    Exit code 1 when shards failed in their last attempt.
+    """
+    from seraser_core.results.status import status as read_status
+
+    found = read_status(run)
+    if json:
+        print_json(found)
+    else:
+        _print_mapping(found)
+    if found.get("failures"):
+        raise typer.Exit(1)
+
+
+def verify(run: RunArgument, json: JsonOption = False) -> None:
+    """Re-read everything in RUN and compare it with the plan; exit code 1 when it disagrees."""
+    from seraser_core.results.verify import verify as read_again
+
+    report = read_again(run)
+    if json:
+        print_json(dataclasses.asdict(report))
+    else:
+        for problem in report.problems:
+            results.print(problem, markup=False, highlight=False)
+        verdict = f"{len(report.problems)} problems" if report.problems else "clean"
+        results.print(
+            f"{verdict}: {report.done} of {report.shards} shards, {report.rows:,} rows",
+            highlight=False,
+        )
+    if report.problems:
+        raise typer.Exit(1)
+
+
+def summary(
+    run: RunArgument,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Accept that shards are missing.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Merge the shards of RUN into its summary, write RUN/report and show the accuracies."""
+    from seraser_core.results.summary import aggregate
+
+    tables = aggregate(run, partial=partial)
+    show_summary(tables["summary"], tables["groups"], run, json)
+
+
+def show_run(run_url: str, json: bool) -> None:
+    """Show the report that a finished run has written."""
+    show_summary(read_report(run_url, "summary"), read_report(run_url, "groups"), run_url, json)
+    if not json:
+        results.print(f"run    {run_url}", highlight=False)
+        results.print(f"report {run_url}/report/report.html", highlight=False)
+
+
+def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json: bool) -> None:
+    """Print both tables."""
+    if json:
+        document = {"run": run_url, "summary": summary.to_dicts(), "groups": groups.to_dicts()}
+        print_json(document)
+        return
+    print_table("methods", SUMMARY_COLUMNS, summary.to_dicts())
+    if groups.height:
+        print_table("groups", GROUP_COLUMNS, groups.to_dicts())
+
+
+def read_report(run_url: str, name: str) -> pl.DataFrame:
+    """A table of the run's report, from wherever the run is."""
+    import polars as pl
+
+    from seraser_core import storage
+
+    return pl.read_parquet(
+        io.BytesIO(storage.read_bytes(storage.join(run_url, "report", f"{name}.parquet")))
+    )
+
+
+def _print_mapping(found: Mapping[str, Any], prefix: str = "") -> None:
+    for name, value in found.items():
+        if isinstance(value, Mapping):
+            _print_mapping(value, f"{prefix}{name}.")
+        else:
+            results.print(f"{prefix + name:<28} {cell(value)}", markup=False, highlight=False)

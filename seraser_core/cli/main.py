@@ -1,0 +1,64 @@
+"""The command `seraser`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import typer
+from rich.logging import RichHandler
+from typer.core import TyperGroup
+
+from seraser_core.cli import demo, inspect, plan, run, up
+from seraser_core.cli.console import errors
+from seraser_core.errors import ConfigError, SeraserError
+
+FAILED, BAD_CONFIG = 1, 2
+
+
+class Commands(TyperGroup):
+    """Turns the errors that are meant for people into a message and an exit code."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the command; 1 when it failed, 2 when its configuration cannot be used."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            errors.print(f"[bold red]configuration[/] {error.field}", highlight=False)
+            errors.print(str(error), markup=False, highlight=False)
+            raise typer.Exit(BAD_CONFIG) from None
+        except SeraserError as error:
+            errors.print("[bold red]failed[/]", end=" ")
+            errors.print(str(error), markup=False, highlight=False)
+            raise typer.Exit(FAILED) from None
+
+
+app = typer.Typer(
+    name="seraser",
+    cls=Commands,
+    help="Erase decision shortcuts of CLIP models at test time, over large image data sets. "
+    "RUN is a run directory, a local path or a URL. Exit codes: 0 done, 1 failed or problems "
+    "found, 2 the configuration or the command line cannot be used.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+app.command()(demo.demo)
+app.command()(plan.plan)
+app.command()(run.run)
+app.command()(inspect.status)
+app.command()(inspect.verify)
+app.command()(inspect.summary)
+app.command()(up.up)
+
+
+@app.callback()
+def main(
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Show what happens inside."),
+) -> None:
+    """Set up logging for every command."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=errors, show_path=False, show_time=verbose)],
+    )

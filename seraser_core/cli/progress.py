@@ -1,0 +1,111 @@
+"""The progress bar of a run: images/s, time left, and what bounds it."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class _Speed(ProgressColumn):
+    """Images per second over the last half minute."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f} images/s")
+
+
+class RunDisplay:
+    """Shows a run; told about it from the threads that compute shards.
+
+    Args:
+        console: Where it is shown.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Speed(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[bound]}"),
+            console=console,
+            speed_estimate_period=30,
+        )
+        self._task: TaskID | None = None
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def stop(self) -> None:
+        """Make shards that are being computed end after the batch they are at."""
+        self._stopped.set()
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(text, markup=False, highlight=False)
+
+    def planned(self, run_url: str, done: int, total: int) -> None:
+        """Begin the bar of a run of which `done` images are done."""
+        self.say(f"run directory {run_url}")
+        if done:
+            self.say(f"{done:,} of {total:,} images are done already")
+        self._task = self._bar.add_task("images", total=total, completed=done, bound="")
+
+    def advance(self, images: int) -> None:
+        """Move the bar.
+
+        Raises:
+            KeyboardInterrupt: The person at the terminal wants to stop.
+        """
+        if self._stopped.is_set():
+            raise KeyboardInterrupt
+        if self._task is not None:
+            self._bar.advance(self._task, images)
+
+    def committed(self, timings: dict[str, Any]) -> None:
+        """Say what bounds the run, by the seconds of the shards committed so far."""
+        with self._lock:
+            for name, value in timings.items():
+                if name.endswith("_s") and isinstance(value, int | float):
+                    self._seconds[name] += value
+            bound = bound_by(self._seconds)
+        if self._task is not None:
+            self._bar.update(self._task, bound=f"bound by {bound}")
+
+
+def bound_by(seconds: Mapping[str, float]) -> str:
+    """What most of the time went to: the model, waiting for data, or everything around them."""
+    waiting = "fetch" if seconds["fetch_s"] > seconds["decode_s"] else "decode"
+    other = seconds["wall_s"] - seconds["model_s"] - seconds["data_wait_s"]
+    shares = {"model": seconds["model_s"], waiting: seconds["data_wait_s"], "overhead": other}
+    return max(shares, key=lambda name: shares[name])

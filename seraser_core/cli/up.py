@@ -1,0 +1,40 @@
+"""`seraser up`: server, work pool, deployment and worker on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seraser_core.cli.console import results
+
+
+def up(
+    port: Annotated[int, typer.Option(help="Port of the Prefect server, on loopback.")] = 4200,
+    home: Annotated[Path, typer.Option(help="Folder for Prefect's database and the logs.")] = Path(
+        ".seraser/prefect"
+    ),
+    limit: Annotated[int, typer.Option(min=1, help="Flow runs at once.")] = 1,
+) -> None:
+    """Start a Prefect server, a work pool, the deployment and a worker; Ctrl-C ends them.
+
+    Everything listens on this machine only.
+    """
+    from seraser_core.cli.services import Services
+
+    with Services(port, home.absolute()) as services:
+        results.print(f"starting a Prefect server; logs are in {services.logs}")
+        services.start_server()
+        services.deploy(limit)
+        services.start_worker()
+        results.print(
+            "\nready. In another shell:\n\n"
+            f"  export PREFECT_API_URL={services.api_url}\n"
+            "  prefect deployment run seraser/batch-eval --watch\n\n"
+            f"pages: http://127.0.0.1:{port}   Ctrl-C ends all of it",
+            markup=False,
+            highlight=False,
+        )
+        services.wait()
+    results.print("stopped")

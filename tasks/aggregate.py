@@ -1,0 +1,77 @@
+"""The task that merges the shards' sums into the summary and shows it in Prefect."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import polars as pl
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.summary import aggregate as write_summary
+
+_SHOWN = ("method", "n", "errors", "accuracy", "worst_group", "worst_group_accuracy", "gap")
+
+
+@task(name="aggregate", retries=2, retry_delay_seconds=10)
+def aggregate(run_url: str) -> list[dict[str, Any]]:
+    """Merge the metrics of all shards, write the report and publish the summary as artifacts.
+
+    Returns:
+        The summary, one entry per method.
+    """
+    tables = write_summary(run_url)
+    summary, groups = tables["summary"], tables["groups"]
+    run = RunDirectory(run_url).run()
+    create_table_artifact(
+        table=plain_rows(summary),
+        key=artifact_key(run["name"], "summary"),
+        description=f"Accuracy of each method in run {run['run_id']}",
+    )
+    create_markdown_artifact(
+        markdown=markdown(run_url, run["run_id"], summary, groups),
+        key=artifact_key(run["name"], "report"),
+        description=f"Run {run['run_id']}",
+    )
+    return plain_rows(summary)
+
+
+def artifact_key(name: str, kind: str) -> str:
+    """A key in Prefect's alphabet; one per run name, so that Prefect shows its history."""
+    return f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-') or 'run'}-{kind}"
+
+
+def plain_rows(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows of `table` without its nested columns, as JSON can hold them."""
+    flat = [name for name, kind in table.schema.items() if not kind.is_nested()]
+    return table.select(
+        pl.when(pl.col(name).is_nan()).then(None).otherwise(pl.col(name)).alias(name)
+        if table.schema[name].is_float()
+        else pl.col(name)
+        for name in flat
+    ).to_dicts()
+
+
+def markdown(run_url: str, run_id: str, summary: pl.DataFrame, groups: pl.DataFrame) -> str:
+    """The report for Prefect's pages."""
+    shown = summary.select(name for name in _SHOWN if name in summary.columns)
+    parts = [f"# {run_id}", _table(shown)]
+    if groups.height:
+        wanted = ("method", "group", "n", "accuracy", "zero_shot_accuracy")
+        parts += ["## Groups", _table(groups.select(c for c in wanted if c in groups.columns))]
+    parts.append(f'All rows: `pl.scan_parquet("{run_url}/predictions/*.parquet")`')
+    return "\n\n".join(parts)
+
+
+def _table(table: pl.DataFrame) -> str:
+    lines = [" | ".join(table.columns), " | ".join("---" for _ in table.columns)]
+    lines += [" | ".join(_cell(value) for value in row) for row in table.iter_rows()]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value).replace("|", "\\|")

@@ -1,0 +1,83 @@
+"""Who watches a flow from inside its own process: the command line's progress bars.
+
+Tasks travel with a run directory and a shard id only, so a watcher is not passed to them: it is
+registered here, for this process. Without one, nothing happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+
+class Observer(Protocol):
+    """Told what happens to a run, from the threads where it happens."""
+
+    def say(self, text: str) -> None:
+        """One finished step of planning, or something that went wrong and is handled."""
+
+    def planned(self, run_url: str, done: int, total: int) -> None:
+        """The run is planned: `done` of its `total` images have their rows already."""
+
+    def advance(self, images: int) -> None:
+        """`images` more images are done; negative when a shard has to begin again."""
+
+    def committed(self, timings: dict[str, Any]) -> None:
+        """A shard was committed; `timings` say where its time went."""
+
+
+class Silence:
+    """The observer of a process in which nobody watches."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def planned(self, run_url: str, done: int, total: int) -> None:
+        """Nothing."""
+
+    def advance(self, images: int) -> None:
+        """Nothing."""
+
+    def committed(self, timings: dict[str, Any]) -> None:
+        """Nothing."""
+
+
+_current: Observer = Silence()
+
+
+def current() -> Observer:
+    """The registered observer, or one that does nothing."""
+    return _current
+
+
+@contextmanager
+def observe(observer: Observer) -> Iterator[None]:
+    """Register `observer` for this process meanwhile."""
+    global _current
+    before, _current = _current, observer
+    try:
+        yield
+    finally:
+        _current = before
+
+
+class ShardProgress:
+    """Progress of one attempt at one shard, passed on to an observer.
+
+    Args:
+        observer: Who is told.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer, self._images = observer, 0
+
+    def advance(self, images: int) -> None:
+        """`images` more images of the shard are done."""
+        self._images += images
+        self._observer.advance(images)
+
+    def begin_again(self) -> None:
+        """The attempt failed: take back what it reported."""
+        self._observer.advance(-self._images)
+        self._images = 0

@@ -1,0 +1,65 @@
+"""The task that computes one shard: the only one that needs a GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import task_run
+from prefect.tasks import Task, exponential_backoff
+
+from seraser_core.errors import TransientError
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.runner.shard import run_shard
+from tasks.observer import ShardProgress, current
+
+BACKOFF_S = 2
+JITTER = 0.5
+MOST_RETRIES = 50
+"""Prefect takes no more delays than this."""
+
+
+def is_passing(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed attempt failed for a reason that may pass."""
+    return isinstance(state.data, TransientError)
+
+
+@task(
+    name="shard",
+    task_run_name="shard-{shard_id}",
+    tags=["gpu"],
+    retries=3,
+    retry_delay_seconds=exponential_backoff(BACKOFF_S),
+    retry_jitter_factor=JITTER,
+    retry_condition_fn=is_passing,
+)
+def shard(run_url: str, shard_id: str) -> dict[str, Any]:
+    """Compute one shard of a run and commit it; one that is done already is left as it is.
+
+    Returns:
+        The shard's commit.
+    """
+    observer = current()
+    progress = ShardProgress(observer)
+    try:
+        commit = run_shard(run_url, shard_id, progress, attempt=task_run.run_count or 1)
+    except TransientError as error:
+        progress.begin_again()
+        observer.say(f"shard {shard_id}: {error}; to be tried again")
+        raise
+    timings = RunDirectory(run_url).metrics(shard_id)["timings"]
+    observer.committed(timings)
+    get_run_logger().info(
+        "shard %s: %d images in %.1f s, %d error rows",
+        shard_id,
+        commit["images"],
+        timings["wall_s"],
+        commit["errors"],
+    )
+    return commit
+
+
+def shard_with_retries(retries: int) -> Task[Any, Any]:
+    """The shard task with a run's own number of retries."""
+    return shard.with_options(retries=min(retries, MOST_RETRIES))
