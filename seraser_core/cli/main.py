@@ -19,7 +19,7 @@ FAILED, BAD_CONFIG = 1, 2
 class Commands(TyperGroup):
     """Turns the errors that are meant for people into a message and an exit code."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command; 1 when it failed, 2 when its configuration cannot be used."""
         try:
             return super().invoke(ctx)

@@ -100,11 +100,8 @@ def _row(
         "attribute": item["attribute"],
         "group": group_name(run, label, item["attribute"]),
     }
-    error = errors[item["item_index"]] if i is None else None
-    if i is not None and not scored.finite[i]:
-        error = _NAN_OUTPUT
-    if error is not None or i is None:
-        assert error is not None
+    if i is None or not scored.finite[i]:
+        error = errors[item["item_index"]] if i is None else _NAN_OUTPUT
         return row | {
             "status": "error",
             "error_stage": error.stage,

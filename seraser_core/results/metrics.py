@@ -1,0 +1,169 @@
+"""Metrics as sums that merge across shards, and the tables made from them (METHODS, section 4)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from seraser_core.results.rows import MethodOutcome, softmax
+
+ECE_BINS = 15
+_EXACT = ("rows", "ok", "labelled", "correct", "top5", "changed", "fixed", "broken")
+_REAL = ("nll", "brier")
+
+
+def shard_metrics(
+    predictions: pa.Table, outcomes: Sequence[MethodOutcome], run: dict[str, Any]
+) -> dict[str, Any]:
+    """The sums of one shard: ``{"methods": {method id: sums}}``.
+
+    NLL and Brier score need every class's probability, which the rows keep only with
+    ``save_logits``; they are summed from the outcomes.
+    """
+    frame = pl.DataFrame(predictions)
+    methods = count_rows(frame, [m["id"] for m in run["methods"]])
+    for outcome in outcomes:
+        rows = frame.filter((pl.col("method") == outcome.method) & (pl.col("status") == "ok"))
+        finite = np.isfinite(outcome.logits).all(1) & np.isfinite(outcome.zero_shot_logits).all(1)
+        labelled = rows["label"].is_not_null().to_numpy()
+        labels = rows["label"].drop_nulls().to_numpy()
+        nll, brier = proper_scores(outcome.logits[finite][labelled], labels)
+        methods[outcome.method] |= {"nll": nll, "brier": brier}
+    return {"methods": methods}
+
+
+def proper_scores(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Sums of negative log-likelihood (nats) and Brier score, sum_c (p_c - [c = y])^2.
+
+    Args:
+        logits: (n, C).
+        labels: (n,) in [0, C).
+    """
+    if not len(labels):
+        return 0.0, 0.0
+    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    log_likelihood = shifted[np.arange(len(labels)), labels] - np.log(np.exp(shifted).sum(1))
+    errors = softmax(logits)
+    errors[np.arange(len(labels)), labels] -= 1
+    return math.fsum(-log_likelihood), math.fsum((errors**2).sum(1))
+
+
+def count_rows(frame: pl.DataFrame, methods: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Method id -> the sums that prediction rows alone give (all but NLL and Brier score)."""
+    return {method: _count(frame.filter(pl.col("method") == method)) for method in methods}
+
+
+def _count(rows: pl.DataFrame) -> dict[str, Any]:
+    ok = rows.filter(pl.col("status") == "ok")
+    known = ok.filter(pl.col("label").is_not_null())
+    right, before = known["correct"].cast(pl.Boolean), known["zero_shot_correct"].cast(pl.Boolean)
+    failed = rows.filter(pl.col("status") != "ok")
+    bins = _calibration(known)
+    return {
+        "rows": rows.height,
+        "ok": ok.height,
+        "errors": dict(sorted(Counter(failed["error_code"].to_list()).items())),
+        "labelled": known.height,
+        "correct": int(right.sum()),
+        "top5": int(known["top_classes"].list.contains(known["label"]).sum()),
+        "changed": int((ok["prediction"] != ok["zero_shot_prediction"]).sum()),
+        "fixed": int((right & ~before).sum()),
+        "broken": int((~right & before).sum()),
+        "confusion": {
+            f"{label} {prediction}": n
+            for label, prediction, n in known.group_by("label", "prediction")
+            .len()
+            .sort("label", "prediction")
+            .iter_rows()
+        },
+        "groups": {
+            f"{label} {attribute}": [n, correct, zero_shot]
+            for label, attribute, n, correct, zero_shot in known.filter(
+                pl.col("attribute").is_not_null()
+            )
+            .group_by("label", "attribute")
+            .agg(
+                pl.len(),
+                pl.col("correct").sum().cast(pl.Int64),
+                pl.col("zero_shot_correct").sum().cast(pl.Int64),
+            )
+            .sort("label", "attribute")
+            .iter_rows()
+        },
+        "calibration": bins,
+    }
+
+
+def _calibration(known: pl.DataFrame) -> list[list[float]]:
+    """For each of the equal-width bins of confidence: n, correct, sum of confidence."""
+    confidence = known["confidence"].cast(pl.Float64).to_numpy()
+    correct = known["correct"].cast(pl.Boolean).to_numpy()
+    place = np.clip((confidence * ECE_BINS).astype(int), 0, ECE_BINS - 1)
+    return [
+        [
+            int((place == b).sum()),
+            int(correct[place == b].sum()),
+            math.fsum(confidence[place == b]),
+        ]
+        for b in range(ECE_BINS)
+    ]
+
+
+def merge(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The sums of several shards as one; the order of `parts` does not matter."""
+    methods = list(dict.fromkeys(m for part in parts for m in part["methods"]))
+    return {"methods": {m: _merge([p["methods"][m] for p in parts]) for m in methods}}
+
+
+def _merge(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {name: sum(p[name] for p in parts) for name in _EXACT}
+    for name in _REAL:
+        if all(name in p for p in parts):
+            merged[name] = math.fsum(p[name] for p in parts)
+    for name in ("errors", "confusion"):
+        counts: Counter[str] = Counter()
+        for part in parts:
+            counts.update(part[name])
+        merged[name] = dict(sorted(counts.items()))
+    groups: dict[str, list[int]] = {}
+    for part in parts:
+        for key, sums in part["groups"].items():
+            groups[key] = [a + b for a, b in zip(groups.get(key, [0, 0, 0]), sums, strict=True)]
+    merged["groups"] = dict(sorted(groups.items()))
+    merged["calibration"] = [
+        [sum(r[0] for r in rows), sum(r[1] for r in rows), math.fsum(r[2] for r in rows)]
+        for rows in zip(*(p["calibration"] for p in parts), strict=True)
+    ]
+    return merged
+
+
+def wilson(correct: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Wilson's score interval of a proportion, 95 % by default; (0, 1) when n is 0."""
+    if n == 0:
+        return 0.0, 1.0
+    share = correct / n
+    scale = 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mcnemar(fixed: int, broken: int) -> float:
+    """McNemar's exact two-sided p: min(1, 2 P(X <= min(fixed, broken))), X ~ Bin(n, 1/2)."""
+    n, fewer = fixed + broken, min(fixed, broken)
+    if n == 0:
+        return 1.0
+    log_term = math.lgamma(n + 1) - math.lgamma(fewer + 1) - math.lgamma(n - fewer + 1)
+    total, ratio, k = 0.0, 1.0, fewer
+    # Terms fall from k = fewer towards 0, so the sum ends as soon as they no longer count.
+    while k >= 0 and ratio > 1e-18:
+        total += ratio
+        ratio *= k / (n - k + 1)
+        k -= 1
+    return min(1.0, 2 * math.exp(log_term - n * math.log(2)) * total)

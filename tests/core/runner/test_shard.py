@@ -1,0 +1,135 @@
+"""A run in one process: every image has its row, whatever the batch, the order or the threads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from seraser_core.config import load_config
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.verify import verify
+from seraser_core.runner.local import run_local
+from seraser_core.runner.plan import plan_run
+
+
+def logits(rows: pl.DataFrame) -> np.ndarray:
+    return np.array(rows["logits"].to_list())
+
+
+def test_every_image_has_one_row_per_method(run, tree):
+    url, rows = run(tree)
+    assert rows.height == 14 * 3
+    assert rows.select("item_id", "method").n_unique() == 14 * 3
+    assert set(rows["status"]) == {"ok"}
+    assert verify(url).problems == []
+    tuned = rows.filter(pl.col("method") == "seraser")
+    assert (tuned["loss_last"] < tuned["loss_first"]).all()
+    zero_shot = rows.filter(pl.col("method") == "zero_shot")
+    assert (zero_shot["prediction"] == zero_shot["zero_shot_prediction"]).all()
+    assert (tuned["zero_shot_prediction"] == zero_shot["prediction"]).all()
+    assert np.abs(logits(tuned) - logits(zero_shot)).max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["runtime.batch_size=1"],
+        ["runtime.batch_size=64", "shard.max_items=100"],
+        ["runtime.batch_size=3", "shard.max_items=4", "runtime.decode_threads=1"],
+        ["runtime.decode_threads=8", "shard.max_items=1"],
+    ],
+    ids=",".join,
+)
+def test_results_do_not_depend_on_how_the_work_is_cut(run, tree, changes):
+    tree["methods"].append({"id": "noise", "name": "seraser", "auxiliary": "noise", "steps": 3})
+    tree["methods"].append({"id": "augment", "name": "seraser", "auxiliary": "augment", "steps": 3})
+    _, expected = run(tree)
+    _, rows = run(tree, *changes)
+    assert rows["prediction"].equals(expected["prediction"])
+    assert np.abs(logits(rows) - logits(expected)).max() <= 1e-3
+
+
+def test_order_of_the_table_does_not_matter(run, tree, pictures, tmp_path):
+    _, expected = run(tree)
+    shuffled = pl.read_csv(pictures).sample(fraction=1, shuffle=True, seed=4)
+    path = pictures.with_name("shuffled.csv")
+    shuffled.write_csv(path)
+    _, rows = run(tree, f"dataset.path={path}", f"output={tmp_path / 'other'}")
+    assert rows["item_id"].equals(expected["item_id"])
+    assert np.abs(logits(rows) - logits(expected)).max() <= 1e-3
+
+
+def test_two_runs_are_byte_equal(run, tree, tmp_path):
+    first, _ = run(tree)
+    second, _ = run(tree, f"output={tmp_path / 'again'}")
+    for path in sorted(Path(first, "predictions").iterdir()):
+        assert path.read_bytes() == Path(second, "predictions", path.name).read_bytes()
+
+
+def test_a_finished_run_is_not_computed_again(run, tree):
+    url, _ = run(tree)
+    before = {p: p.stat().st_mtime_ns for p in Path(url, "commits").iterdir()}
+    assert len(before) == 3
+    again, _ = run(tree)
+    assert again == url
+    assert {p: p.stat().st_mtime_ns for p in Path(url, "commits").iterdir()} == before
+
+
+def test_a_changed_option_is_another_run(run, tree):
+    first, _ = run(tree)
+    second, _ = run(tree, "methods.1.steps=6")
+    third, _ = run(tree, "runtime.batch_size=2")
+    assert first != second
+    assert first == third
+
+
+def test_labels_are_not_needed(run, tree):
+    for key in ("label", "attribute", "attributes"):
+        del tree["dataset"][key]
+    url, rows = run(tree)
+    assert rows["label"].is_null().all()
+    assert rows["prediction"].is_not_null().all()
+    assert verify(url).problems == []
+
+
+_KILLED = """
+import os, signal, sys
+from seraser_core.runner.local import run_local
+
+class KillAfter:
+    seen = 0
+    def advance(self, images):
+        self.seen += images
+        if self.seen >= int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+run_local(sys.argv[1], KillAfter())
+"""
+
+
+def test_a_killed_run_resumes_with_the_missing_shards_only(run, tree, tmp_path):
+    expected_url, _ = run(tree, f"output={tmp_path / 'undisturbed'}")
+    url = plan_run(load_config(tree))
+    done = []
+    for images in ("7", "7"):
+        killed = subprocess.run(
+            [sys.executable, "-c", _KILLED, url, images], env=os.environ, check=False
+        )
+        assert killed.returncode == -signal.SIGKILL
+        done.append(sorted(RunDirectory(url).done()))
+    assert done[0] == ["00000"]
+    times = {s: Path(url, "commits", f"{s}.json").stat().st_mtime_ns for s in done[1]}
+    run_local(url)
+    assert {s: Path(url, "commits", f"{s}.json").stat().st_mtime_ns for s in times} == times
+    report = verify(url)
+    assert report.problems == []
+    assert report.rows == 14 * 3
+    for path in sorted(Path(expected_url, "predictions").iterdir()):
+        assert path.read_bytes() == Path(url, "predictions", path.name).read_bytes()
