@@ -147,6 +147,17 @@ def list_files(folder: str, options: Options | None = None) -> list[str]:
     return sorted(name for name in names if not (name[0] == "." and name.endswith(".tmp")))
 
 
+def list_folders(folder: str, options: Options | None = None) -> list[str]:
+    """Names of the folders directly in `folder`, sorted; empty when it does not exist."""
+    with _sorted_faults("list", folder):
+        fs, path = filesystem(folder, options)
+        try:
+            found = fs.ls(path, detail=True)
+        except FileNotFoundError:
+            return []
+    return sorted(PurePosixPath(f["name"]).name for f in found if f["type"] == "directory")
+
+
 def find_files(folder: str, options: Options | None = None) -> dict[str, int]:
     """Paths of all files below `folder`, relative to it, with their sizes in bytes; sorted.
 

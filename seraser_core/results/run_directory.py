@@ -7,6 +7,7 @@ import io
 import json
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from seraser_core.errors import RunDirectoryError
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 
 _ROW_GROUP = 8192
+_READERS = 16
 _MESSAGE_LENGTH = 2000
 
 
@@ -199,13 +201,20 @@ class RunDirectory:
         """Shard id -> commit, of all shards committed by this run (files are not re-read)."""
         run = self.run()
         listed = set(storage.list_files(self.path("commits")))
-        found = {}
-        for shard in self.shards():
-            if f"{shard.id}.json" in listed:
-                commit = self._commit(shard.id, run["fingerprint"], run["plan_hash"])
-                if commit is not None:
-                    found[shard.id] = commit
-        return found
+        names = [shard.id for shard in self.shards() if f"{shard.id}.json" in listed]
+
+        def read(name: str) -> dict[str, Any] | None:
+            return self._commit(name, run["fingerprint"], run["plan_hash"])
+
+        with ThreadPoolExecutor(_READERS) as pool:  # thousands of small reads from far away
+            commits = pool.map(read, names)
+            return {name: c for name, c in zip(names, commits, strict=True) if c is not None}
+
+    def done_metrics(self) -> dict[str, dict[str, Any]]:
+        """Shard id -> metrics, of all shards committed by this run."""
+        names = list(self.done())
+        with ThreadPoolExecutor(_READERS) as pool:
+            return dict(zip(names, pool.map(self.metrics, names), strict=True))
 
     def write_failure(self, shard_id: str, error: BaseException, attempt: int) -> None:
         """Record the last failed attempt of a shard."""

@@ -1,0 +1,48 @@
+"""Reading predictions with Polars."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from seraser_core import storage
+from seraser_core.errors import RunDirectoryError
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.schema import PREDICTIONS_SCHEMA
+
+
+def scan(output: str) -> pl.LazyFrame:
+    """All committed prediction rows of a run directory, or of all runs in an output folder.
+
+    Shards that were written but not committed are left out. For rows of runs that are all
+    finished, ``pl.scan_parquet("<output>/*/predictions/*.parquet")`` gives the same.
+
+    Args:
+        output: Path or URL of a run directory or of the folder that holds run directories.
+
+    Raises:
+        RunDirectoryError: There is no run.
+    """
+    paths = [
+        run.predictions_path(shard_id) for run in find_runs(output) for shard_id in run.done()
+    ]
+    if not paths:
+        return pl.DataFrame(PREDICTIONS_SCHEMA.empty_table()).lazy()
+    return pl.scan_parquet(paths, glob=False, storage_options=storage.polars_options(output))
+
+
+def find_runs(output: str) -> list[RunDirectory]:
+    """The run directory at `output`, or those directly inside it, by name.
+
+    Raises:
+        RunDirectoryError: There is none.
+    """
+    if storage.exists(storage.join(output, "run.json")):
+        return [RunDirectory(output)]
+    names = [
+        name
+        for name in storage.list_folders(output)
+        if storage.exists(storage.join(output, name, "run.json"))
+    ]
+    if not names:
+        raise RunDirectoryError(f"{output} is no run directory and holds none")
+    return [RunDirectory(storage.join(output, name)) for name in names]
