@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from seraser_core.results.timings import bound_by
 
 
 class _Speed(ProgressColumn):
@@ -101,11 +102,3 @@ class RunDisplay:
             bound = bound_by(self._seconds)
         if self._task is not None:
             self._bar.update(self._task, bound=f"bound by {bound}")
-
-
-def bound_by(seconds: Mapping[str, float]) -> str:
-    """What most of the time went to: the model, waiting for data, or everything around them."""
-    waiting = "fetch" if seconds["fetch_s"] > seconds["decode_s"] else "decode"
-    other = seconds["wall_s"] - seconds["model_s"] - seconds["data_wait_s"]
-    shares = {"model": seconds["model_s"], waiting: seconds["data_wait_s"], "overhead": other}
-    return max(shares, key=lambda name: shares[name])

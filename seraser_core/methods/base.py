@@ -37,12 +37,14 @@ class Scores:
         loss_first: (B,) float32, loss before the first step; None without tuning.
         loss_last: (B,) float32, loss with the prompt that the logits come from.
         steps: Optimiser steps; None without tuning.
+        seconds: Time it took, beside the image features that all methods share.
     """
 
     logits: Tensor
     loss_first: Tensor | None = None
     loss_last: Tensor | None = None
     steps: int | None = None
+    seconds: float = 0.0
 
 
 Features = Mapping[str, Tensor]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,6 +23,7 @@ from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 
 _ROW_GROUP = 8192
 _READERS = 16
+_HASHED_ROWS = 100_000
 _MESSAGE_LENGTH = 2000
 
 
@@ -31,8 +34,13 @@ def fingerprint(inputs: dict[str, Any]) -> str:
 
 
 def plan_hash(items: pa.Table, shards: Sequence[ShardRange]) -> str:
-    """SHA-256 over the planned items and the shard ranges."""
-    digest = hashlib.sha256(items_to_parquet(items))
+    """SHA-256 over the planned items, as text, and the shard ranges.
+
+    Not over the bytes of a Parquet file: those change with the version of the library.
+    """
+    digest = hashlib.sha256()
+    for part in pl.DataFrame(items.cast(ITEMS_SCHEMA)).iter_slices(_HASHED_ROWS):
+        digest.update(part.write_ndjson().encode())
     digest.update(json.dumps([[s.id, s.start, s.stop] for s in shards]).encode())
     return digest.hexdigest()
 
@@ -144,6 +152,7 @@ class RunDirectory:
         self, shard_id: str, predictions: pa.Table, metrics: dict[str, Any], info: dict[str, Any]
     ) -> dict[str, Any]:
         """Write predictions, metrics and, last, the commit; returns the commit."""
+        began = time.perf_counter()
         run = self.run()
         data = predictions_to_parquet(predictions)
         storage.write_bytes(self.predictions_path(shard_id), data)
@@ -159,6 +168,8 @@ class RunDirectory:
             "errors": failed,
             "sha256": hashlib.sha256(data).hexdigest(),
             "bytes": len(data),
+            "write_s": time.perf_counter() - began,
+            "finished": time.time(),
         }
         storage.write_json(self.path("commits", f"{shard_id}.json"), commit)
         storage.delete(self.path("failures", f"{shard_id}.json"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -70,10 +72,12 @@ def _score(session: Session, samples: Sequence[Sample]) -> dict[str, Scores]:
     whole = features["image"][:, 0]
     setting = session.zero_shot
     zero_shot = cosine_logits(whole, setting.class_features, setting.logit_scale)
-    scores = {"": Scores(zero_shot)}
+    scores = {"": _to_cpu(Scores(zero_shot))}
     for method in session.methods:
-        scores[method.id] = method.predict(features, session.settings[method.id])
-    return {name: _to_cpu(s) for name, s in scores.items()}
+        started = time.perf_counter()
+        found = _to_cpu(method.predict(features, session.settings[method.id]))
+        scores[method.id] = replace(found, seconds=time.perf_counter() - started)
+    return scores
 
 
 def encode_views(session: Session, samples: Sequence[Sample]) -> Features:
@@ -114,6 +118,7 @@ def _join(first: Scores, second: Scores) -> Scores:
         cat(first.loss_first, second.loss_first),
         cat(first.loss_last, second.loss_last),
         first.steps,
+        first.seconds + second.seconds,
     )
 
 

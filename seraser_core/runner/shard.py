@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import time
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from seraser_core.runner.plan import describe_device
 from seraser_core.runner.session import Session, open_session
 
 logger = logging.getLogger(__name__)
+# The number of a process is given again after its end; with the time, it is not.
+_PROCESS = f"{os.getpid()} since {datetime.now(UTC).isoformat(timespec='seconds')}"
 
 
 class Progress(Protocol):
@@ -52,13 +55,18 @@ def run_shard(
                 progress.advance(commit["images"])
             return commit
     try:
-        return _compute(open_session(run_url), shard_id, progress)
+        started, clock = time.time(), time.perf_counter()
+        session = open_session(run_url)
+        load_s = time.perf_counter() - clock
+        return _compute(session, shard_id, progress, started, load_s)
     except BaseException as error:
         directory.write_failure(shard_id, error, attempt)
         raise
 
 
-def _compute(session: Session, shard_id: str, progress: Progress | None) -> dict[str, Any]:
+def _compute(
+    session: Session, shard_id: str, progress: Progress | None, began: float, load_s: float
+) -> dict[str, Any]:
     started = time.perf_counter()
     items = session.directory.items(shard_id)
     feed_times = FeedTimes()
@@ -96,19 +104,22 @@ def _compute(session: Session, shard_id: str, progress: Progress | None) -> dict
     rows_s = time.perf_counter() - mark
     metrics["timings"] = {
         "images": items.num_rows,
-        "wall_s": time.perf_counter() - started,
+        "wall_s": load_s + time.perf_counter() - started,
+        "load_s": load_s,
         "data_wait_s": wait_s,
         "model_s": model_s,
-        "write_s": rows_s,
+        "rows_s": rows_s,
         "fetch_s": feed_times.fetch_s,
         "decode_s": feed_times.decode_s,
+        "methods": {o.method: sum(p[o.method].seconds for p in parts) for o in outcomes},
         "batch_size": batch_size(session),
         "device": describe_device(session.model.device),
     }
     info = {
         "images": items.num_rows,
         "host": platform.node(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "process": _PROCESS,
+        "started": began,
     }
     return session.directory.write_shard(shard_id, predictions, metrics, info)
 

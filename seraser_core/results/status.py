@@ -1,0 +1,75 @@
+"""How far a run is, what failed, how fast it was and what bounded it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.timings import between_shards, bound_by, overhead
+
+
+def status(run_url: str) -> dict[str, Any]:
+    """State of a run as a document for people and scripts.
+
+    ``seconds`` are sums over shards: ``wall`` of computing and writing them and of the pauses
+    between them, ``model``, ``load`` (of the model's weights), ``data_wait`` (for pictures that
+    were not decoded yet), ``write``. ``overhead`` is the share of the wall time that is none of
+    model, load and data_wait. ``fetch`` and ``decode`` are sums over threads beside the model.
+
+    Raises:
+        RunDirectoryError: There is no run.
+    """
+    directory = RunDirectory(run_url)
+    run, shards = directory.run(), directory.shards()
+    commits, failures = directory.done(), directory.failures()
+    parts = directory.done_metrics()
+    images = sum(shard.stop - shard.start for shard in shards)
+    done = sum(int(commit["images"]) for commit in commits.values())
+    return {
+        "run": run_url,
+        "run_id": run["run_id"],
+        "finished": len(commits) == len(shards),
+        "shards": {"done": len(commits), "total": len(shards), "failed": len(failures)},
+        "images": {"done": done, "total": images},
+        "rows": sum(int(commit["rows"]) for commit in commits.values()),
+        "errors": _errors(parts),
+        "failures": {
+            name: f"{record['error']}: {record['message']} (attempt {record['attempt']})"
+            for name, record in failures.items()
+        },
+    } | _speed(commits, parts, done)
+
+
+def _errors(parts: dict[str, dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Method -> error code -> rows."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for part in parts.values():
+        for method, sums in part["methods"].items():
+            counts[method].update(sums["errors"])
+    return {method: dict(count) for method, count in counts.items() if count}
+
+
+def _speed(
+    commits: dict[str, dict[str, Any]], parts: dict[str, dict[str, Any]], images: int
+) -> dict[str, Any]:
+    if not commits:
+        return {}
+    seconds: defaultdict[str, float] = defaultdict(float)
+    methods: defaultdict[str, float] = defaultdict(float)
+    for name, part in parts.items():
+        for key, value in part["timings"].items():
+            if key.endswith("_s"):
+                seconds[key] += value
+        for method, value in part["timings"]["methods"].items():
+            methods[method] += value
+        seconds["write_s"] += commits[name]["write_s"]
+    seconds["between_shards_s"] = between_shards(commits.values())
+    seconds["wall_s"] += seconds["write_s"] + seconds["between_shards_s"]
+    return {
+        "images_per_s": images / seconds["wall_s"],
+        "bound_by": bound_by(seconds),
+        "overhead": (overhead(seconds) - seconds["load_s"]) / seconds["wall_s"],
+        "seconds": {name.removesuffix("_s"): round(value, 3) for name, value in seconds.items()},
+        "seconds_per_image": {method: value / max(1, images) for method, value in methods.items()},
+    }

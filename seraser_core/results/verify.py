@@ -1,0 +1,148 @@
+"""Reading a whole run again, and comparing everything with everything."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seraser_core import storage
+from seraser_core.errors import RunDirectoryError
+from seraser_core.results.metrics import count_rows
+from seraser_core.results.run_directory import RunDirectory, fingerprint, plan_hash
+from seraser_core.results.schema import PREDICTIONS_SCHEMA
+from seraser_core.sources.items import ShardRange
+
+_PLANNED = ("item_index", "item_id", "image", "label", "attribute")
+
+
+@dataclass
+class VerifyReport:
+    """What `verify` found.
+
+    Attributes:
+        run: URL of the run directory.
+        problems: One line each; empty when all is as planned.
+        shards: Planned shards.
+        done: Shards with a valid commit.
+        rows: Prediction rows read.
+        images: Planned images.
+    """
+
+    run: str
+    problems: list[str] = field(default_factory=list)
+    shards: int = 0
+    done: int = 0
+    rows: int = 0
+    images: int = 0
+
+
+def verify(run_url: str) -> VerifyReport:
+    """Read plan, commits, Parquet and metrics of a run again and compare them.
+
+    Raises:
+        RunDirectoryError: There is no run.
+    """
+    directory = RunDirectory(run_url)
+    run, report = directory.run(), VerifyReport(directory.url)
+    if fingerprint(run["fingerprint_inputs"]) != run["fingerprint"]:
+        report.problems.append("run.json: the fingerprint is not that of its inputs")
+    try:
+        items, shards = directory.items(), directory.shards()
+        report.problems += _plan_problems(directory, run, items, shards)
+    except (RunDirectoryError, FileNotFoundError, pa.ArrowException, KeyError) as error:
+        report.problems.append(f"plan: {type(error).__name__}: {error}")
+        return report
+    report.images, report.shards = items.num_rows, len(shards)
+    commits = directory.done()
+    report.done = len(commits)
+    for shard in shards:
+        if shard.id not in commits:
+            report.problems.append(f"shard {shard.id}: no commit of this run")
+            continue
+        planned = items.slice(shard.start, shard.stop - shard.start)
+        for problem in _shard_problems(directory, run, shard.id, commits[shard.id], planned):
+            report.problems.append(f"shard {shard.id}: {problem}")
+        report.rows += int(commits[shard.id]["rows"])
+    report.problems += _strays(directory, {shard.id for shard in shards})
+    return report
+
+
+def _plan_problems(
+    directory: RunDirectory, run: dict[str, Any], items: pa.Table, shards: list[ShardRange]
+) -> Iterator[str]:
+    data = storage.read_bytes(directory.path("plan", "items.parquet"))
+    if hashlib.sha256(data).hexdigest() != directory.plan()["items_sha256"]:
+        yield "plan/items.parquet is not the file that plan.json names"
+    if plan_hash(items, shards) != run["plan_hash"]:
+        yield "plan: its hash is not the one in run.json"
+    edges = [0, *(shard.stop for shard in shards)]
+    if [shard.start for shard in shards] != edges[:-1] or edges[-1] != items.num_rows:
+        yield "plan: the shards do not cover the images once"
+
+
+def _shard_problems(
+    directory: RunDirectory,
+    run: dict[str, Any],
+    shard_id: str,
+    commit: dict[str, Any],
+    planned: pa.Table,
+) -> Iterator[str]:
+    try:
+        data = storage.read_bytes(directory.predictions_path(shard_id))
+    except FileNotFoundError:
+        yield "its Parquet file is missing"
+        return
+    if hashlib.sha256(data).hexdigest() != commit["sha256"]:
+        yield "its Parquet file is not the one that the commit names"
+        return
+    rows = pq.read_table(io.BytesIO(data))
+    footer = (rows.schema.metadata or {}).get(b"seraser_fingerprint", b"").decode()
+    if not rows.schema.equals(PREDICTIONS_SCHEMA) or footer != run["fingerprint"]:
+        yield "its Parquet file has another schema or fingerprint"
+        return
+    frame, methods = pl.DataFrame(rows), [method["id"] for method in run["methods"]]
+    expected = pl.DataFrame(planned.select(_PLANNED)).join(
+        pl.DataFrame({"method": methods}), how="cross", maintain_order="left_right"
+    )
+    if not frame.select(expected.columns).equals(expected):
+        yield f"its {frame.height} rows are not one per planned image and method, in order"
+    ok = int((frame["status"] == "ok").sum())
+    if (commit["rows"], commit["ok"], commit["errors"]) != (
+        frame.height,
+        ok,
+        frame.height - ok,
+    ):
+        yield "the counts in its commit are not those of its rows"
+    try:
+        sums = directory.metrics(shard_id)["methods"]
+    except (RunDirectoryError, KeyError) as error:
+        yield f"its metrics cannot be read: {error}"
+        return
+    for method, counted in count_rows(frame, methods).items():
+        names = [name for name, value in counted.items() if not _same(value, sums[method][name])]
+        if names:
+            yield f"metrics of {method} are not those of its rows: {', '.join(names)}"
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal, real numbers up to rounding."""
+    if isinstance(a, list):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, float):
+        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
+    return bool(a == b)
+
+
+def _strays(directory: RunDirectory, planned: set[str]) -> Iterator[str]:
+    """Files that ``predictions/*.parquet`` would read although no shard has them."""
+    for name in storage.list_files(directory.path("predictions")):
+        if name.removesuffix(".parquet") not in planned:
+            yield f"predictions/{name} belongs to no planned shard"
