@@ -22,9 +22,7 @@ def scan(output: str) -> pl.LazyFrame:
     Raises:
         RunDirectoryError: There is no run.
     """
-    paths = [
-        run.predictions_path(shard_id) for run in find_runs(output) for shard_id in run.done()
-    ]
+    paths = [run.predictions_path(shard_id) for run in find_runs(output) for shard_id in run.done()]
     if not paths:
         return pl.DataFrame(PREDICTIONS_SCHEMA.empty_table()).lazy()
     return pl.scan_parquet(paths, glob=False, storage_options=storage.polars_options(output))

@@ -1,0 +1,174 @@
+"""The report of a run: one self-contained HTML page, and its figure as PNG."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import jinja2
+import polars as pl
+
+from seraser_core import storage
+from seraser_core.results.run_directory import RunDirectory
+
+_MOST_GROUPS = 12
+_INCHES_PER_BAR = 0.17
+_COLOURS = ("#9aa5b1", "#1f6feb", "#e08a1e", "#2e9e6b", "#a855c7", "#d1495b")
+_PERCENT = (
+    "accuracy",
+    "top5",
+    "worst_group_accuracy",
+    "worst_group_low",
+    "worst_group_high",
+    "gap",
+    "group_mean",
+    "harmonic_mean",
+    "low",
+    "high",
+    "zero_shot_accuracy",
+    "recall",
+    "precision",
+)
+_HIDDEN = ("label", "attribute")
+
+
+def write_report(
+    directory: RunDirectory,
+    run: dict[str, Any],
+    tables: dict[str, pl.DataFrame],
+    status: dict[str, Any],
+    missing: int,
+) -> None:
+    """Write report/report.html and, for runs with groups, report/groups.png.
+
+    Args:
+        directory: Where the run is.
+        run: run.json.
+        tables: ``summary``, ``groups`` and ``classes``.
+        status: The run's status.
+        missing: Shards that are not in the tables.
+    """
+    svg = ""
+    if tables["groups"].height:
+        drawn = draw_groups(tables["groups"], tables["summary"]["method"].to_list())
+        svg = drawn["svg"].decode()
+        storage.write_bytes(directory.path("report", "groups.png"), drawn["png"])
+    page = _environment().get_template("report.html.jinja")
+    html = page.render(
+        run=run,
+        status=status,
+        missing=missing,
+        figure=svg[svg.find("<svg") :],
+        hidden_groups=max(0, tables["groups"]["group"].n_unique() - _MOST_GROUPS),
+        tables={name: _shown(table) for name, table in tables.items()},
+        times=_times(status),
+    )
+    storage.write_bytes(directory.path("report", "report.html"), html.encode())
+
+
+def draw_groups(groups: pl.DataFrame, methods: list[str]) -> dict[str, bytes]:
+    """Accuracy of every method in every group, with 95 % intervals, as ``png`` and ``svg``.
+
+    Of many groups, those with the least zero-shot accuracy are shown.
+    """
+    # Not pyplot: it has state for the whole process and looks for a display.
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    shown = (
+        groups.unique("group", maintain_order=True)
+        .sort("zero_shot_accuracy", "label", "attribute")
+        .head(_MOST_GROUPS)["group"]
+        .to_list()
+    )
+    height = 1.1 + _INCHES_PER_BAR * len(shown) * (len(methods) + 1.2)
+    figure = Figure(figsize=(8.4, height), layout="constrained")
+    axes = figure.add_subplot()
+    for place, method in enumerate(methods):
+        rows = {r["group"]: r for r in groups.filter(pl.col("method") == method).to_dicts()}
+        drawn = [(i, rows[group]) for i, group in enumerate(shown) if group in rows]
+        at = [i + (place - (len(methods) - 1) / 2) * 0.8 / len(methods) for i, _ in drawn]
+        accuracy = [row["accuracy"] for _, row in drawn]
+        whiskers = [
+            [max(0.0, row["accuracy"] - row["low"]) for _, row in drawn],
+            [max(0.0, row["high"] - row["accuracy"]) for _, row in drawn],
+        ]
+        axes.barh(
+            at,
+            accuracy,
+            height=0.8 / len(methods),
+            xerr=whiskers,
+            label=method,
+            color=_COLOURS[place % len(_COLOURS)],
+            error_kw={"ecolor": "#3d4650", "elinewidth": 1, "capsize": 2},
+        )
+        for y, value, row in zip(at, accuracy, drawn, strict=True):
+            end = min(0.995, row[1]["high"]) + 0.012
+            axes.text(end, y, f"{value:.0%}", va="center", fontsize=8, color="#3d4650")
+    axes.set_yticks(range(len(shown)), shown)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.08)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+    axes.set_xlabel("accuracy, with 95 % interval")
+    axes.grid(axis="x", color="#e3e7eb")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    figure.legend(loc="outside upper left", ncols=min(4, len(methods)), frameon=False)
+    result = {}
+    # Ids and dates in the file are fixed, so that equal results give equal reports.
+    with rc_context({"svg.hashsalt": "seraser", "svg.fonttype": "path"}):
+        for kind, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 160})):
+            content = io.BytesIO()
+            figure.savefig(content, format=kind, **options)
+            result[kind] = content.getvalue()
+    return result
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("seraser_core.results", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _shown(table: pl.DataFrame) -> dict[str, Any]:
+    """Columns and cells as text, without columns that are empty throughout."""
+    columns = [
+        name
+        for name in table.columns
+        if name not in _HIDDEN and table[name].null_count() < table.height
+    ]
+    return {
+        "columns": [name.replace("_", " ") for name in columns],
+        "numeric": [table.schema[name].is_numeric() for name in columns],
+        "rows": [[_cell(n, row[n]) for n in columns] for row in table.to_dicts()],
+    }
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name in _PERCENT:
+        return f"{100 * value:.1f} %"
+    if isinstance(value, float):
+        return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _times(status: dict[str, Any]) -> list[tuple[str, float]]:
+    """Name and share of the wall time of what it went to; they add up to 1."""
+    seconds = status.get("seconds")
+    if not seconds:
+        return []
+    wall = seconds["wall"]
+    named = [
+        ("model", seconds["model"]),
+        ("loading the model", seconds["load"]),
+        ("waiting for pictures", seconds["data_wait"]),
+    ]
+    rest = wall - sum(value for _, value in named)
+    return [(name, value / wall) for name, value in [*named, ("everything else", max(0, rest))]]
