@@ -17,20 +17,16 @@ if TYPE_CHECKING:
 
 SUMMARY_COLUMNS = (
     "method",
-    "n",
+    "images",
     "errors",
     "accuracy",
-    "worst_group",
     "worst_group_accuracy",
-    "gap",
-    "group_mean",
-    "nll",
-    "ece",
+    "worst_group",
+    "changed",
     "fixed",
     "broken",
-    "mcnemar_p",
 )
-GROUP_COLUMNS = ("method", "group", "n", "accuracy", "zero_shot_accuracy", "low", "high")
+GROUP_COLUMNS = ("method", "group", "n", "zero_shot_accuracy", "accuracy", "low", "high")
 
 
 def status(run: RunArgument, json: JsonOption = False) -> None:

@@ -104,7 +104,7 @@ def draw_groups(groups: pl.DataFrame, methods: list[str]) -> dict[str, bytes]:
         )
         for y, value, row in zip(at, accuracy, drawn, strict=True):
             end = min(0.995, row[1]["high"]) + 0.012
-            axes.text(end, y, f"{value:.0%}", va="center", fontsize=8, color="#3d4650")
+            axes.text(end, y, f"{100 * value:.0f} %", va="center", fontsize=8, color="#3d4650")
     axes.set_yticks(range(len(shown)), shown)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.08)
