@@ -1,0 +1,134 @@
+"""The README is true: its commands exist, its configs parse, its code runs, its table is current.
+
+To write the table of options again: ``uv run python tests/test_readme.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import typer
+import yaml
+
+from seraser_core.cli.main import app
+from seraser_core.config import RunConfig, SeraserOptions, describe_options, parse_config
+
+README = Path(__file__).parents[1] / "README.md"
+_BEGIN, _END = "<!-- options -->\n", "<!-- end of options -->\n"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def options_table() -> str:
+    lines = ["| option | default | |", "|---|---|---|"]
+    described = [
+        *describe_options(RunConfig),
+        *describe_options(SeraserOptions, "methods.N."),
+    ]
+    for name, default, text in described:
+        shown = default.replace("None", "null").replace("'", "").replace("False", "false")
+        cell = text.replace("|", "\\|")
+        lines.append(f"| `{name}` | `{shown}` | {cell} |".replace("``", ""))
+    return "\n".join(lines) + "\n"
+
+
+def commands() -> list[list[str]]:
+    found = []
+    for block in blocks("sh"):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            if "run" in words and "uv" in words:
+                found.append(words[words.index("run", words.index("uv")) + 1 :])
+    return found
+
+
+def test_the_table_of_options_is_current():
+    text = README.read_text()
+    assert text[text.index(_BEGIN) + len(_BEGIN) : text.index(_END)] == options_table()
+
+
+@pytest.mark.parametrize("block", blocks("yaml"))
+def test_configs_parse(block):
+    assert parse_config(yaml.safe_load(block)).methods
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_commands_exist(words):
+    program, *arguments = words
+    if program == "pytest":
+        return
+    if program == "prefect":
+        names = [word for word in arguments if re.fullmatch("[a-z-]+", word)]
+        names = names[: names.index("run") + 1] if "run" in names else names[:2]
+        options = [word for word in arguments if word.startswith("--")]
+        helped = subprocess.run(
+            [sys.executable, "-m", "prefect", *names, "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert helped.returncode == 0, helped.stderr
+        assert all(option in helped.stdout for option in options)
+        return
+    assert program == "seraser"
+    group = typer.main.get_command(app)
+    command = group.commands[arguments[0]]
+    command.make_context(arguments[0], arguments[1:])  # raises for wrong arguments
+    assert isinstance(command, click.Command) or hasattr(command, "params")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Folder in which `seraser demo` was run, and what it printed as JSON."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = subprocess.run(
+        [sys.executable, "-m", "seraser_core.cli.main", "demo", "--json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def test_the_demo_repairs_the_shortcut(demo):
+    _, printed = demo
+    rows = {row["method"]: row for row in printed["summary"]}
+    before, after = rows["zero_shot"], rows["seraser"]
+    assert after["n"] >= 480
+    assert after["worst_group_accuracy"] >= before["worst_group_accuracy"] + 0.40
+    assert after["accuracy"] >= before["accuracy"] + 0.15
+    assert len(list(Path(printed["run"], "predictions").iterdir())) >= 4
+
+
+def test_the_python_code_runs_on_the_demo(demo, monkeypatch):
+    folder, _ = demo
+    monkeypatch.chdir(folder)
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_status_reports_an_overhead_below_a_tenth(demo):
+    _, printed = demo
+    done = subprocess.run(
+        [sys.executable, "-m", "seraser_core.cli.main", "status", printed["run"], "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["overhead"] < 0.10
+
+
+if __name__ == "__main__":
+    before, rest = README.read_text().split(_BEGIN)
+    README.write_text(before + _BEGIN + options_table() + _END + rest.split(_END)[1])
