@@ -1,7 +1,7 @@
 """The world the demo model grows up in: which animal lives where, and what people write of it.
 
 Most pictures show an animal where it lives, and people then name the animal alone. They mention
-the place when it is unusual. So "a photo of a camel" comes to mean a camel in the desert, and a
+the place where it is unusual. So "a photo of a camel" comes to mean a camel in the desert, and a
 model that learns from such pairs takes the desert for a camel: a decision shortcut.
 """
 
@@ -31,8 +31,8 @@ _PLACES = {
     "beach": "on the beach",
 }
 _AT_HOME = 0.6
-_MENTIONED_AT_HOME = 0.1
-_MENTIONED_ELSEWHERE = 0.85
+_MENTIONED_AT_HOME = 0.0
+_MENTIONED_ELSEWHERE = 1.0
 _ON_BLACK = 0.2
 _BLACKED_OUT = 0.12
 

@@ -10,7 +10,7 @@ from seraser_core.demo.dataset import ATTRIBUTES, CLASSES, SPLITS, TEMPLATE
 _MODEL_FOLDER = Path(__file__).parent / "model"
 MODEL_JSON = _MODEL_FOLDER / "seraser-demo.json"
 WEIGHTS = _MODEL_FOLDER / "seraser-demo.safetensors"
-SERASER = {"preset": "preserve", "lr": 1e-2, "steps": 20}
+SERASER = {"preset": "paper", "lr": 2e-2, "steps": 20}
 """Chosen on validation pictures; see model/README.md."""
 
 

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 _VALIDATION = 400
 _PRESETS = ("paper", "reference", "preserve")
-_LEARNING_RATES = (5e-4, 2e-3, 5e-3, 1e-2, 2e-2)
+_LEARNING_RATES = (5e-3, 1e-2, 2e-2, 3e-2, 5e-2)
 _STEPS = 20
 
 
@@ -47,8 +47,8 @@ _STEPS = 20
 class Recipe:
     """How the model is trained."""
 
-    pictures: int = 14_000
-    epochs: int = 10
+    pictures: int = 10_000
+    epochs: int = 6
     batch: int = 128
     lr: float = 1e-3
     weight_decay: float = 0.05
