@@ -1,4 +1,4 @@
-"""A real S3 server (SeaweedFS, on loopback) for the tests that need object storage."""
+"""A real S3 server (SeaweedFS, on loopback), and a tiny CLIP that the tests make themselves."""
 
 from __future__ import annotations
 
@@ -136,6 +136,21 @@ def _wait_until_it_stores(server: subprocess.Popen[bytes]) -> bool:
             return bool(fs.cat_file("ready/object") == b"kept")
         time.sleep(0.1)
     return False
+
+
+TINY_CLIP = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8, "head_width": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 3},
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_json(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Path of an open_clip model JSON of a tiny CLIP."""
+    path = tmp_path_factory.mktemp("model") / "tiny.json"
+    path.write_text(json.dumps(TINY_CLIP))
+    return str(path)
 
 
 @pytest.fixture

@@ -1,0 +1,229 @@
+"""Runs of random scores: without pictures and without a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from seraser_core.errors import ItemError
+from seraser_core.results.metrics import shard_metrics
+from seraser_core.results.rows import MethodOutcome, build_table
+from seraser_core.results.run_directory import RunDirectory, fingerprint, plan_hash
+from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
+
+CLASSES = ["a camel", "a deer", "a red-billed oxpecker", "an élan", "a fox", "a gnu", "a hare"]
+METHODS = ["zero_shot", "seraser"]
+PLAN = {"planner_version": 1, "source": {"kind": "table"}, "limits": {}}
+
+
+@dataclass
+class Scored:
+    """Planned images and the scores that every method gave them.
+
+    Attributes:
+        items: One row per image.
+        logits: Method -> (n, C).
+        zero_shot: (n, C).
+        errors: item_index -> why the image failed.
+        run: run.json.
+        shards: Ranges of the items.
+    """
+
+    items: pa.Table
+    logits: dict[str, np.ndarray]
+    zero_shot: np.ndarray
+    errors: dict[int, ItemError]
+    shards: list[ShardRange]
+    run: dict[str, Any] = field(default_factory=dict)
+
+    def outcomes(self, places: Sequence[int]) -> list[MethodOutcome]:
+        """What the methods found for those images at `places` that did not fail."""
+        good = [i for i in places if i not in self.errors]
+        return [
+            MethodOutcome(
+                method=name,
+                logits=logits[good],
+                zero_shot_logits=self.zero_shot[good],
+                loss_first=None if name == "zero_shot" else np.float32(2) + logits[good, 0],
+                loss_last=None if name == "zero_shot" else logits[good, 0],
+                steps=None if name == "zero_shot" else 20,
+            )
+            for name, logits in self.logits.items()
+        ]
+
+    def predictions(self, places: Sequence[int]) -> pa.Table:
+        """The rows of the images at `places`, which must rise."""
+        good = np.array([i for i in places if i not in self.errors], dtype=np.int64)
+        errors = {i: self.errors[i] for i in places if i in self.errors}
+        items = self.items.take(pa.array(places, pa.int64()))
+        return build_table(self.run, items, good, self.outcomes(places), errors)
+
+    def metrics(self, places: Sequence[int]) -> dict[str, Any]:
+        """The sums over the images at `places`."""
+        return shard_metrics(self.predictions(places), self.outcomes(places), self.run)
+
+    def create(self, output: str) -> RunDirectory:
+        """Plan the run in the folder `output`."""
+        url = f"{output}/{self.run['run_id']}"
+        shards = [{"id": s.id, "start": s.start, "stop": s.stop} for s in self.shards]
+        return RunDirectory.create(url, self.run, self.items, {**PLAN, "shards": shards})
+
+    def write(self, directory: RunDirectory, *shard_ids: str) -> None:
+        """Compute and commit some shards, or all."""
+        for number, shard in enumerate(self.shards):
+            if shard_ids and shard.id not in shard_ids:
+                continue
+            places = range(shard.start, shard.stop)
+            timings = {
+                "images": len(shard),
+                "wall_s": 4.0,
+                "load_s": 0.5,
+                "data_wait_s": 1.0,
+                "model_s": 2.0,
+                "rows_s": 0.25,
+                "fetch_s": 0.75,
+                "decode_s": 1.5,
+                "methods": dict.fromkeys(self.logits, 1.0),
+                "batch_size": 8,
+                "device": {"type": "cpu", "name": "x86_64", "threads": 2, "host": "here"},
+            }
+            info = {
+                "images": len(shard),
+                "host": "here",
+                "process": "1 since then",
+                "started": 1e9 + 10 * number,
+            }
+            metrics = {**self.metrics(places), "timings": timings}
+            directory.write_shard(shard.id, self.predictions(places), metrics, info)
+
+
+def build(
+    count: int = 13,
+    shard_size: int = 5,
+    *,
+    seed: int = 0,
+    classes: Sequence[str] = CLASSES,
+    attributes: Sequence[str] = ("land", "water"),
+    methods: Sequence[str] = METHODS,
+    labels: Sequence[int | None] | None = None,
+    places: Sequence[int | None] | None = None,
+    failed: Sequence[int] = (2,),
+    name: str = "small",
+    **settings: Any,
+) -> Scored:
+    """Random scores of `count` images.
+
+    Args:
+        count: Images.
+        shard_size: Images of a shard.
+        seed: Of labels, attributes and scores.
+        classes: Names of the classes.
+        attributes: Names of the attributes.
+        methods: Ids of the methods.
+        labels: Of the images; random when None.
+        places: Attributes of the images; random when None.
+        failed: Images that could not be decoded.
+        name: Of the run.
+        settings: Inputs of the fingerprint to change.
+    """
+    rng = np.random.default_rng(seed)
+    if labels is None:
+        labels = rng.integers(0, len(classes), count).tolist()
+    if places is None:
+        places = rng.integers(0, 2, count).tolist()
+    items = pa.Table.from_pylist(
+        [
+            {
+                "item_index": i,
+                "item_id": f"item é {i:04}",
+                "image": f"/pictures/{i}.png",
+                "label": labels[i],
+                "attribute": places[i],
+                "mask": None if i % 2 else f"/masks/{i}.png",
+                "box": None if i % 3 else [0.0, 0.1, 7.5, 1 / 3],
+                "size": 1000 + i,
+            }
+            for i in range(count)
+        ],
+        schema=ITEMS_SCHEMA,
+    )
+    starts = range(0, count, shard_size)
+    shards = [
+        ShardRange(f"{number:05}", start, min(count, start + shard_size))
+        for number, start in enumerate(starts)
+    ]
+    zero_shot = rng.normal(0, 2, (count, len(classes))).astype(np.float32)
+    logits = {
+        method: zero_shot + (rng.normal(0, 1.5, zero_shot.shape).astype(np.float32) if i else 0)
+        for i, method in enumerate(methods)
+    }
+    errors = {i: ItemError("decode", "undecodable", f"picture {i} is cut off") for i in failed}
+    inputs = {
+        "algorithm": 1,
+        "plan": plan_hash(items, shards),
+        "model": "tiny",
+        "weights": "0123456789abcdef" * 4,
+        "classes": list(classes),
+        "prompts": [f"a photo of {name}" for name in classes],
+        "methods": [{"id": m, "name": m, "options": {}} for m in methods],
+        "precision": "fp32",
+        "seed": 0,
+        "save_logits": False,
+        **settings,
+    }
+    mark = fingerprint(inputs)
+    run = {
+        "run_id": f"{name}-{mark[:12]}",
+        "name": name,
+        "fingerprint": mark,
+        "fingerprint_inputs": inputs,
+        "plan_hash": inputs["plan"],
+        "config": {"model": {"name": "tiny"}, "save_logits": inputs["save_logits"]},
+        "classes": inputs["classes"],
+        "attributes": list(attributes),
+        "prompts": inputs["prompts"],
+        "methods": inputs["methods"],
+        "random_weights": True,
+        "created": "2024-05-06T07:08:09+00:00",
+    }
+    return Scored(items, logits, zero_shot, errors, shards, run)
+
+
+@pytest.fixture(scope="session")
+def scored() -> Callable[..., Scored]:
+    """Makes the scores of a small run; see `build`."""
+    return build
+
+
+@pytest.fixture
+def small(scored: Callable[..., Scored]) -> Scored:
+    """13 images in three shards, one of which failed, under two methods."""
+    return scored()
+
+
+@pytest.fixture
+def finished(small: Scored, tmp_path: Path) -> RunDirectory:
+    """The finished run of `small`."""
+    directory = small.create(str(tmp_path / "runs"))
+    small.write(directory)
+    return directory
+
+
+@pytest.fixture
+def edit() -> Callable[..., None]:
+    """Changes the JSON document ``<run>/<name>`` by a function of it."""
+
+    def change(directory: RunDirectory, name: str, how: Callable[[Any], object]) -> None:
+        path = Path(directory.path(name))
+        document = json.loads(path.read_text())
+        how(document)
+        path.write_text(json.dumps(document))
+
+    return change

@@ -1,0 +1,306 @@
+"""Sums and figures against slow, literal ones, and any cut of the rows into shards."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from fractions import Fraction
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from seraser_core.results.metrics import (
+    ECE_BINS,
+    count_rows,
+    mcnemar,
+    merge,
+    proper_scores,
+    shard_metrics,
+    wilson,
+)
+from seraser_core.results.tables import classes, groups, summarise
+
+PROPERTY = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+TABLES = (summarise, groups, classes)
+
+
+def assert_same_table(table, expected):
+    """Equal, real numbers within 1e-9."""
+    assert table.schema == expected.schema
+    assert table.height == expected.height
+    for row, other in zip(table.to_dicts(), expected.to_dicts(), strict=True):
+        for name, value in row.items():
+            if isinstance(value, float):
+                assert value == pytest.approx(other[name], rel=1e-9, abs=1e-9), name
+            else:
+                assert value == other[name], name
+
+
+# Figures of one proportion and of two paired ones
+
+
+@pytest.mark.parametrize(
+    ("correct", "n", "low", "high"),
+    [
+        # Newcombe (1998), table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        (10, 10, 0.7225, 1.0),
+    ],
+)
+def test_wilson_of_known_proportions(correct, n, low, high):
+    assert wilson(correct, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_of_nothing_says_nothing():
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+@given(st.integers(1, 10**7).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_ends_solve_the_score_equation(counts):
+    correct, n = counts
+    low, high = wilson(correct, n)
+    assert 0 <= low <= correct / n + 1e-12
+    assert correct / n - 1e-12 <= high <= 1
+    for end in (low, high):  # (share - p)^2 = z^2 p (1 - p) / n
+        error = (correct / n - end) ** 2 - 1.959963984540054**2 * end * (1 - end) / n
+        assert error == pytest.approx(0, abs=1e-12)
+
+
+def exact_mcnemar(fixed: int, broken: int) -> Fraction:
+    n = fixed + broken
+    tail = sum(math.comb(n, k) for k in range(min(fixed, broken) + 1))
+    return min(Fraction(1), Fraction(2 * tail, 2**n))
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_is_the_exact_binomial_tail(fixed, broken):
+    expected = float(exact_mcnemar(fixed, broken))
+    assert mcnemar(fixed, broken) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+    assert mcnemar(fixed, broken) == mcnemar(broken, fixed)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "broken", "p"), [(0, 0, 1.0), (1, 0, 1.0), (6, 0, 0.03125), (10, 2, 0.03857421875)]
+)
+def test_mcnemar_of_known_counts(fixed, broken, p):
+    assert mcnemar(fixed, broken) == pytest.approx(p, rel=1e-12)
+
+
+def test_mcnemar_of_millions_of_images():
+    assert mcnemar(500_000, 500_000) == 1.0
+    assert mcnemar(1_000_000, 0) == 0.0
+    # 2 P(X <= 498000) of Bin(10^6, 1/2): the normal tail at z = 3.999 with continuity.
+    assert mcnemar(502_000, 498_000) == pytest.approx(math.erfc(3.999 / math.sqrt(2)), rel=1e-3)
+
+
+# Sums over rows
+
+
+def expected_sums(rows: list[dict], logits: np.ndarray) -> dict:
+    """The sums of one method, image by image; `logits` of all images."""
+    sums: dict = {
+        "rows": 0,
+        "ok": 0,
+        "errors": {},
+        "labelled": 0,
+        "correct": 0,
+        "top5": 0,
+        "changed": 0,
+        "fixed": 0,
+        "broken": 0,
+        "confusion": {},
+        "groups": {},
+        "calibration": [[0, 0, 0.0] for _ in range(ECE_BINS)],
+        "nll": 0.0,
+        "brier": 0.0,
+    }
+    for row in rows:
+        sums["rows"] += 1
+        if row["status"] != "ok":
+            code = row["error_code"]
+            sums["errors"][code] = sums["errors"].get(code, 0) + 1
+            continue
+        sums["ok"] += 1
+        sums["changed"] += row["prediction"] != row["zero_shot_prediction"]
+        label = row["label"]
+        if label is None:
+            continue
+        z = [float(x) for x in logits[row["item_index"]]]
+        exponents = [math.exp(x - max(z)) for x in z]
+        p = [e / sum(exponents) for e in exponents]
+        sums["labelled"] += 1
+        right, before = row["prediction"] == label, row["zero_shot_prediction"] == label
+        sums["correct"] += right
+        sums["fixed"] += right and not before
+        sums["broken"] += before and not right
+        sums["top5"] += sum(x > z[label] for x in z) < 5
+        sums["nll"] -= math.log(p[label])
+        sums["brier"] += sum((p[c] - (c == label)) ** 2 for c in range(len(p)))
+        key = f"{label} {row['prediction']}"
+        sums["confusion"][key] = sums["confusion"].get(key, 0) + 1
+        if row["attribute"] is not None:
+            group = sums["groups"].setdefault(f"{label} {row['attribute']}", [0, 0, 0])
+            group[0] += 1
+            group[1] += right
+            group[2] += before
+        for b in range(ECE_BINS):
+            last = b == ECE_BINS - 1
+            if b / ECE_BINS <= row["confidence"] and (last or row["confidence"] < (b + 1) / 15):
+                bin_sums = sums["calibration"][b]
+                bin_sums[0] += 1
+                bin_sums[1] += right
+                bin_sums[2] += row["confidence"]
+    return sums
+
+
+def assert_same_sums(sums: dict, expected: dict) -> None:
+    assert set(sums) == set(expected)
+    for name, value in expected.items():
+        if name == "calibration":
+            assert np.array(sums[name]) == pytest.approx(np.array(value), rel=1e-9, abs=1e-9)
+        elif name in ("nll", "brier"):
+            assert sums[name] == pytest.approx(value, rel=1e-9, abs=1e-9)
+        else:
+            assert sums[name] == value, name
+
+
+@pytest.mark.parametrize("count", [1, 13, 200])
+@pytest.mark.parametrize("known", ["all", "some", "none"])
+def test_sums_of_a_shard_equal_a_loop_over_its_rows(scored, count, known):
+    keep = {"all": 1, "some": 3, "none": 10**9}[known]
+    labels = [None if i % keep else i % 7 for i in range(count)]
+    places = [None if i % 4 == 0 else i % 3 for i in range(count)]
+    if known == "none":
+        labels[0] = None
+    data = scored(count, labels=labels, places=places, failed=range(2, count, 9))
+    data.logits["seraser"][5:8, 0] = np.nan
+    data.zero_shot[9:11, 1] = np.inf
+    sums = data.metrics(range(count))["methods"]
+    rows = data.predictions(range(count)).to_pylist()
+    assert list(sums) == ["zero_shot", "seraser"]
+    for method, logits in data.logits.items():
+        mine = [row for row in rows if row["method"] == method]
+        assert_same_sums(sums[method], expected_sums(mine, logits))
+
+
+def test_sums_survive_json(small):
+    sums = small.metrics(range(13))
+    assert json.loads(json.dumps(sums, allow_nan=False)) == sums
+
+
+def test_extreme_logits_have_finite_scores():
+    logits = np.array([[3e38, -3e38, 0], [-3e38, 3e38, 0]], dtype=np.float32)
+    nll, brier = proper_scores(logits, np.array([0, 0]))
+    assert nll == pytest.approx(6e38)
+    assert brier == 2.0
+    assert proper_scores(np.empty((0, 3), dtype=np.float32), np.array([], int)) == (0.0, 0.0)
+
+
+def test_scores_of_three_classes_by_hand():
+    logits = np.log(np.array([[0.5, 0.25, 0.25], [0.125, 0.125, 0.75]]))
+    nll, brier = proper_scores(logits, np.array([0, 1]))
+    assert nll == pytest.approx(math.log(2) + math.log(8))
+    assert brier == pytest.approx(0.25 + 2 * 0.0625 + 0.015625 + 0.765625 + 0.5625)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "place"),
+    [(0.0, 0), (0.0666, 0), (0.0667, 1), (0.5, 7), (0.9999, 14), (1.0, 14)],
+)
+def test_bins_of_calibration_are_of_equal_width(small, confidence, place):
+    row = pl.DataFrame(small.predictions([0])).with_columns(
+        confidence=pl.lit(confidence, dtype=pl.Float32)
+    )
+    bins = count_rows(row, ["seraser"])["seraser"]["calibration"]
+    assert [b for b, sums in enumerate(bins) if sums[0]] == [place]
+    assert bins[place][2] == pytest.approx(confidence, rel=1e-6)
+
+
+# Merging
+
+
+@st.composite
+def partitions(draw, count: int) -> list[list[int]]:
+    """The numbers below `count` in any number of parts and in any order, each part rising."""
+    owners = draw(st.lists(st.integers(0, 5), min_size=count, max_size=count))
+    parts = [[i for i in range(count) if owners[i] == part] for part in range(6)]
+    return draw(st.permutations([part for part in parts if part]))
+
+
+@PROPERTY
+@given(data=st.data(), seed=st.integers(0, 10**6))
+def test_any_cut_in_any_order_gives_the_same_tables(scored, data, seed):
+    count = 40
+    some = np.random.default_rng(seed)
+    labels = [None if x > 6 else x for x in some.integers(0, 9, count).tolist()]
+    places = [None if x > 2 else x for x in some.integers(0, 4, count).tolist()]
+    failed = some.choice(count, 4, replace=False).tolist()
+    run = scored(count, seed=seed, labels=labels, places=places, failed=failed)
+    whole = run.metrics(range(count))
+    parts = [run.metrics(part) for part in data.draw(partitions(count))]
+    merged = merge(parts)
+    for make in TABLES:
+        assert_same_table(make(merged, run.run), make(whole, run.run))
+
+
+@PROPERTY
+@given(data=st.data())
+def test_merging_in_steps_is_merging_at_once(scored, data):
+    run = scored(24)
+    parts = [run.metrics(part) for part in data.draw(partitions(24))]
+    middle = data.draw(st.integers(1, len(parts)))
+    steps = [merge(part) for part in (parts[:middle], parts[middle:]) if part]
+    at_once, in_steps = merge(parts)["methods"], merge(steps)["methods"]
+    for method in at_once:
+        assert_same_sums(in_steps[method], at_once[method])
+
+
+def test_sums_without_scores_merge_without_scores(small):
+    """Sums made from rows alone lack NLL; so does a merger with them."""
+    first, second = small.metrics(range(5)), small.metrics(range(5, 13))
+    for name in ("nll", "brier"):
+        del second["methods"]["seraser"][name]
+    merged = merge([first, second])["methods"]
+    assert "nll" in merged["zero_shot"]
+    assert {"nll", "brier"}.isdisjoint(merged["seraser"])
+
+
+def test_images_fixed_and_broken(scored):
+    """All four cases of right and wrong, before and after, with known counts."""
+    cases = list(itertools.product([True, False], repeat=2))
+    run = scored(10, classes=["no", "yes"], labels=[1] * 10, failed=())
+    counts = dict(zip(cases, [4, 1, 3, 2], strict=True))
+    kinds = [case for case, n in counts.items() for _ in range(n)]
+    for i, (before, after) in enumerate(kinds):
+        run.zero_shot[i] = [not before, before]
+        run.logits["seraser"][i] = [not after, after]
+    sums = run.metrics(range(10))["methods"]["seraser"]
+    assert (sums["correct"], sums["fixed"], sums["broken"]) == (7, 3, 1)
+    assert sums["changed"] == 4
+    table = summarise({"methods": dict.fromkeys(("zero_shot", "seraser"), sums)}, run.run)
+    assert table["mcnemar_p"][1] == pytest.approx(0.625)
+
+
+def test_a_shard_in_which_every_image_failed_adds_only_errors(scored):
+    run = scored(10, failed=range(5, 10))
+    good, bad = run.metrics(range(5)), run.metrics(range(5, 10))
+    assert bad["methods"]["seraser"]["errors"] == {"undecodable": 5}
+    merged = merge([bad, good])["methods"]["seraser"]
+    alone = good["methods"]["seraser"]
+    assert merged == {**alone, "rows": 10, "errors": {"undecodable": 5}}
+
+
+def test_no_rows_at_all(small):
+    empty = pa.Table.from_pylist([], schema=small.predictions([0]).schema)
+    sums = shard_metrics(empty, small.outcomes([]), small.run)["methods"]["seraser"]
+    assert (sums["rows"], sums["labelled"], sums["nll"]) == (0, 0, 0.0)
