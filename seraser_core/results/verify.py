@@ -103,7 +103,11 @@ def _shard_problems(
     if hashlib.sha256(data).hexdigest() != commit["sha256"]:
         yield "its Parquet file is not the one that the commit names"
         return
-    rows = pq.read_table(io.BytesIO(data))
+    try:
+        rows = pq.read_table(io.BytesIO(data))
+    except pa.ArrowException as error:
+        yield f"its Parquet file cannot be read: {error}"
+        return
     footer = (rows.schema.metadata or {}).get(b"seraser_fingerprint", b"").decode()
     if not rows.schema.equals(PREDICTIONS_SCHEMA) or footer != run["fingerprint"]:
         yield "its Parquet file has another schema or fingerprint"
@@ -127,17 +131,18 @@ def _shard_problems(
         yield f"its metrics cannot be read: {error}"
         return
     for method, counted in count_rows(frame, methods).items():
-        names = [name for name, value in counted.items() if not _same(value, sums[method][name])]
+        kept = sums.get(method, {})
+        names = [name for name, value in counted.items() if not _same(value, kept.get(name))]
         if names:
             yield f"metrics of {method} are not those of its rows: {', '.join(names)}"
 
 
 def _same(a: Any, b: Any) -> bool:
     """Equal, real numbers up to rounding."""
-    if isinstance(a, list):
-        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_same, a, b))
     if isinstance(a, float):
-        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
+        return isinstance(b, int | float) and math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
     return bool(a == b)
 
 

@@ -1,0 +1,130 @@
+"""Scanning runs, and tables made from their rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from seraser_core.errors import RunDirectoryError
+from seraser_core.results import scan
+from seraser_core.results.schema import PREDICTIONS_SCHEMA
+from seraser_core.results.status import status
+from seraser_core.results.summary import aggregate, from_parquet
+
+
+def test_scan_reads_every_committed_row_of_every_run(scored, tmp_path):
+    output = str(tmp_path / "runs")
+    one, two = scored(), scored(8, 3, seed=4, name="other")
+    first, second = one.create(output), two.create(output)
+    one.write(first, "00000", "00002")
+    two.write(second)
+    # Written, but not committed:
+    one.write(first, "00001")
+    Path(first.path("commits/00001.json")).unlink()
+    rows = scan(output).collect()
+    counts = dict(rows.group_by("run_id").len().iter_rows())
+    assert counts == {one.run["run_id"]: 2 * 8, two.run["run_id"]: 2 * 8}
+    assert scan(second.url).collect().equals(rows.filter(pl.col("dataset") == "other"))
+
+
+def test_a_glob_reads_what_scan_reads(finished):
+    output = str(Path(finished.url).parent)
+    glob = pl.scan_parquet(f"{output}/*/predictions/*.parquet")
+    assert_frame_equal(glob.collect(), scan(output).collect(), check_row_order=False)
+
+
+def test_scan_of_runs_with_signs_that_globs_know(scored, tmp_path):
+    run = scored()
+    directory = run.create(str(tmp_path / "runs [1] é*"))
+    run.write(directory)
+    assert scan(directory.url).select(pl.len()).collect().item() == 26
+
+
+def test_scan_of_a_run_without_shards_is_empty(small, tmp_path):
+    directory = small.create(str(tmp_path))
+    rows = scan(directory.url).collect()
+    assert rows.height == 0
+    assert rows.columns == PREDICTIONS_SCHEMA.names
+
+
+def test_scan_of_a_folder_without_runs(tmp_path):
+    with pytest.raises(RunDirectoryError, match="is no run directory and holds none"):
+        scan(str(tmp_path))
+
+
+def test_scan_on_s3(small, bucket):
+    directory = small.create(f"{bucket}/runs é")
+    small.write(directory)
+    expected = small.predictions(range(13))
+    assert scan(f"{bucket}/runs é").collect().equals(pl.DataFrame(expected))
+    assert scan(directory.url).filter(pl.col("status") == "error").collect().height == 2
+    aggregate(directory.url)
+    table = pl.read_parquet(f"{directory.url}/report/summary.parquet")
+    assert table["method"].to_list() == ["zero_shot", "seraser"]
+
+
+@pytest.mark.parametrize("known", ["all", "no labels", "no attributes", "all failed"])
+def test_tables_of_the_sums_equal_those_of_the_rows(scored, tmp_path, known):
+    run = scored(
+        labels=[None] * 13 if known == "no labels" else None,
+        places=[None] * 13 if known == "no attributes" else None,
+        failed=range(13) if known == "all failed" else (2,),
+    )
+    directory = run.create(str(tmp_path))
+    run.write(directory)
+    merged, counted = aggregate(directory.url), from_parquet(directory.url)
+    assert merged["summary"].height == 2
+    for name, table in merged.items():
+        lacking = [c for c in ("nll", "brier") if c in table.columns]
+        assert_frame_equal(
+            table.drop(lacking), counted[name].drop(lacking), rel_tol=1e-9, abs_tol=1e-9
+        )
+        written = pl.read_parquet(directory.path("report", f"{name}.parquet"))
+        assert_frame_equal(written, table)
+    assert Path(directory.path("report/report.html")).stat().st_size > 1000
+    assert Path(directory.path("report/groups.png")).exists() == (known == "all")
+
+
+def test_aggregate_wants_every_shard_or_is_told_not_to(small, tmp_path):
+    directory = small.create(str(tmp_path))
+    with pytest.raises(RunDirectoryError, match="3 of 3 shards are missing, the first is 00000"):
+        aggregate(directory.url, partial=True)
+    small.write(directory, "00001")
+    with pytest.raises(RunDirectoryError, match="2 of 3 shards are missing"):
+        aggregate(directory.url)
+    assert aggregate(directory.url, partial=True)["summary"]["images"].to_list() == [5, 5]
+    assert "2 of 3 shards" in Path(directory.path("report/report.html")).read_text()
+
+
+def test_status_counts_what_is_there(small, tmp_path):
+    directory = small.create(str(tmp_path))
+    nothing = status(directory.url)
+    assert nothing["images"] == {"done": 0, "total": 13}
+    assert not nothing["finished"]
+    small.write(directory, "00000", "00002")
+    directory.write_failure("00001", OSError("the bucket is gone"), 4)
+    some = status(directory.url)
+    assert some["shards"] == {"done": 2, "total": 3, "failed": 1}
+    assert some["images"] == {"done": 8, "total": 13}
+    assert some["rows"] == 16
+    assert some["errors"] == {m: {"undecodable": 1} for m in ("zero_shot", "seraser")}
+    assert some["failures"] == {"00001": "OSError: the bucket is gone (attempt 4)"}
+    small.write(directory, "00001")
+    assert status(directory.url)["finished"]
+    assert status(directory.url)["failures"] == {}
+
+
+def test_a_report_shows_hostile_names_as_text(scored, tmp_path):
+    names = ["<script>alert(1)</script>", "a & b", "$x_1^2$ \\frac", "b\"'", "x", "y", "z"]
+    run = scored(classes=names, attributes=["<img src=x onerror=alert(2)>", "\n{{ 7 * 7 }}"])
+    directory = run.create(str(tmp_path))
+    run.write(directory)
+    aggregate(directory.url)
+    page = Path(directory.path("report/report.html")).read_text()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert "{{ 7 * 7 }}" in page
