@@ -1,0 +1,125 @@
+"""The deployment, started the way a user starts it: `seraser up`, then `prefect deployment run`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import psutil
+import pytest
+import s3fs
+import yaml
+from PIL import Image
+
+from seraser_core import storage
+from seraser_core.results import scan
+from seraser_core.results.verify import verify
+
+CLASSES = ["a camel", "a deer"]
+RUN = ("deployment", "run", "seraser/batch-eval", "--watch")
+
+
+@pytest.fixture
+def on_s3(bucket: str, tiny_json: str, tmp_path: Path) -> Path:
+    """Config of a data set of eight pictures in a bucket, with its runs there."""
+    fs, rows = s3fs.S3FileSystem(), []
+    rng = np.random.default_rng(3)
+    for i in range(8):
+        for name, shape in ((f"picture {i}é.png", (40, 50, 3)), (f"mask{i}.png", (40, 50))):
+            path = tmp_path / name
+            Image.fromarray(rng.integers(0, 2, shape, dtype=np.uint8) * 255).save(path)
+            fs.put(str(path), f"{bucket}/data/{name}")
+        rows.append({"file": f"picture {i}é.png", "mask": f"mask{i}.png", "y": i % 2, "a": i // 4})
+    storage.write_bytes(f"{bucket}/data/metadata.csv", pl.DataFrame(rows).write_csv().encode())
+    config = {
+        "name": "bucket",
+        "dataset": {
+            "path": f"{bucket}/data/metadata.csv",
+            "image": "file",
+            "mask": "mask",
+            "label": "y",
+            "attribute": "a",
+            "classes": CLASSES,
+        },
+        "model": {"name": tiny_json, "pretrained": None, "device": "cpu"},
+        "methods": ["zero_shot", {"name": "seraser", "steps": 2}],
+        "shard": {"max_items": 3},
+        "output": f"{bucket}/runs",
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def check_rows(output: str, secrets: list[str]) -> None:
+    rows = scan(output).collect()
+    assert rows.height == 8 * 2
+    assert set(rows["status"]) == {"ok"}
+    assert pl.scan_parquet(f"{output}/*/predictions/*.parquet").collect().height == 16
+    fs, path = storage.filesystem(output)
+    (run,) = fs.ls(path)
+    assert verify(f"s3://{run}").problems == []
+    for name in fs.find(path):
+        content = fs.cat_file(name)
+        assert not [s for s in secrets if s.encode() in content], name
+
+
+@pytest.fixture
+def secrets(s3: str) -> list[str]:
+    return [os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]]
+
+
+def test_run_command_on_s3(seraser, on_s3, bucket, secrets):
+    done = seraser("run", str(on_s3), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["run"].startswith(f"{bucket}/runs/bucket-")
+    check_rows(f"{bucket}/runs", secrets)
+
+
+def test_deployment_on_s3(up, on_s3, bucket, secrets):
+    done = up.prefect(*RUN, "--param", f"config={on_s3}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Completed" in done.stdout
+    check_rows(f"{bucket}/runs", secrets)
+
+
+def test_deployment_completes_as_delivered_and_is_scheduled(up):
+    done = up.prefect(*RUN)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Completed" in done.stdout
+    listed = up.prefect("deployment", "schedule", "ls", "seraser/batch-eval")
+    assert "0 2 * * *" in listed.stdout, listed.stdout + listed.stderr
+
+
+def test_a_config_that_is_not_there_fails_the_run(up):
+    done = up.prefect(*RUN, "--param", "config=/nowhere.yaml")
+    assert done.returncode != 0
+    assert "Failed" in done.stdout, done.stdout + done.stderr
+
+
+def test_up_goes_down_without_a_trace(start_up, tmp_path):
+    one = start_up(tmp_path)
+    children = psutil.Process(one.process.pid).children(recursive=True)
+    assert len(children) >= 2
+    one.process.send_signal(signal.SIGTERM)
+    assert one.process.wait(90) == 0
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", one.port))
+
+
+def test_up_refuses_a_port_that_is_taken(seraser, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = seraser("up", "--port", str(port), "--home", str(tmp_path))
+    assert done.returncode == 1
+    assert str(port) in done.stderr
+    assert "--port" in done.stderr
