@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from prefect import flow, get_run_logger, unmapped
@@ -16,8 +15,6 @@ from tasks.aggregate import aggregate, artifact_key
 from tasks.observer import current
 from tasks.plan import plan
 from tasks.shard import shard_with_retries
-
-_CHECK_THREADS = 8
 
 
 @flow(name="seraser", validate_parameters=True)
@@ -48,12 +45,9 @@ def seraser(config: str | dict[str, Any], overrides: list[str] = []) -> str:  # 
 def compute_missing(directory: RunDirectory) -> None:
     """Map the shard task over the shards that are not done, and report progress as they end."""
     run, shards = directory.run(), directory.shards()
-    with ThreadPoolExecutor(_CHECK_THREADS) as pool:
-        finished = list(pool.map(lambda part: directory.is_done(part.id), shards))
-    images = {part.id: part.stop - part.start for part in shards}
-    missing = [part.id for part, done in zip(shards, finished, strict=True) if not done]
-    total = sum(images.values())
-    done = total - sum(images[name] for name in missing)
+    missing = directory.missing()
+    total = sum(map(len, shards))
+    done = total - sum(map(len, missing))
     current().planned(directory.url, done, total)
     get_run_logger().info(
         "run %s: %d of %d shards to compute", run["run_id"], len(missing), len(shards)
@@ -70,9 +64,10 @@ def compute_missing(directory: RunDirectory) -> None:
     with runner:
         futures = runner.map(
             shard_with_retries(runtime["retries"]),
-            {"run_url": unmapped(directory.url), "shard_id": missing},
+            {"run_url": unmapped(directory.url), "shard_id": [part.id for part in missing]},
         )
         for future in as_completed(list(futures)):
+            future.wait()  # it has ended; this is what makes its state known without the server
             if future.state.is_completed():
                 commit: Any = future.result()
                 done += int(commit["images"])

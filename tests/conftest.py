@@ -1,8 +1,9 @@
-"""A real S3 server (SeaweedFS, on loopback), and a tiny CLIP that the tests make themselves."""
+"""A real S3 server (SeaweedFS, on loopback), and a tiny CLIP and pictures that the tests make."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import secrets
@@ -14,11 +15,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 import s3fs
 from botocore.exceptions import BotoCoreError, ClientError
+from PIL import Image
 
 _START_SECONDS = 90
 _STRAY_SETTINGS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION")
@@ -138,6 +142,7 @@ def _wait_until_it_stores(server: subprocess.Popen[bytes]) -> bool:
     return False
 
 
+CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]
 TINY_CLIP = {
     "embed_dim": 32,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8, "head_width": 16},
@@ -151,6 +156,68 @@ def tiny_json(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("model") / "tiny.json"
     path.write_text(json.dumps(TINY_CLIP))
     return str(path)
+
+
+def write_pictures(folder: Path, count: int = 14) -> Path:
+    """Write `count` random pictures with masks and a table; returns the table."""
+    rng = np.random.default_rng(11)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for i in range(count):
+        width, height = (int(n) for n in rng.integers(30, 80, 2))
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        mask = np.zeros((height, width), dtype=np.uint8)
+        mask[height // 4 : height // 2, width // 4 : -width // 4] = 255
+        Image.fromarray(pixels).save(folder / f"picture {i:02}é.png")
+        Image.fromarray(mask).save(folder / f"mask{i}.png")
+        rows.append(
+            {
+                "id": f"item-{i:02}",
+                "file": f"picture {i:02}é.png",
+                "mask": f"mask{i}.png",
+                "y": i % 3,
+                "a": i % 2,
+            }
+        )
+    table = folder / "metadata.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return table
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Table of a data set of 14 pictures."""
+    return write_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture
+def tree(pictures: Path, tiny_json: str, tmp_path: Path) -> dict[str, Any]:
+    """A configuration tree over `pictures` with three shards and three methods."""
+    return {
+        "name": "small",
+        "dataset": {
+            "path": str(pictures),
+            "id": "id",
+            "image": "file",
+            "label": "y",
+            "attribute": "a",
+            "mask": "mask",
+            "classes": CLASSES,
+            "attributes": ["land", "water"],
+        },
+        "model": {"name": tiny_json, "pretrained": None, "device": "cpu"},
+        "methods": [
+            "zero_shot",
+            {"name": "seraser", "preset": "preserve", "lr": 0.005, "steps": 5},
+            "foreground",
+        ],
+        "shard": {"max_items": 5},
+        "output": str(tmp_path / "runs"),
+        "save_logits": True,
+    }
 
 
 @pytest.fixture

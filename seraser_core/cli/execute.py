@@ -57,9 +57,10 @@ def _without_prefect(config: Any, display: RunDisplay) -> str:
     from seraser_core.runner.plan import plan_run
 
     run_url = plan_run(config, display.say)
-    total = sum(shard.stop - shard.start for shard in RunDirectory(run_url).shards())
-    display.planned(run_url, 0, total)
-    run_local(run_url, display)
+    directory = RunDirectory(run_url)
+    missing, total = directory.missing(), sum(map(len, directory.shards()))
+    display.planned(run_url, total - sum(map(len, missing)), total)
+    run_local(run_url, display, shards=missing)
     aggregate(run_url)
     return run_url
 

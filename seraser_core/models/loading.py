@@ -28,7 +28,6 @@ from seraser_core import storage
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, SeraserError
 
-logger = logging.getLogger(__name__)
 WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
 _RANDOM_WEIGHTS_SEED = 0
 # A 65,000 x 1 picture resized to 224 on its short side would need gigabytes.
@@ -176,12 +175,6 @@ def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
 def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> ClipModel:
     name = _register(options.name)
     net = _create(name, options)
-    if options.pretrained is None:
-        logger.warning(
-            "model.pretrained is null: %s has RANDOM WEIGHTS. Its predictions mean nothing; "
-            "use this only to try the pipeline.",
-            options.name,
-        )
     net = net.eval().requires_grad_(False)
     weights_hash = _hash_weights(net)
     preprocess_cfg = PreprocessCfg(**net.visual.preprocess_cfg)

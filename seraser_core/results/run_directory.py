@@ -221,6 +221,13 @@ class RunDirectory:
             commits = pool.map(read, names)
             return {name: c for name, c in zip(names, commits, strict=True) if c is not None}
 
+    def missing(self) -> list[ShardRange]:
+        """The planned shards that are not done; the files of all others are read and hashed."""
+        shards = self.shards()
+        with ThreadPoolExecutor(_READERS) as pool:
+            done = pool.map(lambda shard: self.is_done(shard.id), shards)
+            return [shard for shard, is_done in zip(shards, done, strict=True) if not is_done]
+
     def done_metrics(self) -> dict[str, dict[str, Any]]:
         """Shard id -> metrics, of all shards committed by this run."""
         names = list(self.done())

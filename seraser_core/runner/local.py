@@ -5,17 +5,22 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from collections.abc import Sequence
 
 from seraser_core.errors import SeraserError, TransientError
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.shard import Progress, run_shard
+from seraser_core.sources.items import ShardRange
 
 logger = logging.getLogger(__name__)
 _BACKOFF_S = (1.0, 60.0)
 
 
 def run_local(
-    run_url: str, progress: Progress | None = None, stop: threading.Event | None = None
+    run_url: str,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+    shards: Sequence[ShardRange] | None = None,
 ) -> None:
     """Compute every missing shard, one after the other; passing faults are retried with backoff.
 
@@ -25,6 +30,7 @@ def run_local(
         run_url: The run directory.
         progress: Told of every image.
         stop: When set, no further shard is begun.
+        shards: Those to compute; all that are missing when None.
 
     Raises:
         SeraserError: Shards failed; the message names the first fault of each.
@@ -33,7 +39,7 @@ def run_local(
     retries = int(directory.run()["config"]["runtime"]["retries"])
     stop = stop or threading.Event()
     failed: dict[str, str] = {}
-    for shard in directory.shards():
+    for shard in directory.missing() if shards is None else shards:
         if stop.is_set():
             return
         try:

@@ -49,6 +49,11 @@ def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> 
         f"model {config.model.name}: {model.precision} on {model.device}, "
         f"weights {model.weights_hash[:12]}"
     )
+    if model.random:
+        (report or logger.warning)(
+            f"WARNING: model.pretrained is null: {config.model.name} has RANDOM WEIGHTS. Its "
+            "predictions mean nothing; use this only to try the pipeline."
+        )
     for method in config.methods:
         if isinstance(method, SeraserOptions):
             field = f"methods.{method.id}.context_tokens"

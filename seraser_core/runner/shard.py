@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
 import time
@@ -23,7 +22,6 @@ from seraser_core.runner.infer import as_numpy, batch_size, score
 from seraser_core.runner.plan import describe_device
 from seraser_core.runner.session import Session, open_session
 
-logger = logging.getLogger(__name__)
 # The number of a process is given again after its end; with the time, it is not.
 _PROCESS = f"{os.getpid()} since {datetime.now(UTC).isoformat(timespec='seconds')}"
 

@@ -81,6 +81,14 @@ def test_run_command_on_s3(seraser, on_s3, bucket, secrets):
     check_rows(f"{bucket}/runs", secrets)
 
 
+def test_run_command_names_what_only_the_flow_finds(seraser, on_s3, bucket):
+    done = seraser("run", str(on_s3), "--set", "dataset.image=pictures")
+    assert done.returncode == 2
+    assert "dataset.image" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
 def test_deployment_on_s3(up, on_s3, bucket, secrets):
     done = up.prefect(*RUN, "--param", f"config={on_s3}")
     assert done.returncode == 0, done.stdout + done.stderr

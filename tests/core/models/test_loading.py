@@ -29,12 +29,11 @@ def weights(tiny_json, tiny_model, tmp_path) -> Path:
     return tmp_path / "weights.safetensors"
 
 
-def test_random_weights_are_the_same_in_every_process_and_warned_of(tiny_json, caplog):
+def test_random_weights_are_the_same_in_every_process(tiny_json):
     first = get_model(options(tiny_json)).weights_hash
     get_model(options(tiny_json, None).model_copy(update={"precision": "bf16"}))
-    with caplog.at_level("WARNING"):
-        assert get_model(options(tiny_json)).weights_hash == first
-    assert "RANDOM WEIGHTS" in caplog.text
+    assert get_model(options(tiny_json)).random
+    assert get_model(options(tiny_json)).weights_hash == first
 
 
 def test_the_model_is_loaded_once(tiny_json):
