@@ -113,6 +113,19 @@ def test_the_demo_repairs_the_shortcut(demo):
     assert len(list(Path(printed["run"], "predictions").iterdir())) >= 4
 
 
+def test_the_figures_of_the_demo_are_those_printed(demo):
+    _, printed = demo
+    rows = [row for row in printed["groups"] if row["method"] == "seraser"]
+    shown = re.findall(
+        r"^\| (.+? / .+?) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", README.read_text(), re.M
+    )
+    assert [(row["group"], row["n"]) for row in rows] == [(name, int(n)) for name, n, _, _ in shown]
+    for row, (_, _, before, after) in zip(rows, shown, strict=True):
+        # Other processors round differently, which moves an image or two.
+        assert row["zero_shot_accuracy"] == pytest.approx(float(before), abs=0.03)
+        assert row["accuracy"] == pytest.approx(float(after), abs=0.03)
+
+
 def test_the_python_code_runs_on_the_demo(demo, monkeypatch):
     folder, _ = demo
     monkeypatch.chdir(folder)
