@@ -55,7 +55,8 @@ def verify(run: RunArgument, json: JsonOption = False) -> None:
     else:
         for problem in report.problems:
             results.print(problem, markup=False, highlight=False)
-        verdict = f"{len(report.problems)} problems" if report.problems else "clean"
+        found = len(report.problems)
+        verdict = f"{found} problem{'s' * (found > 1)}" if found else "clean"
         results.print(
             f"{verdict}: {report.done} of {report.shards} shards, {report.rows:,} rows",
             highlight=False,

@@ -24,7 +24,8 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            errors.print(f"[bold red]configuration[/] {error.field}", highlight=False)
+            errors.print("[bold red]configuration[/]", end=" ")
+            errors.print(error.field, markup=False, highlight=False)
             errors.print(str(error), markup=False, highlight=False)
             raise typer.Exit(BAD_CONFIG) from None
         except SeraserError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -28,10 +29,11 @@ def up(
         services.start_server()
         services.deploy(limit)
         services.start_worker()
+        prefix = "uv run " if "UV" in os.environ else ""  # uv says so to what it runs
         results.print(
             "\nready. In another shell:\n\n"
             f"  export PREFECT_API_URL={services.api_url}\n"
-            "  prefect deployment run seraser/batch-eval --watch\n\n"
+            f"  {prefix}prefect deployment run seraser/batch-eval --watch\n\n"
             f"pages: http://127.0.0.1:{port}   Ctrl-C ends all of it",
             markup=False,
             highlight=False,

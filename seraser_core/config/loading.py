@@ -87,7 +87,7 @@ def _read_yaml(location: str) -> dict[str, Any]:
 
 def _absolute_paths(tree: dict[str, Any], base: str | Path) -> dict[str, Any]:
     tree = dict(tree)
-    if isinstance(tree.get("output"), str):
+    if isinstance(tree.get("output"), str) and tree["output"]:
         tree["output"] = storage.absolute(tree["output"], base)
     if isinstance(dataset := tree.get("dataset"), dict):
         paths = {
@@ -168,7 +168,9 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
 def _explain(error: ValidationError) -> ConfigError:
     first = error.errors(include_url=False)[0]
     location = first["loc"]
-    field = ".".join(str(p) for p in location if p not in METHOD_OPTIONS) or "config"
+    # Without the names that pydantic gives to the members of a union.
+    named = [str(p) for p in location if p not in METHOD_OPTIONS and "[" not in str(p)]
+    field = ".".join(named) or "config"
     value, message = first.get("input"), str(first["msg"])
     if first["type"] == "extra_forbidden":
         known = _known_keys(location[:-1])

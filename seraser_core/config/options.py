@@ -28,7 +28,7 @@ Size = Annotated[int, BeforeValidator(parse_size)]
 class Options(BaseModel):
     """Base of all option groups: immutable, unknown keys refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SplitOptions(Options):
@@ -296,7 +296,9 @@ class RunConfig(Options):
         description="Methods to run, by name or with options.",
     )
     output: str = Field(
-        default="runs", description="Folder or URL under which run directories are made."
+        default="runs",
+        min_length=1,
+        description="Folder or URL under which run directories are made.",
     )
     shard: ShardOptions = Field(default_factory=ShardOptions, description="Size of a shard.")
     runtime: RuntimeOptions = Field(default_factory=RuntimeOptions, description="How to work.")

@@ -7,7 +7,7 @@ import io
 import json
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +25,8 @@ _ROW_GROUP = 8192
 _READERS = 16
 _HASHED_ROWS = 100_000
 _MESSAGE_LENGTH = 2000
+_RUN = ("run_id", "fingerprint", "fingerprint_inputs", "plan_hash", "config", "classes", "methods")
+_COMMIT = ("fingerprint", "plan_hash", "sha256", "images", "rows", "ok", "errors", "finished")
 
 
 def fingerprint(inputs: dict[str, Any]) -> str:
@@ -99,25 +101,34 @@ class RunDirectory:
         Raises:
             RunDirectoryError: There is no run here.
         """
-        return self._json("run.json")
+        return self._json("run.json", needs=_RUN)
 
     def plan(self) -> dict[str, Any]:
         """plan/plan.json."""
-        return self._json("plan", "plan.json")
+        return self._json("plan", "plan.json", needs=("shards", "items_sha256"))
 
-    def _json(self, *parts: str) -> dict[str, Any]:
+    def _json(self, *parts: str, needs: Iterable[str]) -> dict[str, Any]:
         try:
-            return storage.read_json(self.path(*parts))
+            document = storage.read_json(self.path(*parts))
         except FileNotFoundError:
             raise RunDirectoryError(
                 f"{self.url} is no run directory: it has no {'/'.join(parts)}"
             ) from None
         except json.JSONDecodeError as error:
             raise RunDirectoryError(f"{self.path(*parts)} is damaged: {error}") from None
+        lacking = [name for name in needs if not isinstance(document, dict) or name not in document]
+        if lacking:
+            raise RunDirectoryError(f"{self.path(*parts)} is damaged: it has no {lacking[0]!r}")
+        return document
 
     def shards(self) -> list[ShardRange]:
         """The planned shards in order."""
-        return [ShardRange(s["id"], s["start"], s["stop"]) for s in self.plan()["shards"]]
+        try:
+            return [ShardRange(s["id"], s["start"], s["stop"]) for s in self.plan()["shards"]]
+        except (KeyError, TypeError):
+            raise RunDirectoryError(
+                f"{self.path('plan', 'plan.json')} is damaged: a shard lacks id, start or stop"
+            ) from None
 
     def shard(self, shard_id: str) -> ShardRange:
         """One planned shard.
@@ -181,7 +192,7 @@ class RunDirectory:
 
     def metrics(self, shard_id: str) -> dict[str, Any]:
         """metrics/<shard>.json."""
-        return self._json("metrics", f"{shard_id}.json")
+        return self._json("metrics", f"{shard_id}.json", needs=("methods", "timings"))
 
     def commit(self, shard_id: str) -> dict[str, Any] | None:
         """The shard's commit when it is of this fingerprint and plan, else None."""
@@ -193,13 +204,25 @@ class RunDirectory:
             commit = storage.read_json(self.path("commits", f"{shard_id}.json"))
         except (FileNotFoundError, json.JSONDecodeError):
             return None
-        same = commit.get("fingerprint") == mark and commit.get("plan_hash") == plan
+        if not isinstance(commit, dict) or any(name not in commit for name in _COMMIT):
+            return None
+        same = commit["fingerprint"] == mark and commit["plan_hash"] == plan
         return commit if same else None
 
     def is_done(self, shard_id: str) -> bool:
-        """Whether the shard's commit is of this run and its Parquet file has the hash it names."""
+        """Whether the shard needs no more work.
+
+        Its commit is of this run, its Parquet file has the hash that the commit names, and its
+        metrics can be read.
+        """
         commit = self.commit(shard_id)
-        return commit is not None and self.parquet_hash(shard_id) == commit["sha256"]
+        if commit is None or self.parquet_hash(shard_id) != commit["sha256"]:
+            return False
+        try:
+            self.metrics(shard_id)
+        except RunDirectoryError:
+            return False
+        return True
 
     def parquet_hash(self, shard_id: str) -> str | None:
         """SHA-256 of a shard's Parquet file; None when there is none."""

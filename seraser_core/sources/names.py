@@ -16,9 +16,11 @@ def class_names(options: DatasetOptions) -> list[str] | None:
     """The configured class names, from the list or the file; None when none are given.
 
     Raises:
-        ConfigError: The file cannot be read, is empty or names a class twice.
+        ConfigError: The file cannot be read, is empty or names a class twice; a name is blank.
     """
     if not isinstance(options.classes, str):
+        if any(not name.strip() for name in options.classes or ()):
+            raise ConfigError("dataset.classes", options.classes, "a name must not be blank")
         return options.classes
     try:
         text = storage.read_bytes(options.classes, options.storage_options).decode("utf-8-sig")
@@ -52,7 +54,7 @@ def to_index(column: pl.Series, names: Sequence[str], field: str, listed_in: str
     if column.dtype == pl.Boolean:
         column = column.cast(pl.Int32)
     column = whole_numbers(column)
-    if column.dtype.is_integer():
+    if column.dtype.is_integer() and column.dtype != pl.Int128:
         numbers = column.cast(pl.Int64)
     else:
         texts = column.cast(pl.String)
@@ -61,6 +63,8 @@ def to_index(column: pl.Series, names: Sequence[str], field: str, listed_in: str
         numbers = numbers.fill_null(texts.cast(pl.Int64, strict=False))
         strange = texts.filter(numbers.is_null() & texts.is_not_null())
         if len(strange):
+            if column.dtype.is_float():  # name the fraction, not the whole number before it
+                strange = column.filter(column % 1 != 0).cast(pl.String)
             near = difflib.get_close_matches(strange[0], names, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ConfigError(

@@ -79,6 +79,10 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
     if report:
         sizes = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:10])
         report(f"{table.num_rows} images: {sizes}{', ...' if len(counts) > 10 else ''}")
+        for name in ("label", "attribute", "mask", "box"):
+            lacking = items[name].null_count()
+            if lacking and getattr(dataset, name, None) is not None:
+                report(f"WARNING: {lacking} of {table.num_rows} images have no {name}")
     source = {
         "format": dataset.format,
         "path": dataset.path,

@@ -62,13 +62,14 @@ class TableSource(Source):
             content = io.BytesIO(storage.read_bytes(path, self.options.storage_options))
             if ending == ".parquet":
                 return pl.read_parquet(content)
-            return pl.read_csv(
+            table = pl.read_csv(
                 content,
                 separator=_SEPARATORS[ending],
                 infer_schema_length=None,
                 # An id 007 is a name, not a number.
                 schema_overrides=dict.fromkeys(self._texts(), pl.String),
             )
+            return table.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
         except FileNotFoundError:
             raise ConfigError("dataset.path", path, "there is no such file") from None
         except PermissionError as error:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from seraser_core.config import SeraserOptions, describe_options, parse_config
 from seraser_core.config.options import parse_size
+from seraser_core.errors import ConfigError
 
 DATASET = {"path": "/data/table.csv", "classes": ["a camel", "a deer"]}
 
@@ -60,6 +61,17 @@ def test_what_was_resolved_resolves_to_itself():
     methods = ["zero_shot", {"name": "seraser", "id": "p", "preset": "paper", "lr": 1}]
     config = parse_config({"dataset": DATASET, "methods": methods})
     assert parse_config(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", -1, 0])
+def test_numbers_that_cannot_be_used(value):
+    with pytest.raises(ConfigError, match=r"^methods\.0\.lr: "):
+        parse_config({"dataset": DATASET, "methods": [{"name": "seraser", "lr": value}]})
+
+
+def test_faults_in_a_union_name_the_option_alone():
+    with pytest.raises(ConfigError, match=r"^dataset\.classes\.0: 1\n"):
+        parse_config({"dataset": {**DATASET, "classes": [1, 2]}})
 
 
 def test_options_cannot_be_changed():

@@ -76,12 +76,24 @@ def test_a_directory_of_another_configuration_is_refused(scored, small, finished
         other.create(str(Path(finished.url).parent))
 
 
+DAMAGE = ['{"run_id": ', "[]", "{}", "null", '{"shards": [7], "items_sha256": ""}']
+
+
+@pytest.mark.parametrize("text", DAMAGE)
 @pytest.mark.parametrize("name", ["run.json", "plan/plan.json"])
-def test_a_damaged_document_is_named(finished, name):
-    Path(finished.path(name)).write_text('{"run_id": ')
+def test_a_damaged_document_is_named(finished, name, text):
+    Path(finished.path(name)).write_text(text)
     with pytest.raises(RunDirectoryError, match=f"{name} is damaged"):
         finished.run()
-        finished.plan()
+        finished.shards()
+
+
+@pytest.mark.parametrize("text", DAMAGE)
+@pytest.mark.parametrize("name", ["commits/00001.json", "metrics/00001.json"])
+def test_a_shard_with_a_damaged_document_is_not_done(finished, name, text):
+    Path(finished.path(name)).write_text(text)
+    assert done(finished) == ["00000", "00002"]
+    assert [shard.id for shard in finished.missing()] == ["00001"]
 
 
 def test_no_run_directory(tmp_path):

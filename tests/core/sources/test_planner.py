@@ -277,6 +277,14 @@ REFUSED = {
     "no such table": ({"path": "/no/table.csv"}, None, "dataset.path", "/no/", "no such file"),
     "unknown scheme": ({"path": "rubbish://a/t.csv"}, None, "dataset.path", "rubbish", "cannot"),
     "no such classes": ({"classes": "/no/classes.txt"}, None, "dataset.classes", "/no", "no such"),
+    "number beyond all": (
+        {},
+        with_column("y", *"0101", "9" * 23, "1"),
+        "dataset.label",
+        "9999",
+        "indices",
+    ),
+    "blank class": ({"classes": ["a camel", " "]}, None, "dataset.classes", "' '", "blank"),
     "one class": ({"classes": ["a camel"], "label": None}, None, "dataset.classes", "", "two"),
 }
 
@@ -289,6 +297,19 @@ def test_refused_at_plan_time(plan, table, fault):
     assert caught.value.field == field
     assert value in str(caught.value)
     assert remedy in caught.value.remedy
+
+
+def test_blank_lines_are_no_rows_and_gaps_are_told(plan, table, tmp_path):
+    expected = plan(mask="mask").table
+    text = (tmp_path / "data" / "table.csv").read_text()
+    path = tmp_path / "data" / "gaps.csv"
+    path.write_text(text + "\n\n")
+    assert plan(mask="mask", path=str(path)).table.equals(expected)
+    options = {"path": str(path), "id": "id", "image": "file", "label": "y", "mask": "mask"}
+    said = []
+    tree = {"dataset": {**options, "classes": ["a camel", "a deer"]}, "methods": ["zero_shot"]}
+    plan_items(load_config(tree), said.append)
+    assert said[1:] == ["WARNING: 1 of 6 images have no mask"]
 
 
 @pytest.mark.parametrize(
