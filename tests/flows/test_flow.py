@@ -145,6 +145,7 @@ def web_tree(web: Pictures, pictures: Path, tree: dict[str, Any], tmp_path: Path
     )
     path = tmp_path / "web.csv"
     table.write_csv(path)
+    tree["name"] = "web"  # artifacts are kept per name
     tree["dataset"] |= {"path": str(path), "allow_outside": True}
     return tree
 
@@ -157,7 +158,7 @@ def test_a_passing_fault_is_tried_again(prefect_server, web, web_tree):
     (url,) = Path(web_tree["output"]).iterdir()
     assert sorted(commit_times(str(url))) == ["00000.json", "00002.json"]
     assert RunDirectory(str(url)).failures()["00001"]["attempt"] == 2
-    (progress,) = artifacts("small-progress")[-1:]
+    (progress,) = artifacts("web-progress")
     assert progress.data < 100
     # The server comes to its senses after one more refusal.
     before = commit_times(str(url))
