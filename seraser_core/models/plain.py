@@ -10,6 +10,9 @@ from seraser_core.errors import ConfigError
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts
 
+# What a residual attention block keeps per token for the way back, in units of the width.
+_KEPT_WIDTHS = 16
+
 
 class PlainPromptEngine:
     """Prompt engine of any open_clip text tower with a token and a positional embedding.
@@ -22,6 +25,7 @@ class PlainPromptEngine:
     def __init__(self, model: ClipModel, prompts: Prompts, context_tokens: int) -> None:
         self._net = model.net
         tower = model.net.text if hasattr(model.net, "text") else model.net
+        self._net_tower = tower
         if not isinstance(getattr(tower, "token_embedding", None), nn.Embedding):
             raise ConfigError(
                 "model.name",
@@ -30,6 +34,8 @@ class PlainPromptEngine:
             )
         self._embedding: nn.Embedding = tower.token_embedding
         self._tokens = prompts.tokens.to(model.device)
+        self._dtype = model.dtype
+        self.recompute = False  # it has no chunks to compute again
         span = slice(1, 1 + context_tokens)
         # The tower adds positions itself, while P already contains them.
         self._positions = tower.positional_embedding[span].detach().float()
@@ -37,6 +43,17 @@ class PlainPromptEngine:
             embedded = self._embedding(self._tokens[0, span]).float()
             self.initial_prompt = embedded + self._positions
             self.base_features = F.normalize(model.net.encode_text(self._tokens).float(), dim=-1)
+
+    @property
+    def tokens(self) -> int:
+        """See `seraser_core.models.engine.PromptEngine.tokens`."""
+        return self._tokens.numel()
+
+    def bytes_per_image(self, recompute: bool) -> int:
+        """See `seraser_core.models.engine.PromptEngine.bytes_per_image`; a generous estimate."""
+        layers = len(self._net_tower.transformer.resblocks)
+        width = self.initial_prompt.shape[-1]
+        return self.tokens * layers * width * _KEPT_WIDTHS * self._dtype.itemsize
 
     def text_features(self, prompt: Tensor) -> Tensor:
         """See `seraser_core.models.engine.PromptEngine.text_features`."""

@@ -19,7 +19,8 @@ from seraser_core.demo.config import MODEL_JSON, SERASER, WEIGHTS, demo_config
 from seraser_core.demo.dataset import plan_split
 from seraser_core.demo.evaluation import Evaluation
 from seraser_core.demo.training_data import draw_items
-from seraser_core.models.engine import CausalPromptEngine, build_engine
+from seraser_core.models.causal import CausalPromptEngine
+from seraser_core.models.engine import build_engine
 from seraser_core.models.loading import get_model
 from seraser_core.models.prompts import build_prompts
 

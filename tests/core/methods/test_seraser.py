@@ -13,7 +13,8 @@ from seraser_core.auxiliary import AUXILIARY
 from seraser_core.config.options import SeraserOptions
 from seraser_core.methods.base import Scores, Setting
 from seraser_core.methods.seraser import Seraser
-from seraser_core.models.engine import CausalPromptEngine, build_engine
+from seraser_core.models.causal import CausalPromptEngine
+from seraser_core.models.engine import build_engine
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import build_prompts
 

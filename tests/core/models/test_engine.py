@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from seraser_core.errors import ConfigError
-from seraser_core.models.engine import CausalPromptEngine, build_engine
+from seraser_core.models.causal import CausalPromptEngine
+from seraser_core.models.engine import build_engine
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import build_prompts, check_context_tokens
 

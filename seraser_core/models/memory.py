@@ -1,0 +1,22 @@
+"""How much memory work on a device may take."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+
+_SHARE = {"cpu": 0.25, "cuda": 0.6}
+"""The rest is for weights, pictures that wait, and what the operations take meanwhile."""
+
+
+def memory_budget(device: torch.device) -> int:
+    """Bytes that the graphs of a batch may keep.
+
+    Made from the device's whole memory, not from what is free at the moment: so it is the same in
+    every run, and results are equal to the last bit.
+    """
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+    else:
+        total = psutil.virtual_memory().total
+    return int(total * _SHARE[device.type])
