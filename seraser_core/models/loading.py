@@ -87,21 +87,17 @@ class ClipModel:
         return self._transform(image)
 
     @torch.no_grad()
-    def encode_image(self, images: Tensor, chunk: int = 64) -> Tensor:
+    def encode_image(self, images: Tensor) -> Tensor:
         """L2-normalised image features.
 
         Args:
             images: (N, 3, H, W) float32, preprocessed.
-            chunk: Images that go through the tower at once.
 
         Returns:
             (N, D) float32.
         """
-        parts = [
-            self.net.encode_image(part.to(self.device, self.dtype, non_blocking=True)).float()
-            for part in images.split(chunk)
-        ]
-        return nn.functional.normalize(torch.cat(parts), dim=-1)
+        moved = images.to(self.device, self.dtype, non_blocking=True)
+        return nn.functional.normalize(self.net.encode_image(moved).float(), dim=-1)
 
     @cached_property
     def black_feature(self) -> Tensor:

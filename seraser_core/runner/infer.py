@@ -4,87 +4,107 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
 from seraser_core.errors import TransientError
-from seraser_core.methods import Features, Scores
+from seraser_core.methods import Features, Method, Scores
 from seraser_core.methods.base import cosine_logits
+from seraser_core.models.engine import images_at_once
 from seraser_core.runner.feed import Sample
 from seraser_core.runner.session import Session
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
-_MOST_IMAGES = 64
-# Activations that backpropagation keeps per token and layer, in units of the text width.
-_ACTIVATIONS = 24
+_ENCODE = "image tower"
+_PICTURES_AT_ONCE = 64
+_MOST_IMAGES = {"cpu": 64, "cuda": 512}
 
 
 def batch_size(session: Session) -> int:
-    """Images adapted at once: the option, or what a model of the activations says fits."""
+    """Images that are scored together: the option, or as many as the tuning methods take."""
     wanted = session.config.runtime.batch_size
     if wanted != "auto":
         return max(1, wanted)
-    net = session.model.net
-    tower = net.text if hasattr(net, "text") else net
-    width = tower.positional_embedding.shape[-1]
-    layers = len(tower.transformer.resblocks)
-    tokens = len(session.run["classes"]) * 8
-    per_image = tokens * layers * width * _ACTIVATIONS * session.model.dtype.itemsize
-    if session.model.device.type == "cuda":
-        available = torch.cuda.mem_get_info(session.model.device)[0]
-    else:
-        available = psutil.virtual_memory().total // 2  # total: the same every time
-    return int(max(1, min(_MOST_IMAGES, available // 2 // per_image)))
+    most = _MOST_IMAGES[session.model.device.type]
+    engines = [s.engine for s in session.settings.values() if s.engine is not None]
+    device = session.model.device
+    return min(most, max((images_at_once(engine, device) for engine in engines), default=most))
 
 
 def score(session: Session, samples: Sequence[Sample]) -> dict[str, Scores]:
     """Scores of every method, and under ``""`` those of the untouched prompt on the whole image.
 
-    When the device's memory runs out, the batch is halved until it fits.
+    Raises:
+        TransientError: The device's memory is too small even for one image.
+    """
+    features = encode_views(session, samples)
+    setting = session.zero_shot
+    untouched = cosine_logits(features["image"][:, 0], setting.class_features, setting.logit_scale)
+    scores = {"": _to_cpu(Scores(untouched))}
+    for method in session.methods:
+        started = time.perf_counter()
+
+        def predict(part: slice, method: Method = method) -> Scores:
+            some = {name: views[part] for name, views in features.items()}
+            return _to_cpu(method.predict(some, session.settings[method.id]))
+
+        sizes = session.batch_sizes
+        sizes.setdefault(method.id, len(samples))
+        parts = in_batches(predict, len(samples), sizes, method.id)
+        scores[method.id] = replace(_join(parts), seconds=time.perf_counter() - started)
+    return scores
+
+
+def in_batches(work: Callable[[slice], T], count: int, sizes: dict[str, int], name: str) -> list[T]:
+    """Do `work` on `count` images, at most ``sizes[name]`` at once.
+
+    When the device's memory runs out, that number is halved, for the rest and for all later calls.
 
     Raises:
         TransientError: Not even one image fits.
     """
-    try:
-        return _score(session, samples)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        reason = str(error)
-    # Outside the handler: the exception would keep the tensors that filled the memory.
-    if session.model.device.type == "cuda":
-        torch.cuda.empty_cache()
-    if len(samples) == 1:
-        raise TransientError(f"out of memory with a single image: {reason}")
-    half = len(samples) // 2
-    logger.warning("out of memory with %d images; going on with %d", len(samples), half)
-    first, second = score(session, samples[:half]), score(session, samples[half:])
-    return {name: _join(first[name], second[name]) for name in first}
-
-
-def _score(session: Session, samples: Sequence[Sample]) -> dict[str, Scores]:
-    features = encode_views(session, samples)
-    whole = features["image"][:, 0]
-    setting = session.zero_shot
-    zero_shot = cosine_logits(whole, setting.class_features, setting.logit_scale)
-    scores = {"": _to_cpu(Scores(zero_shot))}
-    for method in session.methods:
-        started = time.perf_counter()
-        found = _to_cpu(method.predict(features, session.settings[method.id]))
-        scores[method.id] = replace(found, seconds=time.perf_counter() - started)
-    return scores
+    parts: list[T] = []
+    start = 0
+    while start < count:
+        stop = min(count, start + sizes[name])
+        try:
+            parts.append(work(slice(start, stop)))
+            start = stop
+            continue
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            reason = str(error)
+        # Outside the handler: the exception would keep the tensors that filled the memory.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if stop - start == 1:
+            raise TransientError(f"{name}: out of memory with a single image: {reason}")
+        sizes[name] = (stop - start) // 2
+        logger.warning(
+            "%s: out of memory with %d images at once; going on with %d",
+            name,
+            stop - start,
+            sizes[name],
+        )
+    return parts
 
 
 def encode_views(session: Session, samples: Sequence[Sample]) -> Features:
     """Image features of all views, each picture encoded once: name -> (B, K, D)."""
     counts = {name: len(samples[0].views[name]) for name in session.views}
     pictures = torch.cat([sample.views[name] for name in session.views for sample in samples])
-    encoded = session.model.encode_image(pictures)
+    sizes = session.batch_sizes
+    sizes.setdefault(_ENCODE, _PICTURES_AT_ONCE)
+    encoded = torch.cat(
+        in_batches(lambda p: session.model.encode_image(pictures[p]), len(pictures), sizes, _ENCODE)
+    )
     parts = encoded.split([count * len(samples) for count in counts.values()])
     return {
         name: part.unflatten(0, (len(samples), count))
@@ -109,16 +129,16 @@ def _to_cpu(scores: Scores) -> Scores:
     )
 
 
-def _join(first: Scores, second: Scores) -> Scores:
-    def cat(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-        return None if a is None or b is None else torch.cat([a, b])
+def _join(parts: Sequence[Scores]) -> Scores:
+    def cat(name: str) -> Tensor | None:
+        found = [getattr(part, name) for part in parts]
+        return None if found[0] is None else torch.cat(found)
 
-    return Scores(
-        torch.cat([first.logits, second.logits]),
-        cat(first.loss_first, second.loss_first),
-        cat(first.loss_last, second.loss_last),
-        first.steps,
-        first.seconds + second.seconds,
+    return replace(
+        parts[0],
+        logits=torch.cat([part.logits for part in parts]),
+        loss_first=cat("loss_first"),
+        loss_last=cat("loss_last"),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from seraser_core.config import RunConfig, parse_config
@@ -25,6 +25,8 @@ class Session:
         run: Its run.json.
         settings: Method id -> what that method shares over all images (methods that tune
             different numbers of context tokens have engines of their own).
+        batch_sizes: Stage of the work -> images at once; halved where memory ran out, and kept
+            for the rest of the process.
         views: Names of all views that any method needs; ``image`` is always among them.
     """
 
@@ -36,6 +38,7 @@ class Session:
     settings: dict[str, Setting]
     zero_shot: Setting
     views: tuple[str, ...]
+    batch_sizes: dict[str, int] = field(default_factory=dict)
 
 
 _cache: dict[tuple[str, str], Session] = {}
