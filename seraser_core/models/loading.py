@@ -42,6 +42,7 @@ class ClipModel:
         net: open_clip model (its attributes are untyped) in evaluation mode, on `device`, in
             `dtype`.
         tokenizer: Texts -> (N, context_length) int64 token ids.
+        architecture: SHA-256 of open_clip's configuration of this model.
         weights_hash: SHA-256 over the names, shapes and values of the loaded fp32 tensors.
         preprocess_cfg: open_clip's preprocessing of this model.
         random: True when no weights were given.
@@ -49,6 +50,7 @@ class ClipModel:
 
     net: Any
     tokenizer: Callable[..., Tensor]
+    architecture: str
     weights_hash: str
     preprocess_cfg: PreprocessCfg
     device: torch.device
@@ -152,6 +154,8 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ConfigError("model.device", repr(name), "use auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError("model.device", repr(name), "use auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
             "model.device",
@@ -174,9 +178,12 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
     net = net.eval().requires_grad_(False)
     weights_hash = _hash_weights(net)
     preprocess_cfg = PreprocessCfg(**net.visual.preprocess_cfg)
+    tokenizer = open_clip.get_tokenizer(name)
+    _check_vocabulary(net, tokenizer)
     return ClipModel(
         net=net.to(device=device, dtype=dtype),
-        tokenizer=open_clip.get_tokenizer(name),
+        tokenizer=tokenizer,
+        architecture=_hash_config(name),
         weights_hash=weights_hash,
         preprocess_cfg=preprocess_cfg,
         device=device,
@@ -238,7 +245,14 @@ def _create(name: str, options: ModelOptions) -> Any:
             net = open_clip.create_model(name, pretrained=None if from_file else tag)
         except (OSError, RuntimeError, urllib.error.URLError) as error:
             raise ConfigError(
-                "model.pretrained", repr(tag), f"the weights could not be fetched: {error}"
+                "model.pretrained",
+                repr(tag),
+                f"the weights could not be fetched ({error}); without a network, give the path of "
+                "a weights file, or null to try the pipeline with random weights",
+            ) from error
+        except (TypeError, ValueError, AssertionError, AttributeError) as error:
+            raise ConfigError(
+                "model.name", options.name, f"its configuration makes no model: {error}"
             ) from error
         finally:
             logging.root.setLevel(level)
@@ -286,6 +300,23 @@ def _load_file(net: Any, url: str) -> None:
             field, url, f"does not fit the model: {'; '.join(faults[:5])}{more}; check model.name"
         )
     net.load_state_dict(state)
+
+
+def _check_vocabulary(net: Any, tokenizer: Callable[..., Tensor]) -> None:
+    embedding = getattr(net.text if hasattr(net, "text") else net, "token_embedding", None)
+    highest = int(tokenizer([""]).max())  # ids of start and end come last
+    if isinstance(embedding, nn.Embedding) and highest >= embedding.num_embeddings:
+        raise ConfigError(
+            "model.name",
+            f"text_cfg.vocab_size {embedding.num_embeddings}",
+            f"its tokenizer gives ids up to {highest}; correct the model JSON",
+        )
+
+
+def _hash_config(name: str) -> str:
+    """Of tensors of the same shapes, heads and activation make another function."""
+    text = json.dumps(open_clip.get_model_config(name), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _hash_weights(net: Any) -> str:

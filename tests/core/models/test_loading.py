@@ -130,3 +130,27 @@ def test_missing_files_and_devices_are_named(tiny_json, tmp_path):
         get_model(options(tmp_path / "none.json"))
     with pytest.raises(ConfigError, match="use auto, cpu"):
         get_model(ModelOptions(name=tiny_json, pretrained=None, device="gpu"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vocab_size": 100}, "vocab_size 100"),
+        ({"heads": 5}, "makes no model"),
+        ({"colour": 1}, "makes no model"),
+    ],
+    ids=str,
+)
+def test_configurations_that_make_no_model(tmp_path, change, message, tiny_json):
+    path, tiny = tmp_path / "model.json", json.loads(Path(tiny_json).read_text())
+    path.write_text(json.dumps(tiny | {"text_cfg": tiny["text_cfg"] | change}))
+    with pytest.raises(ConfigError, match=rf"model.name(.|\n)*{message}"):
+        get_model(options(str(path), None))
+
+
+def test_architecture_tells_models_with_equal_weights_apart(tiny_json, tmp_path):
+    path, tiny = tmp_path / Path(tiny_json).name, json.loads(Path(tiny_json).read_text())
+    path.write_text(json.dumps(tiny | {"vision_cfg": tiny["vision_cfg"] | {"head_width": 32}}))
+    first, second = (get_model(options(name, None)) for name in (tiny_json, str(path)))
+    assert first.weights_hash == second.weights_hash
+    assert first.architecture != second.architecture
