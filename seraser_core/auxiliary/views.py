@@ -7,7 +7,7 @@ from a generator seeded by (run seed, item id, view), so they depend on nothing 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from seraser_core.auxiliary.augment import random_augment
 
 _COPIES = 15
 _NOISE_STD = 0.1
+_STRIP = 64
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,12 @@ class Picture:
     box: np.ndarray | None = None
 
 
-View = Callable[[Picture, np.random.Generator], list[Image.Image]]
+View = Callable[[Picture, np.random.Generator], Iterator[Image.Image]]
+"""One picture at a time: fifteen copies of a large one at once would need gigabytes."""
 
 
-def _whole(picture: Picture, _rng: np.random.Generator) -> list[Image.Image]:
-    return [picture.image]
+def _whole(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
+    yield picture.image
 
 
 def _keep(picture: Picture, region: np.ndarray | None, inside: bool) -> Image.Image:
@@ -48,36 +50,41 @@ def _keep(picture: Picture, region: np.ndarray | None, inside: bool) -> Image.Im
     return Image.fromarray(np.where((region == inside)[..., None], pixels, np.uint8(0)))
 
 
-def _mask_background(picture: Picture, _rng: np.random.Generator) -> list[Image.Image]:
-    return [_keep(picture, picture.mask, inside=False)]
+def _mask_background(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
+    yield _keep(picture, picture.mask, inside=False)
 
 
-def _mask_foreground(picture: Picture, _rng: np.random.Generator) -> list[Image.Image]:
-    return [_keep(picture, picture.mask, inside=True)]
+def _mask_foreground(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
+    yield _keep(picture, picture.mask, inside=True)
 
 
-def _box_background(picture: Picture, _rng: np.random.Generator) -> list[Image.Image]:
-    return [_keep(picture, picture.box, inside=False)]
+def _box_background(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
+    yield _keep(picture, picture.box, inside=False)
 
 
-def _box_foreground(picture: Picture, _rng: np.random.Generator) -> list[Image.Image]:
-    return [_keep(picture, picture.box, inside=True)]
+def _box_foreground(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
+    yield _keep(picture, picture.box, inside=True)
 
 
-def _augmented_image(picture: Picture, rng: np.random.Generator) -> list[Image.Image]:
-    return [random_augment(picture.image, 1, rng) for _ in range(_COPIES)]
+def _augmented_image(picture: Picture, rng: np.random.Generator) -> Iterator[Image.Image]:
+    for _ in range(_COPIES):
+        yield random_augment(picture.image, 1, rng)
 
 
-def _augmented_background(picture: Picture, rng: np.random.Generator) -> list[Image.Image]:
+def _augmented_background(picture: Picture, rng: np.random.Generator) -> Iterator[Image.Image]:
     background = _keep(picture, picture.mask, inside=False)
-    return [random_augment(background, 2, rng) for _ in range(_COPIES)]
+    for _ in range(_COPIES):
+        yield random_augment(background, 2, rng)
 
 
-def _noisy_image(picture: Picture, rng: np.random.Generator) -> list[Image.Image]:
-    pixels = np.asarray(picture.image, dtype=np.float32) / 255
-    noise = rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(_NOISE_STD)
-    noisy = np.clip(pixels + noise, 0, 1)
-    return [Image.fromarray(np.round(noisy * 255).astype(np.uint8))]
+def _noisy_image(picture: Picture, rng: np.random.Generator) -> Iterator[Image.Image]:
+    pixels = np.asarray(picture.image)
+    noisy = np.empty_like(pixels)
+    for top in range(0, len(pixels), _STRIP):  # floats of a large picture would need gigabytes
+        strip = pixels[top : top + _STRIP].astype(np.float32) / 255
+        strip += rng.standard_normal(strip.shape, dtype=np.float32) * np.float32(_NOISE_STD)
+        noisy[top : top + _STRIP] = np.round(np.clip(strip, 0, 1) * 255)
+    yield Image.fromarray(noisy)
 
 
 VIEWS: dict[str, View] = {
@@ -115,8 +122,8 @@ AUXILIARY: dict[str, Auxiliary] = {
 }
 
 
-def make_view(name: str, picture: Picture, seed: int, item_id: str) -> list[Image.Image]:
-    """The pictures of view `name`.
+def make_view(name: str, picture: Picture, seed: int, item_id: str) -> Iterator[Image.Image]:
+    """The pictures of view `name`, one after the other.
 
     Args:
         name: A key of `VIEWS`.

@@ -78,5 +78,5 @@ class Evaluation:
 
 def _features(model: ClipModel, view: str, pictures: Sequence[Picture]) -> Tensor:
     """(N, 1, D) features of one view of every picture."""
-    images = [make_view(view, picture, 0, str(i))[0] for i, picture in enumerate(pictures)]
+    images = [next(make_view(view, picture, 0, str(i))) for i, picture in enumerate(pictures)]
     return model.encode_image(torch.stack([model.preprocess(i) for i in images]))[:, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -41,7 +43,7 @@ def test_noise_has_the_stated_size():
 
 @pytest.mark.parametrize("name", ["augmented_image", "augmented_background"])
 def test_copies_are_fifteen_different_pictures_of_the_same_size(picture, name):
-    copies = make_view(name, picture, 0, "x")
+    copies = list(make_view(name, picture, 0, "x"))
     assert len(copies) == 15
     assert {c.size for c in copies} == {picture.image.size}
     assert len({c.tobytes() for c in copies}) == 15
@@ -61,6 +63,17 @@ def test_every_copy_has_a_cutout_of_at_most_half_the_width():
     assert max(sides) > 45
 
 
+def test_noise_in_strips_is_the_noise_of_the_whole(picture):
+    """Of 200 rows: the same numbers as drawn in one piece."""
+    tall = Picture(Image.new("RGB", (30, 200), (90, 128, 166)))
+    (noisy,) = make_view("noisy_image", tall, 3, "x")
+    digest = hashlib.sha256(b"3\x00noisy_image\x00x").digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:16], "big"))
+    whole = np.asarray(tall.image) / 255 + 0.1 * rng.standard_normal((200, 30, 3), np.float32)
+    off = np.abs(np.asarray(noisy) - np.clip(whole, 0, 1) * 255)
+    assert off.max() <= 0.51
+
+
 @pytest.mark.parametrize("name", VIEWS)
 def test_randomness_depends_on_seed_and_item_alone(picture, name):
     def content(seed, item):
@@ -77,7 +90,7 @@ def test_randomness_depends_on_seed_and_item_alone(picture, name):
 def test_sizes_of_the_auxiliary_sets(picture):
     """With the black image: 2 for masks, 17 with 15 copies."""
     sizes = {
-        kind: 1 + sum(len(make_view(v, picture, 0, "x")) for v in auxiliary.spurious)
+        kind: 1 + sum(len(list(make_view(v, picture, 0, "x"))) for v in auxiliary.spurious)
         for kind, auxiliary in AUXILIARY.items()
     }
     assert sizes == {
