@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from seraser_core.models.prompts import Prompts
 
 # What a residual attention block keeps per token for the way back, in units of the width.
 _KEPT_WIDTHS = 16
+_one_at_a_time = threading.Lock()
 
 
 class PlainPromptEngine:
@@ -19,7 +22,8 @@ class PlainPromptEngine:
 
     The tuned tokens are put in place of the token embedding's output at positions 1..n; the rest
     is the model's own code over the whole context, so towers that are not causal, or pool
-    elsewhere than at end-of-text, are served as well.
+    elsewhere than at end-of-text, are served as well. The exchange is made in the model itself,
+    which threads share: one at a time.
     """
 
     def __init__(self, model: ClipModel, prompts: Prompts, context_tokens: int) -> None:
@@ -64,9 +68,10 @@ class PlainPromptEngine:
         def replace(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> Tensor:
             return torch.cat([out[:, :1], tuned.to(out.dtype), out[:, 1 + count :]], dim=1)
 
-        handle = self._embedding.register_forward_hook(replace)
-        try:
-            features = self._net.encode_text(self._tokens.repeat(batch, 1))
-        finally:
-            handle.remove()
+        with _one_at_a_time:
+            handle = self._embedding.register_forward_hook(replace)
+            try:
+                features = self._net.encode_text(self._tokens.repeat(batch, 1))
+            finally:
+                handle.remove()
         return F.normalize(features.float(), dim=-1).unflatten(0, (batch, classes))

@@ -33,9 +33,9 @@ def build_prompts(
     """Tokenise `template` for every class.
 
     Raises:
-        ConfigError: A prompt is longer than the context.
+        ConfigError: A prompt is longer than the context, or two classes have the same one.
     """
-    texts = [template.format(name) for name in classes]
+    texts = [template.replace("{}", name) for name in classes]
     tokens = tokenizer(texts)
     # Tokenizers cut long texts without a word; a longer context shows which were cut.
     whole = tokenizer(texts, context_length=4 * context_length)
@@ -46,6 +46,15 @@ def build_prompts(
                 repr(name if len(name) <= 80 else name[:77] + "..."),
                 f"its prompt has {length} tokens and the model's context {context_length}; "
                 "shorten the name or the template",
+            )
+    seen: dict[tuple[int, ...], str] = {}
+    for name, row in zip(classes, tokens.tolist(), strict=True):
+        other = seen.setdefault(tuple(row), name)
+        if other is not name:
+            raise ConfigError(
+                "dataset.classes",
+                f"{other!r} and {name!r}",
+                "are the same to the tokenizer, which ignores case and spaces; name them apart",
             )
     prefix = tokenizer([template.split("{}")[0]])[0]
     shared = int(_lengths(prefix[None])[0]) - 1

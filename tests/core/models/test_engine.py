@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seraser_core.errors import ConfigError
-from seraser_core.models.causal import CausalPromptEngine
-from seraser_core.models.engine import build_engine
+from seraser_core.models.causal import CausalPromptEngine, cut_classes
+from seraser_core.models.engine import build_engine, images_at_once
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import build_prompts, check_context_tokens
 
@@ -44,6 +48,75 @@ def test_features_and_gradients_equal_the_plain_engine(tiny_model, classes, cont
     assert (our_gradient - their_gradient).abs().max() <= 1e-4 * their_gradient.abs().max()
 
 
+def test_threads_that_share_a_model_do_not_mix_their_prompts(tiny_model):
+    plain = PlainPromptEngine(tiny_model, prompts_of(tiny_model), 3)
+    prompts = [plain.initial_prompt + 0.1 * i * torch.ones(1, 3, 1) for i in range(4)]
+
+    def features(prompt):
+        with torch.no_grad():
+            return [plain.text_features(prompt) for _ in range(8)]
+
+    alone = [features(prompt)[0] for prompt in prompts]
+    with ThreadPoolExecutor(4) as pool:
+        for expected, found in zip(alone, pool.map(features, prompts), strict=True):
+            assert all((each - expected).abs().max() <= 1e-5 for each in found)
+
+
+@pytest.mark.parametrize("chunk_tokens", [1, 7, 1000])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_chunks_of_classes_change_nothing(tiny_model, chunk_tokens, recompute):
+    prompts = prompts_of(tiny_model, [*CLASSES, *(f"animal {i}" for i in range(5))])
+    whole = CausalPromptEngine(tiny_model, prompts, 3)
+    cut = CausalPromptEngine(tiny_model, prompts, 3, chunk_tokens)
+    cut.recompute = recompute
+    prompt = (whole.initial_prompt + 0.05).repeat(2, 1, 1).requires_grad_()
+    expected, found = whole.text_features(prompt), cut.text_features(prompt)
+    assert (expected - found).abs().max() <= 1e-5
+    weight = torch.randn_like(expected)
+    (wanted,) = torch.autograd.grad((expected * weight).sum(), prompt)
+    (gradient,) = torch.autograd.grad((found * weight).sum(), prompt)
+    assert (gradient - wanted).abs().max() <= 1e-4 * wanted.abs().max()
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=30), st.integers(1, 40))
+def test_classes_are_cut_into_chunks_that_fit(lengths, most):
+    parts = cut_classes(lengths, most)
+    assert [i for part in parts for i in range(part.start, part.stop)] == list(range(len(lengths)))
+    assert all(sum(lengths[p]) <= most or p.stop - p.start == 1 for p in parts)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_the_model_of_memory_covers_what_a_graph_keeps(tiny_model, recompute):
+    """Bytes of the tensors that autograd keeps for one image, beside the frozen ones."""
+    prompts = prompts_of(tiny_model, [f"animal number {i}" for i in range(40)])
+    engine = CausalPromptEngine(tiny_model, prompts, 3, chunk_tokens=60)
+    frozen = {p.untyped_storage().data_ptr() for p in tiny_model.net.parameters()}
+    prompt = engine.initial_prompt.repeat(2, 1, 1).requires_grad_()
+    kept: dict[int, int] = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in frozen:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    classes = engine._chunks[:1] if recompute else engine._chunks
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        features = [engine._features(prompt, chunk) for chunk in classes]
+    assert features[0].requires_grad
+    modelled = 2 * engine.bytes_per_image(recompute)
+    assert 0.7 <= sum(kept.values()) / modelled <= 1.1
+
+
+def test_little_memory_makes_the_engine_compute_twice(tiny_model):
+    prompts = prompts_of(tiny_model)
+    assert not build_engine(tiny_model, prompts, 3, memory=2**30).recompute
+    engine = build_engine(tiny_model, prompts, 3, memory=2**20)
+    assert engine.recompute
+    assert images_at_once(engine, tiny_model.device, memory=2**20) >= 1
+    assert images_at_once(engine, tiny_model.device, memory=1) == 1
+
+
 def test_towers_stay_frozen(tiny_model):
     engine = build_engine(tiny_model, prompts_of(tiny_model), 3)
     prompt = engine.initial_prompt[None].clone().requires_grad_()
@@ -60,6 +133,11 @@ def test_prefix_shorter_than_context_tokens_is_refused(tiny_model):
 def test_shared_positions_stop_before_the_class(tiny_model):
     prompts = prompts_of(tiny_model, ["a cat", "a dog"])
     assert prompts.shared == 4, "start-of-text and 'a photo of', not the article of the classes"
+
+
+def test_classes_that_tokenise_alike_are_refused(tiny_model):
+    with pytest.raises(ConfigError, match=r"'A Camel' and 'a  camel'"):
+        prompts_of(tiny_model, ["A Camel", "a deer", "a  camel"])
 
 
 def test_overflowing_class_name_is_refused(tiny_model):
