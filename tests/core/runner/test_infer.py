@@ -1,0 +1,71 @@
+"""Micro-batches: what happens when memory runs out, and that nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seraser_core.config import load_config
+from seraser_core.errors import TransientError
+from seraser_core.methods.seraser import Seraser
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.runner.infer import in_batches
+from seraser_core.runner.local import run_local
+from seraser_core.runner.plan import plan_run
+from seraser_core.runner.session import open_session
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60))
+def test_every_image_is_worked_on_once_in_order(count, first_size, fits):
+    sizes = {"stage": first_size}
+
+    def work(part: slice) -> list[int]:
+        if part.stop - part.start > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return list(range(part.start, part.stop))
+
+    parts = in_batches(work, count, sizes, "stage")
+    assert [i for part in parts for i in part] == list(range(count))
+    assert sizes["stage"] <= max(first_size, 1)
+    before = dict(sizes)
+    in_batches(work, count, sizes, "stage")
+    assert sizes == before, "what fitted is remembered: memory runs out once, not every time"
+
+
+def test_a_single_image_that_does_not_fit_is_a_passing_fault():
+    def work(part: slice) -> None:
+        raise MemoryError
+
+    with pytest.raises(TransientError, match="adapt: out of memory with a single image"):
+        in_batches(work, 5, {"adapt": 4}, "adapt")
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    def work(part: slice) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        in_batches(work, 5, {"adapt": 4}, "adapt")
+
+
+def test_a_run_goes_on_with_smaller_batches(tree, monkeypatch, caplog):
+    expected = plan_run(load_config(tree))
+    run_local(expected)
+    whole = Seraser.predict
+
+    def small_device(self, features, setting):
+        if len(features["image"]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, features, setting)
+
+    monkeypatch.setattr(Seraser, "predict", small_device)
+    tree["output"] += "-small"
+    url = plan_run(load_config(tree))
+    run_local(url)
+    assert caplog.text.count("out of memory") == 1
+    assert open_session(url).batch_sizes["seraser"] == 2
+    for shard in RunDirectory(url).done():
+        metrics = [RunDirectory(where).metrics(shard)["methods"] for where in (expected, url)]
+        assert metrics[0]["seraser"]["confusion"] == metrics[1]["seraser"]["confusion"]
