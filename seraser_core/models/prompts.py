@@ -10,6 +10,8 @@ from torch import Tensor
 
 from seraser_core.errors import ConfigError
 
+_ALIKE = 1e-6  # of cosine similarity; fp32 rounds at this size
+
 
 @dataclass(frozen=True)
 class Prompts:
@@ -61,6 +63,22 @@ def build_prompts(
     while shared and not bool((tokens[:, :shared] == prefix[:shared]).all()):
         shared -= 1  # a word piece that runs from the prefix into the class name
     return Prompts(texts, tokens, shared)
+
+
+def alike_classes(features: Tensor, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of neighbours in similarity that the model cannot tell apart: equal text features.
+
+    Args:
+        features: (C, D) float32, L2-normalised.
+        names: The classes.
+    """
+    similar = features @ features.T - torch.eye(len(features), device=features.device)
+    nearest, place = similar.max(dim=1)
+    return [
+        (names[i], names[int(place[i])])
+        for i in torch.nonzero(nearest >= 1 - _ALIKE)[:, 0].tolist()
+        if i < int(place[i])
+    ]
 
 
 def check_context_tokens(prompts: Prompts, context_tokens: int, field: str) -> None:

@@ -13,7 +13,7 @@ from seraser_core.errors import ConfigError
 from seraser_core.models.causal import CausalPromptEngine, cut_classes
 from seraser_core.models.engine import build_engine, images_at_once
 from seraser_core.models.plain import PlainPromptEngine
-from seraser_core.models.prompts import build_prompts, check_context_tokens
+from seraser_core.models.prompts import alike_classes, build_prompts, check_context_tokens
 
 CLASSES = ["cat", "a red-billed oxpecker", "an anthropomorphic deer"]
 
@@ -138,6 +138,12 @@ def test_shared_positions_stop_before_the_class(tiny_model):
 def test_classes_that_tokenise_alike_are_refused(tiny_model):
     with pytest.raises(ConfigError, match=r"'A Camel' and 'a  camel'"):
         prompts_of(tiny_model, ["A Camel", "a deer", "a  camel"])
+
+
+def test_classes_that_the_model_cannot_tell_apart_are_named():
+    one, other = torch.nn.functional.normalize(torch.randn(2, 32), dim=-1)
+    features = torch.stack([one, other, one, -one])
+    assert alike_classes(features, ["a", "b", "c", "d"]) == [("a", "c")]
 
 
 def test_overflowing_class_name_is_refused(tiny_model):
