@@ -115,9 +115,10 @@ class DatasetOptions(Options):
 
     @model_validator(mode="after")
     def _check(self) -> DatasetOptions:
-        if self.template.count("{}") != 1:
+        if not re.fullmatch(r"[^{}]*\{\}[^{}]*", self.template):
             raise ValueError(
-                f"template: {self.template!r}; must contain {{}} exactly once, for the class name"
+                f"template: {self.template!r}; must contain {{}} exactly once, for the class "
+                "name, and no other brace"
             )
         if isinstance(self.classes, list):
             if not self.classes:
