@@ -11,11 +11,25 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from seraser_core.results.documents import TIMINGS, Each, Number
 from seraser_core.results.rows import MethodOutcome, softmax
 
 ECE_BINS = 15
 _EXACT = ("rows", "ok", "labelled", "correct", "top5", "changed", "fixed", "broken")
 _REAL = ("nll", "brier")
+_SUMS = {
+    **dict.fromkeys(_EXACT, int),
+    **dict.fromkeys(_REAL, Number),
+    "errors": Each(dict, int),
+    "confusion": Each(dict, int),
+    "groups": Each(dict, Each(list, int, 3)),
+    "calibration": Each(list, Each(list, Number, 3), ECE_BINS),
+}
+
+
+def metrics_shape(methods: Iterable[str]) -> dict[str, Any]:
+    """What metrics/<shard>.json must hold to be merged with others of the same methods."""
+    return {"methods": dict.fromkeys(methods, _SUMS), "timings": TIMINGS}
 
 
 def shard_metrics(

@@ -34,13 +34,16 @@ def find_runs(output: str) -> list[RunDirectory]:
     Raises:
         RunDirectoryError: There is none.
     """
-    if storage.exists(storage.join(output, "run.json")):
-        return [RunDirectory(output)]
-    names = [
-        name
-        for name in storage.list_folders(output)
-        if storage.exists(storage.join(output, name, "run.json"))
-    ]
+    try:
+        if storage.exists(storage.join(output, "run.json")):
+            return [RunDirectory(output)]
+        names = [
+            name
+            for name in storage.list_folders(output)
+            if storage.exists(storage.join(output, name, "run.json"))
+        ]
+    except (OSError, ValueError, ImportError) as error:
+        raise RunDirectoryError(f"{output} cannot be read: {error}") from error
     if not names:
         raise RunDirectoryError(f"{output} is no run directory and holds none")
     return [RunDirectory(storage.join(output, name)) for name in names]

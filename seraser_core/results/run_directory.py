@@ -3,55 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import time
 import traceback
-from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
-from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
+from seraser_core.results import documents
+from seraser_core.results.fingerprints import differing
+from seraser_core.results.metrics import metrics_shape
+from seraser_core.results.parquet import items_to_parquet, predictions_to_parquet, read_items
+from seraser_core.sources.items import ShardRange
 
-_ROW_GROUP = 8192
-_READERS = 16
-_HASHED_ROWS = 100_000
+READERS = 16
+"""Documents read at once: each is a small read from far away."""
 _MESSAGE_LENGTH = 2000
-_RUN = ("run_id", "fingerprint", "fingerprint_inputs", "plan_hash", "config", "classes", "methods")
-_COMMIT = ("fingerprint", "plan_hash", "sha256", "images", "rows", "ok", "errors", "finished")
-
-
-def fingerprint(inputs: dict[str, Any]) -> str:
-    """SHA-256 of `inputs` as canonical JSON: 64 hex digits."""
-    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def plan_hash(items: pa.Table, shards: Sequence[ShardRange]) -> str:
-    """SHA-256 over the planned items, as text, and the shard ranges.
-
-    Not over the bytes of a Parquet file: those change with the version of the library.
-    """
-    digest = hashlib.sha256()
-    for part in pl.DataFrame(items.cast(ITEMS_SCHEMA)).iter_slices(_HASHED_ROWS):
-        digest.update(part.write_ndjson().encode())
-    digest.update(json.dumps([[s.id, s.start, s.stop] for s in shards]).encode())
-    return digest.hexdigest()
-
-
-def items_to_parquet(items: pa.Table) -> bytes:
-    """plan/items.parquet; row groups are small so that one shard's rows read little."""
-    buffer = io.BytesIO()
-    pq.write_table(items.cast(ITEMS_SCHEMA), buffer, compression="zstd", row_group_size=_ROW_GROUP)
-    return buffer.getvalue()
+_PLAN_FILES = ("items.parquet", "plan.json")
+_SAME = ("fingerprint", "plan_hash")
+_WRITE_AGAIN = "run the same configuration again to write it"
+_COMPUTE_AGAIN = "running the same configuration again computes the shard"
 
 
 class RunDirectory:
@@ -66,26 +42,37 @@ class RunDirectory:
     ) -> RunDirectory:
         """Write the plan and run.json (last), or resume the run that is there.
 
+        A resumed run takes on what `run` says beside its fingerprint: options that change no
+        prediction, such as the batch size or where the weights are now. Several processes may do
+        this at once: the document is replaced whole.
+
         Raises:
-            RunDirectoryError: The directory belongs to another fingerprint.
+            RunDirectoryError: The directory belongs to another fingerprint, or is damaged.
         """
         directory = cls(url)
-        if storage.exists(directory.path("run.json")):
-            directory._check_same(run)
+        if not storage.exists(directory.path("run.json")):
+            directory._write_plan(items, plan)
+            storage.write_json(directory.path("run.json"), run)
             return directory
-        data = items_to_parquet(items)
-        storage.write_bytes(directory.path("plan", "items.parquet"), data)
-        plan = {**plan, "items_sha256": hashlib.sha256(data).hexdigest()}
-        storage.write_json(directory.path("plan", "plan.json"), plan)
-        storage.write_json(directory.path("run.json"), run)
+        there = directory.run()
+        directory._check_same(there, run)
+        if not all(storage.exists(directory.path("plan", name)) for name in _PLAN_FILES):
+            directory._write_plan(items, plan)
+        resumed = {**run, "created": there["created"]}
+        if differing(there, resumed):
+            storage.write_json(directory.path("run.json"), resumed)
         return directory
 
-    def _check_same(self, run: dict[str, Any]) -> None:
-        there = self.run()
-        if there["fingerprint"] == run["fingerprint"]:
+    def _write_plan(self, items: pa.Table, plan: dict[str, Any]) -> None:
+        data = items_to_parquet(items)
+        storage.write_bytes(self.path("plan", "items.parquet"), data)
+        plan = {**plan, "items_sha256": hashlib.sha256(data).hexdigest()}
+        storage.write_json(self.path("plan", "plan.json"), plan)
+
+    def _check_same(self, there: dict[str, Any], run: dict[str, Any]) -> None:
+        if there["fingerprint"] == run["fingerprint"] and there["plan_hash"] == run["plan_hash"]:
             return
-        old, new = there["fingerprint_inputs"], run["fingerprint_inputs"]
-        keys = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+        keys = differing(there["fingerprint_inputs"], run["fingerprint_inputs"])
         raise RunDirectoryError(
             f"{self.url} belongs to another configuration; these differ: {', '.join(keys)}. "
             "Use another name or output"
@@ -99,36 +86,35 @@ class RunDirectory:
         """run.json.
 
         Raises:
-            RunDirectoryError: There is no run here.
+            RunDirectoryError: There is no run here, or the file is damaged.
         """
-        return self._json("run.json", needs=_RUN)
+        return self._planned("run.json", documents.RUN)
 
     def plan(self) -> dict[str, Any]:
-        """plan/plan.json."""
-        return self._json("plan", "plan.json", needs=("shards", "items_sha256"))
+        """plan/plan.json.
 
-    def _json(self, *parts: str, needs: Iterable[str]) -> dict[str, Any]:
+        Raises:
+            RunDirectoryError: It is missing or damaged.
+        """
+        return self._planned("plan/plan.json", documents.PLAN)
+
+    def _planned(self, name: str, shape: Any) -> dict[str, Any]:
+        url = self.path(name)
         try:
-            document = storage.read_json(self.path(*parts))
+            data = documents.read(url)
         except FileNotFoundError:
-            raise RunDirectoryError(
-                f"{self.url} is no run directory: it has no {'/'.join(parts)}"
-            ) from None
-        except json.JSONDecodeError as error:
-            raise RunDirectoryError(f"{self.path(*parts)} is damaged: {error}") from None
-        lacking = [name for name in needs if not isinstance(document, dict) or name not in document]
-        if lacking:
-            raise RunDirectoryError(f"{self.path(*parts)} is damaged: it has no {lacking[0]!r}")
-        return document
+            lacking = f"{self.url} is no run directory: it has no {name}"
+            if name != "run.json":
+                lacking = f"{url} is missing; {_WRITE_AGAIN}"
+            raise RunDirectoryError(lacking) from None
+        try:
+            return documents.parse(data, url, shape)
+        except RunDirectoryError as error:
+            raise RunDirectoryError(f"{error}; delete it, and {_WRITE_AGAIN}") from None
 
     def shards(self) -> list[ShardRange]:
         """The planned shards in order."""
-        try:
-            return [ShardRange(s["id"], s["start"], s["stop"]) for s in self.plan()["shards"]]
-        except (KeyError, TypeError):
-            raise RunDirectoryError(
-                f"{self.path('plan', 'plan.json')} is damaged: a shard lacks id, start or stop"
-            ) from None
+        return [ShardRange(s["id"], s["start"], s["stop"]) for s in self.plan()["shards"]]
 
     def shard(self, shard_id: str) -> ShardRange:
         """One planned shard.
@@ -141,23 +127,38 @@ class RunDirectory:
                 return shard
         raise RunDirectoryError(f"{self.url} has no shard {shard_id!r}")
 
+    def check_items(self) -> None:
+        """See that plan/items.parquet is the file that was planned; all of it is read.
+
+        Raises:
+            RunDirectoryError: It is another file, or missing.
+        """
+        url = self.path("plan", "items.parquet")
+        try:
+            data = documents.read(url)
+        except FileNotFoundError:
+            raise RunDirectoryError(f"{url} is missing; {_WRITE_AGAIN}") from None
+        if hashlib.sha256(data).hexdigest() != self.plan()["items_sha256"]:
+            raise RunDirectoryError(
+                f"{url} is not the file that plan.json names; delete it, and {_WRITE_AGAIN}"
+            )
+
     def items(self, shard_id: str | None = None) -> pa.Table:
-        """The planned items of one shard, or all; only the row groups that hold them are read."""
-        fs, path = storage.filesystem(self.path("plan", "items.parquet"))
-        with fs.open(path, "rb") as file, pq.ParquetFile(file) as parquet:
-            if shard_id is None:
-                return parquet.read().cast(ITEMS_SCHEMA)
-            shard = self.shard(shard_id)
-            groups, first = [], 0
-            for group in range(parquet.num_row_groups):
-                rows = parquet.metadata.row_group(group).num_rows
-                if first < shard.stop and first + rows > shard.start:
-                    groups.append(group)
-                first += rows
-            table = parquet.read_row_groups(groups)
-        index = table["item_index"]
-        wanted = pc.and_(pc.greater_equal(index, shard.start), pc.less(index, shard.stop))
-        return table.filter(wanted).cast(ITEMS_SCHEMA)
+        """The planned items of one shard, or all; only the row groups that hold them are read.
+
+        Raises:
+            RunDirectoryError: plan/items.parquet is missing or damaged, or there is no such shard.
+        """
+        url = self.path("plan", "items.parquet")
+        shard = None if shard_id is None else self.shard(shard_id)
+        fs, path = storage.filesystem(url)
+        try:
+            with fs.open(path, "rb") as file, pq.ParquetFile(file) as parquet:
+                return read_items(parquet, shard)
+        except FileNotFoundError:
+            raise RunDirectoryError(f"{url} is missing; {_WRITE_AGAIN}") from None
+        except (pa.ArrowException, ValueError, KeyError) as error:  # no Parquet, or other columns
+            raise RunDirectoryError(f"{url} is damaged: {error}") from error
 
     def write_shard(
         self, shard_id: str, predictions: pa.Table, metrics: dict[str, Any], info: dict[str, Any]
@@ -167,7 +168,8 @@ class RunDirectory:
         run = self.run()
         data = predictions_to_parquet(predictions)
         storage.write_bytes(self.predictions_path(shard_id), data)
-        storage.write_json(self.path("metrics", f"{shard_id}.json"), metrics)
+        metrics_data = documents.encode(metrics)
+        storage.write_bytes(self._metrics_path(shard_id), metrics_data)
         failed = pc.sum(pc.equal(predictions["status"], "error")).as_py() or 0
         commit = {
             **info,
@@ -179,47 +181,79 @@ class RunDirectory:
             "errors": failed,
             "sha256": hashlib.sha256(data).hexdigest(),
             "bytes": len(data),
+            "metrics_sha256": hashlib.sha256(metrics_data).hexdigest(),
             "write_s": time.perf_counter() - began,
             "finished": time.time(),
         }
         storage.write_json(self.path("commits", f"{shard_id}.json"), commit)
-        storage.delete(self.path("failures", f"{shard_id}.json"))
+        self.clear_failure(shard_id)
         return commit
 
     def predictions_path(self, shard_id: str) -> str:
         """URL of a shard's Parquet file."""
         return self.path("predictions", f"{shard_id}.parquet")
 
+    def _metrics_path(self, shard_id: str) -> str:
+        return self.path("metrics", f"{shard_id}.json")
+
     def metrics(self, shard_id: str) -> dict[str, Any]:
-        """metrics/<shard>.json."""
-        return self._json("metrics", f"{shard_id}.json", needs=("methods", "timings"))
+        """metrics/<shard>.json.
+
+        Raises:
+            RunDirectoryError: It is missing or damaged.
+        """
+        return self._metrics(shard_id, self.run())[0]
+
+    def _metrics(self, shard_id: str, run: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        """The metrics and the SHA-256 of their file."""
+        url = self._metrics_path(shard_id)
+        try:
+            data = documents.read(url)
+        except FileNotFoundError:
+            raise RunDirectoryError(f"{url} is missing; {_COMPUTE_AGAIN}") from None
+        shape = metrics_shape(method["id"] for method in run["methods"])
+        return documents.parse(data, url, shape), hashlib.sha256(data).hexdigest()
+
+    def committed_metrics(
+        self, shard_id: str, commit: dict[str, Any], run: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The shard's metrics, if they are those that its commit names.
+
+        Raises:
+            RunDirectoryError: They are not, or they are missing or damaged.
+        """
+        metrics, mark = self._metrics(shard_id, run)
+        if mark != commit["metrics_sha256"]:
+            raise RunDirectoryError(
+                f"{self._metrics_path(shard_id)} is not the file that its commit names; "
+                f"{_COMPUTE_AGAIN}"
+            )
+        return metrics
 
     def commit(self, shard_id: str) -> dict[str, Any] | None:
         """The shard's commit when it is of this fingerprint and plan, else None."""
-        run = self.run()
-        return self._commit(shard_id, run["fingerprint"], run["plan_hash"])
+        return self._commit(shard_id, self.run())
 
-    def _commit(self, shard_id: str, mark: str, plan: str) -> dict[str, Any] | None:
+    def _commit(self, shard_id: str, run: dict[str, Any]) -> dict[str, Any] | None:
+        url = self.path("commits", f"{shard_id}.json")
         try:
-            commit = storage.read_json(self.path("commits", f"{shard_id}.json"))
-        except (FileNotFoundError, json.JSONDecodeError):
+            commit = documents.parse(documents.read(url), url, documents.COMMIT)
+        except (FileNotFoundError, RunDirectoryError):
             return None
-        if not isinstance(commit, dict) or any(name not in commit for name in _COMMIT):
-            return None
-        same = commit["fingerprint"] == mark and commit["plan_hash"] == plan
-        return commit if same else None
+        return commit if all(commit[key] == run[key] for key in _SAME) else None
 
     def is_done(self, shard_id: str) -> bool:
         """Whether the shard needs no more work.
 
-        Its commit is of this run, its Parquet file has the hash that the commit names, and its
-        metrics can be read.
+        Its commit is of this run, and its Parquet file and its metrics have the hashes that the
+        commit names.
         """
-        commit = self.commit(shard_id)
+        run = self.run()
+        commit = self._commit(shard_id, run)
         if commit is None or self.parquet_hash(shard_id) != commit["sha256"]:
             return False
         try:
-            self.metrics(shard_id)
+            self.committed_metrics(shard_id, commit, run)
         except RunDirectoryError:
             return False
         return True
@@ -227,35 +261,45 @@ class RunDirectory:
     def parquet_hash(self, shard_id: str) -> str | None:
         """SHA-256 of a shard's Parquet file; None when there is none."""
         try:
-            return hashlib.sha256(storage.read_bytes(self.predictions_path(shard_id))).hexdigest()
+            return hashlib.sha256(documents.read(self.predictions_path(shard_id))).hexdigest()
         except FileNotFoundError:
             return None
 
-    def done(self) -> dict[str, dict[str, Any]]:
-        """Shard id -> commit, of all shards committed by this run (files are not re-read)."""
+    def commits(self) -> dict[str, dict[str, Any]]:
+        """Shard id -> commit of this run, whatever became of the files that it names."""
         run = self.run()
         listed = set(storage.list_files(self.path("commits")))
         names = [shard.id for shard in self.shards() if f"{shard.id}.json" in listed]
-
-        def read(name: str) -> dict[str, Any] | None:
-            return self._commit(name, run["fingerprint"], run["plan_hash"])
-
-        with ThreadPoolExecutor(_READERS) as pool:  # thousands of small reads from far away
-            commits = pool.map(read, names)
+        with ThreadPoolExecutor(READERS) as pool:
+            commits = pool.map(lambda name: self._commit(name, run), names)
             return {name: c for name, c in zip(names, commits, strict=True) if c is not None}
+
+    def done(self) -> dict[str, dict[str, Any]]:
+        """Shard id -> commit, of all shards whose Parquet file has the size that it names."""
+        faults = self.parquet_faults(commits := self.commits())
+        return {name: commit for name, commit in commits.items() if name not in faults}
+
+    def parquet_faults(self, commits: dict[str, dict[str, Any]]) -> dict[str, str]:
+        """Shard id -> what is wrong with its Parquet file, from one listing."""
+        sizes = storage.find_files(self.path("predictions"))
+        faults = {}
+        for name, commit in commits.items():
+            size, url = sizes.get(f"{name}.parquet"), self.predictions_path(name)
+            if size is None:
+                faults[name] = f"{url} is missing; {_COMPUTE_AGAIN}"
+            elif size != commit["bytes"]:
+                faults[name] = (
+                    f"{url} has {size} bytes, not the {commit['bytes']} that its commit names; "
+                    f"{_COMPUTE_AGAIN}"
+                )
+        return faults
 
     def missing(self) -> list[ShardRange]:
         """The planned shards that are not done; the files of all others are read and hashed."""
         shards = self.shards()
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(READERS) as pool:
             done = pool.map(lambda shard: self.is_done(shard.id), shards)
             return [shard for shard, is_done in zip(shards, done, strict=True) if not is_done]
-
-    def done_metrics(self) -> dict[str, dict[str, Any]]:
-        """Shard id -> metrics, of all shards committed by this run."""
-        names = list(self.done())
-        with ThreadPoolExecutor(_READERS) as pool:
-            return dict(zip(names, pool.map(self.metrics, names), strict=True))
 
     def write_failure(self, shard_id: str, error: BaseException, attempt: int) -> None:
         """Record the last failed attempt of a shard."""
@@ -267,22 +311,31 @@ class RunDirectory:
             "where": "".join(traceback.format_tb(error.__traceback__)[-1:]).strip()[-500:],
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        storage.write_json(self.path("failures", f"{shard_id}.json"), record)
+        storage.write_json(self._failure_path(shard_id), record)
+
+    def clear_failure(self, shard_id: str) -> None:
+        """Forget the last failed attempt of a shard: it is done."""
+        storage.delete(self._failure_path(shard_id))
+
+    def _failure_path(self, shard_id: str) -> str:
+        return self.path("failures", f"{shard_id}.json")
 
     def failures(self) -> dict[str, dict[str, Any]]:
-        """Shard id -> record of its last failed attempt."""
-        names = storage.list_files(self.path("failures"))
-        return {
-            name.removesuffix(".json"): storage.read_json(self.path("failures", name))
-            for name in names
-            if name.endswith(".json")
-        }
+        """Shard id -> record of its last failed attempt.
 
+        A record that cannot be read is shown as such: it must not hide how the run is.
+        """
+        listed = storage.list_files(self.path("failures"))
+        names = [name.removesuffix(".json") for name in listed if name.endswith(".json")]
+        with ThreadPoolExecutor(READERS) as pool:
+            records = pool.map(self._failure, names)
+            return {n: r for n, r in zip(names, records, strict=True) if r is not None}
 
-def predictions_to_parquet(predictions: pa.Table) -> bytes:
-    """One shard's Parquet file; equal tables give equal bytes."""
-    buffer = io.BytesIO()
-    pq.write_table(
-        predictions, buffer, compression="zstd", row_group_size=65536, write_statistics=True
-    )
-    return buffer.getvalue()
+    def _failure(self, shard_id: str) -> dict[str, Any] | None:
+        url = self._failure_path(shard_id)
+        try:
+            return documents.parse(documents.read(url), url, documents.FAILURE)
+        except FileNotFoundError:  # cleared meanwhile
+            return None
+        except RunDirectoryError as error:
+            return {"error": "unreadable record", "message": str(error), "attempt": 0}

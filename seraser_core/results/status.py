@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.survey import survey
 from seraser_core.results.timings import between_shards, bound_by, overhead
 
 
@@ -16,14 +17,17 @@ def status(run_url: str) -> dict[str, Any]:
     between them, ``model``, ``load`` (of the model's weights), ``data_wait`` (for pictures that
     were not decoded yet), ``write``. ``overhead`` is the share of the wall time that is none of
     model, load and data_wait. ``fetch`` and ``decode`` are sums over threads beside the model.
+    ``damaged`` says what is wrong with shards that were committed and yet are not done.
 
     Raises:
         RunDirectoryError: There is no run.
     """
     directory = RunDirectory(run_url)
     run, shards = directory.run(), directory.shards()
-    commits, failures = directory.done(), directory.failures()
-    parts = directory.done_metrics()
+    found = survey(directory)
+    commits, parts = found.commits, found.metrics
+    missing = {shard.id for shard in shards} - set(commits)
+    failures = {name: r for name, r in directory.failures().items() if name in missing}
     images = sum(shard.stop - shard.start for shard in shards)
     done = sum(int(commit["images"]) for commit in commits.values())
     return {
@@ -34,6 +38,7 @@ def status(run_url: str) -> dict[str, Any]:
         "images": {"done": done, "total": images},
         "rows": sum(int(commit["rows"]) for commit in commits.values()),
         "errors": _errors(parts),
+        "damaged": found.damaged,
         "failures": {
             name: f"{record['error']}: {record['message']} (attempt {record['attempt']})"
             for name, record in failures.items()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import polars as pl
@@ -14,18 +16,23 @@ from seraser_core.results.reading import scan
 from seraser_core.results.report import write_report
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.status import status
+from seraser_core.results.survey import survey
 from seraser_core.results.tables import classes, groups, summarise
 
+logger = logging.getLogger(__name__)
 Tables = dict[str, pl.DataFrame]
 """``summary``, ``groups`` and ``classes``."""
 
 
-def aggregate(run_url: str, partial: bool = False) -> Tables:
+def aggregate(
+    run_url: str, partial: bool = False, report: Callable[[str], None] | None = None
+) -> Tables:
     """Merge the sums of all committed shards and write RUN/report.
 
     Args:
         run_url: The run directory.
         partial: Accept that shards are missing.
+        report: Told of what makes the result worthless; it is logged when None.
 
     Returns:
         The tables, as written to ``report/<name>.parquet``.
@@ -34,14 +41,13 @@ def aggregate(run_url: str, partial: bool = False) -> Tables:
         RunDirectoryError: Shards are missing, or none is there.
     """
     directory = RunDirectory(run_url)
-    run, planned, parts = directory.run(), directory.shards(), directory.done_metrics()
-    missing = [shard.id for shard in planned if shard.id not in parts]
-    if not parts or (missing and not partial):
-        raise RunDirectoryError(
-            f"{run_url}: {len(missing)} of {len(planned)} shards are missing, the first is "
-            f"{missing[0]}; run the same configuration again to compute them"
-        )
-    sums = merge(list(parts.values()))
+    run, planned, found = directory.run(), directory.shards(), survey(directory)
+    missing = [shard.id for shard in planned if shard.id not in found.commits]
+    if not found.commits or (missing and not partial):
+        raise RunDirectoryError(_missing_text(run_url, missing, len(planned), found.damaged))
+    sums = merge(list(found.metrics.values()))
+    for warning in failed_entirely(sums):
+        (report or logger.warning)(f"WARNING: {warning}")
     tables = make_tables(sums, run)
     for name, table in tables.items():
         buffer = io.BytesIO()
@@ -49,6 +55,31 @@ def aggregate(run_url: str, partial: bool = False) -> Tables:
         storage.write_bytes(directory.path("report", f"{name}.parquet"), buffer.getvalue())
     write_report(directory, run, tables, status(run_url), len(missing))
     return tables
+
+
+def _missing_text(run_url: str, missing: list[str], planned: int, damaged: dict[str, str]) -> str:
+    if not planned:
+        return f"{run_url}: no shards are planned"
+    why = f" ({damaged[missing[0]]})" if missing[0] in damaged else ""
+    return (
+        f"{run_url}: {len(missing)} of {planned} shards are missing, the first is "
+        f"{missing[0]}{why}; run the same configuration again to compute them"
+    )
+
+
+def failed_entirely(sums: dict[str, Any]) -> Iterator[str]:
+    """One line for every method without a single good row; one in all when all are alike."""
+    methods = sums["methods"]
+    failed = {
+        method: ", ".join(f"{code} {n:,}" for code, n in s["errors"].items())
+        for method, s in methods.items()
+        if s["rows"] and not s["ok"]
+    }
+    if len(failed) == len(methods) and len({*failed.values()}) == 1:
+        yield f"every image failed: {next(iter(failed.values()))}"
+        return
+    for method, codes in failed.items():
+        yield f"every image failed under {method}: {codes}"
 
 
 def make_tables(sums: dict[str, Any], run: dict[str, Any]) -> Tables:

@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
+from seraser_core.results import documents
+from seraser_core.results.fingerprints import differing, fingerprint, plan_hash
 from seraser_core.results.metrics import count_rows
-from seraser_core.results.run_directory import RunDirectory, fingerprint, plan_hash
+from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.schema import PREDICTIONS_SCHEMA
 from seraser_core.sources.items import ShardRange
 
@@ -52,22 +54,21 @@ def verify(run_url: str) -> VerifyReport:
     """
     directory = RunDirectory(run_url)
     run, report = directory.run(), VerifyReport(directory.url)
-    if fingerprint(run["fingerprint_inputs"]) != run["fingerprint"]:
-        report.problems.append("run.json: the fingerprint is not that of its inputs")
+    report.problems += _run_problems(run)
     try:
         items, shards = directory.items(), directory.shards()
         report.problems += _plan_problems(directory, run, items, shards)
-    except (RunDirectoryError, FileNotFoundError, pa.ArrowException, KeyError) as error:
-        report.problems.append(f"plan: {type(error).__name__}: {error}")
+    except RunDirectoryError as error:
+        report.problems.append(f"plan: {error}")
         return report
     report.images, report.shards = items.num_rows, len(shards)
-    commits = directory.done()
+    commits = directory.commits()
     report.done = len(commits)
     for shard in shards:
         if shard.id not in commits:
             report.problems.append(f"shard {shard.id}: no commit of this run")
             continue
-        planned = items.slice(shard.start, shard.stop - shard.start)
+        planned = items.slice(max(0, shard.start), max(0, shard.stop - shard.start))
         for problem in _shard_problems(directory, run, shard.id, commits[shard.id], planned):
             report.problems.append(f"shard {shard.id}: {problem}")
         report.rows += int(commits[shard.id]["rows"])
@@ -75,12 +76,35 @@ def verify(run_url: str) -> VerifyReport:
     return report
 
 
+def _run_problems(run: dict[str, Any]) -> Iterator[str]:
+    inputs, config = run["fingerprint_inputs"], run["config"]
+    if fingerprint(inputs) != run["fingerprint"]:
+        yield "run.json: the fingerprint is not that of its inputs"
+    said = {
+        **{name: run[name] for name in ("classes", "attributes", "prompts", "methods")},
+        "plan": run["plan_hash"],
+        **{f"config.{name}": config.get(name) for name in ("seed", "save_logits")},
+        "config.methods": [
+            {"id": m["id"], "name": m.get("name"), "options": _without(m, "id", "name")}
+            for m in config["methods"]
+        ],
+    }
+    hashed = {name: inputs.get(name.removeprefix("config.")) for name in said}
+    for name in differing(said, hashed):
+        yield f"run.json: {name} is not what the fingerprint was made of"
+
+
+def _without(mapping: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key not in names}
+
+
 def _plan_problems(
     directory: RunDirectory, run: dict[str, Any], items: pa.Table, shards: list[ShardRange]
 ) -> Iterator[str]:
-    data = storage.read_bytes(directory.path("plan", "items.parquet"))
-    if hashlib.sha256(data).hexdigest() != directory.plan()["items_sha256"]:
-        yield "plan/items.parquet is not the file that plan.json names"
+    try:
+        directory.check_items()
+    except RunDirectoryError as error:
+        yield f"plan: {error}"
     if plan_hash(items, shards) != run["plan_hash"]:
         yield "plan: its hash is not the one in run.json"
     edges = [0, *(shard.stop for shard in shards)]
@@ -96,7 +120,7 @@ def _shard_problems(
     planned: pa.Table,
 ) -> Iterator[str]:
     try:
-        data = storage.read_bytes(directory.predictions_path(shard_id))
+        data = documents.read(directory.predictions_path(shard_id))
     except FileNotFoundError:
         yield "its Parquet file is missing"
         return
@@ -126,9 +150,9 @@ def _shard_problems(
     ):
         yield "the counts in its commit are not those of its rows"
     try:
-        sums = directory.metrics(shard_id)["methods"]
-    except (RunDirectoryError, KeyError) as error:
-        yield f"its metrics cannot be read: {error}"
+        sums = directory.committed_metrics(shard_id, commit, run)["methods"]
+    except RunDirectoryError as error:
+        yield f"its metrics are not usable: {error}"
         return
     for method, counted in count_rows(frame, methods).items():
         kept = sums.get(method, {})

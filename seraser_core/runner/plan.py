@@ -17,7 +17,8 @@ from seraser_core.config.options import RunConfig, SeraserOptions
 from seraser_core.errors import ConfigError
 from seraser_core.models.loading import ClipModel, get_model
 from seraser_core.models.prompts import Prompts, build_prompts, check_context_tokens
-from seraser_core.results.run_directory import RunDirectory, fingerprint, plan_hash
+from seraser_core.results.fingerprints import fingerprint, plan_hash
+from seraser_core.results.run_directory import RunDirectory
 from seraser_core.sources.items import PLANNER_VERSION
 from seraser_core.sources.planner import PlannedItems, plan_items
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +14,10 @@ import pyarrow as pa
 import pytest
 
 from seraser_core.errors import ItemError
+from seraser_core.results.fingerprints import fingerprint, plan_hash
 from seraser_core.results.metrics import shard_metrics
 from seraser_core.results.rows import MethodOutcome, build_table
-from seraser_core.results.run_directory import RunDirectory, fingerprint, plan_hash
+from seraser_core.results.run_directory import RunDirectory
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 
 CLASSES = ["a camel", "a deer", "a red-billed oxpecker", "an élan", "a fox", "a gnu", "a hare"]
@@ -168,9 +170,10 @@ def build(
     inputs = {
         "algorithm": 1,
         "plan": plan_hash(items, shards),
-        "model": "tiny",
+        "architecture": "tiny",
         "weights": "0123456789abcdef" * 4,
         "classes": list(classes),
+        "attributes": list(attributes),
         "prompts": [f"a photo of {name}" for name in classes],
         "methods": [{"id": m, "name": m, "options": {}} for m in methods],
         "precision": "fp32",
@@ -185,9 +188,16 @@ def build(
         "fingerprint": mark,
         "fingerprint_inputs": inputs,
         "plan_hash": inputs["plan"],
-        "config": {"model": {"name": "tiny"}, "save_logits": inputs["save_logits"]},
+        "config": {
+            "dataset": {"path": "/pictures"},
+            "model": {"name": "tiny"},
+            "methods": [{"id": m, "name": m} for m in methods],
+            "runtime": {"retries": 3, "parallel_shards": 1},
+            "save_logits": inputs["save_logits"],
+            "seed": inputs["seed"],
+        },
         "classes": inputs["classes"],
-        "attributes": list(attributes),
+        "attributes": inputs["attributes"],
         "prompts": inputs["prompts"],
         "methods": inputs["methods"],
         "random_weights": True,
@@ -225,5 +235,18 @@ def edit() -> Callable[..., None]:
         document = json.loads(path.read_text())
         how(document)
         path.write_text(json.dumps(document))
+
+    return change
+
+
+@pytest.fixture
+def edit_metrics(edit: Callable[..., None]) -> Callable[..., None]:
+    """Changes metrics/<shard>.json by a function of it; the commit names the changed file."""
+
+    def change(directory: RunDirectory, shard_id: str, how: Callable[[Any], object]) -> None:
+        edit(directory, f"metrics/{shard_id}.json", how)
+        data = Path(directory.path("metrics", f"{shard_id}.json")).read_bytes()
+        mark = hashlib.sha256(data).hexdigest()
+        edit(directory, f"commits/{shard_id}.json", lambda c: c.update(metrics_sha256=mark))
 
     return change

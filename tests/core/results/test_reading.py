@@ -55,6 +55,13 @@ def test_scan_of_a_folder_without_runs(tmp_path):
         scan(str(tmp_path))
 
 
+@pytest.mark.parametrize("place", ["foo://x", "a file"])
+def test_scan_of_places_that_hold_no_runs(tmp_path, place):
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(RunDirectoryError):
+        scan(place if "://" in place else str(tmp_path / place))
+
+
 def test_scan_on_s3(small, bucket):
     directory = small.create(f"{bucket}/runs é")
     small.write(directory)
@@ -97,6 +104,55 @@ def test_aggregate_wants_every_shard_or_is_told_not_to(small, tmp_path):
         aggregate(directory.url)
     assert aggregate(directory.url, partial=True)["summary"]["images"].to_list() == [5, 5]
     assert "2 of 3 shards" in Path(directory.path("report/report.html")).read_text()
+
+
+def test_a_run_without_a_single_good_row_says_so(scored, tmp_path, caplog):
+    run = scored(failed=range(13))
+    directory = run.create(str(tmp_path))
+    run.write(directory)
+    said = []
+    aggregate(directory.url, report=said.append)
+    assert said == ["WARNING: every image failed: undecodable 13"]
+    assert caplog.messages == []
+    aggregate(directory.url)
+    assert caplog.messages == said
+
+
+def test_a_method_without_a_single_good_row_is_named(scored, tmp_path):
+    run = scored()
+    run.logits["seraser"][:] = float("nan")
+    directory = run.create(str(tmp_path))
+    run.write(directory)
+    said = []
+    aggregate(directory.url, report=said.append)
+    assert said == ["WARNING: every image failed under seraser: nan_output 12, undecodable 1"]
+
+
+def test_groups_whose_names_are_alike_stay_apart(scored, tmp_path):
+    """``a`` in ``b / x`` and ``a / b`` in ``x`` are both called ``a / b / x``."""
+    run = scored(
+        count=40,
+        classes=["a", "a / b"],
+        attributes=["b / x", "x"],
+        labels=[0, 0, 1, 1] * 10,
+        places=[0, 1] * 20,
+        failed=(),
+    )
+    directory = run.create(str(tmp_path))
+    run.write(directory)
+    merged, counted = aggregate(directory.url), from_parquet(directory.url)
+    assert_frame_equal(merged["groups"], counted["groups"], rel_tol=1e-9)
+    mine = merged["groups"].filter(pl.col("method") == "seraser")
+    assert mine.select("label", "attribute", "n").rows() == [
+        (label, place, 10) for label in (0, 1) for place in (0, 1)
+    ]
+    assert mine["group"].n_unique() == 3
+    right = scan(directory.url).filter(pl.col("method") == "seraser").collect()
+    for row in mine.iter_rows(named=True):
+        rows = right.filter(
+            (pl.col("label") == row["label"]) & (pl.col("attribute") == row["attribute"])
+        )
+        assert row["accuracy"] == rows["correct"].mean()
 
 
 def test_status_counts_what_is_there(small, tmp_path):

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seraser_core.errors import RunDirectoryError
-from seraser_core.results.run_directory import items_to_parquet
+from seraser_core.results.parquet import items_to_parquet
 from seraser_core.results.verify import verify
 
 
@@ -44,9 +44,9 @@ def test_a_finished_run_is_as_planned(finished):
     [
         ("commits/00001.json", "shard 00001: no commit of this run"),
         ("predictions/00001.parquet", "shard 00001: its Parquet file is missing"),
-        ("metrics/00001.json", "shard 00001: its metrics cannot be read"),
-        ("plan/items.parquet", "plan: FileNotFoundError"),
-        ("plan/plan.json", "plan: RunDirectoryError"),
+        ("metrics/00001.json", "shard 00001: its metrics are not usable"),
+        ("plan/items.parquet", "plan: "),
+        ("plan/plan.json", "plan: "),
     ],
 )
 def test_a_missing_file(finished, name, problem):
@@ -60,8 +60,8 @@ def test_a_missing_file(finished, name, problem):
     [
         ("predictions/00001.parquet", "shard 00001: its Parquet file is not the one"),
         ("plan/items.parquet", "plan"),
-        ("metrics/00001.json", "shard 00001: its metrics cannot be read"),
-        ("plan/plan.json", "plan: RunDirectoryError"),
+        ("metrics/00001.json", "shard 00001: its metrics are not usable"),
+        ("plan/plan.json", "plan: "),
         ("commits/00001.json", "shard 00001: no commit of this run"),
     ],
 )
@@ -81,8 +81,24 @@ def test_run_without_run_json(finished):
 
 def test_a_changed_option(finished, edit):
     edit(finished, "run.json", lambda run: run["fingerprint_inputs"].update(seed=1))
+    found = verify(finished.url).problems
+    assert found == [
+        "run.json: the fingerprint is not that of its inputs",
+        "run.json: config.seed is not what the fingerprint was made of",
+    ]
+
+
+@pytest.mark.parametrize("key", ["classes", "attributes", "prompts", "methods"])
+def test_a_run_that_says_something_else_than_was_hashed(finished, edit, key):
+    edit(finished, "run.json", lambda run: run[key].reverse())
+    problem = f"run.json: {key} is not what the fingerprint was made of"
+    assert problem in verify(finished.url).problems
+
+
+def test_a_config_that_says_something_else_than_was_hashed(finished, edit):
+    edit(finished, "run.json", lambda run: run["config"]["methods"][1].update(steps=99))
     (found,) = verify(finished.url).problems
-    assert found == "run.json: the fingerprint is not that of its inputs"
+    assert found == "run.json: config.methods is not what the fingerprint was made of"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +121,7 @@ def test_another_plan(scored, finished):
     other = items_to_parquet(scored(seed=5).items)
     Path(finished.path("plan/items.parquet")).write_bytes(other)
     found = verify(finished.url).problems
-    assert "plan/items.parquet is not the file that plan.json names" in found
+    assert any("plan/items.parquet is not the file that plan.json names" in p for p in found)
     assert "plan: its hash is not the one in run.json" in found
 
 
@@ -145,17 +161,25 @@ def test_a_changed_prediction(finished):
 
 
 @pytest.mark.parametrize("name", ["correct", "fixed", "rows", "changed"])
-def test_a_changed_sum(finished, edit, name):
+def test_a_changed_sum(finished, edit_metrics, name):
     def change(metrics):
         metrics["methods"]["seraser"][name] += 1
 
-    edit(finished, "metrics/00002.json", change)
+    edit_metrics(finished, "00002", change)
     (found,) = verify(finished.url).problems
     assert found == f"shard 00002: metrics of seraser are not those of its rows: {name}"
 
 
-def test_sums_of_a_method_that_are_missing(finished, edit):
-    edit(finished, "metrics/00002.json", lambda metrics: metrics["methods"].pop("seraser"))
+@pytest.mark.parametrize("name", ["nll", "brier"])
+def test_a_changed_sum_that_rows_do_not_give(finished, edit, name):
+    edit(finished, "metrics/00002.json", lambda m: m["methods"]["seraser"].update({name: 9999.0}))
+    (found,) = verify(finished.url).problems
+    assert found.startswith("shard 00002: its metrics are not usable: ")
+    assert "metrics/00002.json is not the file that its commit names" in found
+
+
+def test_sums_of_a_method_that_are_missing(finished, edit_metrics):
+    edit_metrics(finished, "00002", lambda metrics: metrics["methods"].pop("seraser"))
     (found,) = verify(finished.url).problems
     assert found.startswith("shard 00002:")
     assert "seraser" in found

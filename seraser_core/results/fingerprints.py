@@ -1,0 +1,42 @@
+"""What makes two runs the same: hashes of configurations and plans."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
+
+_HASHED_ROWS = 100_000
+
+
+def fingerprint(inputs: Any) -> str:
+    """SHA-256 of `inputs` as canonical JSON: 64 hex digits."""
+    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The keys whose values are not the same as JSON."""
+    return sorted(
+        key
+        for key in {*old, *new}
+        if key not in old or key not in new or fingerprint(old[key]) != fingerprint(new[key])
+    )
+
+
+def plan_hash(items: pa.Table, shards: Sequence[ShardRange]) -> str:
+    """SHA-256 over the planned items, as text, and the shard ranges.
+
+    Not over the bytes of a Parquet file: those change with the version of the library.
+    """
+    digest = hashlib.sha256()
+    for part in pl.DataFrame(items.cast(ITEMS_SCHEMA)).iter_slices(_HASHED_ROWS):
+        digest.update(part.write_ndjson().encode())
+    digest.update(json.dumps([[s.id, s.start, s.stop] for s in shards]).encode())
+    return digest.hexdigest()

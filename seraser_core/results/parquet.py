@@ -1,0 +1,45 @@
+"""The Parquet files of a run directory; equal tables give equal bytes."""
+
+from __future__ import annotations
+
+import io
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
+
+_ROW_GROUP = 8192
+
+
+def items_to_parquet(items: pa.Table) -> bytes:
+    """plan/items.parquet; row groups are small so that one shard's rows read little."""
+    buffer = io.BytesIO()
+    pq.write_table(items.cast(ITEMS_SCHEMA), buffer, compression="zstd", row_group_size=_ROW_GROUP)
+    return buffer.getvalue()
+
+
+def read_items(parquet: pq.ParquetFile, shard: ShardRange | None) -> pa.Table:
+    """The items of one shard, or all; only the row groups that hold them are read."""
+    if shard is None:
+        return parquet.read().cast(ITEMS_SCHEMA)
+    groups, first = [], 0
+    for group in range(parquet.num_row_groups):
+        rows = parquet.metadata.row_group(group).num_rows
+        if first < shard.stop and first + rows > shard.start:
+            groups.append(group)
+        first += rows
+    table = parquet.read_row_groups(groups)
+    index = table["item_index"]
+    wanted = pc.and_(pc.greater_equal(index, shard.start), pc.less(index, shard.stop))
+    return table.filter(wanted).cast(ITEMS_SCHEMA)
+
+
+def predictions_to_parquet(predictions: pa.Table) -> bytes:
+    """One shard's Parquet file; equal tables give equal bytes."""
+    buffer = io.BytesIO()
+    pq.write_table(
+        predictions, buffer, compression="zstd", row_group_size=65536, write_statistics=True
+    )
+    return buffer.getvalue()
