@@ -6,11 +6,12 @@ import re
 from typing import Any
 
 import polars as pl
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.summary import aggregate as write_summary
+from tasks.observer import current
 
 _SHOWN = ("method", "n", "errors", "accuracy", "worst_group", "worst_group_accuracy", "gap")
 
@@ -22,7 +23,13 @@ def aggregate(run_url: str) -> list[dict[str, Any]]:
     Returns:
         The summary, one entry per method.
     """
-    tables = write_summary(run_url)
+    logger = get_run_logger()
+
+    def report(text: str) -> None:
+        logger.warning(text)
+        current().say(text)
+
+    tables = write_summary(run_url, report=report)
     summary, groups = tables["summary"], tables["groups"]
     run = RunDirectory(run_url).run()
     create_table_artifact(
