@@ -272,9 +272,10 @@ def _regular_size(path: Path) -> int:
 
 
 def _read_local(path: Path, most: int | None) -> bytes:
-    _regular_size(path)
+    size = _regular_size(path)
     with path.open("rb") as file:
-        return file.read() if most is None else file.read(most)
+        # Python sets aside as many bytes as it is asked for, even where the file is small.
+        return file.read() if most is None else file.read(min(most, size + 1))
 
 
 def _write_local(path: Path, data: bytes) -> None:

@@ -16,6 +16,7 @@ from seraser_core.config.options import METHOD_OPTIONS, RunConfig
 from seraser_core.errors import ConfigError, TransientError
 
 _MODEL_FILE_ENDINGS = (".json", ".safetensors", ".pt", ".bin", ".pth")
+_NUMBER_OR_TEXT = ("int", "constrained-int", "str")
 
 
 def load_config(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> RunConfig:
@@ -169,6 +170,8 @@ def _explain(error: ValidationError) -> ConfigError:
     first = error.errors(include_url=False)[0]
     location = first["loc"]
     # Without the names that pydantic gives to the members of a union.
+    if location and location[-1] in _NUMBER_OR_TEXT and first["type"] != "extra_forbidden":
+        location = location[:-1]
     named = [str(p) for p in location if p not in METHOD_OPTIONS and "[" not in str(p)]
     field = ".".join(named) or "config"
     value, message = first.get("input"), str(first["msg"])

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*$", re.IGNORECASE)
+_SIZE = re.compile(r"^\s*(\d{1,18}(?:\.\d{1,18})?)\s*([KMGT]?)(i?)B?\s*$", re.IGNORECASE)
 _SECRET = re.compile(r"secret|password|passwd|token|credential|^key$|access_key|account_key", re.I)
 
 
@@ -42,10 +42,16 @@ class LimitOptions(Options):
     """What one image may cost before it is refused and becomes an error row."""
 
     max_bytes: Size = Field(
-        default=128 * 2**20, gt=0, description="Largest image file, in bytes or e.g. 128MiB."
+        default=128 * 2**20,
+        gt=0,
+        le=2**34,
+        description="Largest image file, in bytes or e.g. 128MiB; at most 16GiB.",
     )
     max_pixels: int = Field(
-        default=100_000_000, gt=0, description="Most pixels of an image, read from its header."
+        default=100_000_000,
+        gt=0,
+        le=2**31,
+        description="Most pixels of an image, read from its header.",
     )
 
 
@@ -223,9 +229,9 @@ class SeraserOptions(MethodOptions):
     auxiliary: Auxiliary = Field(
         default="mask", description="Kind of auxiliary images that hold only the spurious part."
     )
-    steps: int = Field(default=20, ge=0, description="AdamW steps.")
-    lr: float = Field(default=5e-4, gt=0, description="AdamW learning rate.")
-    weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
+    steps: int = Field(default=20, ge=0, le=100_000, description="AdamW steps.")
+    lr: float = Field(default=5e-4, gt=0, le=1e3, description="AdamW learning rate.")
+    weight_decay: float = Field(default=0.01, ge=0, le=1e3, description="AdamW weight decay.")
     context_tokens: int = Field(
         default=3, ge=1, description="Tuned prompt tokens, from position 1."
     )
@@ -258,26 +264,32 @@ def _default_methods() -> list[ZeroShotOptions | SeraserOptions | ForegroundOpti
 class ShardOptions(Options):
     """How the data set is cut into units of work."""
 
-    max_items: int = Field(default=4096, gt=0, description="Most images of a shard.")
+    max_items: int = Field(default=4096, gt=0, lt=2**31, description="Most images of a shard.")
     max_bytes: Size = Field(
-        default=512 * 2**20, gt=0, description="Most image bytes of a shard, where sizes are known."
+        default=512 * 2**20,
+        gt=0,
+        lt=2**62,
+        description="Most image bytes of a shard, where sizes are known.",
     )
 
 
 class RuntimeOptions(Options):
     """How the work is carried out; never changes a prediction beyond rounding."""
 
-    batch_size: int | Literal["auto"] = Field(
+    batch_size: Annotated[int, Field(ge=1, lt=2**31)] | Literal["auto"] = Field(
         default="auto", description="Images adapted at once; halved when memory runs out."
     )
-    decode_threads: int | Literal["auto"] = Field(
+    decode_threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         default="auto", description="Threads that fetch and decode ahead of the model."
     )
     retries: int = Field(
-        default=3, ge=0, description="Times a shard is tried again after a passing fault."
+        default=3,
+        ge=0,
+        le=1000,
+        description="Times a shard is tried again after a passing fault.",
     )
     parallel_shards: int = Field(
-        default=1, ge=1, description="Shards computed at once by one process."
+        default=1, ge=1, le=1024, description="Shards computed at once by one process."
     )
 
 
@@ -304,7 +316,9 @@ class RunConfig(Options):
     shard: ShardOptions = Field(default_factory=ShardOptions, description="Size of a shard.")
     runtime: RuntimeOptions = Field(default_factory=RuntimeOptions, description="How to work.")
     save_logits: bool = Field(default=False, description="Keep every class logit in the rows.")
-    seed: int = Field(default=0, ge=0, description="Seed of all random numbers, with the item id.")
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, description="Seed of all random numbers, with the item id."
+    )
 
     @model_validator(mode="after")
     def _unique_methods(self) -> RunConfig:

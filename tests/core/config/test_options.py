@@ -69,6 +69,30 @@ def test_numbers_that_cannot_be_used(value):
         parse_config({"dataset": DATASET, "methods": [{"name": "seraser", "lr": value}]})
 
 
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"dataset": {**DATASET, "limits": {"max_bytes": "1TB"}}}, "dataset.limits.max_bytes"),
+        ({"dataset": {**DATASET, "limits": {"max_bytes": "9" * 400}}}, "dataset.limits.max_bytes"),
+        ({"dataset": {**DATASET, "limits": {"max_pixels": 2**32}}}, "dataset.limits.max_pixels"),
+        ({"shard": {"max_bytes": 10**20}}, "shard.max_bytes"),
+        ({"shard": {"max_items": 2**31}}, "shard.max_items"),
+        ({"methods": [{"name": "seraser", "steps": 100_001}]}, "methods.0.steps"),
+        ({"methods": [{"name": "seraser", "lr": 1e30}]}, "methods.0.lr"),
+        ({"runtime": {"retries": 1001}}, "runtime.retries"),
+        ({"runtime": {"batch_size": 0}}, "runtime.batch_size"),
+        ({"runtime": {"decode_threads": 0}}, "runtime.decode_threads"),
+        ({"runtime": {"decode_threads": 10**8}}, "runtime.decode_threads"),
+        ({"runtime": {"parallel_shards": 1025}}, "runtime.parallel_shards"),
+        ({"seed": 2**63}, "seed"),
+    ],
+)
+def test_numbers_beyond_all_sense(options, field):
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"dataset": DATASET, **options})
+    assert caught.value.field == field
+
+
 def test_faults_in_a_union_name_the_option_alone():
     with pytest.raises(ConfigError, match=r"^dataset\.classes\.0: 1\n"):
         parse_config({"dataset": {**DATASET, "classes": [1, 2]}})

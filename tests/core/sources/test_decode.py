@@ -251,11 +251,10 @@ def test_damaged_pixels(encode):
     assert code_of(bytes(data))[0] == "decode"
 
 
-@pytest.mark.parametrize("limit", [1000, 100_000_000, 10**10])
+@pytest.mark.parametrize("limit", [1000, 100_000_000, 2**31])
 def test_too_many_pixels_are_refused_from_the_header(limit):
     limits = LimitOptions(max_pixels=limit)
-    side = 150_000 if limit == 10**10 else 50_000
-    data = png(side, side, (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b""))
+    data = png(50_000, 50_000, (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b""))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert code_of(data, limits) == ("decode", "too_large")
