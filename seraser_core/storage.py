@@ -40,10 +40,19 @@ def is_local(url: str) -> bool:
 
 
 def absolute(url: str, base: str | Path) -> str:
-    """`url` itself when it is absolute, else joined to the folder `base` (a path or a URL)."""
+    """`url` itself when it is absolute, else joined to the folder `base` (a path or a URL).
+
+    Raises:
+        ValueError: It begins with the home of a user that this machine does not know.
+    """
     if "://" in url:
         return local_path(url).as_posix() if is_local(url) else url
-    path = Path(url).expanduser()
+    try:
+        path = Path(url).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"no home folder is known for {Path(url).parts[0]}; write the whole path"
+        ) from None
     if path.is_absolute():
         return path.as_posix()
     if "://" in str(base) and not is_local(str(base)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -16,6 +17,8 @@ from seraser_core.config.options import METHOD_OPTIONS, RunConfig
 from seraser_core.errors import ConfigError, TransientError
 
 _MODEL_FILE_ENDINGS = (".json", ".safetensors", ".pt", ".bin", ".pth")
+# What PyYAML raises for `2024-13-45`, `!!bool x`, `!!timestamp x` and thousands of brackets.
+_NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError, TypeError)
 _NUMBER_OR_TEXT = ("int", "constrained-int", "str")
 
 
@@ -34,7 +37,7 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Iterable[str]
     if isinstance(source, Mapping):
         tree: dict[str, Any] = deepcopy(dict(source))
     else:
-        location = storage.absolute(str(source), Path.cwd())
+        location = _absolute("config", str(source), Path.cwd())
         tree = _absolute_paths(_read_yaml(location), storage.parent(location))
     for override in overrides:
         _override(tree, override)
@@ -48,7 +51,10 @@ def parse_config(tree: Mapping[str, Any]) -> RunConfig:
         ConfigError: A key or value is not allowed; names the field, the value and the remedy.
     """
     try:
+        _refuse_surrogates(tree, "")
         return RunConfig.model_validate(tree)
+    except RecursionError:
+        raise ConfigError("config", "nested too deeply", "write plain options") from None
     except ValidationError as error:
         raise _explain(error) from None
 
@@ -74,13 +80,15 @@ def describe_options(
 
 def _read_yaml(location: str) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(storage.read_bytes(location))
+        content = storage.read_bytes(location)
     except FileNotFoundError:
         raise ConfigError("config", location, "there is no such file; give a YAML file") from None
-    except yaml.YAMLError as error:
-        raise ConfigError("config", location, f"not readable as YAML: {error}") from None
     except (OSError, TransientError, ValueError, ImportError) as error:
         raise ConfigError("config", location, f"cannot be read: {error}") from None
+    try:
+        tree = yaml.safe_load(content)
+    except (*_NO_YAML, RecursionError) as error:
+        raise ConfigError("config", location, f"not readable as YAML: {error}") from None
     if not isinstance(tree, dict):
         raise ConfigError("config", location, "must hold `key: value` lines at its top level")
     return tree
@@ -89,22 +97,47 @@ def _read_yaml(location: str) -> dict[str, Any]:
 def _absolute_paths(tree: dict[str, Any], base: str | Path) -> dict[str, Any]:
     tree = dict(tree)
     if isinstance(tree.get("output"), str) and tree["output"]:
-        tree["output"] = storage.absolute(tree["output"], base)
+        tree["output"] = _absolute("output", tree["output"], base)
     if isinstance(dataset := tree.get("dataset"), dict):
         paths = {
-            k: storage.absolute(dataset[k], base)
+            k: _absolute(f"dataset.{k}", dataset[k], base)
             for k in ("path", "classes")
             if isinstance(dataset.get(k), str)
         }
         tree["dataset"] = {**dataset, **paths}
     if isinstance(model := tree.get("model"), dict):
         paths = {
-            k: storage.absolute(model[k], base)
+            k: _absolute(f"model.{k}", model[k], base)
             for k in ("name", "pretrained")
             if isinstance(model.get(k), str) and model[k].endswith(_MODEL_FILE_ENDINGS)
         }
         tree["model"] = {**model, **paths}
     return tree
+
+
+def _absolute(field: str, url: str, base: str | Path) -> str:
+    try:
+        return storage.absolute(url, base)
+    except ValueError as error:
+        raise ConfigError(field, repr(url), str(error)) from None
+
+
+def _refuse_surrogates(node: Any, field: str) -> None:
+    """Refuse texts such as "\\ud800", which no file and no tokenizer takes."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            _refuse_surrogates(str(key), field or "config")
+            _refuse_surrogates(value, f"{field}.{key}" if field else str(key))
+    elif isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            _refuse_surrogates(value, f"{field}.{index}")
+    elif isinstance(node, str):
+        try:
+            node.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                field, ascii(node), "is no valid Unicode text; write it anew"
+            ) from None
 
 
 def _override(tree: dict[str, Any], text: str) -> None:
@@ -113,9 +146,18 @@ def _override(tree: dict[str, Any], text: str) -> None:
         raise ConfigError("--set", text, "write it as name.of.option=value")
     try:
         parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except RecursionError:
+        raise ConfigError("--set", f"{text[:60]}...", "is nested too deeply") from None
+    except _NO_YAML:
         parsed = value
     *parents, last = key.split(".")
+    if parents and parents[0] == "methods" and tree.get("methods") is None:
+        raise ConfigError(
+            "--set",
+            text,
+            "the configuration has no `methods` to change; write them in it, or set the whole "
+            "list: --set 'methods=[zero_shot, {name: seraser, steps: 3}]'",
+        )
     node: Any = tree
     for part in parents:
         node = _step(node, part, text)
@@ -141,7 +183,7 @@ def _step(node: Any, part: str, text: str) -> Any:
 
 
 def _index(node: list[Any], part: str, text: str) -> int:
-    if not part.isdigit() or int(part) >= len(node):
+    if not re.fullmatch("[0-9]{1,9}", part) or int(part) >= len(node):
         raise ConfigError("--set", text, f"use a number from 0 to {len(node) - 1} for {part!r}")
     return int(part)
 

@@ -58,6 +58,11 @@ def test_absolute(url, base, expected):
     assert storage.absolute(url, base) == expected
 
 
+def test_homes_of_users_that_are_not_known():
+    with pytest.raises(ValueError, match="~no-such-user; write the whole path"):
+        storage.absolute("~no-such-user/x", "/data")
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [

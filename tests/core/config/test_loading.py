@@ -131,6 +131,10 @@ def test_the_tree_that_is_given_is_not_changed(tree):
         ("methods.x.lr=1", "0 to 1"),
         ("seed.x=1", "not inside a group"),
         ("seed.x.y=1", "not inside a group"),
+        ("methods.²=x", "0 to 1"),
+        ("methods.٣=x", "0 to 1"),
+        (f"methods.{'9' * 5000}=x", "0 to 1"),
+        ("seed=" + "[" * 3000, "nested too deeply"),
     ],
 )
 def test_overrides_that_cannot_be_set(tree, override, text):
@@ -138,6 +142,37 @@ def test_overrides_that_cannot_be_set(tree, override, text):
     error = refused(tree, [override])
     assert error.field == "--set"
     assert text in error.remedy
+
+
+def test_options_of_methods_that_are_not_listed_cannot_be_set(tree):
+    del tree["methods"]
+    error = refused(tree, ["methods.1.steps=3"])
+    assert (error.field, error.value) == ("--set", "methods.1.steps=3")
+    assert "--set 'methods=[" in error.remedy
+
+
+@pytest.mark.parametrize("value", ["2024-13-45", "!!bool x", "!!timestamp x", "!!int ''"])
+def test_values_that_are_no_yaml_are_texts(tree, value):
+    assert load_config(tree, [f"dataset.attribute={value}"]).dataset.attribute == value
+
+
+@pytest.mark.parametrize("option", ["output", "dataset.path", "dataset.classes"])
+def test_homes_of_users_that_are_not_known(tree, option):
+    error = refused(tree, [f"{option}=~no-such-user/x"])
+    assert (error.field, error.value) == (option, "'~no-such-user/x'")
+    assert "whole path" in error.remedy
+    assert refused("~no-such-user/birds.yaml").field == "config"
+
+
+def test_half_characters_are_refused(tree):
+    error = refused(tree, ['dataset.classes=["a\\ud800", b]'])
+    assert (error.field, error.value) == ("dataset.classes.0", "'a\\ud800'")
+    assert refused(tree, ['dataset.template="\\ud800 {}"']).field == "dataset.template"
+    assert refused(tree, ['dataset.storage_options={"\\ud800": 1}']).field
+
+
+def test_options_that_hold_themselves_are_refused(tree):
+    assert refused(tree, ["dataset.storage_options=&a {x: *a}"]).value == "nested too deeply"
 
 
 @pytest.mark.parametrize(
@@ -225,6 +260,9 @@ def test_a_missing_option_is_named(tree):
         (b"", "top level"),
         (b"\xff\xfe\xfd", "YAML"),
         (b"a: !!python/object/apply:os.system [ls]", "YAML"),
+        (b"a: !!bool x", "YAML"),
+        (b"a: 2024-13-45", "YAML"),
+        (b"a: " + b"[" * 3000, "YAML"),
     ],
 )
 def test_files_that_hold_no_configuration(tmp_path, content, text):
