@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from seraser_core import storage
 from seraser_core.config.options import METHOD_OPTIONS, RunConfig
+from seraser_core.config.secrets import REFUSED_URL
 from seraser_core.errors import ConfigError, TransientError
 
 _MODEL_FILE_ENDINGS = (".json", ".safetensors", ".pt", ".bin", ".pth")
@@ -233,7 +234,7 @@ def _explain(error: ValidationError) -> ConfigError:
         return ConfigError(field, "missing", "this option is required")
     if first["type"] == "union_tag_not_found":
         return ConfigError(
-            field, repr(value), f"needs the method's `name`: {', '.join(METHOD_OPTIONS)}"
+            field, _shown(value), f"needs the method's `name`: {', '.join(METHOD_OPTIONS)}"
         )
     if first["type"] == "value_error":
         message = message.removeprefix("Value error, ")
@@ -242,4 +243,9 @@ def _explain(error: ValidationError) -> ConfigError:
             # A rule between options: "option: what was found; remedy".
             found, _, remedy = rest.rpartition("; ")
             return ConfigError(f"{field}.{name}" if location else name, found, remedy)
-    return ConfigError(field, repr(value), message)
+    return ConfigError(field, _shown(value), message)
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return "(hidden: holds a secret)" if re.search(REFUSED_URL, shown) else shown

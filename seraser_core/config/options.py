@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from seraser_core.config.secrets import refuse_secret_url, refuse_secrets
+
 _SIZE = re.compile(r"^\s*(\d{1,18}(?:\.\d{1,18})?)\s*([KMGT]?)(i?)B?\s*$", re.IGNORECASE)
-_SECRET = re.compile(r"secret|password|passwd|token|credential|^key$|access_key|account_key", re.I)
 
 
 def parse_size(value: Any) -> Any:
@@ -146,6 +147,9 @@ class DatasetOptions(Options):
                     "none; use format: table"
                 )
         refuse_secrets("storage_options", self.storage_options)
+        refuse_secret_url("path", self.path)
+        if isinstance(self.classes, str):
+            refuse_secret_url("classes", self.classes)
         return self
 
 
@@ -165,6 +169,12 @@ class ModelOptions(Options):
         default="auto", description="auto: fp32 on CPU, bf16 towers on GPU."
     )
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N.")
+
+    @model_validator(mode="after")
+    def _no_secrets(self) -> ModelOptions:
+        refuse_secret_url("name", self.name)
+        refuse_secret_url("pretrained", self.pretrained or "")
+        return self
 
 
 Auxiliary = Literal["mask", "box", "augment", "mask+augment", "noise", "black"]
@@ -321,22 +331,14 @@ class RunConfig(Options):
     )
 
     @model_validator(mode="after")
+    def _no_secrets(self) -> RunConfig:
+        refuse_secret_url("output", self.output)
+        return self
+
+    @model_validator(mode="after")
     def _unique_methods(self) -> RunConfig:
         ids = [m.id for m in self.methods]
         repeated = sorted({i for i in ids if ids.count(i) > 1})
         if repeated:
             raise ValueError(f"methods: id {repeated[0]!r} appears more than once; set `id`")
         return self
-
-
-def refuse_secrets(where: str, options: dict[str, Any]) -> None:
-    """Raise ValueError when `options` (nested) hold a key that looks like a secret."""
-    for key, value in options.items():
-        if _SECRET.search(str(key)):
-            raise ValueError(
-                f"{where}.{key}: secrets do not belong in a config; set them in the environment "
-                "(AWS_ACCESS_KEY_ID, ...), a profile or a Prefect block"
-            )
-        for inner in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(inner, dict):
-                refuse_secrets(f"{where}.{key}", inner)

@@ -8,6 +8,7 @@ import io
 import polars as pl
 
 from seraser_core import storage
+from seraser_core.config.secrets import PLAIN_URL_REMEDY, REFUSED_URL
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.base import Listing, Source
 from seraser_core.sources.names import class_names, to_index, whole_numbers
@@ -151,6 +152,8 @@ class TableSource(Source):
 
     def _locate(self, paths: pl.Series, base: str, setting: str) -> pl.Series:
         """Absolute locations of paths relative to `base`; nothing outside of it unless allowed."""
+        if paths.str.contains(REFUSED_URL).any():
+            raise ConfigError(f"dataset.{setting}", "a URL with a secret", PLAIN_URL_REMEDY)
         absolute = paths.str.contains(r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)")
         inside = paths.str.starts_with(base.rstrip("/") + "/")
         # %2e is a dot to web servers; after `::` a chained location goes on elsewhere.

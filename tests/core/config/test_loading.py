@@ -241,6 +241,42 @@ def test_a_secret_is_not_repeated(tree):
     assert "hunter2" not in str(error)
 
 
+@pytest.mark.parametrize(
+    "option", ["dataset.path", "dataset.classes", "output", "model.name", "model.pretrained"]
+)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:hunter2@host/a.csv",
+        "ftp://:hunter2@host/a.csv",
+        "simplecache::https://user:hunter2@host/a.csv",
+        "https://bucket.s3.amazonaws.com/a.csv?X-Amz-Expires=9&X-Amz-Signature=hunter2",
+        "https://storage.googleapis.com/a.csv?X-Goog-Signature=hunter2",
+        "https://account.blob.core.windows.net/a.csv?sv=1&sig=hunter2",
+    ],
+)
+def test_urls_with_secrets_are_refused_and_not_repeated(tree, option, url):
+    *groups, last = option.split(".")
+    (tree.setdefault(groups[0], {}) if groups else tree)[last] = url
+    error = refused(tree)
+    assert error.field == option
+    assert "hunter2" not in str(error)
+    assert "environment" in error.remedy
+
+
+@pytest.mark.parametrize(
+    "url", ["abfs://box@account.dfs.core.windows.net/a.csv", "https://host:80/a@b:c.csv?v=1"]
+)
+def test_urls_without_secrets_are_taken(tree, url):
+    tree["dataset"]["path"] = url
+    assert load_config(tree).dataset.path == url
+
+
+def test_a_secret_in_a_value_of_the_wrong_kind_is_not_repeated(tree):
+    tree["dataset"] = "https://user:hunter2@host/a.csv"
+    assert "hunter2" not in str(refused(tree))
+
+
 def test_a_missing_option_is_named(tree):
     del tree["dataset"]["path"]
     error = refused(tree)

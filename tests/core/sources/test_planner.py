@@ -170,6 +170,19 @@ def test_outside_paths_on_request(plan, table):
     assert found["é"] == "s3://other/c.png"
 
 
+@pytest.mark.parametrize("column", ["file", "mask"])
+@pytest.mark.parametrize(
+    "url", ["https://user:hunter2@host/a.png", "https://host/a.png?X-Amz-Signature=hunter2"]
+)
+def test_urls_with_secrets_are_refused_and_not_repeated(plan, table, column, url):
+    secret = table.with_columns(pl.lit(url).alias(column))
+    for allowed in (True, False):
+        with pytest.raises(ConfigError) as caught:
+            plan(secret, mask="mask", allow_outside=allowed)
+        assert caught.value.field == f"dataset.{'image' if column == 'file' else 'mask'}"
+        assert "hunter2" not in str(caught.value)
+
+
 def with_column(name, *values):
     return lambda table: table.with_columns(pl.Series(name, values))
 
