@@ -20,7 +20,7 @@ from seraser_core.models.prompts import Prompts, build_prompts, check_context_to
 from seraser_core.results.fingerprints import fingerprint, plan_hash
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.sources.items import PLANNER_VERSION
-from seraser_core.sources.planner import PlannedItems, plan_items
+from seraser_core.sources.planner import plan_items
 
 logger = logging.getLogger(__name__)
 ALGORITHM_VERSION = 1
@@ -60,7 +60,7 @@ def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> 
             field = f"methods.{method.id}.context_tokens"
             check_context_tokens(prompts, method.context_tokens, field)
     hashed = plan_hash(planned.table, planned.shards)
-    inputs = fingerprint_inputs(config, planned, prompts, model, hashed)
+    inputs = fingerprint_inputs(config, planned.classes, planned.attributes, prompts, model, hashed)
     mark = fingerprint(inputs)
     run_id = f"{config.name}-{mark[:12]}"
     directory = RunDirectory.create(
@@ -111,15 +111,21 @@ def context_length(net: Any) -> int:
 
 
 def fingerprint_inputs(
-    config: RunConfig, planned: PlannedItems, prompts: Prompts, model: ClipModel, hashed: str
+    config: RunConfig,
+    classes: list[str],
+    attributes: list[str],
+    prompts: Prompts,
+    model: ClipModel,
+    hashed: str,
 ) -> dict[str, Any]:
-    """All that can change a prediction, and nothing else."""
+    """All that can change a row, and nothing else; `hashed` is the hash of the plan."""
     return {
         "algorithm": ALGORITHM_VERSION,
         "plan": hashed,
-        "model": config.model.name.rsplit("/", 1)[-1],
+        "architecture": model.architecture,
         "weights": model.weights_hash,
-        "classes": planned.classes,
+        "classes": classes,
+        "attributes": attributes,
         "prompts": prompts.texts,
         "methods": [
             {

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 from seraser_core.config import RunConfig, parse_config
 from seraser_core.config.options import SeraserOptions
-from seraser_core.errors import RunDirectoryError
+from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.methods import Method, Setting, build_method
 from seraser_core.models.engine import build_engine
 from seraser_core.models.loading import ClipModel, get_model
+from seraser_core.models.prompts import alike_classes
+from seraser_core.results.fingerprints import differing, fingerprint
 from seraser_core.results.run_directory import RunDirectory
-from seraser_core.runner.plan import build_run_prompts
+from seraser_core.runner.plan import build_run_prompts, fingerprint_inputs
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,15 @@ _lock = threading.Lock()
 def open_session(run_url: str) -> Session:
     """The session of a run; the last one is kept, so a worker loads its model once.
 
+    Another run.json makes another session: a resumed run may have other options.
+
     Raises:
-        RunDirectoryError: There is no run, or its weights are not those it was planned with.
+        RunDirectoryError: There is no run, or what would be computed here is not what was
+            planned: other weights, other items, another decoder.
     """
     directory = RunDirectory(run_url)
     run = directory.run()
-    key = (directory.url, run["fingerprint"])
+    key = (directory.url, fingerprint(run))
     with _lock:
         if key not in _cache:
             _cache.clear()
@@ -62,16 +70,22 @@ def open_session(run_url: str) -> Session:
 
 
 def _open(directory: RunDirectory, run: dict[str, Any]) -> Session:
-    config = parse_config(run["config"])
+    try:
+        config = parse_config(run["config"])
+    except ConfigError as error:
+        raise RunDirectoryError(f"{directory.path('run.json')}: {error}") from error
+    directory.check_items()
     planned = run["fingerprint_inputs"]
     # The plan decided the precision; a worker with another device must not change it.
     model = get_model(config.model.model_copy(update={"precision": planned["precision"]}))
-    if model.weights_hash != planned["weights"]:
+    classes, attributes = run["classes"], run["attributes"]
+    prompts = build_run_prompts(config, classes, model)
+    here = fingerprint_inputs(config, classes, attributes, prompts, model, run["plan_hash"])
+    if fingerprint(here) != run["fingerprint"]:
         raise RunDirectoryError(
-            f"{directory.url}: planned with weights {planned['weights'][:12]}, but "
-            f"{config.model.pretrained} now holds {model.weights_hash[:12]}; plan a new run"
+            f"{directory.url} was planned otherwise than it would be computed here; these differ: "
+            f"{', '.join(differing(planned, here)) or 'the fingerprint'}. Plan a new run"
         )
-    prompts = build_run_prompts(config, run["classes"], model)
     engines = {
         count: build_engine(model, prompts, count)
         for count in sorted(
@@ -83,6 +97,13 @@ def _open(directory: RunDirectory, run: dict[str, Any]) -> Session:
         for count, engine in engines.items()
     }
     untuned = next(iter(settings.values()))
+    for one, other in alike_classes(untuned.class_features, run["classes"])[:3]:
+        logger.warning(
+            "WARNING: the model cannot tell %r and %r apart: their text features are equal, and "
+            "predictions between them mean nothing",
+            one,
+            other,
+        )
     methods = [build_method(options) for options in config.methods]
     return Session(
         directory=directory,
