@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from seraser_core.errors import SeraserError, TransientError
 from seraser_core.results.run_directory import RunDirectory
@@ -22,47 +23,89 @@ def run_local(
     stop: threading.Event | None = None,
     shards: Sequence[ShardRange] | None = None,
 ) -> None:
-    """Compute every missing shard, one after the other; passing faults are retried with backoff.
+    """Compute every missing shard, ``runtime.parallel_shards`` at once.
 
-    A shard that fails for good does not keep the others from being computed.
+    Passing faults are retried with backoff. A shard that fails for good does not keep the others
+    from being computed.
 
     Args:
         run_url: The run directory.
-        progress: Told of every image.
-        stop: When set, no further shard is begun.
+        progress: Told of every image, from the threads that compute the shards.
+        stop: When set, no further shard is begun; an interruption sets it.
         shards: Those to compute; all that are missing when None.
 
     Raises:
         SeraserError: Shards failed; the message names the first fault of each.
+        KeyboardInterrupt: By a signal or by `progress`; every shard ended after the batch it was
+            at.
     """
     directory = RunDirectory(run_url)
-    retries = int(directory.run()["config"]["runtime"]["retries"])
-    stop = stop or threading.Event()
-    failed: dict[str, str] = {}
-    for shard in directory.missing() if shards is None else shards:
-        if stop.is_set():
-            return
+    runtime = directory.run()["config"]["runtime"]
+    todo = [shard.id for shard in (directory.missing() if shards is None else shards)]
+    work = _Work(run_url, runtime["retries"], progress, stop or threading.Event())
+    with ThreadPoolExecutor(runtime["parallel_shards"], thread_name_prefix="shard") as pool:
         try:
-            _with_retries(run_url, shard.id, progress, retries, stop)
-        except (SeraserError, OSError) as error:
-            logger.error("shard %s failed: %s", shard.id, error)
-            failed[shard.id] = f"{type(error).__name__}: {error}"
+            faults = list(pool.map(work.compute, todo))
+        except BaseException:
+            work.interrupt()
+            raise
+    failed = {shard: fault for shard, fault in zip(todo, faults, strict=True) if fault is not None}
     if failed:
         first = "; ".join(f"{shard}: {fault}" for shard, fault in list(failed.items())[:3])
         raise SeraserError(f"{len(failed)} shards failed ({first}); run again to retry them")
 
 
-def _with_retries(
-    run_url: str, shard_id: str, progress: Progress | None, retries: int, stop: threading.Event
-) -> None:
-    for attempt in range(1, retries + 2):
+class _Work:
+    """What the threads of one `run_local` share."""
+
+    def __init__(
+        self, run_url: str, retries: int, progress: Progress | None, stop: threading.Event
+    ) -> None:
+        self._run_url, self._retries, self._progress, self._stop = run_url, retries, progress, stop
+        self._interrupted = threading.Event()
+
+    def interrupt(self) -> None:
+        """Begin nothing more, and end what is being computed after the batch it is at."""
+        self._interrupted.set()
+        self._stop.set()
+
+    def advance(self, images: int) -> None:
+        """Pass on that `images` more images are done.
+
+        Raises:
+            KeyboardInterrupt: The work was interrupted.
+        """
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
+        if self._progress:
+            self._progress.advance(images)
+
+    def compute(self, shard_id: str) -> str | None:
+        """Compute one shard; returns why it failed for good, None when it did not."""
+        if self._stop.is_set():
+            return None
         try:
-            run_shard(run_url, shard_id, progress, attempt)
-            return
-        except TransientError as error:
-            if attempt > retries or stop.is_set():
-                raise
-            shortest, longest = _BACKOFF_S
-            pause = min(longest, shortest * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
-            logger.warning("shard %s: %s; again in %.0f s", shard_id, error, pause)
-            stop.wait(pause)
+            self._with_retries(shard_id)
+        except Exception as error:  # whatever it is, it must not cost the other shards
+            logger.error("shard %s failed: %s", shard_id, error)
+            return f"{type(error).__name__}: {error}"
+        except BaseException:
+            self.interrupt()
+            raise
+        return None
+
+    def _with_retries(self, shard_id: str) -> None:
+        attempt = 1
+        while True:
+            try:
+                run_shard(self._run_url, shard_id, self, attempt)
+                return
+            except TransientError as error:
+                if attempt > self._retries or self._stop.is_set():
+                    raise
+                shortest, longest = _BACKOFF_S
+                pause = min(longest, shortest * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
+                logger.warning("shard %s: %s; again in %.0f s", shard_id, error, pause)
+                if self._stop.wait(pause):
+                    raise
+            attempt += 1

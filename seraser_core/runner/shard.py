@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import time
@@ -22,6 +23,7 @@ from seraser_core.runner.infer import as_numpy, batch_size, score
 from seraser_core.runner.plan import describe_device
 from seraser_core.runner.session import Session, open_session
 
+logger = logging.getLogger(__name__)
 # The number of a process is given again after its end; with the time, it is not.
 _PROCESS = f"{os.getpid()} since {datetime.now(UTC).isoformat(timespec='seconds')}"
 
@@ -51,14 +53,18 @@ def run_shard(
         if commit is not None:
             if progress:
                 progress.advance(commit["images"])
+            directory.clear_failure(shard_id)  # of a slower worker, after the commit
             return commit
     try:
         started, clock = time.time(), time.perf_counter()
         session = open_session(run_url)
         load_s = time.perf_counter() - clock
         return _compute(session, shard_id, progress, started, load_s)
-    except BaseException as error:
-        directory.write_failure(shard_id, error, attempt)
+    except Exception as error:
+        try:
+            directory.write_failure(shard_id, error, attempt)
+        except Exception as second:  # must not hide the first
+            logger.warning("shard %s: its failure cannot be recorded: %s", shard_id, second)
         raise
 
 

@@ -133,7 +133,7 @@ def test_problems_exit_with_1(seraser, finished):
     assert done.exit_code == 1
     report = json.loads(done.stdout)
     assert report["problems"] == ["shard 00001: its Parquet file is missing"]
-    RunDirectory(finished).write_failure("00002", OSError("no disk"), 4)
+    RunDirectory(finished).write_failure("00001", OSError("no disk"), 4)
     assert seraser("status", finished).exit_code == 1
     Path(finished, "commits", "00001.json").unlink()
     done = seraser("summary", finished)

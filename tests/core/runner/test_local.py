@@ -1,0 +1,172 @@
+"""Shards computed by this process: what fails does not stop the rest, an interruption does."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from seraser_core.config import load_config
+from seraser_core.errors import RunDirectoryError, SeraserError, TransientError
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.status import status
+from seraser_core.runner import local, shard
+from seraser_core.runner.local import run_local
+from seraser_core.runner.plan import plan_run
+from seraser_core.runner.shard import run_shard
+
+SHARDS = ["00000", "00001", "00002"]
+
+
+@pytest.fixture
+def planned(tree):
+    """URL of a planned run of three shards; none is computed."""
+    return plan_run(load_config(tree))
+
+
+@pytest.fixture
+def parallel(tree):
+    """URL of a planned run of three shards that are to be computed at once."""
+    return plan_run(load_config(tree, ["runtime.parallel_shards=3"]))
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Puts a function of (shard id, progress, attempt) in the place of `run_shard`."""
+
+    def put(compute):
+        monkeypatch.setattr(local, "run_shard", lambda _, *rest: compute(*rest))
+
+    return put
+
+
+@pytest.mark.parametrize("error", [RuntimeError("device-side assert"), MemoryError("x"), OSError()])
+def test_a_fault_of_any_kind_in_one_shard_does_not_stop_the_others(planned, fake, error):
+    seen = []
+
+    def compute(shard_id, progress, attempt):
+        seen.append(shard_id)
+        if shard_id == "00000":
+            raise error
+
+    fake(compute)
+    expected = rf"1 shards failed \(00000: {type(error).__name__}: "
+    with pytest.raises(SeraserError, match=expected):
+        run_local(planned)
+    assert seen == SHARDS
+
+
+def test_shards_are_computed_at_once(parallel, fake):
+    together = threading.Barrier(3, timeout=60)
+    fake(lambda *_: together.wait())
+    run_local(parallel)
+
+
+def test_one_shard_at_a_time_unless_told_otherwise(planned, fake):
+    busy = threading.Lock()
+
+    def compute(*_):
+        assert busy.acquire(blocking=False)
+        busy.release()
+
+    fake(compute)
+    run_local(planned)
+
+
+def test_parallel_shards_give_the_same_bytes(tree, tmp_path):
+    one = plan_run(load_config(tree, ["shard.max_items=7"]))
+    run_local(one)
+    tree["output"] = str(tmp_path / "parallel")
+    other = plan_run(load_config(tree, ["shard.max_items=7", "runtime.parallel_shards=2"]))
+    run_local(other)
+    for path in sorted(Path(one, "predictions").iterdir()):
+        assert path.read_bytes() == Path(other, "predictions", path.name).read_bytes()
+
+
+def test_an_interruption_ends_all_shards_after_their_batch(parallel, fake):
+    begun = threading.Barrier(3, timeout=60)
+    ended = []
+
+    class Impatient:
+        def advance(self, images):
+            if images == 2:
+                raise KeyboardInterrupt
+
+    def compute(shard_id, progress, attempt):
+        begun.wait()
+        try:
+            progress.advance(2 if shard_id == "00002" else 1)
+            while True:
+                progress.advance(1)
+        except KeyboardInterrupt:
+            ended.append(shard_id)
+            raise
+
+    fake(compute)
+    stop = threading.Event()
+    with pytest.raises(KeyboardInterrupt):
+        run_local(parallel, Impatient(), stop)
+    assert sorted(ended) == SHARDS
+    assert stop.is_set()
+
+
+def test_after_a_stop_no_shard_is_begun(planned, fake):
+    stop, seen = threading.Event(), []
+
+    def compute(shard_id, progress, attempt):
+        seen.append(shard_id)
+        stop.set()
+
+    fake(compute)
+    run_local(planned, stop=stop)
+    assert seen == ["00000"]
+
+
+def test_a_passing_fault_is_tried_again(planned, fake, monkeypatch):
+    monkeypatch.setattr(local, "_BACKOFF_S", (0.0, 0.0))
+    attempts = []
+
+    def compute(shard_id, progress, attempt):
+        if shard_id == "00001":
+            attempts.append(attempt)
+            raise TransientError("throttled")
+
+    fake(compute)
+    with pytest.raises(SeraserError, match=r"1 shards failed \(00001: TransientError: throttled"):
+        run_local(planned)
+    assert attempts == [1, 2, 3, 4]
+
+
+def test_the_failure_of_a_slower_worker_is_forgotten(planned):
+    """It failed after another had committed the shard."""
+    directory = RunDirectory(planned)
+    run_local(planned)
+    directory.write_failure("00000", TransientError("throttled"), 1)
+    assert status(planned)["failures"] == {}
+    run_shard(planned, "00000")
+    assert directory.failures() == {}
+
+
+def test_an_interruption_is_no_failure(planned):
+    class Impatient:
+        def advance(self, images):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_local(planned, Impatient())
+    assert RunDirectory(planned).failures() == {}
+
+
+def test_a_failure_that_cannot_be_recorded_does_not_hide_its_cause(planned, monkeypatch, caplog):
+    def compute(*_):
+        raise RunDirectoryError("the cause")
+
+    def write_failure(*_):
+        raise TransientError("no space left")
+
+    monkeypatch.setattr(shard, "_compute", compute)
+    monkeypatch.setattr(RunDirectory, "write_failure", write_failure)
+    with pytest.raises(RunDirectoryError, match="the cause"):
+        run_shard(planned, "00000")
+    assert "its failure cannot be recorded: no space left" in caplog.text
