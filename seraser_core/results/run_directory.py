@@ -58,6 +58,11 @@ class RunDirectory:
         directory._check_same(there, run)
         if not all(storage.exists(directory.path("plan", name)) for name in _PLAN_FILES):
             directory._write_plan(items, plan)
+        elif directory.plan()["shards"] != plan["shards"]:
+            raise RunDirectoryError(
+                f"{directory.path('plan', 'plan.json')} has other shards than were planned; "
+                f"delete it, and {_WRITE_AGAIN}"
+            )
         resumed = {**run, "created": there["created"]}
         if differing(there, resumed):
             storage.write_json(directory.path("run.json"), resumed)

@@ -104,6 +104,12 @@ def test_resuming_writes_a_plan_that_is_missing(small, finished, name):
     assert verify(finished.url).problems == []
 
 
+def test_resuming_refuses_shards_that_were_edited(small, finished, edit):
+    edit(finished, "plan/plan.json", lambda plan: plan["shards"].pop())
+    with pytest.raises(RunDirectoryError, match=r"plan\.json has other shards.*; delete it"):
+        small.create(str(Path(finished.url).parent))
+
+
 def test_items_that_were_edited_are_refused(finished):
     finished.check_items()
     path = Path(finished.path("plan/items.parquet"))
