@@ -26,6 +26,7 @@ from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.verify import verify
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
+from tasks.observer import Silence, observe
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,6 +168,27 @@ def test_a_passing_fault_is_tried_again(prefect_server, web, web_tree):
     assert before.items() < commit_times(str(url)).items()
     assert RunDirectory(str(url)).failures() == {}
     assert verify(str(url)).problems == []
+
+
+class Listener(Silence):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_a_run_whose_images_are_all_missing_ends_and_says_so(prefect_server, tree, tmp_path):
+    table = pl.read_csv(tree["dataset"]["path"]).with_columns(file=pl.lit("nowhere.png"))
+    table.write_csv(tmp_path / "gone.csv")
+    tree["dataset"]["path"] = str(tmp_path / "gone.csv")
+    listener = Listener()
+    with observe(listener):
+        url = seraser(tree, [])
+    assert verify(url).problems == []
+    assert listener.lines[-1] == "WARNING: every image failed: missing 14"
 
 
 def test_the_delivered_config_is_the_demo(tmp_path):
