@@ -36,7 +36,10 @@ class SplitOptions(Options):
     """Which rows of the table belong to the data set."""
 
     column: str = Field(description="Column that names the split of a row.")
-    values: list[int | str] = Field(description="Rows with one of these values are used.")
+    values: list[int | str] = Field(
+        description="Rows with one of these values are used; 2 also finds 2.0, and a quoted "
+        "'007' only this text."
+    )
 
 
 class LimitOptions(Options):
@@ -75,12 +78,12 @@ class DatasetOptions(Options):
     )
     label: str | None = Field(
         default=None,
-        description="Column with labels (class index or class name); without labels the run is "
-        "an audit.",
+        description="Column with labels: class names or indices. A value that is the name of one "
+        "class and the index of another is refused. Without labels the run is an audit.",
     )
     attribute: str | None = Field(
         default=None,
-        description="Column with the spurious attribute (index or name); "
+        description="Column with the spurious attribute: names or indices, as for labels; "
         "group = (label, attribute).",
     )
     mask: str | None = Field(

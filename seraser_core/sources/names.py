@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 import polars as pl
@@ -10,6 +11,10 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
+
+_TRUTH = {"false": 0, "true": 1}
+_MISSING = ("", "nan")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?")
 
 
 def class_names(options: DatasetOptions) -> list[str] | None:
@@ -39,61 +44,83 @@ def class_names(options: DatasetOptions) -> list[str] | None:
     return names
 
 
-def to_index(column: pl.Series, names: Sequence[str], field: str, listed_in: str) -> pl.Series:
-    """Indices into `names` of a column of indices or names; null stays null.
+def to_index(texts: pl.Series, names: Sequence[str], field: str, listed_in: str) -> pl.Series:
+    """Indices into `names` of texts that are names or indices; null, "" and NaN are null.
+
+    A name is looked for first. Tables written by pandas hold indices as ``1.0``; ``true`` and
+    ``false`` are 1 and 0 unless a name is one of them, whatever its case.
 
     Args:
-        column: Integers, texts of integers, or names.
+        texts: Column of texts.
         names: Allowed names; when empty, any non-negative index is allowed.
         field: The setting that named the column, for errors.
         listed_in: The setting that lists the names, for errors.
 
     Raises:
-        ConfigError: A value is neither an index below ``len(names)`` nor a name.
+        ConfigError: A value is neither a name nor an index below ``len(names)``, or is the name
+            of one and the index of another.
     """
-    if column.dtype == pl.Boolean:
-        column = column.cast(pl.Int32)
-    column = whole_numbers(column)
-    if column.dtype.is_integer() and column.dtype != pl.Int128:
-        numbers = column.cast(pl.Int64)
-    else:
-        texts = column.cast(pl.String)
-        positions = {name: i for i, name in enumerate(names)}
-        numbers = texts.replace_strict(positions, default=None, return_dtype=pl.Int64)
-        numbers = numbers.fill_null(texts.cast(pl.Int64, strict=False))
-        strange = texts.filter(numbers.is_null() & texts.is_not_null())
-        if len(strange):
-            if column.dtype.is_float():  # name the fraction, not the whole number before it
-                strange = column.filter(column % 1 != 0).cast(pl.String)
-            near = difflib.get_close_matches(strange[0], names, n=1)
+    most = len(names) or 2**31
+    positions = {name: i for i, name in enumerate(names)}
+    words = {name.lower(): i for i, name in enumerate(names) if name.lower() in _TRUTH}
+    indices: dict[str, int] = {}
+    outside = []
+    for value in texts.drop_nulls().unique(maintain_order=True):
+        word = value.lower()
+        number = whole_number(value) if words else number_of(value)
+        named = positions.get(value, words.get(word))
+        if named is None and number is not None:
+            named = positions.get(str(number))
+        if named is not None and number not in (None, named) and 0 <= number < most:
+            raise ConfigError(
+                field,
+                repr(value),
+                f"is the name of {listed_in}[{named}] and the index of {names[number]!r}; give "
+                "names that are no numbers, or put each at its own index",
+            )
+        if named is None and number is None and word not in _MISSING:
+            near = difflib.get_close_matches(value, names, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ConfigError(
                 field,
-                repr(strange[0]),
+                repr(value),
                 f"{hint}values must be indices or names in {listed_in}: {_some(names)}",
             )
-    outside = numbers.filter((numbers < 0) | (numbers >= (len(names) or 2**31)))
-    if len(outside):
+        index = number if named is None else named
+        if index is None:
+            continue
+        indices[value] = index
+        if not 0 <= index < most:
+            outside.append(value)
+    if outside:
         raise ConfigError(
             field,
-            f"{outside[0]} ({len(outside)} rows)",
+            f"{outside[0]} ({texts.is_in(outside).sum()} rows)",
             f"outside of {listed_in}, which has {len(names)} names (0 to {len(names) - 1}); "
             "add the missing names or correct the column"
             if names
             else "must not be negative; leave the cell empty where nothing is known",
         )
-    return numbers.cast(pl.Int32)
+    return texts.replace_strict(indices, default=None, return_dtype=pl.Int32)
 
 
-def whole_numbers(column: pl.Series) -> pl.Series:
-    """A float column of whole numbers as integers, NaN as null; any other column as it is.
+def found_names(texts: pl.Series) -> list[str]:
+    """The sorted names among `texts`; none when all are indices."""
+    values = [value for value in texts.drop_nulls().unique() if value.lower() not in _MISSING]
+    return sorted(values) if any(number_of(value) is None for value in values) else []
 
-    Tables written by pandas hold integers with gaps as floats.
-    """
-    if not column.dtype.is_float():
-        return column
-    filled = column.fill_nan(None)
-    return filled.cast(pl.Int64) if (filled.drop_nulls() % 1 == 0).all() else column
+
+def number_of(text: str) -> int | None:
+    """The whole number that `text` stands for, where true is 1 and false is 0."""
+    return _TRUTH.get(text.lower(), whole_number(text))
+
+
+def whole_number(text: str) -> int | None:
+    """The whole number that `text` writes, perhaps as ``1.0`` or ``1e0``; None of others."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else None
 
 
 def _some(names: Sequence[str]) -> str:

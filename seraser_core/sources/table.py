@@ -11,7 +11,7 @@ from seraser_core import storage
 from seraser_core.config.secrets import PLAIN_URL_REMEDY, REFUSED_URL
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.base import Listing, Source
-from seraser_core.sources.names import class_names, to_index, whole_numbers
+from seraser_core.sources.names import class_names, found_names, number_of, to_index
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _UNREADABLE = (pl.exceptions.PolarsError, ValueError, OSError, ImportError)
@@ -33,15 +33,17 @@ class TableSource(Source):
                 options.split.values if options.split else options.path,
                 f"no row is left of {rows}; check the column and its values",
             )
-        image = self._column(table, "image").cast(pl.String)
+        image = self._texts(table, "image")
         if image.null_count() or (image == "").any():
             raise ConfigError("dataset.image", "an empty path", "every row needs an image")
         classes = class_names(options) or []
-        attributes = options.attributes or self._found_attributes(table)
+        attributes = options.attributes or (
+            found_names(self._texts(table, "attribute")) if options.attribute else []
+        )
         base = storage.parent(options.path)
         items = pl.DataFrame(
             {
-                "item_id": self._column(table, "id").cast(pl.String) if options.id else image,
+                "item_id": self._texts(table, "id") if options.id else image,
                 "image": self._locate(image, base, "image"),
                 "label": self._indices(table, "label", classes, "dataset.classes"),
                 "attribute": self._indices(table, "attribute", attributes, "dataset.attributes"),
@@ -67,8 +69,8 @@ class TableSource(Source):
                 content,
                 separator=_SEPARATORS[ending],
                 infer_schema_length=None,
-                # An id 007 is a name, not a number.
-                schema_overrides=dict.fromkeys(self._texts(), pl.String),
+                # An id 007 is a name, not a number, and a class may be called true.
+                schema_overrides=dict.fromkeys(self._text_columns(), pl.String),
             )
             return table.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
         except FileNotFoundError:
@@ -88,9 +90,24 @@ class TableSource(Source):
                 "dataset.path", path, f"cannot be read as a table: {str(error)[:300]}"
             ) from error
 
-    def _texts(self) -> list[str]:
+    def _text_columns(self) -> list[str]:
         options = self.options
-        return [name for name in (options.id, options.image, options.mask) if name]
+        names = (options.id, options.image, options.mask, options.label, options.attribute)
+        split = options.split.column if options.split else None
+        return [name for name in (*names, split) if name]
+
+    def _texts(self, table: pl.DataFrame, setting: str, name: str | None = None) -> pl.Series:
+        column = self._column(table, setting, name)
+        try:
+            if column.dtype.is_nested() or column.dtype == pl.Object:
+                raise pl.exceptions.SchemaError("several values in one cell")
+            return column.cast(pl.String)
+        except pl.exceptions.PolarsError as error:
+            raise ConfigError(
+                f"dataset.{setting}",
+                f"column {column.name!r} of type {column.dtype}",
+                f"must hold texts or numbers: {error}",
+            ) from None
 
     def _column(self, table: pl.DataFrame, setting: str, name: str | None = None) -> pl.Series:
         name = name or getattr(self.options, setting)
@@ -108,33 +125,28 @@ class TableSource(Source):
         split = self.options.split
         if split is None:
             return table
-        column = whole_numbers(self._column(table, "split.column", split.column))
-        if column.dtype == pl.Boolean:  # true in YAML is 1 here
-            column = column.cast(pl.Int8)
-        return table.filter(column.cast(pl.String).is_in([str(value) for value in split.values]))
-
-    def _found_attributes(self, table: pl.DataFrame) -> list[str]:
-        """The sorted names in the attribute column; none when it holds indices."""
-        if self.options.attribute is None:
-            return []
-        column = self._column(table, "attribute").drop_nulls()
-        if column.dtype.is_numeric() or column.dtype == pl.Boolean:
-            return []
-        texts = column.cast(pl.String)
-        indices = texts.cast(pl.Int64, strict=False).null_count() == 0
-        return [] if indices else texts.unique().sort().to_list()
+        texts = self._texts(table, "split.column", split.column)
+        wanted = {str(value) for value in split.values}
+        numbers = {value for value in split.values if isinstance(value, int)}
+        kept = [
+            text
+            for text in texts.drop_nulls().unique()
+            # pandas writes 2 as 2.0; true in YAML is 1 here
+            if wanted & {text, text.removesuffix(".0")} or number_of(text) in numbers
+        ]
+        return table.filter(texts.is_in(kept))
 
     def _indices(
         self, table: pl.DataFrame, setting: str, names: list[str], listed_in: str
     ) -> pl.Series:
         if getattr(self.options, setting) is None:
             return pl.Series([None] * table.height, dtype=pl.Int32)
-        return to_index(self._column(table, setting), names, f"dataset.{setting}", listed_in)
+        return to_index(self._texts(table, setting), names, f"dataset.{setting}", listed_in)
 
     def _masks(self, table: pl.DataFrame, base: str) -> pl.Series:
         if self.options.mask is None:
             return pl.Series([None] * table.height, dtype=pl.String)
-        masks = self._column(table, "mask").cast(pl.String).replace("", None)
+        masks = self._texts(table, "mask").replace("", None)
         return self._locate(masks, base, "mask")
 
     def _boxes(self, table: pl.DataFrame) -> pl.Series:

@@ -143,6 +143,77 @@ def test_a_split_on_true_and_false(plan, table, tmp_path):
     assert plan(path=str(path), split={"column": "part", "values": [True]}).table.num_rows == 4
 
 
+@pytest.mark.parametrize(
+    ("values", "rows"), [(["007"], 2), ([7], 3), (["7"], 1), (["true"], 1), ([True], 1)]
+)
+def test_a_split_of_a_csv_is_text(plan, table, values, rows):
+    parts = table.with_columns(pl.Series("part", ["007", "007", "7", "true", "x", None]))
+    options = {"split": {"column": "part", "values": values}, "allow_empty_classes": True}
+    assert plan(parts, **options).table.num_rows == rows
+
+
+@pytest.mark.parametrize("setting", ["label", "attribute"])
+@pytest.mark.parametrize("kind", [pl.Boolean, pl.String])
+def test_csv_and_parquet_agree_on_true_and_false(plan, table, tmp_path, setting, kind):
+    values = pl.Series("v", [True, True, False, False, None, False])
+    frame = table.with_columns(values.cast(kind))
+    path = tmp_path / "typed.parquet"
+    frame.write_parquet(path)
+    names = {"classes": ["true", "false"]} if setting == "label" else {"attributes": ["True", "no"]}
+    if setting == "attribute":
+        with pytest.raises(ConfigError, match="'false'"):
+            plan(path=str(path), attribute="v", **names)
+        names = {"attributes": ["True", "False"]}
+    for planned in (
+        plan(frame, **{setting: "v"}, **names),
+        plan(path=str(path), **{setting: "v"}, **names),
+    ):
+        assert planned.table[setting].to_pylist() == [None, 1, 0, 1, 0, 1]  # Z, a, b, c, f, é
+    plain = plan(path=str(path), attribute="v")
+    assert plain.attributes == []
+    assert plain.table["attribute"].to_pylist() == [None, 0, 1, 0, 1, 0]
+
+
+def test_csv_and_parquet_refuse_names_that_are_other_indices(plan, table, tmp_path):
+    path = tmp_path / "typed.parquet"
+    table.write_parquet(path)
+    for options in ({}, {"path": str(path)}):
+        with pytest.raises(ConfigError) as caught:
+            plan(classes=["1", "0"], **options)
+        assert (caught.value.field, caught.value.value) == ("dataset.label", "'0'")
+
+
+STRANGE = {
+    "list": pl.Series([[1]] * 6),
+    "struct": pl.Series([{"a": 1}] * 6),
+    "bytes": pl.Series([b"\xff\x00"] * 6),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+@pytest.mark.parametrize("setting", ["image", "id", "label", "attribute", "mask", "split.column"])
+def test_columns_of_other_types_are_refused(plan, table, tmp_path, kind, setting):
+    path = tmp_path / "typed.parquet"
+    table.with_columns(STRANGE[kind].alias("v")).write_parquet(path)
+    options = {"split": {"column": "v", "values": [1]}} if "split" in setting else {setting: "v"}
+    with pytest.raises(ConfigError) as caught:
+        plan(path=str(path), **options)
+    assert caught.value.field == f"dataset.{setting}"
+    assert "'v' of type" in str(caught.value.value)
+
+
+@pytest.mark.parametrize(
+    "values", [pl.Series([2**63 + 5] * 6, dtype=pl.UInt64), pl.Series([1e19] * 6)]
+)
+def test_numbers_beyond_all_indices_are_refused(plan, table, tmp_path, values):
+    path = tmp_path / "typed.parquet"
+    table.with_columns(values.alias("v")).write_parquet(path)
+    with pytest.raises(ConfigError, match="indices or names"):
+        plan(path=str(path), label="v")
+    with pytest.raises(ConfigError, match="no row is left"):
+        plan(path=str(path), split={"column": "v", "values": [1]})
+
+
 def test_attribute_names_are_found_when_none_are_given(plan, table):
     named = table.with_columns(pl.Series("a", ["sea", "sea", "land", "land", None, "land"]))
     planned = plan(named, attribute="a")
