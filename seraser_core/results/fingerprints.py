@@ -36,7 +36,8 @@ def plan_hash(items: pa.Table, shards: Sequence[ShardRange]) -> str:
     Not over the bytes of a Parquet file: those change with the version of the library.
     """
     digest = hashlib.sha256()
-    for part in pl.DataFrame(items.cast(ITEMS_SCHEMA)).iter_slices(_HASHED_ROWS):
-        digest.update(part.write_ndjson().encode())
+    for start in range(0, items.num_rows, _HASHED_ROWS):
+        part = items.slice(start, _HASHED_ROWS).cast(ITEMS_SCHEMA)
+        digest.update(pl.DataFrame(part).write_ndjson().encode())
     digest.update(json.dumps([[s.id, s.start, s.stop] for s in shards]).encode())
     return digest.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from seraser_core.sources.folder import FolderSource
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 from seraser_core.sources.table import TableSource
 
+_ROWS_AT_ONCE = 200_000
 SOURCES: dict[str, type[Source]] = {"table": TableSource, "folder": FolderSource}
 
 
@@ -66,7 +67,8 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
                 "dataset.allow_empty_classes to true",
             )
     # Strings sort by their UTF-8 bytes, so the order is the same everywhere.
-    items = listing.items.sort("item_id")
+    listing = replace(listing, items=listing.items.sort("item_id"))  # frees the unsorted one
+    items = listing.items
     repeated = items["item_id"].filter(items["item_id"] == items["item_id"].shift(1))
     if len(repeated):
         raise ConfigError(
@@ -74,15 +76,15 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
             f"{repeated[0]!r} appears more than once",
             "ids must be unique; name a column with unique ids in dataset.id",
         )
-    table = _to_arrow(items)
     shards = cut_shards(items["size"].fill_null(0).to_numpy(), config.shard)
     if report:
         sizes = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:10])
-        report(f"{table.num_rows} images: {sizes}{', ...' if len(counts) > 10 else ''}")
+        report(f"{items.height} images: {sizes}{', ...' if len(counts) > 10 else ''}")
         for name in ("label", "attribute", "mask", "box"):
             lacking = items[name].null_count()
             if lacking and getattr(dataset, name, None) is not None:
-                report(f"WARNING: {lacking} of {table.num_rows} images have no {name}")
+                report(f"WARNING: {lacking} of {items.height} images have no {name}")
+    table = _to_arrow(items)
     source = {
         "format": dataset.format,
         "path": dataset.path,
@@ -141,7 +143,17 @@ def cut_shards(sizes: np.ndarray, limits: ShardOptions) -> list[ShardRange]:
 
 
 def _to_arrow(items: pl.DataFrame) -> pa.Table:
-    table = items.with_row_index("item_index").with_columns(
-        pl.lit(None, dtype=pl.Int64).alias("offset"), pl.lit(None, dtype=pl.Int64).alias("length")
-    )
-    return table.select(ITEMS_SCHEMA.names).to_arrow().cast(ITEMS_SCHEMA)
+    """ITEMS_SCHEMA of `items`, which is emptied: both at once would take twice the memory."""
+    rows, columns = items.height, []
+    for field in ITEMS_SCHEMA:
+        if field.name == "item_index":
+            columns.append(pa.chunked_array([np.arange(rows)]))
+        elif field.name in items.columns:
+            series = items.drop_in_place(field.name)
+            parts = (series.slice(i, _ROWS_AT_ONCE) for i in range(0, rows, _ROWS_AT_ONCE))
+            arrays = [part.to_arrow().cast(field.type) for part in parts]
+            columns.append(pa.chunked_array(arrays, field.type))
+            del series, parts  # before the next column is copied
+        else:
+            columns.append(pa.chunked_array([pa.nulls(rows, field.type)]))
+    return pa.Table.from_arrays(columns, schema=ITEMS_SCHEMA)
