@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import typer
 
+from seraser_core.cli.children import ending_signals
 from seraser_core.cli.console import errors
 from seraser_core.cli.progress import RunDisplay
+from seraser_core.cli.server import answers, temporary_server
+from seraser_core.errors import SeraserError
 
 QUIET_PREFECT = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # faults reach the terminal as one message, at the end
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
@@ -68,16 +70,42 @@ def _without_prefect(config: Any, display: RunDisplay) -> str:
 def _with_prefect(config: str | dict[str, Any], overrides: list[str], display: RunDisplay) -> str:
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
-    from flows.seraser import seraser
-    from tasks.observer import observe
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with observe(display):
-        return seraser(config=config, overrides=overrides)
+    with _server(PREFECT_API_URL.value(), display) as ready:
+        from flows.seraser import seraser  # meanwhile, the server starts
+        from tasks.observer import observe
+
+        with temporary_settings({PREFECT_API_URL: ready()}), observe(display):
+            return seraser(config=config, overrides=overrides)
+
+
+@contextmanager
+def _server(url: str | None, display: RunDisplay) -> Iterator[Callable[[], str]]:
+    """The Prefect server at `url`, or a temporary one.
+
+    Yields:
+        Waits until the server answers, and returns the URL of its API.
+
+    Raises:
+        SeraserError: None answers.
+    """
+    if url is None:
+        display.say("starting a temporary Prefect server")
+        with temporary_server() as ready:
+            yield ready
+        return
+    if not answers(url):
+        raise SeraserError(
+            f"no Prefect server answers at {url}; start it (seraser up), unset PREFECT_API_URL, "
+            "or use --no-prefect"
+        )
+    yield lambda: url
 
 
 @contextmanager
 def _interruptible(display: RunDisplay) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the run after the batch it is at."""
+    """Let SIGINT, SIGTERM and SIGHUP end the run after the batch it is at."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -88,7 +116,7 @@ def _interruptible(display: RunDisplay) -> Iterator[None]:
         display.stop()
         raise KeyboardInterrupt
 
-    before = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: signal.signal(n, interrupt) for n in ending_signals()}
     try:
         yield
     except KeyboardInterrupt:

@@ -1,0 +1,107 @@
+"""Prefect commands as children of this process, and their clean end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import seraser_core
+from seraser_core.errors import SeraserError
+
+ROOT = Path(seraser_core.__file__).resolve().parents[1]
+"""The folder that holds flows/, tasks/ and deployments/."""
+_TAIL = 2000
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Signals that ask this process for its end: its children do not get them, so it ends them.
+
+    Without SIGHUP under nohup, which asks to stay when the terminal closes.
+    """
+    stays = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([] if stays else [signal.SIGHUP])]
+
+
+class Children:
+    """Prefect commands, each in a session of its own: a Ctrl-C does not reach them.
+
+    Args:
+        environment: Of the commands.
+        logs: Folder for their output.
+    """
+
+    def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
+        self.environment, self.logs = environment, logs
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._end_s: dict[str, float] = {}
+
+    def start(self, name: str, *arguments: str, end_s: float) -> None:
+        """Start ``prefect <arguments>``, with its output in ``<name>.log``.
+
+        Args:
+            name: What it is.
+            arguments: Of the command.
+            end_s: Seconds that it is given to end by itself.
+        """
+        self._end_s[name] = end_s
+        with (self.logs / f"{name}.log").open("wb") as log:
+            self._running[name] = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "prefect", *arguments],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def run(self, *arguments: str) -> None:
+        """Run ``prefect <arguments>`` to its end.
+
+        Raises:
+            SeraserError: It failed.
+        """
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        with (self.logs / "deploy.log").open("a") as log:
+            log.write(f"$ prefect {' '.join(arguments)}\n{done.stdout}{done.stderr}\n")
+        if done.returncode:
+            tail = (done.stdout + done.stderr).strip()[-_TAIL:]
+            raise SeraserError(f"`prefect {' '.join(arguments)}` failed:\n{tail}")
+
+    def check(self) -> None:
+        """See that all of them run.
+
+        Raises:
+            SeraserError: One has ended; the message has the end of its log.
+        """
+        for name, child in self._running.items():
+            if child.poll() is not None:
+                log = self.logs / f"{name}.log"
+                tail = log.read_text(errors="replace").strip()[-_TAIL:]
+                raise SeraserError(f"the {name} ended with {child.returncode}; {log}:\n{tail}")
+
+    def end(self) -> None:
+        """End all of them, the last one first."""
+        while self._running:
+            name, child = self._running.popitem()
+            try:
+                if child.poll() is None:
+                    child.send_signal(signal.SIGINT)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        child.wait(self._end_s[name])
+            finally:  # also when a second Ctrl-C disturbs the wait
+                with contextlib.suppress(ProcessLookupError):  # and what the child left behind
+                    os.killpg(child.pid, signal.SIGKILL)
+                child.wait()

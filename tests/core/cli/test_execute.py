@@ -1,0 +1,103 @@
+"""Runs under Prefect from the command line: the temporary server, and servers that are gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from seraser_core.results.run_directory import RunDirectory
+
+_START_S = 300
+_SERASER = "from seraser_core.cli.main import app; app()"
+_SLOW = """
+import pathlib, sys, time
+from seraser_core.cli.progress import RunDisplay
+
+MARK = pathlib.Path(sys.argv.pop())
+
+advance = RunDisplay.advance
+def wait_then_advance(self, images):
+    MARK.touch()
+    time.sleep(2)
+    advance(self, images)
+RunDisplay.advance = wait_then_advance
+
+from seraser_core.cli.main import app
+app()
+"""
+
+
+@pytest.fixture
+def config(tree: dict[str, Any], tmp_path: Path) -> str:
+    """Path of a small config of 14 images in three shards."""
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return str(path)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment without a Prefect server, and with a home of its own."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    return {**kept, "PREFECT_HOME": str(tmp_path / "prefect"), "COLUMNS": "200"}
+
+
+def test_ctrl_c_ends_a_run_and_its_temporary_server(config, environment, tmp_path):
+    mark = tmp_path / "computing"
+    one = subprocess.Popen(
+        [sys.executable, "-c", _SLOW, "run", config, str(mark)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + _START_S
+        while not mark.exists():
+            assert one.poll() is None, one.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        children = psutil.Process(one.pid).children(recursive=True)
+        assert children
+        os.killpg(one.pid, signal.SIGINT)
+        printed, said = one.communicate(timeout=60)
+    finally:
+        if one.poll() is None:
+            os.killpg(one.pid, signal.SIGTERM)
+            one.communicate(timeout=60)
+    assert one.returncode == 128 + signal.SIGINT, said
+    assert "starting a temporary Prefect server" in said
+    assert said.rstrip().endswith("interrupted; the same command computes what is missing")
+    assert "Traceback" not in said
+    assert printed == ""
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+    (url,) = (tmp_path / "runs").iterdir()
+    assert RunDirectory(str(url)).failures() == {}
+
+
+def test_a_server_that_is_gone_is_named(config, environment, unused_port, tmp_path):
+    url = f"http://127.0.0.1:{unused_port}/api"
+    done = subprocess.run(
+        [sys.executable, "-c", _SERASER, "run", config],
+        env=environment | {"PREFECT_API_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        f"failed no Prefect server answers at {url}; start it (seraser up), unset "
+        "PREFECT_API_URL, or use --no-prefect"
+    )
+    assert not (tmp_path / "runs").exists()
