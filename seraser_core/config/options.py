@@ -88,8 +88,10 @@ class DatasetOptions(Options):
     )
     mask: str | None = Field(
         default=None,
-        description="Column with foreground mask paths, relative to the table (non-zero = "
-        "foreground).",
+        description="Column with foreground mask paths, relative to the table: lossless files of "
+        "the image's shape, where non-zero is foreground. Of a palette, black is background when "
+        "only black and white are used, else index 0, which must be black. A mask that is all "
+        "zero counts as given: nothing is foreground.",
     )
     box: list[str] | None = Field(
         default=None,

@@ -55,6 +55,7 @@ _TURNS = {
 }
 """EXIF orientation -> what makes the image upright."""
 _ASPECT_TOLERANCE = 0.01
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 
 def decode_image(data: bytes, limits: LimitOptions) -> Image.Image:
@@ -75,7 +76,8 @@ def decode_mask(data: bytes, size: tuple[int, int], limits: LimitOptions) -> np.
     """The foreground of an image: True where the mask is not zero.
 
     Args:
-        data: Losslessly stored mask; alpha is ignored.
+        data: Losslessly stored mask; alpha is ignored. A palette of black and white counts by
+            its colours, any other by its indices, where index 0 must be black.
         size: (width, height) of the upright image. A mask of another size is resized (nearest)
             when its aspect ratio is the same within 1 %.
         limits: Limits of the file.
@@ -84,20 +86,20 @@ def decode_mask(data: bytes, size: tuple[int, int], limits: LimitOptions) -> np.
         (height, width) bool.
 
     Raises:
-        ItemError: The mask cannot be decoded, is a JPEG (whose noise around the foreground is
-            not zero), or has another shape than the image.
+        ItemError: The mask cannot be decoded, is compressed with loss (whose noise around the
+            foreground is not zero), has a palette that does not tell the background, or has
+            another shape than the image.
     """
     mask = _open(data, limits)
-    if data.startswith(_OPENERS[0][0]):
-        raise ItemError("validate", "mask_lossy", "a JPEG mask is not exact; store masks as PNG")
+    if lossy := _lossy(data, mask):
+        raise ItemError(
+            "validate", "mask_lossy", f"a {lossy} mask is not exact; store masks as PNG"
+        )
     if mask.mode in ("RGBA", "LA", "PA"):
         mask = mask.convert("RGB" if mask.mode != "LA" else "L")
-    if mask.mode == "P":
-        # A palette mask stores classes: index 0 is background, whatever its colour.
-        pixels = np.asarray(mask) != 0
-    else:
-        pixels = np.asarray(mask) != 0
-        pixels = pixels.any(-1) if pixels.ndim == 3 else pixels
+    values = _without_palette(mask) if mask.mode == "P" else np.asarray(mask)
+    pixels = values != 0
+    pixels = pixels.any(-1) if pixels.ndim == 3 else pixels
     if mask.size == size:
         return pixels
     ratio = (mask.width / mask.height) / (size[0] / size[1])
@@ -135,6 +137,49 @@ def box_mask(box: Sequence[float], size: tuple[int, int]) -> np.ndarray:
     inside = np.zeros((height, width), dtype=bool)
     inside[y0:y1, x0:x1] = True
     return inside
+
+
+def _lossy(data: bytes, image: Image.Image) -> str | None:
+    """The name of the compression with loss in which a mask is stored; None when exact."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"RIFF") and _lossy_webp(data):
+        return "lossy WebP"
+    if data.startswith((b"II", b"MM")):
+        kind = str(image.info.get("compression"))
+        return f"{kind} TIFF" if "jpeg" in kind or kind == "webp" else None
+    return None
+
+
+def _lossy_webp(data: bytes) -> bool:
+    """Whether the first frame of a WebP file is a VP8 (not a VP8L) bit stream."""
+    at = 12
+    while at + 8 <= len(data):
+        name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        if name in (b"VP8 ", b"ALPH", b"VP8L"):
+            return name != b"VP8L"
+        # The chunks of a frame follow its header; others are passed over, padded to even.
+        at += 8 + (16 if name == b"ANMF" else length + length % 2)
+    return False
+
+
+def _without_palette(mask: Image.Image) -> np.ndarray:
+    """A palette mask as values that are zero in the background."""
+    palette = mask.getpalette("RGB") or []
+    colours = list(zip(palette[::3], palette[1::3], palette[2::3], strict=True))
+    indices = np.asarray(mask)
+    used = {colours[i] if i < len(colours) else None for i in np.unique(indices).tolist()}
+    # Programs that save black and white with a palette put either of them first.
+    if _WHITE in colours and used <= {_BLACK, _WHITE}:
+        return np.isin(indices, [i for i, colour in enumerate(colours) if colour == _WHITE])
+    if colours[:1] != [_BLACK]:
+        raise ItemError(
+            "validate",
+            "mask_palette",
+            f"colour 0 of the mask's palette is {colours[0] if colours else 'missing'}, not black, "
+            "so the background cannot be told; store the mask in grey, with 0 as background",
+        )
+    return indices
 
 
 def _open(data: bytes, limits: LimitOptions) -> Image.Image:

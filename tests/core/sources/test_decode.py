@@ -20,6 +20,7 @@ from seraser_core.sources.decode import box_mask, decode_image, decode_mask
 
 LIMITS = LimitOptions()
 ORIENTATION = 0x0112
+OTHER = Image.new("RGB", (60, 40), "red")
 KINDS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
 
 
@@ -341,9 +342,39 @@ def test_masks_of_every_mode(region, encode):
         with_alpha = grey.convert(mode)
         with_alpha.putalpha(255)
         assert (mask_of(encode(with_alpha)) == region).all()
-    palette = Image.fromarray(region.astype(np.uint8), "L").convert("P")
-    palette.putpalette([90, 90, 90, 0, 0, 0])  # classes, whatever their colours
-    assert (mask_of(encode(palette)) == region).all()
+    assert not mask_of(encode(np.zeros((40, 60), dtype=np.uint8))).any()
+
+
+def palette_of(indices, *colours):
+    image = Image.fromarray(np.asarray(indices, dtype=np.uint8), "P")
+    image.putpalette([value for colour in colours for value in colour])
+    return image
+
+
+BLACK, WHITE, RED = (0, 0, 0), (255, 255, 255), (255, 0, 0)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF"])
+def test_masks_with_a_palette(region, encode, kind):
+    assert (mask_of(encode(palette_of(region, BLACK, RED), kind)) == region).all()
+    assert (mask_of(encode(palette_of(region, BLACK, WHITE), kind)) == region).all()
+    assert (mask_of(encode(palette_of(~region, WHITE, BLACK), kind)) == region).all()
+    rgb = Image.fromarray((region * 255).astype(np.uint8)).convert("RGB")
+    assert (mask_of(encode(rgb.quantize(2), kind)) == region).all()
+    assert not mask_of(encode(palette_of(region * 0 + 1, WHITE, BLACK), kind)).any()
+    assert mask_of(encode(palette_of(region * 0, WHITE, BLACK), kind)).all()
+
+
+def test_indices_count_where_the_palette_is_of_classes(region, encode):
+    assert (mask_of(encode(palette_of(region, BLACK, BLACK))) == region).all()
+    assert (mask_of(encode(palette_of(region * 2, BLACK, RED, (9, 9, 9)))) == region).all()
+
+
+@pytest.mark.parametrize("colours", [((90, 90, 90), BLACK), (RED, BLACK), (WHITE, RED)])
+def test_palettes_that_do_not_tell_the_background_are_refused(region, encode, colours):
+    with pytest.raises(ItemError) as caught:
+        mask_of(encode(palette_of(region, *colours)))
+    assert (caught.value.stage, caught.value.code) == ("validate", "mask_palette")
 
 
 def test_masks_of_the_same_shape_are_resized_by_nearest(region, encode):
@@ -363,10 +394,37 @@ def test_masks_of_another_shape_are_refused(encode, shape):
     assert f"{shape[1]} x {shape[0]}" in caught.value.message
 
 
-def test_jpeg_masks_are_refused(region, encode):
+@pytest.mark.parametrize(
+    ("kind", "mode", "options"),
+    [
+        ("JPEG", "L", {}),
+        ("WEBP", "RGB", {"quality": 100}),
+        ("WEBP", "RGBA", {"quality": 100}),
+        ("WEBP", "RGB", {"quality": 100, "exif": b"Exif\0\0odd"}),
+        ("WEBP", "RGB", {"quality": 100, "save_all": True, "append_images": [OTHER]}),
+        ("TIFF", "L", {"compression": "jpeg"}),
+    ],
+)
+def test_masks_stored_with_loss_are_refused(region, encode, kind, mode, options):
+    mask = Image.fromarray((region * 255).astype(np.uint8)).convert(mode)
     with pytest.raises(ItemError) as caught:
-        mask_of(encode((region * 255).astype(np.uint8), "JPEG"))
+        mask_of(encode(mask, kind, **options))
     assert (caught.value.stage, caught.value.code) == ("validate", "mask_lossy")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("WEBP", {"lossless": True}),
+        ("WEBP", {"lossless": True, "exif": b"Exif\0\0odd"}),
+        ("WEBP", {"lossless": True, "save_all": True, "append_images": [OTHER]}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    ],
+)
+def test_masks_stored_without_loss_are_taken(region, encode, kind, options):
+    mask = Image.fromarray((region * 255).astype(np.uint8)).convert("RGB")
+    assert (mask_of(encode(mask, kind, **options)) == region).all()
 
 
 def test_bad_masks_have_the_codes_of_bad_images():
