@@ -117,7 +117,8 @@ class DatasetOptions(Options):
     limits: LimitOptions = Field(default_factory=LimitOptions, description="Limits per image.")
     allow_outside: bool = Field(
         default=False,
-        description="Accept image and mask paths outside of the table's folder.",
+        description="Accept image and mask paths outside of the table's folder, and links that "
+        "lead out of a folder data set.",
     )
     storage_options: dict[str, Any] = Field(
         default_factory=dict,

@@ -12,12 +12,14 @@ from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.base import Listing, Source
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.names import class_names
+from seraser_core.sources.walk import walk
 
 
 class FolderSource(Source):
     """Images in ``<path>/<class>/...``; the id of an image is its path below the root.
 
-    Hidden files and folders (a leading dot) are passed over.
+    Hidden files and folders (a leading dot) are passed over. On a local disk links are followed
+    as `walk` does.
 
     Classes are the sorted folder names, or the configured names, each of which must be a folder.
     """
@@ -61,16 +63,19 @@ class FolderSource(Source):
         return Listing(items, classes, [], {"files": len(found), "images": len(rows)})
 
     def _find(self) -> dict[str, int]:
-        path = self.options.path
+        path, options = self.options.path, self.options
         try:
-            found = storage.find_files(path, self.options.storage_options)
+            if storage.is_local(path):
+                found = walk(storage.local_path(path), _is_image_of_class, options.allow_outside)
+            else:
+                found = storage.find_files(path, options.storage_options)
         except PermissionError as error:
             raise ConfigError(
                 "dataset.path", path, f"may not be listed ({error}); check the credentials"
             ) from None
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             found = {}
-        except (TransientError, ValueError, ImportError) as error:
+        except (OSError, TransientError, ValueError, ImportError) as error:
             raise ConfigError("dataset.path", path, f"cannot be listed: {error}") from None
         if not found:
             raise ConfigError("dataset.path", path, "there is no such folder, or it is empty")
