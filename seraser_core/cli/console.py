@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
+from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 results = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
@@ -21,16 +24,48 @@ def print_json(document: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """The given columns of `rows`; those that are empty in every row are left out."""
+    """The given columns of `rows`; those that are empty in every row are left out.
+
+    Texts wrap between words and no word is shortened: a table whose words do not fit is wider
+    than the terminal.
+    """
     kept = list(rows)
     shown = [name for name in columns if any(row.get(name) is not None for row in kept)]
-    table = Table(title=title, title_justify="left")
-    for name in shown:
+    headers = [name.replace("_", " ") for name in shown]
+    cells = [[cell(row.get(name)) for row in kept] for name in shown]
+    between = 2 * len(shown)
+    widths = _widths(headers, cells, results.width - between)
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        width=sum(widths) + between,
+    )
+    for name, header, width in zip(shown, headers, widths, strict=True):
         numbers = all(isinstance(row.get(name), int | float | None) for row in kept)
-        table.add_column(name.replace("_", " "), justify="right" if numbers else "left")
-    for row in kept:
-        table.add_row(*(cell(row.get(name)) for name in shown))
+        table.add_column(Text(header), justify="right" if numbers else "left", width=width)
+    for texts in zip(*cells, strict=True):
+        table.add_row(*map(Text, texts))
     results.print(table)
+
+
+def _widths(headers: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Characters of every column: its longest word, and of what is left its cells before headers.
+
+    Args:
+        headers: Of the columns.
+        cells: Texts of every column.
+        room: Characters for all columns.
+    """
+    columns = [(header, *texts) for header, texts in zip(headers, cells, strict=True)]
+    widths = [max(cell_len(w) for text in column for w in text.split(" ")) for column in columns]
+    for whole in (cells, columns):
+        for place, texts in enumerate(whole):
+            wanted = max(map(cell_len, texts), default=0) - widths[place]
+            widths[place] += max(0, min(wanted, room - sum(widths)))
+    return widths
 
 
 def cell(value: Any) -> str:

@@ -93,7 +93,8 @@ def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json
         document = {"run": run_url, "summary": summary.to_dicts(), "groups": groups.to_dicts()}
         print_json(document)
         return
-    print_table("methods", SUMMARY_COLUMNS, summary.to_dicts())
+    columns = [c for c in SUMMARY_COLUMNS if c != "errors" or summary["errors"].sum()]
+    print_table("methods", columns, summary.to_dicts())
     if groups.height:
         print_table("groups", GROUP_COLUMNS, groups.to_dicts())
 
