@@ -56,7 +56,7 @@ def score(session: Session, samples: Sequence[Sample]) -> dict[str, Scores]:
             return _to_cpu(method.predict(some, session.settings[method.id]))
 
         sizes = session.batch_sizes
-        sizes.setdefault(method.id, len(samples))
+        sizes.setdefault(method.id, batch_size(session))
         parts = in_batches(predict, len(samples), sizes, method.id)
         scores[method.id] = replace(_join(parts), seconds=time.perf_counter() - started)
     return scores
