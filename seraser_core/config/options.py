@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -133,12 +134,12 @@ class DatasetOptions(Options):
                 f"template: {self.template!r}; must contain {{}} exactly once, for the class "
                 "name, and no other brace"
             )
-        if isinstance(self.classes, list):
-            if not self.classes:
-                raise ValueError("classes: empty; name at least two classes")
-            repeated = sorted({c for c in self.classes if self.classes.count(c) > 1})
-            if repeated:
-                raise ValueError(f"classes: {repeated} named more than once; names must differ")
+        if self.classes == []:
+            raise ValueError("classes: empty; name at least two classes")
+        for option, names in (("classes", self.classes), ("attributes", self.attributes)):
+            if isinstance(names, list) and len(set(names)) < len(names):
+                repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+                raise ValueError(f"{option}: {repeated} named more than once; names must differ")
         if self.format == "table" and self.classes is None:
             raise ValueError("classes: missing; a table needs the class names (index = label)")
         if self.format == "folder":

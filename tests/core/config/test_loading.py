@@ -199,6 +199,7 @@ def test_options_that_hold_themselves_are_refused(tree):
         ("dataset.template='{0} {}'", "dataset.template", "{0} {}", "no other brace"),
         ("dataset.classes=[]", "dataset.classes", "empty", "at least two"),
         ("dataset.classes=[a, b, a]", "dataset.classes", "['a'] named more", "must differ"),
+        ("dataset.attributes=[x, x]", "dataset.attributes", "['x'] named more", "must differ"),
         ("dataset.classes=null", "dataset.classes", "missing", "index = label"),
         ("dataset.box=[a, b]", "dataset.box", "['a', 'b']", "at least 4"),
         ("dataset.format=folder", "dataset.label", "'y' needs columns", "format: table"),
