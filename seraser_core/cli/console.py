@@ -77,6 +77,11 @@ def cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def count(number: int, noun: str) -> str:
+    """A number of things, such as ``1 shard`` or ``2,000 shards``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}

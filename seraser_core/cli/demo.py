@@ -10,7 +10,7 @@ import typer
 from seraser_core.cli.arguments import JsonOption, NoPrefectOption
 from seraser_core.cli.console import errors, print_json, print_table, results
 from seraser_core.cli.execute import execute
-from seraser_core.cli.inspect import read_report
+from seraser_core.cli.inspect import read_report, say_errors
 
 _QUERY = """\
 Every image has one row per method. In Python:
@@ -38,17 +38,20 @@ def demo(
 
     folder = output.absolute()
     errors.print(f"pictures in {folder / 'data'}", highlight=False)
-    table = write_dataset(folder / "data")
-    run_url = execute(demo_config(str(table), str(folder / "runs")), [], no_prefect)
-    summary = {row["method"]: row for row in read_report(run_url, "summary").to_dicts()}
+    pictures = write_dataset(folder / "data")
+    run_url = execute(demo_config(str(pictures), str(folder / "runs")), [], no_prefect)
+    table = read_report(run_url, "summary")
+    summary = {row["method"]: row for row in table.to_dicts()}
     groups = read_report(run_url, "groups").to_dicts()
     if json:
+        say_errors(table, run_url, json)
         print_json({"run": run_url, "summary": list(summary.values()), "groups": groups})
         return
     print_table("accuracy per group", ("group", "images", "zero_shot", "SEraser"), _beside(groups))
     for label, column in (("average", "accuracy"), ("worst group", "worst_group_accuracy")):
         before, after = (summary[method][column] for method in ("zero_shot", "seraser"))
         results.print(f"{label:<12} zero-shot {before:.3f}   SEraser {after:.3f}", highlight=False)
+    say_errors(table, run_url, json)
     results.print(f"\nrun    {run_url}\nreport {run_url}/report/report.html\n", highlight=False)
     results.print(_QUERY.format(run=run_url), markup=False, highlight=False)
 

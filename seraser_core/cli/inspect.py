@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seraser_core.cli.arguments import JsonOption, RunArgument
-from seraser_core.cli.console import cell, print_json, print_table, results
+from seraser_core.cli.console import cell, count, errors, print_json, print_table, results
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,9 +56,9 @@ def verify(run: RunArgument, json: JsonOption = False) -> None:
         for problem in report.problems:
             results.print(problem, markup=False, highlight=False)
         found = len(report.problems)
-        verdict = f"{found} problem{'s' * (found > 1)}" if found else "clean"
         results.print(
-            f"{verdict}: {report.done} of {report.shards} shards, {report.rows:,} rows",
+            f"{count(found, 'problem') if found else 'clean'}: {report.done} of "
+            f"{count(report.shards, 'shard')}, {count(report.rows, 'row')}",
             highlight=False,
         )
     if report.problems:
@@ -88,8 +88,9 @@ def show_run(run_url: str, json: bool) -> None:
 
 
 def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json: bool) -> None:
-    """Print both tables."""
+    """Print both tables, and what could not be used."""
     if json:
+        say_errors(summary, run_url, json)
         document = {"run": run_url, "summary": summary.to_dicts(), "groups": groups.to_dicts()}
         print_json(document)
         return
@@ -97,6 +98,25 @@ def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json
     print_table("methods", columns, summary.to_dicts())
     if groups.height:
         print_table("groups", GROUP_COLUMNS, groups.to_dicts())
+    say_errors(summary, run_url, json)
+
+
+def say_errors(summary: pl.DataFrame, run_url: str, json: bool) -> None:
+    """Say how many images have error rows and why, beside the results when those are JSON."""
+    failed = summary["errors"].max()
+    if not failed:
+        return
+    from seraser_core.results.status import status as read_status
+
+    codes: dict[str, int] = {}
+    for of_method in read_status(run_url)["errors"].values():
+        for code, images in of_method.items():  # most images fail in every method
+            codes[code] = max(images, codes.get(code, 0))
+    (errors if json else results).print(
+        f"{count(int(str(failed)), 'image')} could not be used: "
+        + ", ".join(f"{code} {images:,}" for code, images in sorted(codes.items())),
+        highlight=False,
+    )
 
 
 def read_report(run_url: str, name: str) -> pl.DataFrame:

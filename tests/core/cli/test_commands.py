@@ -8,42 +8,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
-import yaml
-from typer.testing import CliRunner
 
-from seraser_core.cli.main import app
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.verify import verify
-
-
-@pytest.fixture
-def config(tree: dict[str, Any], tmp_path: Path) -> str:
-    """Path of a small config of 14 images in three shards, with three methods."""
-    path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump(tree))
-    return str(path)
-
-
-@pytest.fixture
-def seraser():
-    """Runs a command in this process."""
-
-    def run(*arguments: str):
-        return CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments])
-
-    return run
-
-
-@pytest.fixture
-def finished(seraser, config):
-    """URL of the finished run of `config`."""
-    done = seraser("run", config, "--no-prefect", "--json")
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)["run"]
 
 
 def test_plan_prints_the_run_directory_and_computes_nothing(seraser, config, tmp_path):

@@ -8,11 +8,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-import yaml
 
 from seraser_core.results.run_directory import RunDirectory
 
@@ -34,14 +32,6 @@ RunDisplay.advance = wait_then_advance
 from seraser_core.cli.main import app
 app()
 """
-
-
-@pytest.fixture
-def config(tree: dict[str, Any], tmp_path: Path) -> str:
-    """Path of a small config of 14 images in three shards."""
-    path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump(tree))
-    return str(path)
 
 
 @pytest.fixture

@@ -1,0 +1,39 @@
+"""A small configuration, and commands that run in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from seraser_core.cli.main import app
+
+
+@pytest.fixture
+def config(tree: dict[str, Any], tmp_path: Path) -> str:
+    """Path of a small config of 14 images in three shards, with three methods."""
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return str(path)
+
+
+@pytest.fixture
+def seraser():
+    """Runs a command in this process."""
+
+    def run(*arguments: str):
+        return CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments])
+
+    return run
+
+
+@pytest.fixture
+def finished(seraser, config):
+    """URL of the finished run of `config`."""
+    done = seraser("run", config, "--no-prefect", "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)["run"]

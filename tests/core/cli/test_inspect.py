@@ -1,0 +1,51 @@
+"""What the commands say of a finished run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import polars as pl
+import pytest
+
+
+@pytest.fixture
+def broken(seraser, config, pictures, tmp_path):
+    """Url of a finished run with three pictures that cannot be used."""
+    folder = tmp_path / "broken"
+    shutil.copytree(pictures.parent, folder)
+    names = pl.read_csv(pictures)["file"].to_list()
+    for name in names[:2]:
+        (folder / name).unlink()
+    (folder / names[2]).write_bytes(b"no picture")
+    done = seraser(
+        "run", config, "--no-prefect", "--json", "--set", f"dataset.path={folder / pictures.name}"
+    )
+    assert done.exit_code == 0
+    assert done.stderr.count(SAID) == 1
+    return json.loads(done.stdout)["run"]
+
+
+SAID = "3 images could not be used: missing 2, undecodable 1\n"
+
+
+def test_error_rows_are_counted_beside_the_results(seraser, broken):
+    shown = seraser("summary", broken)
+    assert shown.exit_code == 0
+    assert SAID in shown.stdout
+    assert "errors" in shown.stdout
+    machine = seraser("summary", broken, "--json")
+    assert SAID in machine.stderr
+    assert json.loads(machine.stdout)["summary"][0]["errors"] == 3
+
+
+def test_a_run_without_errors_says_nothing_of_them(seraser, finished):
+    shown = seraser("summary", finished).output
+    assert "could not be used" not in shown
+    assert "errors" not in shown
+
+
+def test_one_of_something_is_singular(seraser, config):
+    done = seraser("run", config, "--no-prefect", "--json", "--set", "shard.max_items=100")
+    url = json.loads(done.stdout)["run"]
+    assert seraser("verify", url).stdout == "clean: 1 of 1 shard, 42 rows\n"
