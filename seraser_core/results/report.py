@@ -59,7 +59,7 @@ def write_report(
         status=status,
         missing=missing,
         figure=svg[svg.find("<svg") :],
-        hidden_groups=max(0, tables["groups"]["group"].n_unique() - _MOST_GROUPS),
+        hidden_groups=max(0, tables["groups"].n_unique(["label", "attribute"]) - _MOST_GROUPS),
         tables={name: _shown(table) for name, table in tables.items()},
         times=_times(status),
     )
@@ -75,18 +75,21 @@ def draw_groups(groups: pl.DataFrame, methods: list[str]) -> dict[str, bytes]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
+    key = ("label", "attribute")  # names may coincide
     shown = (
-        groups.unique("group", maintain_order=True)
-        .sort("zero_shot_accuracy", "label", "attribute")
-        .head(_MOST_GROUPS)["group"]
-        .to_list()
+        groups.unique(key, maintain_order=True)
+        .sort("zero_shot_accuracy", *key)
+        .head(_MOST_GROUPS)
+        .select(*key, "group")
+        .rows()
     )
     height = 1.1 + _INCHES_PER_BAR * len(shown) * (len(methods) + 1.2)
     figure = Figure(figsize=(8.4, height), layout="constrained")
     axes = figure.add_subplot()
     for place, method in enumerate(methods):
-        rows = {r["group"]: r for r in groups.filter(pl.col("method") == method).to_dicts()}
-        drawn = [(i, rows[group]) for i, group in enumerate(shown) if group in rows]
+        of_method = groups.filter(pl.col("method") == method).to_dicts()
+        rows = {(row["label"], row["attribute"]): row for row in of_method}
+        drawn = [(i, rows[tuple(k)]) for i, (*k, _) in enumerate(shown) if tuple(k) in rows]
         at = [i + (place - (len(methods) - 1) / 2) * 0.8 / len(methods) for i, _ in drawn]
         accuracy = [row["accuracy"] for _, row in drawn]
         whiskers = [
@@ -104,8 +107,10 @@ def draw_groups(groups: pl.DataFrame, methods: list[str]) -> dict[str, bytes]:
         )
         for y, value, row in zip(at, accuracy, drawn, strict=True):
             end = min(0.995, row[1]["high"]) + 0.012
-            axes.text(end, y, f"{100 * value:.0f} %", va="center", fontsize=8, color="#3d4650")
-    axes.set_yticks(range(len(shown)), shown)
+            axes.text(end, y, f"{100 * value:.1f} %", va="center", fontsize=8, color="#3d4650")
+    # A dollar would begin a formula.
+    names = [name.replace("$", r"\$") for *_, name in shown]
+    axes.set_yticks(range(len(shown)), names)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.08)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
