@@ -1,0 +1,74 @@
+"""Files to Parquet against the engine alone, on 64 pictures of 512 pixels with masks on disk."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image, ImageFilter
+
+from seraser_core.config import load_config
+from seraser_core.results.status import status
+from seraser_core.runner.feed import FeedTimes, samples
+from seraser_core.runner.infer import batch_size, score
+from seraser_core.runner.local import run_local
+from seraser_core.runner.plan import plan_run
+from seraser_core.runner.session import open_session
+
+pytestmark = pytest.mark.benchmark
+IMAGES, SIDE = 64, 512
+
+
+@pytest.fixture
+def table(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(IMAGES):
+        pixels = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+        # As hard to compress as a photograph: smooth, with a little noise.
+        picture = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(3))
+        noisy = np.asarray(picture) + rng.integers(0, 8, pixels.shape, dtype=np.uint8)
+        Image.fromarray(noisy).save(tmp_path / f"{i}.jpg", quality=92)
+        mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
+        mask[100:400, 150:350] = 255
+        Image.fromarray(mask).save(tmp_path / f"mask{i}.png")
+        rows.append({"image": f"{i}.jpg", "mask": f"mask{i}.png", "y": i % 2})
+    path = tmp_path / "metadata.csv"
+    pl.DataFrame(rows).write_csv(path)
+    return path
+
+
+def test_files_to_parquet_cost_little_beside_the_engine(table, tmp_path):
+    tree = {
+        "dataset": {
+            "path": str(table),
+            "mask": "mask",
+            "label": "y",
+            "classes": ["a landbird", "a waterbird"],
+        },
+        "model": {"name": "ViT-B-32", "pretrained": None},
+        "output": str(tmp_path / "runs"),
+    }
+    url = plan_run(load_config(tree))
+    session = open_session(url)
+    items = session.directory.items().to_pylist()
+    ready = list(samples(session, items, FeedTimes()))
+    size = batch_size(session)
+
+    def engine() -> float:
+        start = time.perf_counter()
+        for first in range(0, IMAGES, size):
+            score(session, ready[first : first + size])
+        return time.perf_counter() - start
+
+    engine()  # warm
+    before = engine()
+    run_local(url)
+    alone = min(before, engine())
+    found = status(url)["seconds"]
+    whole = found["wall"] - found["load"]
+    print(f"engine {alone:.2f} s, files to Parquet {whole:.2f} s: {whole / alone - 1:+.1%}")
+    print(found)
+    assert whole <= 1.08 * alone
