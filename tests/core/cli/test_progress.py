@@ -1,0 +1,28 @@
+"""The progress bar on narrow terminals."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from seraser_core.cli import progress
+from seraser_core.cli.progress import RunDisplay
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_the_speed_and_its_bound_are_shown_whole(monkeypatch, columns):
+    console = Console(file=io.StringIO(), force_terminal=True, width=columns)
+    display = RunDisplay(console)
+    monkeypatch.setattr(progress.Task, "speed", 12345.6)
+    monkeypatch.setattr(progress, "bound_by", lambda _: "overhead")
+    with display:
+        display.planned("runs/large", 0, 1_200_000)
+        display.advance(612_345)
+        display.committed({"wall_s": 1.0})
+    last = console.file.getvalue().splitlines()[-2]  # the last one shows the cursor again
+    assert "612345/1200000" in last
+    assert "12,345.6 images/s" in last
+    assert "bound by overhead" in last
+    assert "━" in last
