@@ -96,7 +96,7 @@ def _read_yaml(location: str) -> dict[str, Any]:
 
 
 def _absolute_paths(tree: dict[str, Any], base: str | Path) -> dict[str, Any]:
-    tree = dict(tree)
+    tree = {"output": RunConfig.model_fields["output"].default, **tree}
     if isinstance(tree.get("output"), str) and tree["output"]:
         tree["output"] = _absolute("output", tree["output"], base)
     if isinstance(dataset := tree.get("dataset"), dict):

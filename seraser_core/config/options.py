@@ -328,7 +328,8 @@ class RunConfig(Options):
     output: str = Field(
         default="runs",
         min_length=1,
-        description="Folder or URL under which run directories are made.",
+        description="Folder or URL under which run directories are made. A relative path is "
+        "relative to the config file, also when it is not given there.",
     )
     shard: ShardOptions = Field(default_factory=ShardOptions, description="Size of a shard.")
     runtime: RuntimeOptions = Field(default_factory=RuntimeOptions, description="How to work.")

@@ -53,6 +53,15 @@ def test_paths_in_a_file_are_relative_to_it(file, tmp_path):
     assert config.output == f"{tmp_path}/runs"
 
 
+def test_an_output_that_is_not_given_is_relative_to_the_file_too(tree, tmp_path):
+    del tree["output"]
+    path = tmp_path / "birds.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    assert load_config(path).output == f"{tmp_path}/runs"
+    assert load_config(path, ["output=elsewhere"]).output == f"{Path.cwd()}/elsewhere"
+    assert load_config(tree).output == f"{Path.cwd()}/runs"
+
+
 def test_paths_in_a_mapping_and_in_overrides_are_relative_to_the_current_folder(
     file, tree, tmp_path, monkeypatch
 ):
