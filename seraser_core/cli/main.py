@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import typer
@@ -58,6 +59,10 @@ def main(
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Show what happens inside."),
 ) -> None:
     """Set up logging for every command."""
+    if not verbose:
+        # The hub's client reports every retry, on a handler of its own beside ours; the fault
+        # itself reaches the terminal as one message.
+        os.environ.setdefault("HF_HUB_VERBOSITY", "critical")
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(message)s",
