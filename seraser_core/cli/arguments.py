@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+def _absolute(run: str) -> str:
+    """The run's whole path: the report and what is printed name it, and are read from elsewhere."""
+    from seraser_core import storage
+
+    try:
+        return storage.absolute(run, Path.cwd())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
 
 ConfigArgument = Annotated[
     str, typer.Argument(metavar="CONFIG", help="YAML file, a path or a URL.", show_default=False)
 ]
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="Run directory, a path or a URL.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="Run directory, a path or a URL.",
+        show_default=False,
+        callback=_absolute,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -49,3 +50,12 @@ def test_one_of_something_is_singular(seraser, config):
     done = seraser("run", config, "--no-prefect", "--json", "--set", "shard.max_items=100")
     url = json.loads(done.stdout)["run"]
     assert seraser("verify", url).stdout == "clean: 1 of 1 shard, 42 rows\n"
+
+
+def test_the_report_names_the_whole_path_of_its_run(seraser, finished, monkeypatch):
+    run = Path(finished)
+    monkeypatch.chdir(run.parent)
+    done = seraser("summary", run.name, "--json")
+    assert json.loads(done.stdout)["run"] == finished
+    assert f"{finished}/predictions/*.parquet" in (run / "report" / "report.html").read_text()
+    assert seraser("status", "~nobody-here/run").exit_code == 2
