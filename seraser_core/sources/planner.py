@@ -79,7 +79,8 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
     shards = cut_shards(items["size"].fill_null(0).to_numpy(), config.shard)
     if report:
         sizes = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:10])
-        report(f"{items.height} images: {sizes}{', ...' if len(counts) > 10 else ''}")
+        more = ", ..." if len(counts) > 10 else ""
+        report(f"{items.height} images: {sizes + more if any(counts.values()) else 'no labels'}")
         for name in ("label", "attribute", "mask", "box"):
             lacking = items[name].null_count()
             if lacking and getattr(dataset, name, None) is not None:

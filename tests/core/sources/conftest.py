@@ -57,6 +57,7 @@ def plan(tmp_path: Path, table: pl.DataFrame) -> Callable[..., PlannedItems]:
         frame: pl.DataFrame | None = None,
         methods: list[Any] | None = None,
         shard: dict[str, Any] | None = None,
+        report: Callable[[str], None] | None = None,
         **dataset: Any,
     ) -> PlannedItems:
         path = tmp_path / "data" / "table.csv"
@@ -74,6 +75,6 @@ def plan(tmp_path: Path, table: pl.DataFrame) -> Callable[..., PlannedItems]:
             "methods": methods or ["zero_shot"],
             "shard": shard or {},
         }
-        return plan_items(load_config(tree))
+        return plan_items(load_config(tree), report)
 
     return write_and_plan

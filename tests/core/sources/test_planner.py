@@ -108,8 +108,16 @@ def test_labels_of_pandas_with_gaps_are_whole_numbers(plan, table, tmp_path):
     assert labels == {"f": 0, "b": 1, "é": None, "a": 1, "Z": None, "c": 1}
 
 
+def test_the_images_of_every_class_are_told(plan):
+    said = []
+    plan(report=said.append)
+    assert said == ["6 images: a camel 3, a deer 3"]
+
+
 def test_without_labels_it_is_an_audit(plan):
-    planned = plan(label=None)
+    said = []
+    planned = plan(label=None, report=said.append)
+    assert said == ["6 images: no labels"]
     assert planned.table["label"].null_count == 6
     assert planned.source["images_of_class"] == {"a camel": 0, "a deer": 0}
 
