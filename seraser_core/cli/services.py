@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import threading
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import IO, Self
 
 from seraser_core.cli.children import ROOT, Children, ending_signals
 from seraser_core.cli.server import api_url, start_server, wait_for_server
@@ -32,6 +33,9 @@ class Services:
     Args:
         port: Port of the server, on loopback.
         home: Folder for Prefect's database; logs go to ``home/logs``.
+
+    Raises:
+        SeraserError: On entering: another process uses `home`.
     """
 
     def __init__(self, port: int, home: Path) -> None:
@@ -59,6 +63,7 @@ class Services:
 
     def __enter__(self) -> Self:
         self.logs.mkdir(parents=True, exist_ok=True)
+        self._lock = self._take(self.home / "lock")
         # Children start with the default reaction where this process has a handler, so a worker
         # heeds SIGINT even when this command was started in the background.
         for number in ending_signals():
@@ -75,7 +80,20 @@ class Services:
         self._children.end()
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._lock.close()
         return kind is Stopped
+
+    def _take(self, path: Path) -> IO[str]:
+        """The lock file of the home, which the system frees when this process ends."""
+        lock = path.open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise SeraserError(
+                f"another `seraser up` uses {self.home}; end it, or give another --home and --port"
+            ) from None
+        return lock
 
     def start_server(self) -> None:
         """Start the server and wait until it answers.

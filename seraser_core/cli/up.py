@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from seraser_core.cli.children import ROOT
 from seraser_core.cli.console import results
 
 
@@ -23,17 +24,22 @@ def up(
     Everything listens on this machine only.
     """
     from seraser_core.cli.services import Services
+    from seraser_core.config import load_config
 
+    delivered = load_config(ROOT / "deployments" / "configs" / "demo.yaml")
     with Services(port, home.absolute()) as services:
-        results.print(f"starting a Prefect server; logs are in {services.logs}")
+        results.print(f"starting a Prefect server; logs are in {services.logs}", highlight=False)
         services.start_server()
+        results.print("making the work pool and the deployment seraser/batch-eval")
         services.deploy(limit)
+        results.print("starting a worker")
         services.start_worker()
         prefix = "uv run " if "UV" in os.environ else ""  # uv says so to what it runs
         results.print(
             "\nready. In another shell:\n\n"
             f"  export PREFECT_API_URL={services.api_url}\n"
             f"  {prefix}prefect deployment run seraser/batch-eval --watch\n\n"
+            f"As delivered it runs the demo; results go to {delivered.output}\n"
             f"pages: http://127.0.0.1:{port}   Ctrl-C ends all of it",
             markup=False,
             highlight=False,

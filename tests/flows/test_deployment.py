@@ -122,6 +122,14 @@ def test_up_goes_down_without_a_trace(start_up, tmp_path):
         probe.bind(("127.0.0.1", one.port))
 
 
+def test_up_refuses_a_home_that_another_one_uses(up, seraser):
+    home = up.environment["PREFECT_HOME"]
+    done = seraser("up", "--port", "1", "--home", home)
+    assert done.returncode == 1
+    assert f"another `seraser up` uses {home}" in done.stderr
+    assert "--home" in done.stderr
+
+
 def test_up_refuses_a_port_that_is_taken(seraser, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
