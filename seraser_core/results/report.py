@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import jinja2
@@ -30,6 +31,7 @@ _PERCENT = (
     "precision",
 )
 _HIDDEN = ("label", "attribute")
+_TOP = 5
 
 
 def write_report(
@@ -53,6 +55,8 @@ def write_report(
         drawn = draw_groups(tables["groups"], tables["summary"]["method"].to_list())
         svg = drawn["svg"].decode()
         storage.write_bytes(directory.path("report", "groups.png"), drawn["png"])
+    # The label of every image is among the five likeliest classes where there are no more.
+    hidden = (*_HIDDEN, "top5") if len(run["classes"]) <= _TOP else _HIDDEN
     page = _environment().get_template("report.html.jinja")
     html = page.render(
         run=run,
@@ -60,7 +64,8 @@ def write_report(
         missing=missing,
         figure=svg[svg.find("<svg") :],
         hidden_groups=max(0, tables["groups"].n_unique(["label", "attribute"]) - _MOST_GROUPS),
-        tables={name: _shown(table) for name, table in tables.items()},
+        tables={name: _shown(table, hidden) for name, table in tables.items()},
+        labelled=tables["summary"]["accuracy"].count() > 0,
         times=_times(status),
     )
     storage.write_bytes(directory.path("report", "report.html"), html.encode())
@@ -112,7 +117,7 @@ def draw_groups(groups: pl.DataFrame, methods: list[str]) -> dict[str, bytes]:
     names = [name.replace("$", r"\$") for *_, name in shown]
     axes.set_yticks(range(len(shown)), names)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.08)
+    axes.set_xlim(0, 1.1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     axes.set_xlabel("accuracy, with 95 % interval")
     axes.grid(axis="x", color="#e3e7eb")
@@ -140,12 +145,12 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _shown(table: pl.DataFrame) -> dict[str, Any]:
-    """Columns and cells as text, without columns that are empty throughout."""
+def _shown(table: pl.DataFrame, hidden: Sequence[str]) -> dict[str, Any]:
+    """Columns and cells as text, without `hidden` ones and those that are empty throughout."""
     columns = [
         name
         for name in table.columns
-        if name not in _HIDDEN and table[name].null_count() < table.height
+        if name not in hidden and table[name].null_count() < table.height
     ]
     return {
         "columns": [name.replace("_", " ") for name in columns],

@@ -184,3 +184,27 @@ def test_a_report_shows_hostile_names_as_text(scored, tmp_path):
     assert "<script>alert" not in page
     assert "<img src=x" not in page
     assert "{{ 7 * 7 }}" in page
+
+
+def page_of(run, folder):
+    directory = run.create(str(folder))
+    run.write(directory)
+    aggregate(directory.url)
+    return Path(directory.path("report/report.html")).read_text()
+
+
+def test_a_report_of_a_run_without_labels_shows_how_to_find_disagreements(scored, tmp_path):
+    query = 'rows.filter(pl.col("prediction") != pl.col("zero_shot_prediction"))'
+    unlabelled = page_of(scored(labels=[None] * 13, places=[None] * 13), tmp_path / "audit")
+    assert query in unlabelled
+    assert 'pl.col("correct")' not in unlabelled
+    labelled = page_of(scored(), tmp_path / "labelled")
+    assert query not in labelled
+    assert 'pl.col("correct")' in labelled
+
+
+def test_a_report_shows_top5_where_it_says_something(scored, tmp_path):
+    assert ">top5<" in page_of(scored(), tmp_path / "seven")
+    few = page_of(scored(classes=["a", "b", "c", "d", "e"]), tmp_path / "five")
+    assert ">top5<" not in few
+    assert few.index(">gap<") < few.index(">mcnemar p<") < few.index(">nll<")
