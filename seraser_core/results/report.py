@@ -11,6 +11,7 @@ import polars as pl
 
 from seraser_core import storage
 from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.schema import TOP
 
 _MOST_GROUPS = 12
 _INCHES_PER_BAR = 0.17
@@ -31,7 +32,6 @@ _PERCENT = (
     "precision",
 )
 _HIDDEN = ("label", "attribute")
-_TOP = 5
 
 
 def write_report(
@@ -56,7 +56,7 @@ def write_report(
         svg = drawn["svg"].decode()
         storage.write_bytes(directory.path("report", "groups.png"), drawn["png"])
     # The label of every image is among the five likeliest classes where there are no more.
-    hidden = (*_HIDDEN, "top5") if len(run["classes"]) <= _TOP else _HIDDEN
+    hidden = (*_HIDDEN, "top5") if len(run["classes"]) <= TOP else _HIDDEN
     page = _environment().get_template("report.html.jinja")
     html = page.render(
         run=run,

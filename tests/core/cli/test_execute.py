@@ -25,7 +25,7 @@ MARK = pathlib.Path(sys.argv.pop())
 advance = RunDisplay.advance
 def wait_then_advance(self, images):
     MARK.touch()
-    time.sleep(2)
+    time.sleep(2)  # no wait for anything: it keeps the run going until the signal comes
     advance(self, images)
 RunDisplay.advance = wait_then_advance
 
@@ -56,7 +56,7 @@ def test_ctrl_c_ends_a_run_and_its_temporary_server(config, environment, tmp_pat
         while not mark.exists():
             assert one.poll() is None, one.communicate()[1]
             assert time.monotonic() < deadline
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two looks at the mark, of which the loop waits
         children = psutil.Process(one.pid).children(recursive=True)
         assert children
         os.killpg(one.pid, signal.SIGINT)
