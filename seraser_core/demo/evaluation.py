@@ -14,12 +14,10 @@ from seraser_core.config.options import MethodOptions
 from seraser_core.demo.dataset import ATTRIBUTES, CLASSES, TEMPLATE, DemoItem
 from seraser_core.methods.base import Setting
 from seraser_core.methods.registry import build_method
-from seraser_core.models.engine import build_engine
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import build_prompts
 
 _VIEWS = ("image", "mask_background", "mask_foreground")
-_CONTEXT_TOKENS = 3
 _BATCH = 128
 
 
@@ -55,18 +53,14 @@ class Evaluation:
         self._features = {name: _features(model, name, pictures) for name in _VIEWS}
         context_length = model.net.context_length
         prompts = build_prompts(CLASSES, TEMPLATE, model.tokenizer, context_length)
-        engine = build_engine(model, prompts, _CONTEXT_TOKENS)
-        self._setting = Setting(
-            engine, engine.base_features, model.black_feature, model.logit_scale
-        )
+        self._setting = Setting(model, prompts)
 
     def accuracies(self, options: MethodOptions) -> GroupAccuracies:
         """Group accuracies of one method."""
-        method = build_method(options)
+        method = build_method(options, self._setting)
         parts = [
             method.predict(
-                {name: f[start : start + _BATCH] for name, f in self._features.items()},
-                self._setting,
+                {name: f[start : start + _BATCH] for name, f in self._features.items()}
             ).logits.argmax(-1)
             for start in range(0, len(self._items), _BATCH)
         ]

@@ -8,24 +8,36 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from seraser_core.models.engine import PromptEngine
+from seraser_core.models.engine import PromptEngine, build_engine
+from seraser_core.models.loading import ClipModel
+from seraser_core.models.prompts import Prompts
 
 
-@dataclass(frozen=True)
 class Setting:
-    """What all images of a run share.
+    """What the methods of a run share: the model, the prompts, and what is made of them once.
+
+    Args:
+        model: The model.
+        prompts: The run's prompts, one per class.
 
     Attributes:
-        engine: Prompt engine of the run's classes; None when no method tunes prompts.
-        class_features: (C, D) float32, L2-normalised features of the untouched prompts.
+        class_features: (C, D) float32, L2-normalised features of the prompts.
         black_feature: (D,) float32, L2-normalised feature of the all-black image.
         logit_scale: s = exp(logit_scale).
     """
 
-    engine: PromptEngine | None
-    class_features: Tensor
-    black_feature: Tensor
-    logit_scale: float
+    def __init__(self, model: ClipModel, prompts: Prompts) -> None:
+        self.model, self.prompts = model, prompts
+        self.class_features = model.encode_text(prompts.tokens)
+        self.black_feature = model.black_feature
+        self.logit_scale = model.logit_scale
+        self._engines: dict[int, PromptEngine] = {}
+
+    def engine(self, context_tokens: int) -> PromptEngine:
+        """The engine that tunes `context_tokens` tokens of the prompts; made once."""
+        if context_tokens not in self._engines:
+            self._engines[context_tokens] = build_engine(self.model, self.prompts, context_tokens)
+        return self._engines[context_tokens]
 
 
 @dataclass(frozen=True)
@@ -52,13 +64,20 @@ Features = Mapping[str, Tensor]
 
 
 class Method(ABC):
-    """A classification method; `views` names the pictures it needs of every image."""
+    """A classification method.
+
+    Attributes:
+        id: Its name in the results.
+        views: Names of the pictures it needs of every image.
+        engine: What it tunes prompts with; None when it does not.
+    """
 
     id: str
     views: tuple[str, ...]
+    engine: PromptEngine | None = None
 
     @abstractmethod
-    def predict(self, features: Features, setting: Setting) -> Scores:
+    def predict(self, features: Features) -> Scores:
         """Scores of the B images whose view features are given, each independent of the others."""
 
 

@@ -10,11 +10,13 @@ from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_
 class Foreground(Method):
     """The untouched prompts on the image whose background is black."""
 
-    def __init__(self, options: ForegroundOptions) -> None:
+    def __init__(self, options: ForegroundOptions, setting: Setting) -> None:
         self.id = options.id
+        self._setting = setting
         self.views = (AUXILIARY[options.auxiliary].foreground,)
 
-    def predict(self, features: Features, setting: Setting) -> Scores:
+    def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
         image = features[self.views[0]][:, 0]
+        setting = self._setting
         return Scores(cosine_logits(image, setting.class_features, setting.logit_scale))

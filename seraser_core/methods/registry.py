@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from seraser_core.config.options import MethodOptions
-from seraser_core.methods.base import Method
+from seraser_core.methods.base import Method, Setting
 from seraser_core.methods.foreground import Foreground
 from seraser_core.methods.seraser import Seraser
 from seraser_core.methods.zero_shot import ZeroShot
 
-METHODS: dict[str, Callable[[Any], Method]] = {
+METHODS: dict[str, Callable[[Any, Setting], Method]] = {
     "zero_shot": ZeroShot,
     "foreground": Foreground,
     "seraser": Seraser,
 }
 
 
-def build_method(options: MethodOptions) -> Method:
+def build_method(options: MethodOptions, setting: Setting) -> Method:
     """The method that `options` describe."""
-    return METHODS[options.name](options)  # type: ignore[attr-defined]
+    return METHODS[options.name](options, setting)  # type: ignore[attr-defined]

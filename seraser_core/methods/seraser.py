@@ -11,64 +11,51 @@ from torch import Tensor
 from seraser_core.auxiliary import AUXILIARY
 from seraser_core.config.options import SeraserOptions
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
+from seraser_core.methods.tuning import PromptTuner
+from seraser_core.models.engine import PromptEngine
 
 
 class Seraser(Method):
-    """Tunes one prompt block per image until its auxiliary images are undecided.
+    """Tunes one prompt block per image until its auxiliary images are undecided."""
 
-    The B prompts are one tensor whose per-image losses are summed: AdamW works element by element,
-    so this equals B separate runs.
-    """
-
-    def __init__(self, options: SeraserOptions) -> None:
+    def __init__(self, options: SeraserOptions, setting: Setting) -> None:
         self.id = options.id
         self.options = options
+        self._setting = setting
+        self.engine: PromptEngine = setting.engine(options.context_tokens)
         self._auxiliary = AUXILIARY[options.auxiliary]
         self._uses_foreground = options.foreground != "none" or options.pseudo_label
         foreground = (self._auxiliary.foreground,) if self._uses_foreground else ()
         self.views = tuple(dict.fromkeys(("image", *self._auxiliary.spurious, *foreground)))
+        self._tuner = PromptTuner(self._losses, options.steps, options.lr, options.weight_decay)
 
-    def predict(self, features: Features, setting: Setting) -> Scores:
+    def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
-        engine = setting.engine
-        if engine is None:
-            raise ValueError("SEraser needs a prompt engine")
-        options = self.options
-        batch = len(features["image"])
-        pictures = self._pictures(features, setting)
-        prompt = engine.initial_prompt.repeat(batch, 1, 1).requires_grad_()
-        optimiser = torch.optim.AdamW(
-            [prompt],
-            lr=options.lr,
-            betas=(0.9, 0.999),
-            eps=1e-8,
-            weight_decay=options.weight_decay,
-        )
-        first: Tensor | None = None
-        with torch.enable_grad():
-            for _ in range(options.steps):
-                loss = self._loss(pictures, engine.text_features(prompt), setting)
-                first = loss.detach() if first is None else first
-                (prompt.grad,) = torch.autograd.grad(loss.sum(), prompt)
-                optimiser.step()
+        pictures = self._pictures(features)
+        initial = self.engine.initial_prompt.expand(len(features["image"]), -1, -1)
+        tuned = self._tuner.tune(initial, pictures)
         with torch.no_grad():
-            text = engine.text_features(prompt)
-            last = self._loss(pictures, text, setting)
-            logits = cosine_logits(features["image"], text, setting.logit_scale)[:, 0]
-        return Scores(logits, last if first is None else first, last, options.steps)
+            text = self.engine.text_features(tuned.prompt)
+            last = self._loss(text, pictures)
+            logits = cosine_logits(features["image"], text, self._setting.logit_scale)[:, 0]
+        first = last if tuned.loss_first is None else tuned.loss_first
+        return Scores(logits, first, last, self.options.steps)
 
-    def _pictures(self, features: Features, setting: Setting) -> dict[str, Tensor]:
+    def _pictures(self, features: Features) -> dict[str, Tensor]:
         batch = len(features["image"])
-        black = setting.black_feature.expand(batch, 1, -1)
+        black = self._setting.black_feature.expand(batch, 1, -1)
         spurious = [features[name] for name in self._auxiliary.spurious]
         pictures = {"image": features["image"], "spurious": torch.cat([*spurious, black], dim=1)}
         if self._uses_foreground:
             pictures["foreground"] = features[self._auxiliary.foreground]
         return pictures
 
-    def _loss(self, pictures: dict[str, Tensor], text: Tensor, setting: Setting) -> Tensor:
+    def _losses(self, prompt: Tensor, pictures: Features) -> Tensor:
+        return self._loss(self.engine.text_features(prompt), pictures)
+
+    def _loss(self, text: Tensor, pictures: Features) -> Tensor:
         """Loss of each image: (B,)."""
-        scale = setting.logit_scale
+        scale = self._setting.logit_scale
         log_p = {
             name: cosine_logits(x, text, scale).log_softmax(-1) for name, x in pictures.items()
         }
@@ -76,7 +63,8 @@ class Seraser(Method):
         if self.options.foreground == "entropy":
             loss = loss + entropy(log_p["foreground"]).mean(1)
         elif self.options.foreground == "preserve":
-            untouched = cosine_logits(pictures["foreground"], setting.class_features, scale)
+            class_features = self._setting.class_features
+            untouched = cosine_logits(pictures["foreground"], class_features, scale)
             loss = loss + kl_divergence(untouched.log_softmax(-1), log_p["foreground"]).mean(1)
         if self.options.pseudo_label:
             target = log_p["foreground"].detach().exp().mean(1).argmax(-1)

@@ -11,10 +11,12 @@ class ZeroShot(Method):
 
     views = ("image",)
 
-    def __init__(self, options: ZeroShotOptions) -> None:
+    def __init__(self, options: ZeroShotOptions, setting: Setting) -> None:
         self.id = options.id
+        self._setting = setting
 
-    def predict(self, features: Features, setting: Setting) -> Scores:
+    def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
         image = features["image"][:, 0]
+        setting = self._setting
         return Scores(cosine_logits(image, setting.class_features, setting.logit_scale))

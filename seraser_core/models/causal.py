@@ -153,7 +153,9 @@ class CausalPromptEngine:
         """See `seraser_core.models.engine.PromptEngine.text_features`."""
         if self.recompute and torch.is_grad_enabled() and len(self._chunks) > 1:
             parts = [
-                checkpoint(self._features, prompt, chunk, use_reentrant=False)
+                checkpoint(
+                    self._features, prompt, chunk, use_reentrant=False, preserve_rng_state=False
+                )
                 for chunk in self._chunks
             ]
         else:

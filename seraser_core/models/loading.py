@@ -32,6 +32,7 @@ WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
 _RANDOM_WEIGHTS_SEED = 0
 # A 65,000 x 1 picture resized to 224 on its short side would need gigabytes.
 _MOST_RESIZED_PIXELS = 2**24
+_TEXTS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,20 @@ class ClipModel:
         """
         moved = images.to(self.device, self.dtype, non_blocking=True)
         return nn.functional.normalize(self.net.encode_image(moved).float(), dim=-1)
+
+    @torch.no_grad()
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """L2-normalised text features.
+
+        Args:
+            tokens: (N, context_length) token ids.
+
+        Returns:
+            (N, D) float32.
+        """
+        parts = tokens.to(self.device).split(_TEXTS_AT_ONCE)
+        features = torch.cat([self.net.encode_text(part).float() for part in parts])
+        return nn.functional.normalize(features, dim=-1)
 
     @cached_property
     def black_feature(self) -> Tensor:

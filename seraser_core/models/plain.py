@@ -46,7 +46,7 @@ class PlainPromptEngine:
         with torch.no_grad():
             embedded = self._embedding(self._tokens[0, span]).float()
             self.initial_prompt = embedded + self._positions
-            self.base_features = F.normalize(model.net.encode_text(self._tokens).float(), dim=-1)
+            self.base_features = model.encode_text(self._tokens)
 
     @property
     def tokens(self) -> int:

@@ -33,7 +33,7 @@ def batch_size(session: Session) -> int:
     if wanted != "auto":
         return max(1, wanted)
     most = _MOST_IMAGES[session.model.device.type]
-    engines = [s.engine for s in session.settings.values() if s.engine is not None]
+    engines = [method.engine for method in session.methods if method.engine is not None]
     device = session.model.device
     return min(most, max((images_at_once(engine, device) for engine in engines), default=most))
 
@@ -45,7 +45,7 @@ def score(session: Session, samples: Sequence[Sample]) -> dict[str, Scores]:
         TransientError: The device's memory is too small even for one image.
     """
     features = encode_views(session, samples)
-    setting = session.zero_shot
+    setting = session.setting
     untouched = cosine_logits(features["image"][:, 0], setting.class_features, setting.logit_scale)
     scores = {"": _to_cpu(Scores(untouched))}
     for method in session.methods:
@@ -53,7 +53,7 @@ def score(session: Session, samples: Sequence[Sample]) -> dict[str, Scores]:
 
         def predict(part: slice, method: Method = method) -> Scores:
             some = {name: views[part] for name, views in features.items()}
-            return _to_cpu(method.predict(some, session.settings[method.id]))
+            return _to_cpu(method.predict(some))
 
         sizes = session.batch_sizes
         sizes.setdefault(method.id, batch_size(session))

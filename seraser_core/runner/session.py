@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seraser_core.config import RunConfig, parse_config
-from seraser_core.config.options import SeraserOptions
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.methods import Method, Setting, build_method
-from seraser_core.models.engine import build_engine
 from seraser_core.models.loading import ClipModel, get_model
 from seraser_core.models.prompts import alike_classes
 from seraser_core.results.fingerprints import differing, fingerprint
@@ -28,8 +26,7 @@ class Session:
     Attributes:
         directory: The run directory.
         run: Its run.json.
-        settings: Method id -> what that method shares over all images (methods that tune
-            different numbers of context tokens have engines of their own).
+        setting: What its methods share.
         batch_sizes: Stage of the work -> images at once; halved where memory ran out, and kept
             for the rest of the process.
         views: Names of all views that any method needs; ``image`` is always among them.
@@ -40,8 +37,7 @@ class Session:
     config: RunConfig
     model: ClipModel
     methods: list[Method]
-    settings: dict[str, Setting]
-    zero_shot: Setting
+    setting: Setting
     views: tuple[str, ...]
     batch_sizes: dict[str, int] = field(default_factory=dict)
 
@@ -86,35 +82,21 @@ def _open(directory: RunDirectory, run: dict[str, Any]) -> Session:
             f"{directory.url} was planned otherwise than it would be computed here; these differ: "
             f"{', '.join(differing(planned, here)) or 'the fingerprint'}. Plan a new run"
         )
-    engines = {
-        count: build_engine(model, prompts, count)
-        for count in sorted(
-            {m.context_tokens for m in config.methods if isinstance(m, SeraserOptions)} or {1}
-        )
-    }
-    settings = {
-        count: Setting(engine, engine.base_features, model.black_feature, model.logit_scale)
-        for count, engine in engines.items()
-    }
-    untuned = next(iter(settings.values()))
-    for one, other in alike_classes(untuned.class_features, run["classes"])[:3]:
+    setting = Setting(model, prompts)
+    for one, other in alike_classes(setting.class_features, run["classes"])[:3]:
         logger.warning(
             "WARNING: the model cannot tell %r and %r apart: their text features are equal, and "
             "predictions between them mean nothing",
             one,
             other,
         )
-    methods = [build_method(options) for options in config.methods]
+    methods = [build_method(options, setting) for options in config.methods]
     return Session(
         directory=directory,
         run=run,
         config=config,
         model=model,
         methods=methods,
-        settings={
-            m.id: settings[m.context_tokens] if isinstance(m, SeraserOptions) else untuned
-            for m in config.methods
-        },
-        zero_shot=untuned,
+        setting=setting,
         views=tuple(dict.fromkeys(["image", *(v for m in methods for v in m.views)])),
     )

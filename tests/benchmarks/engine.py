@@ -31,7 +31,6 @@ import torch.nn.functional as F
 from seraser_core.config.options import ModelOptions, SeraserOptions
 from seraser_core.methods import Setting
 from seraser_core.methods.seraser import Seraser
-from seraser_core.models.engine import build_engine
 from seraser_core.models.loading import ClipModel, get_model
 from seraser_core.models.prompts import Prompts, build_prompts
 from seraser_core.runner.infer import PICTURES_AT_ONCE
@@ -94,10 +93,7 @@ def engine(
     model: ClipModel, prompts: Prompts, steps: int
 ) -> Callable[[dict[str, torch.Tensor]], torch.Tensor]:
     """The package's way: pictures (B, ...) per view -> logits (B, C)."""
-    options = SeraserOptions(steps=steps)
-    method = Seraser(options)
-    built = build_engine(model, prompts, options.context_tokens)
-    setting = Setting(built, built.base_features, model.black_feature, model.logit_scale)
+    method = Seraser(SeraserOptions(steps=steps), Setting(model, prompts))
 
     @torch.no_grad()
     def predict(pictures: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -107,7 +103,7 @@ def engine(
         encoded = torch.cat([model.encode_image(part) for part in stacked.split(at_once)])
         parts = encoded.split(count)
         features = {name: part[:, None] for name, part in zip(_VIEWS, parts, strict=True)}
-        return method.predict(features, setting).logits
+        return method.predict(features).logits
 
     return predict
 

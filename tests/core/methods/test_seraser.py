@@ -14,7 +14,6 @@ from seraser_core.config.options import SeraserOptions
 from seraser_core.methods.base import Scores, Setting
 from seraser_core.methods.seraser import Seraser
 from seraser_core.models.causal import CausalPromptEngine
-from seraser_core.models.engine import build_engine
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import build_prompts
 
@@ -45,16 +44,21 @@ def features_of(model, pictures):
     }
 
 
-def setting_of(model, engine_type=None, context_tokens=3) -> Setting:
+def setting_of(model) -> Setting:
     prompts = build_prompts(CLASSES, "a photo of {}", model.tokenizer, model.net.context_length)
-    build = engine_type or build_engine
-    engine = build(model, prompts, context_tokens)
-    return Setting(engine, engine.base_features, model.black_feature, model.logit_scale)
+    return Setting(model, prompts)
+
+
+def seraser_of(model, options: SeraserOptions, engine_type=None) -> Seraser:
+    setting = setting_of(model)
+    method = Seraser(options, setting)
+    if engine_type is not None:
+        method.engine = engine_type(model, setting.prompts, options.context_tokens)
+    return method
 
 
 def ours(model, pictures, options: SeraserOptions, engine_type=None) -> Scores:
-    setting = setting_of(model, engine_type, options.context_tokens)
-    return Seraser(options).predict(features_of(model, pictures), setting)
+    return seraser_of(model, options, engine_type).predict(features_of(model, pictures))
 
 
 @pytest.mark.parametrize("engine_type", [CausalPromptEngine, PlainPromptEngine])
@@ -103,28 +107,28 @@ def test_equals_literal_twin(tiny_model, pictures, given, engine_type):
 
 
 def test_result_is_independent_of_batch_and_order(tiny_model, pictures):
-    options = SeraserOptions(lr=5e-3)
-    setting = setting_of(tiny_model)
+    method = seraser_of(tiny_model, SeraserOptions(lr=5e-3))
     features = features_of(tiny_model, pictures)
-    together = Seraser(options).predict(features, setting).logits
+    together = method.predict(features).logits
     order = [3, 0, 4, 2, 1]
-    shuffled = Seraser(options).predict({k: v[order] for k, v in features.items()}, setting)
+    shuffled = method.predict({k: v[order] for k, v in features.items()})
     assert (shuffled.logits - together[order]).abs().max() <= 1e-3
     for i in range(5):
-        alone = Seraser(options).predict({k: v[i : i + 1] for k, v in features.items()}, setting)
+        alone = method.predict({k: v[i : i + 1] for k, v in features.items()})
         assert (alone.logits[0] - together[i]).abs().max() <= 1e-3
 
 
 def test_zero_steps_are_zero_shot(tiny_model, pictures):
     setting = setting_of(tiny_model)
     features = features_of(tiny_model, pictures)
-    scores = Seraser(SeraserOptions(steps=0)).predict(features, setting)
+    scores = Seraser(SeraserOptions(steps=0), setting).predict(features)
     expected = setting.logit_scale * features["image"][:, 0] @ setting.class_features.T
     assert (scores.logits - expected).abs().max() <= 1e-4
     assert torch.equal(scores.loss_first, scores.loss_last)
 
 
 @pytest.mark.parametrize("name", AUXILIARY)
-def test_every_auxiliary_kind_is_a_method(name):
-    method = Seraser(SeraserOptions(auxiliary=name, preset="preserve"))
+def test_every_auxiliary_kind_is_a_method(tiny_model, name):
+    options = SeraserOptions(auxiliary=name, preset="preserve")
+    method = Seraser(options, setting_of(tiny_model))
     assert set(method.views) == {"image", *AUXILIARY[name].spurious, AUXILIARY[name].foreground}

@@ -55,10 +55,10 @@ def test_a_run_goes_on_with_smaller_batches(tree, monkeypatch, caplog):
     run_local(expected)
     whole = Seraser.predict
 
-    def small_device(self, features, setting):
+    def small_device(self, features):
         if len(features["image"]) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(self, features, setting)
+        return whole(self, features)
 
     monkeypatch.setattr(Seraser, "predict", small_device)
     tree["output"] += "-small"
