@@ -1,7 +1,8 @@
 """Views: the pictures derived from one image that methods look at.
 
 A view is made before preprocessing, from the decoded image and its foreground. Random views draw
-from a generator seeded by (run seed, item id, view), so they depend on nothing else.
+from a generator seeded by (run seed, item id, view), so they depend on nothing else. A view's name
+is a key of `VIEWS`, or what `crops_view` returns.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from seraser_core.auxiliary.augment import random_augment
+from seraser_core.auxiliary.crops import CROPS, parse_crops, random_crops
 
 _COPIES = 15
 _NOISE_STD = 0.1
@@ -126,11 +128,22 @@ def make_view(name: str, picture: Picture, seed: int, item_id: str) -> Iterator[
     """The pictures of view `name`, one after the other.
 
     Args:
-        name: A key of `VIEWS`.
+        name: A view.
         picture: The decoded image.
         seed: Seed of the run.
-        item_id: Id of the image; with `seed` and `name` it fixes all random numbers.
+        item_id: Id of the image; with `seed` and the kind of view it fixes all random numbers, so
+            fewer random crops are the first of more.
     """
-    digest = hashlib.sha256(f"{seed}\x00{name}\x00{item_id}".encode()).digest()
+    kind = name.partition(":")[0]
+    digest = hashlib.sha256(f"{seed}\x00{kind}\x00{item_id}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:16], "big"))
-    return VIEWS[name](picture, rng)
+    if kind == CROPS:
+        return random_crops(picture.image, *parse_crops(name), rng)
+    return VIEWS[kind](picture, rng)
+
+
+def pictures_of(name: str) -> int:
+    """Number of pictures of view `name`."""
+    if name.startswith(f"{CROPS}:"):
+        return parse_crops(name)[0]
+    return _COPIES if name.startswith("augmented_") else 1

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seraser_core.auxiliary import AUXILIARY, VIEWS, Picture, make_view
+from seraser_core.auxiliary import (
+    AUXILIARY,
+    VIEWS,
+    Picture,
+    crops_view,
+    make_view,
+    pictures_of,
+)
+
+CROPS = crops_view(7, (32, 24))
 
 
 @pytest.fixture
@@ -74,7 +83,12 @@ def test_noise_in_strips_is_the_noise_of_the_whole(picture):
     assert off.max() <= 0.51
 
 
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("name", [*VIEWS, CROPS])
+def test_the_number_of_pictures_is_known_before_they_are_made(picture, name):
+    assert pictures_of(name) == len(list(make_view(name, picture, 0, "x")))
+
+
+@pytest.mark.parametrize("name", [*VIEWS, CROPS])
 def test_randomness_depends_on_seed_and_item_alone(picture, name):
     def content(seed, item):
         return [v.tobytes() for v in make_view(name, picture, seed, item)]
@@ -82,7 +96,7 @@ def test_randomness_depends_on_seed_and_item_alone(picture, name):
     first = content(0, "a")
     np.random.default_rng().random(10)
     assert content(0, "a") == first
-    random = name.startswith(("augmented", "noisy"))
+    random = name.startswith(("augmented", "noisy", "random"))
     assert (content(1, "a") != first) == random
     assert (content(0, "b") != first) == random
 
