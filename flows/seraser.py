@@ -60,7 +60,8 @@ def compute_missing(directory: RunDirectory) -> None:
     if not missing:
         return
     runtime = run["config"]["runtime"]
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(runtime["parallel_shards"])
+    # One more than compute at once: it is made ready meanwhile, see run_shard.
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(runtime["parallel_shards"] + 1)
     with runner:
         futures = runner.map(
             shard_with_retries(runtime["retries"]),

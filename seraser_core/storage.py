@@ -31,6 +31,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # S3 also calls stale credentials and a wrong clock forbidden; only these concern the object.
 _FORBIDDEN_CODES = ("AccessDenied", "403", "AllAccessDisabled", "InvalidObjectState")
 _IMPOSSIBLE_CODES = ("InvalidBucketName", "KeyTooLongError", "InvalidURI")
+_CONNECTIONS = 64
+"""To one object store at once; botocore's own 10 would be what bounds the reading."""
 _PASSING_STATUS = (408, 425, 429)
 
 
@@ -89,6 +91,11 @@ def filesystem(url: str, options: Options | None = None) -> tuple[fsspec.Abstrac
     if is_local(url):
         return fsspec.filesystem("file", **extra), str(local_path(url).absolute())
     extra.setdefault("use_listings_cache", False)
+    if url.startswith(("s3://", "s3a://")):
+        extra["config_kwargs"] = {
+            "max_pool_connections": _CONNECTIONS,
+            **extra.get("config_kwargs", {}),
+        }
     if not _SCHEME.match(url):  # a chain such as simplecache::s3://bucket/key
         return fsspec.core.url_to_fs(url, **extra)
     # Not url_to_fs: a `::` in the name of an object would lead to another file system.

@@ -62,7 +62,7 @@ def _without_prefect(config: Any, display: RunDisplay) -> str:
     directory = RunDirectory(run_url)
     missing, total = directory.missing(), sum(map(len, directory.shards()))
     display.planned(run_url, total - sum(map(len, missing)), total)
-    run_local(run_url, display, shards=missing)
+    run_local(run_url, display, shards=missing, committed=display.committed)
     aggregate(run_url)
     return run_url
 

@@ -261,12 +261,38 @@ class SeraserOptions(MethodOptions):
         return {**PRESETS.get(str(data.get("preset", "reference")), {}), **data}
 
 
-AnyMethod = Annotated[
-    ZeroShotOptions | SeraserOptions | ForegroundOptions, Field(discriminator="name")
-]
+class TptOptions(MethodOptions):
+    """TPT, arXiv 2209.07511: tune the prompt until random crops agree and are decided."""
+
+    name: Literal["tpt"] = "tpt"
+    views: int = Field(
+        default=64,
+        ge=2,
+        le=1024,
+        description="Pictures that are looked at: the image and random crops of it.",
+    )
+    selection: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Share of the views, those of lowest entropy, that is tuned on; at least one.",
+    )
+    context: str = Field(
+        default="a photo of a",
+        pattern=r"^[^{}]*[^{}\s][^{}]*$",
+        max_length=1000,
+        description="Words that are tuned; the prompt of a class is `<context> <class>.`, whatever "
+        "dataset.template is.",
+    )
+    steps: int = Field(default=1, ge=0, le=100_000, description="AdamW steps.")
+    lr: float = Field(default=5e-3, gt=0, le=1e3, description="AdamW learning rate.")
+    weight_decay: float = Field(default=0.01, ge=0, le=1e3, description="AdamW weight decay.")
+
+
+_METHODS = ZeroShotOptions | SeraserOptions | ForegroundOptions | TptOptions
+AnyMethod = Annotated[_METHODS, Field(discriminator="name")]
 METHOD_OPTIONS: dict[str, type[MethodOptions]] = {
-    get_args(m.model_fields["name"].annotation)[0]: m
-    for m in (ZeroShotOptions, SeraserOptions, ForegroundOptions)
+    get_args(m.model_fields["name"].annotation)[0]: m for m in get_args(_METHODS)
 }
 
 
@@ -274,7 +300,7 @@ def _method_from_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-def _default_methods() -> list[ZeroShotOptions | SeraserOptions | ForegroundOptions]:
+def _default_methods() -> list[_METHODS]:
     return [ZeroShotOptions(), SeraserOptions()]
 
 
@@ -297,7 +323,10 @@ class RuntimeOptions(Options):
         default="auto", description="Images adapted at once; halved when memory runs out."
     )
     decode_threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
-        default="auto", description="Threads that fetch and decode ahead of the model."
+        default="auto", description="Threads that decode ahead of the model; auto: cores + 2."
+    )
+    fetch_threads: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        default="auto", description="Files that are read at once, ahead of the model; auto: 32."
     )
     retries: int = Field(
         default=3,
@@ -306,7 +335,10 @@ class RuntimeOptions(Options):
         description="Times a shard is tried again after a passing fault.",
     )
     parallel_shards: int = Field(
-        default=1, ge=1, le=1024, description="Shards computed at once by one process."
+        default=1,
+        ge=1,
+        le=1024,
+        description="Shards computed at once by one process, which makes ready one more.",
     )
 
 

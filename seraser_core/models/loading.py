@@ -20,18 +20,17 @@ import open_clip
 import torch
 from open_clip.convert import convert_state_dict
 from open_clip.factory import load_state_dict
-from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.transform import PreprocessCfg
 from PIL import Image
 from torch import Tensor, nn
 
 from seraser_core import storage
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, SeraserError
+from seraser_core.models.preprocessing import Preprocessing
 
 WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
 _RANDOM_WEIGHTS_SEED = 0
-# A 65,000 x 1 picture resized to 224 on its short side would need gigabytes.
-_MOST_RESIZED_PIXELS = 2**24
 _TEXTS_AT_ONCE = 256
 
 
@@ -45,7 +44,7 @@ class ClipModel:
         tokenizer: Texts -> (N, context_length) int64 token ids.
         architecture: SHA-256 of open_clip's configuration of this model.
         weights_hash: SHA-256 over the names, shapes and values of the loaded fp32 tensors.
-        preprocess_cfg: open_clip's preprocessing of this model.
+        preprocessing: From pictures to the model's input.
         random: True when no weights were given.
     """
 
@@ -53,14 +52,10 @@ class ClipModel:
     tokenizer: Callable[..., Tensor]
     architecture: str
     weights_hash: str
-    preprocess_cfg: PreprocessCfg
+    preprocessing: Preprocessing
     device: torch.device
     dtype: torch.dtype
     random: bool
-
-    @cached_property
-    def _transform(self) -> Callable[[Image.Image], Tensor]:
-        return image_transform_v2(self.preprocess_cfg, is_train=False)
 
     @property
     def logit_scale(self) -> float:
@@ -73,21 +68,23 @@ class ClipModel:
         return "bf16" if self.dtype == torch.bfloat16 else "fp32"
 
     def preprocess(self, image: Image.Image) -> Tensor:
-        """open_clip's own evaluation transform.
-
-        Very long pictures are first cut symmetrically to a generous surrounding of the centre
-        crop, because resizing them whole would need gigabytes.
+        """open_clip's own evaluation transform, see `Preprocessing.resize`.
 
         Returns:
             (3, H, W) float32.
         """
-        side = self.preprocess_cfg.size
-        short = side if isinstance(side, int) else max(side)
-        width, height = image.size
-        scale = short / min(width, height)
-        if width * height * scale * scale > _MOST_RESIZED_PIXELS:
-            image = _cut_long_side(image, keep=2 * min(width, height) + 16)
-        return self._transform(image)
+        return self.preprocessing.normalise(self.preprocessing.resize(image))
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """L2-normalised features of resized pictures.
+
+        Args:
+            pixels: (N, 3, H, W) uint8, see `Preprocessing.resize`.
+
+        Returns:
+            (N, D) float32.
+        """
+        return self.encode_image(self.preprocessing.normalise(pixels.to(self.device)))
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> Tensor:
@@ -99,7 +96,7 @@ class ClipModel:
         Returns:
             (N, D) float32.
         """
-        moved = images.to(self.device, self.dtype, non_blocking=True)
+        moved = images.to(self.device, self.dtype)
         return nn.functional.normalize(self.net.encode_image(moved).float(), dim=-1)
 
     @torch.no_grad()
@@ -119,22 +116,9 @@ class ClipModel:
     @cached_property
     def black_feature(self) -> Tensor:
         """Feature of the all-black image: (D,) float32; a constant of the model."""
-        side = self.preprocess_cfg.size
-        size = (side, side) if isinstance(side, int) else (side[1], side[0])
-        black = self.preprocess(Image.new("RGB", size))
+        height, width = self.preprocessing.size
+        black = self.preprocess(Image.new("RGB", (width, height)))
         return self.encode_image(black[None])[0]
-
-    def describe_preprocessing(self) -> dict[str, Any]:
-        """All that decides how pixels become tensors, for the fingerprint."""
-        cfg = self.preprocess_cfg
-        return {
-            "size": cfg.size,
-            "mean": list(cfg.mean),
-            "std": list(cfg.std),
-            "interpolation": cfg.interpolation,
-            "resize_mode": cfg.resize_mode,
-            "fill_color": cfg.fill_color,
-        }
 
 
 _cache: dict[tuple[Any, ...], ClipModel] = {}
@@ -192,7 +176,7 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
     net = _create(name, options)
     net = net.eval().requires_grad_(False)
     weights_hash = _hash_weights(net)
-    preprocess_cfg = PreprocessCfg(**net.visual.preprocess_cfg)
+    preprocessing = Preprocessing(PreprocessCfg(**net.visual.preprocess_cfg))
     tokenizer = open_clip.get_tokenizer(name)
     _check_vocabulary(net, tokenizer)
     return ClipModel(
@@ -200,7 +184,7 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
         tokenizer=tokenizer,
         architecture=_hash_config(name),
         weights_hash=weights_hash,
-        preprocess_cfg=preprocess_cfg,
+        preprocessing=preprocessing,
         device=device,
         dtype=dtype,
         random=options.pretrained is None,
@@ -340,9 +324,3 @@ def _hash_weights(net: Any) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def _cut_long_side(image: Image.Image, keep: int) -> Image.Image:
-    width, height = image.size
-    x, y = max(0, (width - keep) // 2), max(0, (height - keep) // 2)
-    return image.crop((x, y, width - x, height - y))

@@ -7,16 +7,19 @@ from typing import Any
 
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.survey import survey
-from seraser_core.results.timings import between_shards, bound_by, overhead
+from seraser_core.results.timings import bound_by, elapsed, overhead, process_spans
 
 
 def status(run_url: str) -> dict[str, Any]:
     """State of a run as a document for people and scripts.
 
-    ``seconds`` are sums over shards: ``wall`` of computing and writing them and of the pauses
-    between them, ``model``, ``load`` (of the model's weights), ``data_wait`` (for pictures that
-    were not decoded yet), ``write``. ``overhead`` is the share of the wall time that is none of
-    model, load and data_wait. ``fetch`` and ``decode`` are sums over threads beside the model.
+    ``seconds`` are sums: over processes of the ``wall`` time from their first shard to their last,
+    times the shards that they compute at once; over shards of ``model`` (in which ``encode`` is
+    the image tower), ``load`` (of the model), ``data_wait`` (for pictures that were not decoded
+    yet), ``rows`` and ``write``. ``overhead`` is the share of the wall time that is none of model,
+    load and data_wait. ``fetch`` and ``decode`` are sums over threads beside the model,
+    ``fetch_wait`` and ``decode_wait`` what these were waited for. ``images_per_s`` is by the clock,
+    whatever the number of processes.
     ``damaged`` says what is wrong with shards that were committed and yet are not done.
 
     Raises:
@@ -69,12 +72,13 @@ def _speed(
         for method, value in part["timings"]["methods"].items():
             methods[method] += value
         seconds["write_s"] += commits[name]["write_s"]
-    seconds["between_shards_s"] = between_shards(commits.values())
-    seconds["wall_s"] += seconds["write_s"] + seconds["between_shards_s"]
+    spans = process_spans(commits.values())
+    at_once = max(int(part["timings"]["parallel_shards"]) for part in parts.values())
+    seconds["wall_s"] = at_once * sum(finished - started for started, finished in spans)
     return {
-        "images_per_s": images / seconds["wall_s"],
+        "images_per_s": images / max(elapsed(spans), 1e-9),
         "bound_by": bound_by(seconds),
-        "overhead": (overhead(seconds) - seconds["load_s"]) / seconds["wall_s"],
+        "overhead": overhead(seconds) / seconds["wall_s"],
         "seconds": {name.removesuffix("_s"): round(value, 3) for name, value in seconds.items()},
         "seconds_per_image": {method: value / max(1, images) for method, value in methods.items()},
     }

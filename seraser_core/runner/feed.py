@@ -5,144 +5,296 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import psutil
 import torch
 from torch import Tensor
 
 from seraser_core.auxiliary import Picture, make_view
-from seraser_core.config.options import LimitOptions
 from seraser_core.errors import ItemError, TransientError
-from seraser_core.models.loading import ClipModel
 from seraser_core.runner.session import Session
 from seraser_core.sources.decode import box_mask, decode_image, decode_mask
 from seraser_core.sources.fetch import fetch
 
 _QUEUE_BYTES = 512 * 2**20
+_FETCHES_AT_ONCE = 32
+"""Enough to hide an object store's tens of milliseconds; its connections are as many."""
+_UNKNOWN_FILE_BYTES = 2 * 2**20
+_MOST_AHEAD = 1024
 
 
 @dataclass
-class Sample:
-    """One image of a shard, ready for the model, or what is wrong with it.
+class Batch:
+    """Images that are scored together, and those beside them that cannot be.
 
     Attributes:
-        item_index: Its place in the plan.
-        views: View name -> (K, 3, H, W) float32; empty when `error` is set.
+        items: Places in the plan of the B good images.
+        views: View name -> (B, K, 3, H, W) uint8 on the model's device; empty when B is 0.
+        errors: Places in the plan of the others -> what is wrong with them.
     """
+
+    items: list[int]
+    views: dict[str, Tensor]
+    errors: dict[int, ItemError]
+    _copied: torch.cuda.Event | None = None
+
+    def __len__(self) -> int:
+        """Images, good or not."""
+        return len(self.items) + len(self.errors)
+
+    def wait(self) -> None:
+        """Let the device's work from here on see the views, which may still be on their way."""
+        if self._copied is not None:
+            stream = torch.cuda.current_stream()
+            stream.wait_event(self._copied)
+            for view in self.views.values():
+                view.record_stream(stream)
+
+
+@dataclass
+class FeedTimes:
+    """Seconds spent.
+
+    Attributes:
+        fetch_s, decode_s: Summed over the threads that do it.
+        fetch_wait_s, decode_wait_s: In which the next image in order was not there yet.
+    """
+
+    fetch_s: float = 0.0
+    decode_s: float = 0.0
+    fetch_wait_s: float = 0.0
+    decode_wait_s: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, name: str, since: float) -> None:
+        """Add the seconds that passed since `since` (of `time.perf_counter`)."""
+        with self._lock:
+            setattr(self, name, getattr(self, name) + time.perf_counter() - since)
+
+
+class Feed:
+    """The batches of some images in order, the first of which are made ready at once.
+
+    Batches have `size` good images each (the last one fewer), whatever is wrong with others, so
+    bad images never change what the good ones are computed with.
+
+    Args:
+        session: What the images are made ready for.
+        items: Rows of the plan.
+        size: Good images of a batch.
+
+    Attributes:
+        times: Where the time goes.
+    """
+
+    def __init__(self, session: Session, items: Sequence[dict[str, Any]], size: int) -> None:
+        self.times = FeedTimes()
+        self._session, self._size = session, size
+        self._device = session.model.device
+        self._copies = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
+        self._closed = False
+        self._samples = _samples(session, items, self.times)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch")
+        self._next = self._pool.submit(self._collect)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closed = True
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._samples.close()
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches; while one is used, the next is made.
+
+        Raises:
+            TransientError: An image could not be fetched for a reason that may pass.
+        """
+        while (batch := self._next.result()) is not None:
+            self._next = self._pool.submit(self._collect)
+            yield batch
+
+    def _collect(self) -> Batch | None:
+        good: list[_Sample] = []
+        errors: dict[int, ItemError] = {}
+        for sample in self._samples:
+            if sample.error is None:
+                good.append(sample)
+            else:
+                errors[sample.item_index] = sample.error
+            if len(good) == self._size or self._closed:
+                break
+        if not good and not errors:
+            return None
+        batch = Batch([sample.item_index for sample in good], {}, errors)
+        if good:
+            views = {n: torch.stack([s.views[n] for s in good]) for n in self._session.views}
+            batch.views, batch._copied = self._to_device(views)
+        return batch
+
+    def _to_device(
+        self, views: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], torch.cuda.Event | None]:
+        """Copy beside the device's work: from pinned memory, on a stream of its own."""
+        if self._copies is None:
+            return views, None
+        with torch.cuda.stream(self._copies):
+            moved = {
+                name: view.pin_memory().to(self._device, non_blocking=True)
+                for name, view in views.items()
+            }
+            return moved, self._copies.record_event()
+
+
+@dataclass
+class _Sample:
+    """One image with its views, (K, 3, H, W) uint8 each, or what is wrong with it."""
 
     item_index: int
     views: dict[str, Tensor]
     error: ItemError | None = None
 
 
-@dataclass
-class FeedTimes:
-    """Seconds spent, summed over threads."""
-
-    fetch_s: float = 0.0
-    decode_s: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def add(self, fetch_s: float, decode_s: float) -> None:
-        """Add one image's seconds."""
-        with self._lock:
-            self.fetch_s += fetch_s
-            self.decode_s += decode_s
-
-
-def samples(session: Session, items: list[dict[str, Any]], times: FeedTimes) -> Iterator[Sample]:
-    """The samples of `items` in order, at most a bounded number of them ready ahead.
-
-    Raises:
-        TransientError: An image could not be fetched for a reason that may pass.
-    """
-    threads = decode_threads(session)
-    ahead = max(2 * threads, min(256, _QUEUE_BYTES // _sample_bytes(session)))
-    waiting: deque[Future[Sample]] = deque()
-    rest = iter(items)
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        try:
-            for item in rest:
-                waiting.append(pool.submit(_load, session, item, times))
-                if len(waiting) >= ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
 def decode_threads(session: Session) -> int:
-    """Threads that fetch and decode: the option, or one per core and two (fetching waits)."""
+    """Threads that decode: the option, or one per core and two."""
     wanted = session.config.runtime.decode_threads
     if wanted != "auto":
-        return max(1, wanted)
-    return min(32, len(psutil.Process().cpu_affinity() or [0]) + 2)
+        return wanted
+    return min(64, len(psutil.Process().cpu_affinity() or [0]) + 2)
+
+
+def fetch_threads(session: Session) -> int:
+    """Files that are read at once."""
+    wanted = session.config.runtime.fetch_threads
+    return _FETCHES_AT_ONCE if wanted == "auto" else wanted
+
+
+def _samples(
+    session: Session, items: Sequence[dict[str, Any]], times: FeedTimes
+) -> Generator[_Sample]:
+    """The samples of `items` in order; those ahead take a bounded number of bytes."""
+    waiting: deque[tuple[Future[_Files], Future[_Sample], int]] = deque()
+    rest = deque(items)
+    decoded = _sample_bytes(session)
+    used = 0
+    fetchers = ThreadPoolExecutor(fetch_threads(session), thread_name_prefix="fetch")
+    decoders = ThreadPoolExecutor(decode_threads(session), thread_name_prefix="decode")
+    try:
+        while rest or waiting:
+            while rest and (not waiting or used < _QUEUE_BYTES) and len(waiting) < _MOST_AHEAD:
+                item = rest.popleft()
+                cost = decoded + int(item["size"] or _UNKNOWN_FILE_BYTES)
+                used += cost
+                files = fetchers.submit(_fetch, session, item, times)
+                sample = decoders.submit(_decode, session, item, files, times)
+                waiting.append((files, sample, cost))
+            files, sample, cost = waiting.popleft()
+            used -= cost
+            mark = time.perf_counter()
+            files.exception()
+            times.add("fetch_wait_s", mark)
+            mark = time.perf_counter()
+            ready = sample.result()
+            times.add("decode_wait_s", mark)
+            del files, sample  # or the pictures would stay until the next ones are there
+            yield ready
+    finally:
+        fetchers.shutdown(wait=True, cancel_futures=True)
+        decoders.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass
+class _Files:
+    """The bytes of an image and of its mask, or what is wrong with them."""
+
+    image: bytes = b""
+    mask: bytes | None = None
+    error: ItemError | None = None
 
 
 def _sample_bytes(session: Session) -> int:
-    side = session.model.preprocess_cfg.size
-    height, width = (side, side) if isinstance(side, int) else side
+    height, width = session.model.preprocessing.size
     pictures = sum(15 if name.startswith("augmented") else 1 for name in session.views)
-    return 4 * 3 * height * width * pictures
+    return 3 * height * width * pictures
 
 
-def _load(session: Session, item: dict[str, Any], times: FeedTimes) -> Sample:
-    index = int(item["item_index"])
+def _fetch(session: Session, item: dict[str, Any], times: FeedTimes) -> _Files:
     dataset = session.config.dataset
-    start = time.perf_counter()
-    fetched = start
+    mark = time.perf_counter()
     try:
-        limits, options = dataset.limits, dataset.storage_options
-        data = fetch(item["image"], options, limits)
-        needs_mask = any(name in _NEEDS_MASK for name in session.views)
-        mask = fetch(item["mask"], options, limits) if needs_mask and item["mask"] else None
-        fetched = time.perf_counter()
-        picture = _decode(session, item, data, mask, limits)
-        views = {
-            name: _view(session.model, name, picture, session.config.seed, item["item_id"])
-            for name in session.views
-        }
-        return Sample(index, views)
+        image = fetch(item["image"], dataset.storage_options, dataset.limits)
+        wanted = item["mask"] and any(name in _NEEDS_MASK for name in session.views)
+        mask = fetch(item["mask"], dataset.storage_options, dataset.limits) if wanted else None
+        return _Files(image, mask)
     except ItemError as error:
-        return Sample(index, {}, error)
+        return _Files(error=error)
     except (TransientError, MemoryError):
         raise
-    except Exception as error:  # one strange picture must not stop ten million others
-        return Sample(
-            index, {}, ItemError("decode", "unexpected", f"{type(error).__name__}: {error}")
-        )
+    except Exception as error:  # as strange as they come, it must not stop ten million others
+        return _Files(error=_unexpected("fetch", error))
     finally:
-        times.add(fetched - start, time.perf_counter() - fetched)
+        times.add("fetch_s", mark)
+
+
+def _decode(
+    session: Session, item: dict[str, Any], fetched: Future[_Files], times: FeedTimes
+) -> _Sample:
+    index = int(item["item_index"])
+    files = fetched.result()
+    if files.error is not None:
+        return _Sample(index, {}, files.error)
+    mark = time.perf_counter()
+    try:
+        picture = _picture(session, item, files)
+        views = {
+            name: torch.stack(
+                [
+                    session.model.preprocessing.resize(view)
+                    for view in make_view(name, picture, session.config.seed, item["item_id"])
+                ]
+            )
+            for name in session.views
+        }
+        return _Sample(index, views)
+    except ItemError as error:
+        return _Sample(index, {}, error)
+    except MemoryError:
+        raise
+    except Exception as error:  # one strange picture must not stop ten million others
+        return _Sample(index, {}, _unexpected("decode", error))
+    finally:
+        times.add("decode_s", mark)
+
+
+def _unexpected(stage: Literal["fetch", "decode"], error: Exception) -> ItemError:
+    return ItemError(stage, "unexpected", f"{type(error).__name__}: {error}")
 
 
 _NEEDS_MASK = ("mask_background", "mask_foreground", "augmented_background")
 _NEEDS_BOX = ("box_background", "box_foreground")
 
 
-def _decode(
-    session: Session,
-    item: dict[str, Any],
-    data: bytes,
-    mask: bytes | None,
-    limits: LimitOptions,
-) -> Picture:
-    image = decode_image(data, limits)
+def _picture(session: Session, item: dict[str, Any], files: _Files) -> Picture:
+    limits = session.config.dataset.limits
+    image = decode_image(files.image, limits)
     region = box = None
     if any(name in _NEEDS_MASK for name in session.views):
-        if mask is None:
+        if files.mask is None:
             raise ItemError("validate", "missing_mask", "the table has no mask for this image")
-        region = decode_mask(mask, image.size, limits)
+        region = decode_mask(files.mask, image.size, limits)
     if any(name in _NEEDS_BOX for name in session.views):
         if item["box"] is None:
             raise ItemError("validate", "missing_box", "the table has no box for this image")
         box = box_mask(item["box"], image.size)
     return Picture(image, region, box)
-
-
-def _view(model: ClipModel, name: str, picture: Picture, seed: int, item_id: str) -> Tensor:
-    return torch.stack([model.preprocess(p) for p in make_view(name, picture, seed, item_id)])

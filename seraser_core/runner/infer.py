@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -16,7 +16,6 @@ from seraser_core.errors import TransientError
 from seraser_core.methods import Features, Method, Scores
 from seraser_core.methods.base import cosine_logits
 from seraser_core.models.engine import images_at_once
-from seraser_core.runner.feed import Sample
 from seraser_core.runner.session import Session
 
 T = TypeVar("T")
@@ -38,16 +37,24 @@ def batch_size(session: Session) -> int:
     return min(most, max((images_at_once(engine, device) for engine in engines), default=most))
 
 
-def score(session: Session, samples: Sequence[Sample]) -> dict[str, Scores]:
+def score(session: Session, views: Mapping[str, Tensor]) -> dict[str, Scores]:
     """Scores of every method, and under ``""`` those of the untouched prompt on the whole image.
+
+    The latter's seconds are those of the image features, which all methods share.
+
+    Args:
+        session: Model and methods.
+        views: View name -> (B, K, 3, H, W) uint8 on the model's device.
 
     Raises:
         TransientError: The device's memory is too small even for one image.
     """
-    features = encode_views(session, samples)
+    started = time.perf_counter()
+    features = encode_views(session, views)
     setting = session.setting
     untouched = cosine_logits(features["image"][:, 0], setting.class_features, setting.logit_scale)
-    scores = {"": _to_cpu(Scores(untouched))}
+    # Bringing them to the processor is what waits for the device, here and below.
+    scores = {"": replace(_to_cpu(Scores(untouched)), seconds=_since(started))}
     for method in session.methods:
         started = time.perf_counter()
 
@@ -57,8 +64,8 @@ def score(session: Session, samples: Sequence[Sample]) -> dict[str, Scores]:
 
         sizes = session.batch_sizes
         sizes.setdefault(method.id, batch_size(session))
-        parts = in_batches(predict, len(samples), sizes, method.id)
-        scores[method.id] = replace(_join(parts), seconds=time.perf_counter() - started)
+        parts = in_batches(predict, len(untouched), sizes, method.id)
+        scores[method.id] = replace(_join(parts), seconds=_since(started))
     return scores
 
 
@@ -97,25 +104,29 @@ def in_batches(work: Callable[[slice], T], count: int, sizes: dict[str, int], na
     return parts
 
 
-def encode_views(session: Session, samples: Sequence[Sample]) -> Features:
+def encode_views(session: Session, views: Mapping[str, Tensor]) -> Features:
     """Image features of all views, each picture encoded once: name -> (B, K, D)."""
-    counts = {name: len(samples[0].views[name]) for name in session.views}
-    pictures = torch.cat([sample.views[name] for name in session.views for sample in samples])
+    pictures = torch.cat([view.flatten(0, 1) for view in views.values()])
     sizes = session.batch_sizes
     sizes.setdefault(_ENCODE, PICTURES_AT_ONCE[session.model.device.type])
+    encode = session.model.encode_pixels
     encoded = torch.cat(
-        in_batches(lambda p: session.model.encode_image(pictures[p]), len(pictures), sizes, _ENCODE)
+        in_batches(lambda part: encode(pictures[part]), len(pictures), sizes, _ENCODE)
     )
-    parts = encoded.split([count * len(samples) for count in counts.values()])
+    parts = encoded.split([view.shape[0] * view.shape[1] for view in views.values()])
     return {
-        name: part.unflatten(0, (len(samples), count))
-        for (name, count), part in zip(counts.items(), parts, strict=True)
+        name: part.unflatten(0, view.shape[:2])
+        for (name, view), part in zip(views.items(), parts, strict=True)
     }
 
 
 def as_numpy(tensor: Tensor | None) -> np.ndarray | None:
     """The float32 array of a CPU tensor, or None."""
     return None if tensor is None else tensor.detach().float().numpy()
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started
 
 
 def _to_cpu(scores: Scores) -> Scores:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from seraser_core.errors import SeraserError, TransientError
 from seraser_core.results.run_directory import RunDirectory
@@ -22,8 +23,9 @@ def run_local(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
     shards: Sequence[ShardRange] | None = None,
+    committed: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
-    """Compute every missing shard, ``runtime.parallel_shards`` at once.
+    """Compute every missing shard, ``runtime.parallel_shards`` at once; one more is made ready.
 
     Passing faults are retried with backoff. A shard that fails for good does not keep the others
     from being computed.
@@ -33,6 +35,7 @@ def run_local(
         progress: Told of every image, from the threads that compute the shards.
         stop: When set, no further shard is begun; an interruption sets it.
         shards: Those to compute; all that are missing when None.
+        committed: Told of the timings of every shard that is committed, from the same threads.
 
     Raises:
         SeraserError: Shards failed; the message names the first fault of each.
@@ -42,8 +45,8 @@ def run_local(
     directory = RunDirectory(run_url)
     runtime = directory.run()["config"]["runtime"]
     todo = [shard.id for shard in (directory.missing() if shards is None else shards)]
-    work = _Work(run_url, runtime["retries"], progress, stop or threading.Event())
-    with ThreadPoolExecutor(runtime["parallel_shards"], thread_name_prefix="shard") as pool:
+    work = _Work(directory, runtime["retries"], progress, stop or threading.Event(), committed)
+    with ThreadPoolExecutor(runtime["parallel_shards"] + 1, thread_name_prefix="shard") as pool:
         try:
             faults = list(pool.map(work.compute, todo))
         except BaseException:
@@ -59,9 +62,15 @@ class _Work:
     """What the threads of one `run_local` share."""
 
     def __init__(
-        self, run_url: str, retries: int, progress: Progress | None, stop: threading.Event
+        self,
+        directory: RunDirectory,
+        retries: int,
+        progress: Progress | None,
+        stop: threading.Event,
+        committed: Callable[[dict[str, Any]], None] | None,
     ) -> None:
-        self._run_url, self._retries, self._progress, self._stop = run_url, retries, progress, stop
+        self._directory, self._retries = directory, retries
+        self._progress, self._stop, self._committed = progress, stop, committed
         self._interrupted = threading.Event()
 
     def interrupt(self) -> None:
@@ -98,7 +107,9 @@ class _Work:
         attempt = 1
         while True:
             try:
-                run_shard(self._run_url, shard_id, self, attempt)
+                run_shard(self._directory.url, shard_id, self, attempt)
+                if self._committed:
+                    self._committed(self._directory.metrics(shard_id)["timings"])
                 return
             except TransientError as error:
                 if attempt > self._retries or self._stop.is_set():

@@ -136,7 +136,7 @@ def fingerprint_inputs(
             for method in config.methods
         ],
         "precision": model.precision,
-        "preprocessing": model.describe_preprocessing(),
+        "preprocessing": model.preprocessing.describe(),
         "decoder": f"pillow {PIL.__version__}",
         "limits": config.dataset.limits.model_dump(mode="json"),
         "seed": config.seed,

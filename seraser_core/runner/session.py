@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ class Session:
         directory: The run directory.
         run: Its run.json.
         setting: What its methods share.
+        slots: Held by each of the ``runtime.parallel_shards`` shards that compute.
         batch_sizes: Stage of the work -> images at once; halved where memory ran out, and kept
             for the rest of the process.
         views: Names of all views that any method needs; ``image`` is always among them.
@@ -39,7 +41,13 @@ class Session:
     methods: list[Method]
     setting: Setting
     views: tuple[str, ...]
+    slots: threading.Semaphore
     batch_sizes: dict[str, int] = field(default_factory=dict)
+    _loads: list[float] = field(default_factory=list)
+
+    def take_load_s(self) -> float:
+        """Seconds that opening took, the first time; 0 from then on."""
+        return self._loads.pop() if self._loads else 0.0
 
 
 _cache: dict[tuple[str, str], Session] = {}
@@ -66,6 +74,7 @@ def open_session(run_url: str) -> Session:
 
 
 def _open(directory: RunDirectory, run: dict[str, Any]) -> Session:
+    began = time.perf_counter()
     try:
         config = parse_config(run["config"])
     except ConfigError as error:
@@ -98,5 +107,7 @@ def _open(directory: RunDirectory, run: dict[str, Any]) -> Session:
         model=model,
         methods=methods,
         setting=setting,
+        slots=threading.Semaphore(config.runtime.parallel_shards),
         views=tuple(dict.fromkeys(["image", *(v for m in methods for v in m.views)])),
+        _loads=[time.perf_counter() - began],
     )

@@ -18,7 +18,7 @@ from seraser_core.methods import Scores
 from seraser_core.results.metrics import shard_metrics
 from seraser_core.results.rows import MethodOutcome, build_table
 from seraser_core.results.run_directory import RunDirectory
-from seraser_core.runner.feed import FeedTimes, Sample, samples
+from seraser_core.runner.feed import Batch, Feed, FeedTimes
 from seraser_core.runner.infer import as_numpy, batch_size, score
 from seraser_core.runner.plan import describe_device
 from seraser_core.runner.session import Session, open_session
@@ -56,10 +56,7 @@ def run_shard(
             directory.clear_failure(shard_id)  # of a slower worker, after the commit
             return commit
     try:
-        started, clock = time.time(), time.perf_counter()
-        session = open_session(run_url)
-        load_s = time.perf_counter() - clock
-        return _compute(session, shard_id, progress, started, load_s)
+        return _compute(open_session(run_url), shard_id, progress)
     except Exception as error:
         try:
             directory.write_failure(shard_id, error, attempt)
@@ -68,78 +65,98 @@ def run_shard(
         raise
 
 
-def _compute(
-    session: Session, shard_id: str, progress: Progress | None, began: float, load_s: float
-) -> dict[str, Any]:
-    started = time.perf_counter()
+def _compute(session: Session, shard_id: str, progress: Progress | None) -> dict[str, Any]:
     items = session.directory.items(shard_id)
-    feed_times = FeedTimes()
-    errors: dict[int, ItemError] = {}
-    done: list[int] = []
-    parts: list[dict[str, Scores]] = []
-    wait_s = model_s = 0.0
-    batches = _batches(samples(session, items.to_pylist(), feed_times), batch_size(session))
-    while True:
-        mark = time.perf_counter()
-        batch = next(batches, None)
-        wait_s += time.perf_counter() - mark
-        if batch is None:
-            break
-        good = [sample for sample in batch if sample.error is None]
-        errors.update({s.item_index: s.error for s in batch if s.error is not None})
-        mark = time.perf_counter()
-        if good:
-            parts.append(score(session, good))
-            done.extend(sample.item_index for sample in good)
-        model_s += time.perf_counter() - mark
-        if progress:
-            progress.advance(len(batch))
-    if len(done) + len(errors) != items.num_rows:
+    # One shard more than compute is under way: its first images are fetched and decoded before
+    # it may compute, and its rows are written while another one does.
+    with Feed(session, items.to_pylist(), batch_size(session)) as feed, session.slots:
+        work = _Work(session)
+        for batch in work.timed(feed):
+            work.score(batch)
+            if progress:
+                progress.advance(len(batch))
+        work.end()
+    if len(work.done) + len(work.errors) != items.num_rows:
         raise RunDirectoryError(
             f"shard {shard_id}: {items.num_rows} images planned, "
-            f"{len(done) + len(errors)} accounted for"
+            f"{len(work.done) + len(work.errors)} accounted for"
         )
     mark = time.perf_counter()
-    outcomes = _outcomes(session, parts)
-    predictions = build_table(
-        session.run, items, np.asarray(done, dtype=np.int64), outcomes, errors
-    )
+    outcomes = _outcomes(session, work.parts)
+    done = np.asarray(work.done, dtype=np.int64)
+    predictions = build_table(session.run, items, done, outcomes, work.errors)
     metrics = shard_metrics(predictions, outcomes, session.run)
-    rows_s = time.perf_counter() - mark
-    metrics["timings"] = {
-        "images": items.num_rows,
-        "wall_s": load_s + time.perf_counter() - started,
-        "load_s": load_s,
-        "data_wait_s": wait_s,
-        "model_s": model_s,
-        "rows_s": rows_s,
-        "fetch_s": feed_times.fetch_s,
-        "decode_s": feed_times.decode_s,
-        "methods": {o.method: sum(p[o.method].seconds for p in parts) for o in outcomes},
-        "batch_size": batch_size(session),
-        "device": describe_device(session.model.device),
-    }
+    metrics["timings"] = work.timings(feed.times) | {"rows_s": time.perf_counter() - mark}
     info = {
         "images": items.num_rows,
         "host": platform.node(),
         "process": _PROCESS,
-        "started": began,
+        "started": work.began,
     }
     return session.directory.write_shard(shard_id, predictions, metrics, info)
 
 
-def _batches(stream: Iterator[Sample], size: int) -> Iterator[list[Sample]]:
-    """Batches of `size` good samples; bad ones ride along, so they never change a batch's shape."""
-    batch: list[Sample] = []
-    good = 0
-    for sample in stream:
-        batch.append(sample)
-        good += sample.error is None
-        if good == size:
+class _Work:
+    """The images of a shard that are scored so far, and the time that it took."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.done: list[int] = []
+        self.errors: dict[int, ItemError] = {}
+        self.parts: list[dict[str, Scores]] = []
+        self._load_s = session.take_load_s()
+        self.began = time.time() - self._load_s
+        self._started = time.perf_counter() - self._load_s
+        self._wait_s = self._model_s = self._wall_s = 0.0
+
+    def timed(self, feed: Feed) -> Iterator[Batch]:
+        """The batches of `feed`; the time that they are waited for is kept."""
+        batches = iter(feed)
+        while True:
+            mark = time.perf_counter()
+            batch = next(batches, None)
+            self._wait_s += time.perf_counter() - mark
+            if batch is None:
+                return
             yield batch
-            batch, good = [], 0
-    if batch:
-        yield batch
+
+    def score(self, batch: Batch) -> None:
+        """Score a batch."""
+        mark = time.perf_counter()
+        self.errors.update(batch.errors)
+        if batch.items:
+            batch.wait()
+            self.parts.append(score(self._session, batch.views))
+            self.done.extend(batch.items)
+        self._model_s += time.perf_counter() - mark
+
+    def end(self) -> None:
+        """All batches are scored."""
+        self._wall_s = time.perf_counter() - self._started
+
+    def timings(self, feed: FeedTimes) -> dict[str, Any]:
+        """Where the time went, and on what."""
+        session = self._session
+        seconds = {
+            name: sum(part[name].seconds for part in self.parts)
+            for name in ("", *(method.id for method in session.methods))
+        }
+        return {
+            "images": len(self.done) + len(self.errors),
+            "wall_s": self._wall_s,
+            "load_s": self._load_s,
+            "data_wait_s": self._wait_s,
+            "model_s": self._model_s,
+            "encode_s": seconds.pop(""),
+            "fetch_s": feed.fetch_s,
+            "decode_s": feed.decode_s,
+            "fetch_wait_s": feed.fetch_wait_s,
+            "decode_wait_s": feed.decode_wait_s,
+            "methods": seconds,
+            "batch_size": batch_size(session),
+            "parallel_shards": session.config.runtime.parallel_shards,
+            "device": describe_device(session.model.device),
+        }
 
 
 def _outcomes(session: Session, parts: list[dict[str, Scores]]) -> list[MethodOutcome]:

@@ -29,8 +29,7 @@ CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]
 def pictures(tiny_model):
     """View name -> (B, K, 3, H, W) random preprocessed pictures of five images."""
     generator = torch.Generator().manual_seed(3)
-    side = tiny_model.preprocess_cfg.size
-    shape = (5, 1, 3, *((side, side) if isinstance(side, int) else side))
+    shape = (5, 1, 3, *tiny_model.preprocessing.size)
     return {
         name: torch.randn(shape, generator=generator)
         for name in ("image", "mask_background", "mask_foreground")
@@ -77,9 +76,8 @@ def test_equals_literal_twin(tiny_model, pictures, given, engine_type):
     scores = ours(tiny_model, pictures, options, engine_type)
     tokens = tiny_model.tokenizer([f"a photo of {c}" for c in CLASSES])
     assert len({int(row.argmax()) for row in tokens}) == 3, "classes of different token length"
-    side = tiny_model.preprocess_cfg.size
-    size = (side, side) if isinstance(side, int) else side
-    black = tiny_model.preprocess(Image.new("RGB", size))
+    height, width = tiny_model.preprocessing.size
+    black = tiny_model.preprocess(Image.new("RGB", (width, height)))
     zero_shot = torch.einsum(
         "bd,cd->bc",
         features_of(tiny_model, pictures)["image"][:, 0],

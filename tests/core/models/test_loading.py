@@ -68,7 +68,7 @@ def test_cutting_a_long_picture_keeps_the_centre_crop(tiny_model, monkeypatch):
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 256, (8, 3000, 3), dtype=np.uint8))
     whole = tiny_model.preprocess(image)
-    monkeypatch.setattr("seraser_core.models.loading._MOST_RESIZED_PIXELS", 1)
+    monkeypatch.setattr("seraser_core.models.preprocessing._MOST_RESIZED_PIXELS", 1)
     assert (tiny_model.preprocess(image) - whole).abs().max() <= 0.05
 
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from seraser_core.results.timings import between_shards, bound_by, overhead
+from seraser_core.results.timings import bound_by, elapsed, overhead, process_spans
 
-BASE = {"wall_s": 10.0, "model_s": 3.0, "data_wait_s": 3.0, "fetch_s": 4.0, "decode_s": 5.0}
+BASE = {
+    "wall_s": 10.5,
+    "load_s": 0.5,
+    "model_s": 3.0,
+    "data_wait_s": 3.0,
+    "fetch_wait_s": 4.0,
+    "decode_wait_s": 5.0,
+}
 
 
 @pytest.mark.parametrize(
@@ -14,7 +21,7 @@ BASE = {"wall_s": 10.0, "model_s": 3.0, "data_wait_s": 3.0, "fetch_s": 4.0, "dec
     [
         ({"model_s": 6.0}, "model"),
         ({"data_wait_s": 6.0}, "decode"),
-        ({"data_wait_s": 6.0, "fetch_s": 9.0}, "fetch"),
+        ({"data_wait_s": 6.0, "fetch_wait_s": 9.0}, "fetch"),
         ({"model_s": 1.0, "data_wait_s": 1.0}, "overhead"),
     ],
 )
@@ -31,14 +38,15 @@ def commit(process, started, finished, host="here"):
     return {"host": host, "process": process, "started": started, "finished": finished}
 
 
-def test_pauses_between_the_shards_of_a_process():
+def test_the_time_of_processes_and_of_the_run():
     commits = [
         commit("1", 20.0, 30.0),
         commit("1", 0.0, 10.0),
-        commit("1", 33.0, 40.0),
-        commit("1", 34.0, 36.0),  # beside the one before
-        commit("1", 41.0, 42.0),
-        commit("2", 100.0, 110.0),  # began elsewhere, much later
+        commit("1", 28.0, 36.0),  # written beside the one before
+        commit("2", 31.0, 50.0),
         commit("1", 200.0, 210.0, host="there"),
     ]
-    assert between_shards(commits) == pytest.approx(10 + 3 + 1)
+    spans = process_spans(commits)
+    assert sorted(spans) == [(0.0, 36.0), (31.0, 50.0), (200.0, 210.0)]
+    assert elapsed(spans) == pytest.approx(50 + 10)
+    assert elapsed([]) == 0

@@ -11,7 +11,7 @@ from seraser_core.config import load_config
 from seraser_core.errors import RunDirectoryError, SeraserError, TransientError
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.status import status
-from seraser_core.runner import local, shard
+from seraser_core.runner import feed, local, shard
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.shard import run_shard
@@ -63,14 +63,31 @@ def test_shards_are_computed_at_once(parallel, fake):
     run_local(parallel)
 
 
-def test_one_shard_at_a_time_unless_told_otherwise(planned, fake):
+def test_one_shard_computes_at_a_time_while_the_next_is_made_ready(planned, monkeypatch):
+    fetched: set[str] = set()
+    others = threading.Event()
     busy = threading.Lock()
+    items = RunDirectory(planned).items().to_pylist()
+    shard_of = {item["image"]: item["item_index"] // 5 for item in items}
 
-    def compute(*_):
-        assert busy.acquire(blocking=False)
-        busy.release()
+    def fetch(url, *rest):
+        if url in shard_of:
+            fetched.add(shard_of[url])
+        if len(fetched) > 1:
+            others.set()
+        return sources_fetch(url, *rest)
 
-    fake(compute)
+    def score(*args):
+        assert busy.acquire(blocking=False), "two shards compute at once"
+        assert others.wait(60), "no other shard is made ready"
+        try:
+            return shard_score(*args)
+        finally:
+            busy.release()
+
+    sources_fetch, shard_score = feed.fetch, shard.score
+    monkeypatch.setattr(feed, "fetch", fetch)
+    monkeypatch.setattr(shard, "score", score)
     run_local(planned)
 
 

@@ -1,0 +1,94 @@
+"""From pictures to the model's input, as open_clip's own evaluation transform does it.
+
+The work is cut in two: pictures are resized and cropped one by one, in the threads that decode
+them, and wait as bytes; a batch is normalised at once, on the model's device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from torch import Tensor
+
+# A 65,000 x 1 picture resized to 224 on its short side would need gigabytes.
+_MOST_RESIZED_PIXELS = 2**24
+
+
+class Preprocessing:
+    """Resizing, cropping and normalising.
+
+    Args:
+        cfg: open_clip's configuration of it.
+    """
+
+    def __init__(self, cfg: PreprocessCfg) -> None:
+        self._cfg = cfg
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the model's input."""
+        size = self._cfg.size
+        return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+    def resize(self, image: Image.Image) -> Tensor:
+        """The model's view of an RGB image, not yet normalised.
+
+        Very long pictures are first cut symmetrically to a generous surrounding of the centre
+        crop, because resizing them whole would need gigabytes.
+
+        Returns:
+            (3, H, W) uint8.
+        """
+        width, height = image.size
+        scale = max(self.size) / min(width, height)
+        if width * height * scale * scale > _MOST_RESIZED_PIXELS:
+            image = _cut_long_side(image, keep=2 * min(width, height) + 16)
+        for transform in self._to_picture:
+            image = transform(image)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Pictures as the model takes them.
+
+        Args:
+            pixels: (..., 3, H, W) uint8.
+
+        Returns:
+            (..., 3, H, W) float32 on the same device.
+        """
+        mean, std = (
+            torch.tensor(values, device=pixels.device).view(3, 1, 1)
+            for values in (self._cfg.mean, self._cfg.std)
+        )
+        return pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
+
+    @cached_property
+    def _to_picture(self) -> list[Callable[[Image.Image], Image.Image]]:
+        *to_picture, _to_tensor, _normalise = image_transform_v2(
+            self._cfg, is_train=False
+        ).transforms
+        return list(to_picture)
+
+    def describe(self) -> dict[str, Any]:
+        """All that decides how pixels become tensors, for the fingerprint."""
+        cfg = self._cfg
+        return {
+            "size": cfg.size,
+            "mean": list(cfg.mean),
+            "std": list(cfg.std),
+            "interpolation": cfg.interpolation,
+            "resize_mode": cfg.resize_mode,
+            "fill_color": cfg.fill_color,
+        }
+
+
+def _cut_long_side(image: Image.Image, keep: int) -> Image.Image:
+    width, height = image.size
+    x, y = max(0, (width - keep) // 2), max(0, (height - keep) // 2)
+    return image.crop((x, y, width - x, height - y))
