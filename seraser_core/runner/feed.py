@@ -18,7 +18,7 @@ from torch import Tensor
 from seraser_core.auxiliary import Picture, make_view
 from seraser_core.errors import ItemError, TransientError
 from seraser_core.runner.session import Session
-from seraser_core.sources.decode import box_mask, decode_image, decode_mask
+from seraser_core.sources.decode import box_mask, decode_image, decode_mask, decode_reduced
 from seraser_core.sources.fetch import fetch
 
 _QUEUE_BYTES = 512 * 2**20
@@ -26,6 +26,8 @@ _FETCHES_AT_ONCE = 32
 """Enough to hide an object store's tens of milliseconds; its connections are as many."""
 _UNKNOWN_FILE_BYTES = 2 * 2**20
 _MOST_AHEAD = 1024
+_REDUCED_SIDES = 2
+"""Sides of the model's input that a reduced image keeps at least."""
 
 
 @dataclass
@@ -287,7 +289,11 @@ _NEEDS_BOX = ("box_background", "box_foreground")
 
 def _picture(session: Session, item: dict[str, Any], files: _Files) -> Picture:
     limits = session.config.dataset.limits
-    image = decode_image(files.image, limits)
+    if session.config.dataset.decode == "reduced":
+        least = _REDUCED_SIDES * max(session.model.preprocessing.size)
+        image, scale = decode_reduced(files.image, limits, least)
+    else:
+        image, scale = decode_image(files.image, limits), 1.0
     region = box = None
     if any(name in _NEEDS_MASK for name in session.views):
         if files.mask is None:
@@ -296,5 +302,5 @@ def _picture(session: Session, item: dict[str, Any], files: _Files) -> Picture:
     if any(name in _NEEDS_BOX for name in session.views):
         if item["box"] is None:
             raise ItemError("validate", "missing_box", "the table has no box for this image")
-        box = box_mask(item["box"], image.size)
+        box = box_mask([scale * x for x in item["box"]], image.size)
     return Picture(image, region, box)

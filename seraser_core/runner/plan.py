@@ -13,8 +13,9 @@ import PIL
 import torch
 
 from seraser_core import storage
-from seraser_core.config.options import RunConfig, SeraserOptions
+from seraser_core.config.options import RunConfig, SeraserOptions, TptOptions
 from seraser_core.errors import ConfigError
+from seraser_core.methods.tpt import tpt_prompts
 from seraser_core.models.loading import ClipModel, get_model
 from seraser_core.models.prompts import Prompts, build_prompts, check_context_tokens
 from seraser_core.results.fingerprints import fingerprint, plan_hash
@@ -59,6 +60,8 @@ def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> 
         if isinstance(method, SeraserOptions):
             field = f"methods.{method.id}.context_tokens"
             check_context_tokens(prompts, method.context_tokens, field)
+        elif isinstance(method, TptOptions):
+            tpt_prompts(method, planned.classes, model.tokenizer, context_length(model.net))
     hashed = plan_hash(planned.table, planned.shards)
     inputs = fingerprint_inputs(config, planned.classes, planned.attributes, prompts, model, hashed)
     mark = fingerprint(inputs)
@@ -137,7 +140,7 @@ def fingerprint_inputs(
         ],
         "precision": model.precision,
         "preprocessing": model.preprocessing.describe(),
-        "decoder": f"pillow {PIL.__version__}",
+        "decoder": f"pillow {PIL.__version__}, {config.dataset.decode}",
         "limits": config.dataset.limits.model_dump(mode="json"),
         "seed": config.seed,
         "save_logits": config.save_logits,

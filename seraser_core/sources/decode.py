@@ -64,7 +64,34 @@ def decode_image(data: bytes, limits: LimitOptions) -> Image.Image:
     Raises:
         ItemError: The file is empty, no picture of a known format, cut short, or too large.
     """
+    return _to_rgb(_load(_open(data, limits)))
+
+
+def decode_reduced(data: bytes, limits: LimitOptions, least: int) -> tuple[Image.Image, float]:
+    """As `decode_image`; a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size.
+
+    Much faster for large photographs, since the rest of their frequencies is never transformed.
+    The pixels differ slightly from those of the whole image resized.
+
+    Args:
+        data: The file.
+        limits: Limits of the file, at its full size.
+        least: Neither side becomes smaller than this.
+
+    Returns:
+        The image, and its size as a part of the full one's.
+
+    Raises:
+        As `decode_image`.
+    """
     image = _open(data, limits)
+    full = max(image.size)
+    image.draft("RGB", (least, least))
+    image = _load(image)
+    return _to_rgb(image), max(image.size) / full
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_to_8_bit(np.asarray(image)))
     # Alpha is dropped as open_clip does; Pillow warns when a palette has some.
@@ -90,7 +117,7 @@ def decode_mask(data: bytes, size: tuple[int, int], limits: LimitOptions) -> np.
             foreground is not zero), has a palette that does not tell the background, or has
             another shape than the image.
     """
-    mask = _open(data, limits)
+    mask = _load(_open(data, limits))
     if lossy := _lossy(data, mask):
         raise ItemError(
             "validate", "mask_lossy", f"a {lossy} mask is not exact; store masks as PNG"
@@ -183,6 +210,7 @@ def _without_palette(mask: Image.Image) -> np.ndarray:
 
 
 def _open(data: bytes, limits: LimitOptions) -> Image.Image:
+    """The image, none of whose pixels are decoded yet."""
     if not data:
         raise ItemError("decode", "empty", "the file has no bytes")
     try:
@@ -201,6 +229,11 @@ def _open(data: bytes, limits: LimitOptions) -> Image.Image:
             f"{image.width} x {image.height} pixels, more than dataset.limits.max_pixels = "
             f"{limits.max_pixels}",
         )
+    return image
+
+
+def _load(image: Image.Image) -> Image.Image:
+    """The image with its pixels, upright."""
     try:
         image.load()
     except MemoryError:

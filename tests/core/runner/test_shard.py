@@ -50,6 +50,7 @@ def test_every_image_has_one_row_per_method(run, tree):
 def test_results_do_not_depend_on_how_the_work_is_cut(run, tree, changes):
     tree["methods"].append({"id": "noise", "name": "seraser", "auxiliary": "noise", "steps": 3})
     tree["methods"].append({"id": "augment", "name": "seraser", "auxiliary": "augment", "steps": 3})
+    tree["methods"].append({"name": "tpt", "views": 20})
     _, expected = run(tree)
     _, rows = run(tree, *changes)
     assert rows["prediction"].equals(expected["prediction"])
@@ -57,6 +58,7 @@ def test_results_do_not_depend_on_how_the_work_is_cut(run, tree, changes):
 
 
 def test_order_of_the_table_does_not_matter(run, tree, pictures, tmp_path):
+    tree["methods"].append({"name": "tpt", "views": 20})
     _, expected = run(tree)
     shuffled = pl.read_csv(pictures).sample(fraction=1, shuffle=True, seed=4)
     path = pictures.with_name("shuffled.csv")
@@ -71,6 +73,19 @@ def test_two_runs_are_byte_equal(run, tree, tmp_path):
     second, _ = run(tree, f"output={tmp_path / 'again'}")
     for path in sorted(Path(first, "predictions").iterdir()):
         assert path.read_bytes() == Path(second, "predictions", path.name).read_bytes()
+
+
+def test_tpt_and_the_seed_of_its_crops(run, tree):
+    tree["methods"] = ["zero_shot", {"name": "tpt", "views": 20}]
+    _, rows = run(tree)
+    tuned = rows.filter(pl.col("method") == "tpt")
+    assert tuned.height == 14
+    assert (tuned["loss_last"] < tuned["loss_first"]).all()
+    assert tuned["steps"].unique().to_list() == [1]
+    _, others = run(tree, "seed=1")
+    moved = np.abs(logits(rows) - logits(others)).max(1)
+    assert (moved[rows["method"] == "tpt"] > 1e-3).all()
+    assert (moved[rows["method"] == "zero_shot"] == 0).all()
 
 
 def test_a_finished_run_is_not_computed_again(run, tree):
@@ -88,6 +103,14 @@ def test_a_changed_option_is_another_run(run, tree):
     third, _ = run(tree, "runtime.batch_size=2")
     assert first != second
     assert first == third
+
+
+def test_reduced_decoding_is_another_run(run, tree):
+    """The pictures of the fixture are too small to be reduced, so that predictions are equal."""
+    first, rows = run(tree)
+    second, reduced = run(tree, "dataset.decode=reduced")
+    assert first != second
+    assert reduced.drop("run_id").equals(rows.drop("run_id"))
 
 
 def test_labels_are_not_needed(run, tree):

@@ -16,7 +16,7 @@ from PIL import Image
 
 from seraser_core.config.options import LimitOptions
 from seraser_core.errors import ItemError
-from seraser_core.sources.decode import box_mask, decode_image, decode_mask
+from seraser_core.sources.decode import box_mask, decode_image, decode_mask, decode_reduced
 
 LIMITS = LimitOptions()
 ORIENTATION = 0x0112
@@ -464,3 +464,31 @@ def test_boxes_without_pixels_are_refused(box):
     with pytest.raises(ItemError) as caught:
         box_mask(box, (10, 8))
     assert (caught.value.stage, caught.value.code) == ("validate", "bad_box")
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+def test_a_large_photograph_can_be_decoded_at_a_part_of_its_size(encode, turn):
+    rows, columns = np.mgrid[0:480, 0:640]
+    whole = Image.fromarray(np.stack([rows % 256, columns % 256, rows // 4], -1).astype(np.uint8))
+    exif = Image.Exif()
+    exif[ORIENTATION] = turn
+    data = encode(whole, "JPEG", quality=95, exif=exif)
+    reduced, scale = decode_reduced(data, LIMITS, 100)
+    assert scale == 1 / 4
+    assert reduced.size == ((160, 120) if turn == 1 else (120, 160))
+    expected = decode_image(data, LIMITS).resize(reduced.size, Image.Resampling.BOX)
+    assert np.abs(np.asarray(reduced, int) - np.asarray(expected, int)).mean() < 4
+
+
+@pytest.mark.parametrize(("kind", "least"), [("PNG", 10), ("JPEG", 40)])
+def test_other_pictures_are_decoded_whole(picture, encode, kind, least):
+    data = encode(picture, kind)
+    reduced, scale = decode_reduced(data, LIMITS, least)
+    assert scale == 1
+    assert np.array_equal(np.asarray(reduced), pixels_of(data))
+
+
+def test_a_reduced_picture_has_the_limits_of_the_whole_one(encode):
+    data = encode(Image.new("RGB", (640, 480)), "JPEG")
+    with pytest.raises(ItemError, match="640 x 480 pixels"):
+        decode_reduced(data, LimitOptions(max_pixels=640 * 480 - 1), 100)
