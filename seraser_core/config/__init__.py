@@ -6,6 +6,7 @@ from seraser_core.config.options import (
     MethodOptions,
     RunConfig,
     SeraserOptions,
+    TptOptions,
     ZeroShotOptions,
 )
 
@@ -14,6 +15,7 @@ __all__ = [
     "MethodOptions",
     "RunConfig",
     "SeraserOptions",
+    "TptOptions",
     "ZeroShotOptions",
     "describe_options",
     "load_config",

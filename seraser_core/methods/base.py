@@ -31,13 +31,15 @@ class Setting:
         self.class_features = model.encode_text(prompts.tokens)
         self.black_feature = model.black_feature
         self.logit_scale = model.logit_scale
-        self._engines: dict[int, PromptEngine] = {}
+        self._engines: dict[tuple[int, tuple[str, ...]], PromptEngine] = {}
 
-    def engine(self, context_tokens: int) -> PromptEngine:
-        """The engine that tunes `context_tokens` tokens of the prompts; made once."""
-        if context_tokens not in self._engines:
-            self._engines[context_tokens] = build_engine(self.model, self.prompts, context_tokens)
-        return self._engines[context_tokens]
+    def engine(self, context_tokens: int, prompts: Prompts | None = None) -> PromptEngine:
+        """The engine that tunes `context_tokens` tokens of `prompts`, or the run's; made once."""
+        prompts = prompts or self.prompts
+        key = (context_tokens, tuple(prompts.texts))
+        if key not in self._engines:
+            self._engines[key] = build_engine(self.model, prompts, context_tokens)
+        return self._engines[key]
 
 
 @dataclass(frozen=True)
@@ -84,3 +86,8 @@ class Method(ABC):
 def cosine_logits(image: Tensor, text: Tensor, scale: float) -> Tensor:
     """s * cosine similarity: (..., D) images against (C, D) or broadcast classes -> (..., C)."""
     return scale * (image @ text.transpose(-1, -2))
+
+
+def entropy(log_p: Tensor) -> Tensor:
+    """H(p) in nats over the last dimension."""
+    return -(log_p.exp() * log_p).sum(-1)

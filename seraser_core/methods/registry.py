@@ -9,12 +9,14 @@ from seraser_core.config.options import MethodOptions
 from seraser_core.methods.base import Method, Setting
 from seraser_core.methods.foreground import Foreground
 from seraser_core.methods.seraser import Seraser
+from seraser_core.methods.tpt import Tpt
 from seraser_core.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, Callable[[Any, Setting], Method]] = {
     "zero_shot": ZeroShot,
     "foreground": Foreground,
     "seraser": Seraser,
+    "tpt": Tpt,
 }
 
 

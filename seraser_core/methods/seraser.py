@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seraser_core.auxiliary import AUXILIARY
 from seraser_core.config.options import SeraserOptions
-from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
+from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
 from seraser_core.methods.tuning import PromptTuner
 from seraser_core.models.engine import PromptEngine
 
@@ -90,8 +90,3 @@ def erase_loss(log_p: Tensor, direction: str) -> Tensor:
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p || q) in nats over the last dimension."""
     return (log_p.exp() * (log_p - log_q)).sum(-1)
-
-
-def entropy(log_p: Tensor) -> Tensor:
-    """H(p) in nats over the last dimension."""
-    return -(log_p.exp() * log_p).sum(-1)

@@ -18,12 +18,14 @@ class Prompts:
     """Tokenised prompts of all classes.
 
     Attributes:
+        classes: Class names.
         texts: One prompt per class.
         tokens: (C, context_length) int64.
         shared: Number of leading positions, start-of-text included, with the same token in all
             classes and inside the template's prefix; context tokens 1..shared-1 may be tuned.
     """
 
+    classes: list[str]
     texts: list[str]
     tokens: Tensor
     shared: int
@@ -62,7 +64,7 @@ def build_prompts(
     shared = int(_lengths(prefix[None])[0]) - 1
     while shared and not bool((tokens[:, :shared] == prefix[:shared]).all()):
         shared -= 1  # a word piece that runs from the prefix into the class name
-    return Prompts(texts, tokens, shared)
+    return Prompts(list(classes), texts, tokens, shared)
 
 
 def alike_classes(features: Tensor, names: Sequence[str]) -> list[tuple[str, str]]:

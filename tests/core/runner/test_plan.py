@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import save_file
 
 from seraser_core.config import load_config
-from seraser_core.errors import RunDirectoryError
+from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.models import loading
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.verify import verify
@@ -61,6 +61,13 @@ def test_a_model_json_elsewhere_is_the_same_run(plan, tiny_json, tmp_path):
 
 def test_attributes_in_another_order_are_another_run(plan):
     assert plan() != plan("dataset.attributes=[water, land]")
+
+
+def test_prompts_of_a_method_are_checked(plan):
+    with pytest.raises(ConfigError, match=r"(?s)^methods\.tpt\.context: .*nothing to tune"):
+        plan("methods=[{name: tpt, context: '&nbsp;'}]")
+    with pytest.raises(ConfigError, match="tokens and the model's context 77"):
+        plan(f"methods=[{{name: tpt, context: {'very ' * 80}}}]")
 
 
 def test_a_worker_refuses_a_model_json_that_changed(tree, plan, tiny_json, tmp_path):

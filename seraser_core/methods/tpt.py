@@ -1,0 +1,96 @@
+"""TPT (arXiv 2209.07511): tune the prompt until the confident ones among random crops agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from seraser_core.auxiliary import crops_view
+from seraser_core.config.options import TptOptions
+from seraser_core.errors import ConfigError
+from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
+from seraser_core.methods.tuning import PromptTuner
+from seraser_core.models.causal import text_tower
+from seraser_core.models.engine import PromptEngine
+from seraser_core.models.prompts import Prompts, build_prompts
+
+
+class Tpt(Method):
+    """Tunes one prompt block per image on its views of lowest entropy.
+
+    The loss is the entropy of the *mean* probability over these views, which are chosen with the
+    untouched prompt. Positions are added to the tuned tokens, so AdamW and its weight decay see
+    token embeddings alone.
+    """
+
+    def __init__(self, options: TptOptions, setting: Setting) -> None:
+        self.id = options.id
+        self.options = options
+        model, run_prompts = setting.model, setting.prompts
+        prompts = tpt_prompts(
+            options, run_prompts.classes, model.tokenizer, run_prompts.tokens.shape[1]
+        )
+        self.engine: PromptEngine = setting.engine(prompts.shared - 1, prompts)
+        tower, span = text_tower(model.net), slice(1, prompts.shared)
+        context = prompts.tokens[0, span].to(model.device)
+        self._tokens: Tensor = tower.token_embedding(context).detach().float()
+        self._positions: Tensor = tower.positional_embedding[span].detach().float()
+        self._scale = setting.logit_scale
+        self._crops = crops_view(options.views - 1, model.preprocessing.size)
+        self.views = ("image", self._crops)
+        self._tuner = PromptTuner(self._losses, options.steps, options.lr, options.weight_decay)
+
+    def predict(self, features: Features) -> Scores:
+        """See `Method.predict`."""
+        image = features["image"]
+        confident = {"confident": self._confident(torch.cat([image, features[self._crops]], dim=1))}
+        tuned = self._tuner.tune(self._tokens.expand(len(image), -1, -1), confident)
+        with torch.no_grad():
+            text = self._text_features(tuned.prompt)
+            last = self._loss(text, confident["confident"])
+            logits = cosine_logits(image, text, self._scale)[:, 0]
+        first = last if tuned.loss_first is None else tuned.loss_first
+        return Scores(logits, first, last, self.options.steps)
+
+    def _confident(self, views: Tensor) -> Tensor:
+        """Of views (B, V, D) the k of lowest entropy under the untouched prompt, (B, k, D)."""
+        count = max(1, int(self.options.selection * self.options.views))
+        log_p = cosine_logits(views, self.engine.base_features, self._scale).log_softmax(-1)
+        chosen = entropy(log_p).topk(count, dim=1, largest=False).indices
+        return views.take_along_dim(chosen[..., None], dim=1)
+
+    def _losses(self, tokens: Tensor, inputs: Features) -> Tensor:
+        return self._loss(self._text_features(tokens), inputs["confident"])
+
+    def _text_features(self, tokens: Tensor) -> Tensor:
+        return self.engine.text_features(tokens + self._positions)
+
+    def _loss(self, text: Tensor, views: Tensor) -> Tensor:
+        """Entropy of the mean probability over views (B, k, D): (B,)."""
+        log_p = cosine_logits(views, text, self._scale).log_softmax(-1)
+        return entropy(log_p.logsumexp(1) - math.log(views.shape[1]))
+
+
+def tpt_prompts(
+    options: TptOptions,
+    classes: Sequence[str],
+    tokenizer: Callable[..., Tensor],
+    context_length: int,
+) -> Prompts:
+    """The prompts "<context> <class>.", of which all tokens of the context are tuned.
+
+    Raises:
+        ConfigError: The context has no token of its own, or see `build_prompts`.
+    """
+    template = f"{options.context} {{}}."
+    prompts = build_prompts(classes, template, tokenizer, context_length)
+    if prompts.shared < 2:
+        raise ConfigError(
+            f"methods.{options.id}.context",
+            repr(options.context),
+            "has no token that all prompts share, so there is nothing to tune; use other words",
+        )
+    return prompts
