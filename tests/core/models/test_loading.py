@@ -9,12 +9,14 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save_file
 
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
 from seraser_core.models.loading import get_model
+from seraser_core.models.preprocessing import Preprocessing
 
 
 def options(name, pretrained=None):
@@ -54,6 +56,21 @@ def test_preprocessing_is_open_clips_own(tiny_json, tiny_model):
     for size in [(224, 224), (500, 375), (31, 90), (640, 2)]:
         image = Image.fromarray(rng.integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
         assert torch.equal(model.preprocess(image), transform(image))
+
+
+@pytest.mark.parametrize("size", [32, (32, 32), (24, 40)])
+@pytest.mark.parametrize("resize_mode", ["shortest", "longest", "squash"])
+def test_a_batch_is_normalised_as_open_clip_does_one_picture(size, resize_mode):
+    cfg = PreprocessCfg(size=size, resize_mode=resize_mode, mean=(0.5, 0.4, 0.3), fill_color=7)
+    transform = image_transform_v2(cfg, is_train=False)
+    rng = np.random.default_rng(0)
+    images = [
+        Image.fromarray(rng.integers(0, 256, (*shape, 3), dtype=np.uint8))
+        for shape in [(50, 40), (33, 90), (40, 24)]
+    ]
+    preprocessing = Preprocessing(cfg)
+    batch = preprocessing.normalise(torch.stack([preprocessing.resize(i) for i in images]))
+    assert torch.equal(batch, torch.stack([transform(i) for i in images]))
 
 
 @pytest.mark.parametrize("size", [(4000, 2), (2, 4000), (65000, 1), (1, 1)])

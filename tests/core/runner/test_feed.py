@@ -1,0 +1,124 @@
+"""Batches: what is in them, in which order, and that reading waits for nothing but itself."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from seraser_core.config import load_config
+from seraser_core.errors import ItemError, TransientError
+from seraser_core.runner import feed as module
+from seraser_core.runner.feed import Feed
+from seraser_core.runner.plan import plan_run
+from seraser_core.runner.session import open_session
+
+
+@pytest.fixture
+def opened(tree):
+    """The session of a run of 14 images, with these overrides, and its items."""
+
+    def open_with(*overrides: str):
+        session = open_session(plan_run(load_config(tree, overrides)))
+        return session, session.directory.items().to_pylist()
+
+    return open_with
+
+
+def test_bad_images_ride_along_and_batches_stay_full(opened, monkeypatch):
+    session, items = opened()
+    bad = {items[i]["image"]: i for i in (0, 5, 6, 13)}
+    read = module.fetch
+
+    def fetch(url, *rest):
+        if url in bad:
+            raise ItemError("fetch", "missing", f"there is no file {url}")
+        return read(url, *rest)
+
+    monkeypatch.setattr(module, "fetch", fetch)
+    with Feed(session, items, 4) as feed:
+        batches = list(feed)
+    assert [batch.items for batch in batches] == [[1, 2, 3, 4], [7, 8, 9, 10], [11, 12]]
+    assert [list(batch.errors) for batch in batches] == [[0], [5, 6], [13]]
+    assert sum(map(len, batches)) == len(items)
+    for batch in batches:
+        assert set(batch.views) == set(session.views)
+        assert all(view.dtype == torch.uint8 for view in batch.views.values())
+        assert all(len(view) == len(batch.items) for view in batch.views.values())
+
+
+def test_a_batch_of_bad_images_alone_has_no_views(opened, monkeypatch):
+    session, items = opened()
+
+    def fetch(url, *_):
+        raise ItemError("fetch", "missing", url)
+
+    monkeypatch.setattr(module, "fetch", fetch)
+    with Feed(session, items, 4) as feed:
+        (batch,) = feed
+    assert batch.items == [] and batch.views == {} and len(batch.errors) == len(items)
+
+
+def test_many_files_are_read_at_once_whatever_the_number_of_decoders(opened, monkeypatch):
+    session, items = opened("runtime.fetch_threads=8", "runtime.decode_threads=1")
+    together = threading.Barrier(8, timeout=60)
+    arrived, read = [], module.fetch
+
+    def fetch(url, *rest):
+        arrived.append(url)
+        if len(arrived) <= 8:
+            together.wait()
+        return read(url, *rest)
+
+    monkeypatch.setattr(module, "fetch", fetch)
+    with Feed(session, items, 4) as feed:
+        assert [i for batch in feed for i in batch.items] == list(range(len(items)))
+
+
+def test_files_ahead_of_the_model_take_a_bounded_number_of_bytes(opened, monkeypatch):
+    session, items = opened()
+    monkeypatch.setattr(module, "_QUEUE_BYTES", 1)
+    reading, most, lock, read = 0, 0, threading.Lock(), module.fetch
+
+    def fetch(*args):
+        nonlocal reading, most
+        with lock:
+            reading += 1
+            most = max(most, reading)
+        try:
+            return read(*args)
+        finally:
+            with lock:
+                reading -= 1
+
+    monkeypatch.setattr(module, "fetch", fetch)
+    with Feed(session, items, 4) as feed:
+        assert sum(len(batch) for batch in feed) == len(items)
+    assert most == 1
+
+
+def test_a_passing_fault_is_raised_and_no_thread_stays(opened, monkeypatch):
+    session, items = opened()
+    before = set(threading.enumerate())
+
+    def fetch(url, *_):
+        raise TransientError("503 Slow Down")
+
+    monkeypatch.setattr(module, "fetch", fetch)
+    with pytest.raises(TransientError, match="Slow Down"), Feed(session, items, 4) as feed:
+        list(feed)
+    assert set(threading.enumerate()) <= before
+
+
+def test_what_a_strange_reader_raises_is_an_error_row(opened, monkeypatch):
+    session, items = opened()
+
+    def fetch(*_):
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(module, "fetch", fetch)
+    with Feed(session, items, 4) as feed:
+        (batch,) = feed
+    error = batch.errors[0]
+    assert (error.stage, error.code, error.message) == ("fetch", "unexpected", "RuntimeError: odd")
