@@ -19,10 +19,12 @@ import typer
 import yaml
 
 from seraser_core.cli.main import app
-from seraser_core.config import RunConfig, SeraserOptions, describe_options, parse_config
+from seraser_core.config import MethodOptions, RunConfig, describe_options, parse_config
+from seraser_core.config.options import METHOD_OPTIONS
 
 SERASER = str(Path(sysconfig.get_path("scripts"), "seraser"))
 README = Path(__file__).parents[1] / "README.md"
+_SHARED = ("name", *MethodOptions.model_fields)
 _BEGIN, _END = "<!-- options -->\n", "<!-- end of options -->\n"
 
 
@@ -32,14 +34,18 @@ def blocks(language: str) -> list[str]:
 
 def options_table() -> str:
     lines = ["| option | default | |", "|---|---|---|"]
-    described = [
-        *describe_options(RunConfig),
-        *describe_options(SeraserOptions, "methods.N."),
-    ]
-    for name, default, text in described:
+    described = [(*option, "") for option in describe_options(RunConfig)]
+    described += [(*option, "") for option in describe_options(MethodOptions, "methods.N.")]
+    for method, group in METHOD_OPTIONS.items():
+        described += [
+            (*option, f" ({method})")
+            for option in describe_options(group, "methods.N.")
+            if option[0].removeprefix("methods.N.") not in _SHARED
+        ]
+    for name, default, text, method in described:
         shown = default.replace("None", "null").replace("'", "").replace("False", "false")
         cell = text.replace("|", "\\|")
-        lines.append(f"| `{name}` | `{shown}` | {cell} |".replace("``", ""))
+        lines.append(f"| `{name}`{method} | `{shown}` | {cell} |".replace("``", ""))
     return "\n".join(lines) + "\n"
 
 
