@@ -1,0 +1,44 @@
+"""Classes and pictures that the benchmarks make up."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from stages import VIEWS
+from torch import Tensor
+
+from seraser_core.models.loading import ClipModel
+from seraser_core.models.prompts import Prompts, build_prompts
+
+_ANIMALS = ("landbird", "waterbird", "camel", "deer", "spider", "crab", "dog", "cat")
+_KINDS = ("small", "grey", "red billed", "northern", "young", "striped", "giant", "wild", "black")
+_KINDS += ("spotted", "old", "common")
+
+
+def class_names(count: int) -> list[str]:
+    """`count` names of one to five tokens, like those of real data sets; at most 1160."""
+    pairs = [f"{one} {other}" for one in _KINDS for other in _KINDS if one != other]
+    kinds = ["", *(f"{kind} " for kind in (*_KINDS, *pairs))]
+    return [f"a {kind}{animal}" for kind in kinds for animal in _ANIMALS][:count]
+
+
+def class_prompts(model: ClipModel, count: int) -> Prompts:
+    """Prompts of `count` classes."""
+    names = class_names(count)
+    return build_prompts(names, "a photo of {}", model.tokenizer, model.net.context_length)
+
+
+def random_pictures(model: ClipModel, count: int, first: int = 0) -> dict[str, Tensor]:
+    """Pictures number `first` and on: view name -> (count, 3, H, W) uint8 on the model's device."""
+    pictures = torch.stack([_picture(model, first + i) for i in range(count)], dim=1)
+    return dict(zip(VIEWS, pictures.to(model.device), strict=True))
+
+
+def _picture(model: ClipModel, number: int) -> Tensor:
+    """Views (V, 3, H, W) of blots of all sizes: plain noise looks the same whatever its seed."""
+    generator = torch.Generator().manual_seed(number)
+    total = torch.zeros(len(VIEWS), 3, *model.preprocessing.size)
+    for cells in (1, 3, 9, 27):
+        blots = torch.randn(len(VIEWS), 3, cells, cells, generator=generator)
+        total += F.interpolate(blots, total.shape[2:], mode="bilinear") / cells**0.5
+    return (128 + 64 * total).clamp(0, 255).byte()

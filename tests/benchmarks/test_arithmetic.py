@@ -1,0 +1,137 @@
+"""The benchmarks' own arithmetic, where it can be checked without a clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from agreement import compare
+from floor import PICTURES, floor_macs, picture_macs, prompts_macs
+from inputs import class_names, class_prompts, random_pictures
+from literal import KINDS, graph_bytes, time_literal
+from stages import STEPS, VIEWS, Engine, Stages, auto_batch
+from torch.utils.flop_counter import FlopCounterMode
+
+from seraser_core.config.options import ModelOptions
+from seraser_core.methods import Setting
+from seraser_core.models.causal import CausalPromptEngine
+from seraser_core.models.loading import get_model
+
+CLASSES = 5
+
+
+@pytest.fixture
+def model(tiny_json):
+    return get_model(ModelOptions(name=tiny_json, pretrained=None, device="cpu"))
+
+
+def products(work) -> float:
+    """Multiply-adds of the matrix products of `work`, those of attention in the text left out."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    counts = counter.get_flop_counts()["Global"]
+    return sum(count for op, count in counts.items() if "attention" not in str(op)) / 2
+
+
+def attention(work) -> float:
+    with FlopCounterMode(display=False) as counter:
+        work()
+    counts = counter.get_flop_counts()["Global"]
+    return sum(count for op, count in counts.items() if "attention" in str(op)) / 2
+
+
+def test_floor_of_the_prompts_is_what_the_engine_computes_forward_and_back(model):
+    prompts = class_prompts(model, CLASSES)
+    engine = CausalPromptEngine(model, prompts, 3)
+    prompt = engine.initial_prompt[None].clone().requires_grad_()
+    forward = products(lambda: engine.text_features(prompt))
+    both = products(lambda: engine.text_features(prompt).sum().backward())
+    assert forward == prompts_macs(model, prompts)
+    assert both == 2 * forward
+
+
+def test_floor_of_a_picture_is_what_the_image_tower_computes(model):
+    picture = torch.randn(1, 3, *model.preprocessing.size, requires_grad=True)
+
+    def work():
+        model.net.visual(picture)
+
+    width = model.net.visual.conv1.weight.shape[0]
+    projection = width * model.net.visual.proj.shape[1]
+    assert products(work) + attention(work) == picture_macs(model) + projection
+
+
+def test_floor_of_the_method(model):
+    prompts = class_prompts(model, CLASSES)
+    expected = PICTURES * picture_macs(model) + 41 * prompts_macs(model, prompts)
+    assert floor_macs(model, prompts, 20) == expected
+
+
+def test_the_time_of_all_steps_is_told_from_those_that_were_timed():
+    stages = Stages(encode=3.0, tuning=0.5, final=1.0, timed_steps=2)
+    assert stages.whole == 3 + 10 * 0.5 + 1
+    assert stages.shares() == pytest.approx({"encode": 3 / 9, "tuning": 5 / 9, "final": 1 / 9})
+    assert Stages(3.0, 5.0, 1.0, STEPS).whole == 9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_estimate_of_the_memory_of_the_literal_procedure(model, kind):
+    pictures = {name: x[0].float() for name, x in random_pictures(model, 1).items()}
+    pictures["black"] = torch.zeros_like(pictures["image"])
+    prompts = class_prompts(model, CLASSES)
+    weights = {weight.data_ptr(): weight.nbytes for weight in model.net.parameters()}
+    live: Counter[tuple[int, int]] = Counter()
+    peak = 0
+
+    class Kept:
+        """A tensor that a graph keeps for the way back."""
+
+        def __init__(self, tensor):
+            nonlocal peak
+            storage = tensor.untyped_storage()
+            self.tensor = tensor.detach()  # with its graph it would keep itself
+            self.key = storage.data_ptr(), storage.nbytes()
+            live[self.key] += self.key[0] not in weights
+            peak = max(peak, sum(size for (_, size), count in live.items() if count))
+
+        def __del__(self):
+            live[self.key] -= self.key[0] not in weights
+
+    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+        time_literal(model, prompts, pictures, 1, kind)
+    gradients = sum(weights.values()) if kind == "published" else 0
+    print(f"{kind}: keeps {peak}, gradients {gradients}", graph_bytes(model, CLASSES, kind))
+    assert 1 <= (graph_bytes(model, CLASSES, kind) - gradients) / peak <= 2
+
+
+def test_the_literal_procedure_and_the_engine_give_the_same_logits(model):
+    setting = Setting(model, class_prompts(model, CLASSES))
+    pixels = random_pictures(model, 1)
+    ours = Engine(setting, 3).logits(pixels)[0]
+    pictures = {name: model.preprocessing.normalise(x[0]) for name, x in pixels.items()}
+    pictures["black"] = model.preprocessing.normalise(torch.zeros_like(pixels["image"][0]))
+    for kind in KINDS:
+        logits, _ = time_literal(model, setting.prompts, pictures, 3, kind)
+        assert (logits - ours).abs().max() < 1e-4
+    assert not any(weight.requires_grad for weight in model.net.parameters())
+
+
+def test_agreement_and_the_widest_margin_of_the_others():
+    exact = torch.tensor([[0.7, 0.3, 0.0], [0.5, 0.4, 0.1], [0.1, 0.3, 0.6]]).log()
+    other = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    found = compare(exact, other)
+    assert found["agreement"] == pytest.approx(1 / 3)
+    assert found["margin"] == pytest.approx(0.5)
+    assert compare(exact, exact) == {"agreement": 1, "margin": 0}
+
+
+def test_inputs(model):
+    assert len(set(class_names(1000))) == 1000
+    setting = Setting(model, class_prompts(model, 1000))
+    ends = setting.prompts.tokens.argmax(-1)
+    assert 6 <= ends.double().mean() <= 12
+    assert 1 <= auto_batch(setting) <= 64
+    some, others = random_pictures(model, 3), random_pictures(model, 2, first=1)
+    assert set(some) == set(VIEWS)
+    assert all(torch.equal(some[view][1:], others[view]) for view in VIEWS)
