@@ -122,7 +122,8 @@ class _Loop:
     def record(self, record: Record) -> None:
         """Record the step on tensors of its own."""
         self._inputs = {name: tensor.clone() for name, tensor in self._inputs.items()}
-        self._step = record(self._make_step)
+        with torch.cuda.device_of(self._prompt):
+            self._step = record(self._make_step)
 
     def load(self, initial: Tensor, inputs: Mapping[str, Tensor]) -> None:
         """Put another batch into the recorded step's tensors, and begin anew."""

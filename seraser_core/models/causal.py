@@ -183,9 +183,9 @@ class CausalPromptEngine:
         normed = last.norm_1(x)
         bias_q, bias_kv = (None, None) if bias is None else (bias[:width], bias[width:])
         key, value = F.linear(normed, weight[width:], bias_kv).chunk(2, dim=-1)
-        query = F.linear(normed[:, ends], weight[:width], bias_q)
+        query = F.linear(normed.index_select(1, ends), weight[:width], bias_q)
         attended = self._attend(len(self._layers) - 1, query, key, value, chunk.mask[ends])
-        x = self._ln_final(self._finish(last, x[:, ends], attended))
+        x = self._ln_final(self._finish(last, x.index_select(1, ends), attended))
         if isinstance(self._projection, nn.Linear):
             x = self._projection(x)
         elif self._projection is not None:

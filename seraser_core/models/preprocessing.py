@@ -29,6 +29,7 @@ class Preprocessing:
 
     def __init__(self, cfg: PreprocessCfg) -> None:
         self._cfg = cfg
+        self._mean_std: dict[torch.device, tuple[Tensor, ...]] = {}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -62,10 +63,12 @@ class Preprocessing:
         Returns:
             (..., 3, H, W) float32 on the same device.
         """
-        mean, std = (
-            torch.tensor(values, device=pixels.device).view(3, 1, 1)
-            for values in (self._cfg.mean, self._cfg.std)
-        )
+        if pixels.device not in self._mean_std:  # once: to copy from the processor is to wait
+            self._mean_std[pixels.device] = tuple(
+                torch.tensor(values, device=pixels.device).view(3, 1, 1)
+                for values in (self._cfg.mean, self._cfg.std)
+            )
+        mean, std = self._mean_std[pixels.device]
         return pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
 
     @cached_property

@@ -52,9 +52,9 @@ class Batch:
     def wait(self) -> None:
         """Let the device's work from here on see the views, which may still be on their way."""
         if self._copied is not None:
-            stream = torch.cuda.current_stream()
-            stream.wait_event(self._copied)
             for view in self.views.values():
+                stream = torch.cuda.current_stream(view.device)
+                stream.wait_event(self._copied)
                 view.record_stream(stream)
 
 
