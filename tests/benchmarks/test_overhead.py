@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from floors import FLOORS
 
 from seraser_core.config import load_config
 from seraser_core.demo.config import demo_config
@@ -12,7 +13,7 @@ from seraser_core.results.status import status
 pytestmark = pytest.mark.benchmark
 
 
-def test_overhead_of_the_demo_under_prefect_is_below_a_tenth(tmp_path):
+def test_overhead_of_the_demo_under_prefect(tmp_path):
     from flows.seraser import seraser
 
     table = write_dataset(tmp_path / "data")
@@ -20,4 +21,4 @@ def test_overhead_of_the_demo_under_prefect_is_below_a_tenth(tmp_path):
     load_config(config)
     found = status(seraser(config=config))
     print(f"overhead {found['overhead']:.3f} of {found['seconds']['wall']:.1f} s")
-    assert found["overhead"] < 0.10
+    assert found["overhead"] < FLOORS["overhead"]["demo"]

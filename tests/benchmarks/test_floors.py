@@ -1,0 +1,72 @@
+"""The engine against the floors, measured by the command that people use."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from floors import FLOORS
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
+_COMMAND = Path(__file__).parent / "engine.py"
+
+
+def needs_cuda(test):
+    skip = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    return pytest.mark.gpu(skip(test))
+
+
+def name(floor: dict[str, Any]) -> str:
+    return f"{floor['model']}-{floor['classes']}"
+
+
+@pytest.fixture
+def measure(tmp_path):
+    """Runs engine.py with some arguments; returns the rows that it writes."""
+
+    def run(*arguments: object) -> list[dict[str, Any]]:
+        path = tmp_path / "rows.json"
+        command = [sys.executable, _COMMAND, *arguments, "--json", path]
+        subprocess.run([str(part) for part in command], check=True)
+        return json.loads(path.read_text())["rows"]
+
+    return run
+
+
+@pytest.mark.parametrize("floor", FLOORS["engine_cpu"], ids=name)
+def test_engine_is_faster_than_the_literal_procedure(measure, floor):
+    how = "--device", "cpu", "--literal", "frozen", "--timed-steps", floor["timed_steps"]
+    (row,) = measure("--models", floor["model"], "--classes", floor["classes"], *how)
+    assert row["frozen"]["ratio"] >= floor["frozen_ratio"]
+    assert row["frozen"]["difference"] < 1e-3
+
+
+def test_many_classes_on_a_large_model_fit_into_the_memory(measure):
+    floor = FLOORS["engine_memory"]
+    how = "--device", "cpu", "--literal", "--timed-steps", 1, "--repeats", 1
+    case = "--models", floor["model"], "--classes", floor["classes"], "--batch", floor["batch"]
+    (row,) = measure(*case, *how)
+    assert row["peak_gib"] <= floor["gib"]
+
+
+@needs_cuda
+@pytest.mark.parametrize("floor", FLOORS["engine_cuda"], ids=name)
+def test_engine_on_cuda(measure, floor):
+    case = "--models", floor["model"], "--classes", floor["classes"], "--device", "cuda"
+    (row,) = measure(*case, "--literal", "frozen")
+    assert row["frozen"].get("ratio", 0) >= floor.get("frozen_ratio", 0)
+    assert row["floor_fraction"] >= floor.get("floor_fraction", 0)
+
+
+@needs_cuda
+@pytest.mark.parametrize("floor", FLOORS["agreement_cuda"], ids=name)
+def test_bf16_predicts_what_fp32_does(measure, floor):
+    case = "--models", floor["model"], "--classes", floor["classes"], "--device", "cuda"
+    (row,) = measure(*case, "--agreement", floor["images"])
+    assert row["agreement"] >= floor["agreement"]
+    assert row["margin"] < floor["margin"]
