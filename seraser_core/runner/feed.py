@@ -188,7 +188,7 @@ def _samples(
     """The samples of `items` in order; those ahead take a bounded number of bytes."""
     waiting: deque[tuple[Future[_Files], Future[_Sample], int]] = deque()
     rest = deque(items)
-    decoded = _sample_bytes(session)
+    decoded = session.view_bytes
     used = 0
     fetchers = ThreadPoolExecutor(fetch_threads(session), thread_name_prefix="fetch")
     decoders = ThreadPoolExecutor(decode_threads(session), thread_name_prefix="decode")
@@ -223,12 +223,6 @@ class _Files:
     image: bytes = b""
     mask: bytes | None = None
     error: ItemError | None = None
-
-
-def _sample_bytes(session: Session) -> int:
-    height, width = session.model.preprocessing.size
-    pictures = sum(15 if name.startswith("augmented") else 1 for name in session.views)
-    return 3 * height * width * pictures
 
 
 def _fetch(session: Session, item: dict[str, Any], times: FeedTimes) -> _Files:

@@ -23,18 +23,24 @@ logger = logging.getLogger(__name__)
 _ENCODE = "image tower"
 PICTURES_AT_ONCE = {"cpu": 16, "cuda": 256}
 """What measured best for the image tower; on CPUs, more no longer stay in the cache."""
+_MOST_VIEW_BYTES = 512 * 2**20
 _MOST_IMAGES = {"cpu": 64, "cuda": 512}
 
 
 def batch_size(session: Session) -> int:
-    """Images that are scored together: the option, or as many as the tuning methods take."""
+    """Images that are made ready and scored together: what the methods that tune take at most."""
+    tuning = [method for method in session.methods if method.engine is not None]
+    return max(_images_at_once(session, method) for method in tuning or session.methods)
+
+
+def _images_at_once(session: Session, method: Method) -> int:
+    """The option, or what the method's engine takes; never more pictures than fit."""
     wanted = session.config.runtime.batch_size
     if wanted != "auto":
-        return max(1, wanted)
-    most = _MOST_IMAGES[session.model.device.type]
-    engines = [method.engine for method in session.methods if method.engine is not None]
+        return wanted
     device = session.model.device
-    return min(most, max((images_at_once(engine, device) for engine in engines), default=most))
+    most = max(1, min(_MOST_IMAGES[device.type], _MOST_VIEW_BYTES // session.view_bytes))
+    return most if method.engine is None else min(most, images_at_once(method.engine, device))
 
 
 def score(session: Session, views: Mapping[str, Tensor]) -> dict[str, Scores]:
@@ -63,7 +69,7 @@ def score(session: Session, views: Mapping[str, Tensor]) -> dict[str, Scores]:
             return _to_cpu(method.predict(some))
 
         sizes = session.batch_sizes
-        sizes.setdefault(method.id, batch_size(session))
+        sizes.setdefault(method.id, _images_at_once(session, method))
         parts = in_batches(predict, len(untouched), sizes, method.id)
         scores[method.id] = replace(_join(parts), seconds=_since(started))
     return scores

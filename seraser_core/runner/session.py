@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from seraser_core.auxiliary import pictures_of
 from seraser_core.config import RunConfig, parse_config
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.methods import Method, Setting, build_method
@@ -44,6 +45,12 @@ class Session:
     slots: threading.Semaphore
     batch_sizes: dict[str, int] = field(default_factory=dict)
     _loads: list[float] = field(default_factory=list)
+
+    @property
+    def view_bytes(self) -> int:
+        """Bytes of all views of one image, as they wait for the model."""
+        height, width = self.model.preprocessing.size
+        return 3 * height * width * sum(map(pictures_of, self.views))
 
     def take_load_s(self) -> float:
         """Seconds that opening took, the first time; 0 from then on."""
