@@ -118,8 +118,8 @@ class DatasetOptions(Options):
     decode: Literal["full", "reduced"] = Field(
         default="full",
         description="reduced: decode large JPEG photographs at 1/2, 1/4 or 1/8 of their size, "
-        "never below twice what the model sees. Much faster, and changes predictions slightly, those "
-        "of tpt, which looks at small crops, a little more.",
+        "never below twice what the model sees. Much faster, and changes predictions slightly, "
+        "those of tpt, which looks at small crops, a little more.",
     )
     limits: LimitOptions = Field(default_factory=LimitOptions, description="Limits per image.")
     allow_outside: bool = Field(

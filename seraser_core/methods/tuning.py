@@ -34,7 +34,7 @@ class PromptTuner:
     The B prompts are one tensor whose losses are summed: AdamW works element by element, so this
     equals B separate runs.
 
-    On CUDA devices a step on tensors of shapes that were seen before is recorded as a CUDA graph
+    On CUDA devices a step on tensors of shapes that come twice in a row is recorded as a CUDA graph
     and replayed, so that the processor, which starts some thousand kernels per step, is not waited
     for. Nothing in a step reads a value back from the device.
 
@@ -70,13 +70,13 @@ class PromptTuner:
             return _Loop(self, initial, inputs).run(self._steps)
         with self._lock:  # the tensors of a recorded step belong to one batch at a time
             shapes = _shapes(initial, inputs)
+            came_back, self._seen = self._seen == shapes, shapes
             if self._recorded is not None and self._recorded.shapes == shapes:
                 self._recorded.load(initial, inputs)
                 return self._recorded.run(self._steps)
-            self._recorded = None
-            if self._seen != shapes:  # the last batch of a shard may never come back
-                self._seen = shapes
+            if not came_back:  # the smaller rest of a batch, or a shard, is between larger ones
                 return _Loop(self, initial, inputs).run(self._steps)
+            self._recorded = None  # first, since its memory is as much
             loop = _Loop(self, initial, inputs)
             loop.record(record)
             loop.load(initial, inputs)
