@@ -28,6 +28,7 @@ from inputs import class_prompts, random_pictures
 from literal import KINDS, graph_bytes, time_literal
 from machine import available_bytes, machine, matrix_rate, peak_bytes
 from PIL import Image
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from stages import STEPS, Engine, Stages, auto_batch
@@ -96,21 +97,18 @@ def in_fresh_process(work: Callable[..., dict[str, Any]], *args: Any) -> dict[st
 
 def speed_table(rows: list[dict[str, Any]]) -> Table:
     """The rows for people."""
-    heads = "model classes batch precision timed images/s floor GiB encode tuning final"
-    table = Table(*heads.split(), *(f"{kind} {head}" for kind in KINDS for head in ("/s", "x")))
-    table.add_column("apart")
+    heads = ["model", "classes", "batch", "precision", "timed", "images/s", "floor", "GiB"]
+    heads += ["encode tuning final", *(head for kind in KINDS for head in (f"{kind}/s", "x"))]
+    table = Table(*heads, "apart", box=SIMPLE)
     for row in rows:
         apart = [row[kind]["difference"] for kind in KINDS if "ratio" in row.get(kind, {})]
         table.add_row(
-            row["model"],
-            str(row["classes"]),
-            str(row["batch"]),
-            row["precision"],
+            *(str(row[key]) for key in ("model", "classes", "batch", "precision")),
             f"{row['timed_steps']} of {STEPS}",
             f"{row['images_per_s']:.3g}",
             f"{row['floor_fraction']:.0%}",
             f"{row['peak_gib']:.2f}",
-            *(f"{share:.1%}" for share in row["stages"].values()),
+            " ".join(f"{share:6.1%}" for share in row["stages"].values()),
             *(cell for kind in KINDS for cell in _literal_cells(row.get(kind))),
             f"{max(apart):.1e}" if apart else "-",
         )
@@ -127,7 +125,8 @@ def _literal_cells(found: dict[str, Any] | None) -> tuple[str, str]:
 
 def agreement_table(rows: list[dict[str, Any]]) -> Table:
     """The rows for people."""
-    table = Table("model", "classes", "images", "equal predictions", "widest margin of the others")
+    heads = "model", "classes", "images", "equal predictions", "widest margin of the others"
+    table = Table(*heads, box=SIMPLE)
     for row in rows:
         table.add_row(
             row["model"],
@@ -162,7 +161,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, print and write the table."""
     given = _arguments()
-    about, rows = machine(), []
+    about, rows = machine(given.device), []
     for name in given.models:
         options = ModelOptions(
             name=name,
@@ -180,8 +179,7 @@ def main() -> None:
             rows.append({"model": name, **found})
             if given.json:  # row by row: an interruption costs no more than one
                 given.json.write_text(json.dumps({"machine": about, "rows": rows}, indent=2) + "\n")
-    console = Console()
-    console.width = max(console.width, 160)
+    console = Console(width=200)  # a terminal that is narrower wraps lines, not cells
     console.print((agreement_table if given.agreement else speed_table)(rows))
     console.print(f"{about['device']}, {about['threads']} threads, torch {about['torch']}")
 

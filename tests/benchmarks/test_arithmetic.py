@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import engine
 import pytest
 import torch
 from agreement import compare
 from floor import PICTURES, floor_macs, picture_macs, prompts_macs
 from inputs import class_names, class_prompts, random_pictures
 from literal import KINDS, graph_bytes, time_literal
+from rich.console import Console
 from stages import STEPS, VIEWS, Engine, Stages, auto_batch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -117,6 +119,22 @@ def test_the_literal_procedure_and_the_engine_give_the_same_logits(model):
     assert not any(weight.requires_grad for weight in model.net.parameters())
 
 
+def test_literal_procedures_that_do_not_fit_are_left_out(tiny_json, monkeypatch):
+    options = ModelOptions(name=tiny_json, pretrained=None, device="cpu")
+    enough = graph_bytes(get_model(options), CLASSES, "frozen")
+    monkeypatch.setattr(engine, "available_bytes", lambda device: enough)
+    row = engine.measure_speed(options, CLASSES, 2, timed_steps=1, repeats=1, kinds=KINDS)
+    assert row["published"] == {"skipped": "literal: would need 0 GiB"}
+    assert row["frozen"]["ratio"] == pytest.approx(
+        row["images_per_s"] / row["frozen"]["images_per_s"]
+    )
+    assert row["frozen"]["difference"] < 1e-4
+    assert sum(row["stages"].values()) == pytest.approx(1)
+    console = Console(width=200, record=True)
+    console.print(engine.speed_table([{"model": "tiny", **row}]))
+    assert "would need" in console.export_text()
+
+
 def test_agreement_and_the_widest_margin_of_the_others():
     exact = torch.tensor([[0.7, 0.3, 0.0], [0.5, 0.4, 0.1], [0.1, 0.3, 0.6]]).log()
     other = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
@@ -128,10 +146,9 @@ def test_agreement_and_the_widest_margin_of_the_others():
 
 def test_inputs(model):
     assert len(set(class_names(1000))) == 1000
-    setting = Setting(model, class_prompts(model, 1000))
-    ends = setting.prompts.tokens.argmax(-1)
+    ends = class_prompts(model, 1000).tokens.argmax(-1)
     assert 6 <= ends.double().mean() <= 12
-    assert 1 <= auto_batch(setting) <= 64
+    assert auto_batch(Setting(model, class_prompts(model, 2))) == 64
     some, others = random_pictures(model, 3), random_pictures(model, 2, first=1)
     assert set(some) == set(VIEWS)
     assert all(torch.equal(some[view][1:], others[view]) for view in VIEWS)
