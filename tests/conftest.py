@@ -21,11 +21,23 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import s3fs
+import torch
 from botocore.exceptions import BotoCoreError, ClientError
 from PIL import Image
 
 _START_SECONDS = 90
 _STRAY_SETTINGS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread for the small models of the tests, in this process and those it starts.
+
+    Several processes whose threads wait for each other in every product, on as few cores, are
+    many times slower. Benchmarks have all threads.
+    """
+    if config.option.markexpr != "benchmark":
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
