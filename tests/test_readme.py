@@ -74,12 +74,14 @@ def test_commands_exist(words):
     program, *arguments = words
     if program == "pytest":
         return
-    if program == "prefect":
+    if program in ("prefect", "python"):
         names = [word for word in arguments if re.fullmatch("[a-z-]+", word)]
         names = names[: names.index("run") + 1] if "run" in names else names[:2]
         options = [word for word in arguments if word.startswith("--")]
+        command = ["-m", "prefect", *names] if program == "prefect" else arguments[:1]
         helped = subprocess.run(
-            [sys.executable, "-m", "prefect", *names, "--help"],
+            [sys.executable, *command, "--help"],
+            cwd=README.parent,
             capture_output=True,
             text=True,
             check=False,
