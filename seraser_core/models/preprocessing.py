@@ -52,7 +52,8 @@ class Preprocessing:
             image = _cut_long_side(image, keep=2 * min(width, height) + 16)
         for transform in self._to_picture:
             image = transform(image)
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+        # By NumPy: every thread that calls torch's parallel operations keeps a team of its own.
+        return torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Pictures as the model takes them.

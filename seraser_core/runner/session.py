@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +30,8 @@ class Session:
         directory: The run directory.
         run: Its run.json.
         setting: What its methods share.
-        slots: Held by each of the ``runtime.parallel_shards`` shards that compute.
+        compute: The ``runtime.parallel_shards`` threads that compute. They stay, for torch's own
+            threads and memory belong to the thread that calls it.
         batch_sizes: Stage of the work -> images at once; halved where memory ran out, and kept
             for the rest of the process.
         views: Names of all views that any method needs; ``image`` is always among them.
@@ -42,7 +44,7 @@ class Session:
     methods: list[Method]
     setting: Setting
     views: tuple[str, ...]
-    slots: threading.Semaphore
+    compute: ThreadPoolExecutor
     batch_sizes: dict[str, int] = field(default_factory=dict)
     _loads: list[float] = field(default_factory=list)
 
@@ -76,11 +78,13 @@ def open_session(run_url: str) -> Session:
     with _lock:
         if key not in _cache:
             _cache.clear()
-            _cache[key] = _open(directory, run)
+            threads = run["config"]["runtime"]["parallel_shards"]
+            compute = ThreadPoolExecutor(threads, thread_name_prefix="compute")
+            _cache[key] = compute.submit(_open, directory, run, compute).result()
         return _cache[key]
 
 
-def _open(directory: RunDirectory, run: dict[str, Any]) -> Session:
+def _open(directory: RunDirectory, run: dict[str, Any], compute: ThreadPoolExecutor) -> Session:
     began = time.perf_counter()
     try:
         config = parse_config(run["config"])
@@ -114,7 +118,7 @@ def _open(directory: RunDirectory, run: dict[str, Any]) -> Session:
         model=model,
         methods=methods,
         setting=setting,
-        slots=threading.Semaphore(config.runtime.parallel_shards),
+        compute=compute,
         views=tuple(dict.fromkeys(["image", *(v for m in methods for v in m.views)])),
         _loads=[time.perf_counter() - began],
     )

@@ -69,13 +69,8 @@ def _compute(session: Session, shard_id: str, progress: Progress | None) -> dict
     items = session.directory.items(shard_id)
     # One shard more than compute is under way: its first images are fetched and decoded before
     # it may compute, and its rows are written while another one does.
-    with Feed(session, items.to_pylist(), batch_size(session)) as feed, session.slots:
-        work = _Work(session)
-        for batch in work.timed(feed):
-            work.score(batch)
-            if progress:
-                progress.advance(len(batch))
-        work.end()
+    with Feed(session, items.to_pylist(), batch_size(session)) as feed:
+        work = session.compute.submit(_scored, session, feed, progress).result()
     if len(work.done) + len(work.errors) != items.num_rows:
         raise RunDirectoryError(
             f"shard {shard_id}: {items.num_rows} images planned, "
@@ -94,6 +89,16 @@ def _compute(session: Session, shard_id: str, progress: Progress | None) -> dict
         "started": work.began,
     }
     return session.directory.write_shard(shard_id, predictions, metrics, info)
+
+
+def _scored(session: Session, feed: Feed, progress: Progress | None) -> _Work:
+    work = _Work(session)
+    for batch in work.timed(feed):
+        work.score(batch)
+        if progress:
+            progress.advance(len(batch))
+    work.end()
+    return work
 
 
 class _Work:
