@@ -10,6 +10,9 @@ import polars as pl
 
 from seraser_core.config.options import DatasetOptions
 
+ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
+"""Pattern of paths and URLs that are complete."""
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -21,12 +24,15 @@ class Listing:
         classes: Class names, index = label.
         attributes: Attribute names, index = attribute; empty when unknown.
         facts: What was listed, for the record.
+        base: Folder that the columns image and mask are relative to, where they are not absolute.
+            Millions of rows repeat it, so it is put before them at the very end.
     """
 
     items: pl.DataFrame
     classes: list[str]
     attributes: list[str]
     facts: dict[str, Any] = field(default_factory=dict)
+    base: str = ""
 
 
 class Source(ABC):

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from seraser_core.config.options import RunConfig, ShardOptions
 from seraser_core.errors import ConfigError
-from seraser_core.sources.base import Listing, Source
+from seraser_core.sources.base import ABSOLUTE, Listing, Source
 from seraser_core.sources.folder import FolderSource
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 from seraser_core.sources.table import TableSource
@@ -85,7 +85,7 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
             lacking = items[name].null_count()
             if lacking and getattr(dataset, name, None) is not None:
                 report(f"WARNING: {lacking} of {items.height} images have no {name}")
-    table = _to_arrow(items)
+    table = _to_arrow(items, listing.base)
     source = {
         "format": dataset.format,
         "path": dataset.path,
@@ -143,8 +143,11 @@ def cut_shards(sizes: np.ndarray, limits: ShardOptions) -> list[ShardRange]:
     return shards
 
 
-def _to_arrow(items: pl.DataFrame) -> pa.Table:
-    """ITEMS_SCHEMA of `items`, which is emptied: both at once would take twice the memory."""
+def _to_arrow(items: pl.DataFrame, base: str) -> pa.Table:
+    """ITEMS_SCHEMA of `items`, which is emptied: both at once would take twice the memory.
+
+    Relative paths begin at `base`.
+    """
     rows, columns = items.height, []
     for field in ITEMS_SCHEMA:
         if field.name == "item_index":
@@ -152,9 +155,17 @@ def _to_arrow(items: pl.DataFrame) -> pa.Table:
         elif field.name in items.columns:
             series = items.drop_in_place(field.name)
             parts = (series.slice(i, _ROWS_AT_ONCE) for i in range(0, rows, _ROWS_AT_ONCE))
+            if base and field.name in ("image", "mask"):
+                parts = (_locate(part, base) for part in parts)
             arrays = [part.to_arrow().cast(field.type) for part in parts]
             columns.append(pa.chunked_array(arrays, field.type))
             del series, parts  # before the next column is copied
         else:
             columns.append(pa.chunked_array([pa.nulls(rows, field.type)]))
     return pa.Table.from_arrays(columns, schema=ITEMS_SCHEMA)
+
+
+def _locate(paths: pl.Series, base: str) -> pl.Series:
+    joined = base.rstrip("/") + "/" + pl.col(paths.name)
+    whole = pl.when(pl.col(paths.name).str.contains(ABSOLUTE)).then(pl.col(paths.name))
+    return paths.to_frame().select(whole.otherwise(joined).alias(paths.name))[paths.name]

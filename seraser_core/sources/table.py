@@ -10,7 +10,7 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.config.secrets import PLAIN_URL_REMEDY, REFUSED_URL
 from seraser_core.errors import ConfigError, TransientError
-from seraser_core.sources.base import Listing, Source
+from seraser_core.sources.base import ABSOLUTE, Listing, Source
 from seraser_core.sources.names import class_names, found_names, number_of, to_index
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -44,7 +44,7 @@ class TableSource(Source):
         items = pl.DataFrame(
             {
                 "item_id": self._texts(table, "id") if options.id else image,
-                "image": self._locate(image, base, "image"),
+                "image": self._check_paths(image, base, "image"),
                 "label": self._indices(table, "label", classes, "dataset.classes"),
                 "attribute": self._indices(table, "attribute", attributes, "dataset.attributes"),
                 "mask": self._masks(table, base),
@@ -54,7 +54,8 @@ class TableSource(Source):
         )
         if items["item_id"].null_count():
             raise ConfigError("dataset.id", "an empty id", "every row needs an id")
-        return Listing(items, classes, attributes, {"rows": rows, "rows_of_split": table.height})
+        facts = {"rows": rows, "rows_of_split": table.height}
+        return Listing(items, classes, attributes, facts, base)
 
     def _read(self) -> pl.DataFrame:
         path = self.options.path
@@ -147,7 +148,7 @@ class TableSource(Source):
         if self.options.mask is None:
             return pl.Series([None] * table.height, dtype=pl.String)
         masks = self._texts(table, "mask").replace("", None)
-        return self._locate(masks, base, "mask")
+        return self._check_paths(masks, base, "mask")
 
     def _boxes(self, table: pl.DataFrame) -> pl.Series:
         if self.options.box is None:
@@ -162,11 +163,11 @@ class TableSource(Source):
         box = pl.when(~pl.any_horizontal(pl.all().is_null())).then(pl.concat_list(pl.all()))
         return frame.select(box.alias("box"))["box"]
 
-    def _locate(self, paths: pl.Series, base: str, setting: str) -> pl.Series:
-        """Absolute locations of paths relative to `base`; nothing outside of it unless allowed."""
+    def _check_paths(self, paths: pl.Series, base: str, setting: str) -> pl.Series:
+        """The paths, relative to `base` or absolute; none outside of it unless allowed."""
         if paths.str.contains(REFUSED_URL).any():
             raise ConfigError(f"dataset.{setting}", "a URL with a secret", PLAIN_URL_REMEDY)
-        absolute = paths.str.contains(r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)")
+        absolute = paths.str.contains(ABSOLUTE)
         inside = paths.str.starts_with(base.rstrip("/") + "/")
         # %2e is a dot to web servers; after `::` a chained location goes on elsewhere.
         climbing = paths.str.contains(r"(?i)(^|[/\\])(\.|%2e){2}([/\\]|$)")
@@ -180,5 +181,4 @@ class TableSource(Source):
                 f"is outside of the table's folder {base}; set dataset.allow_outside to true "
                 "when that is meant",
             )
-        joined = pl.when(absolute).then(paths).otherwise(base.rstrip("/") + "/" + paths)
-        return pl.select(joined.alias(setting))[setting]
+        return paths
