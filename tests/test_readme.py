@@ -20,7 +20,7 @@ import yaml
 
 from seraser_core.cli.main import app
 from seraser_core.config import MethodOptions, RunConfig, describe_options, parse_config
-from seraser_core.config.options import METHOD_OPTIONS
+from seraser_core.config.methods import METHOD_OPTIONS
 
 SERASER = str(Path(sysconfig.get_path("scripts"), "seraser"))
 README = Path(__file__).parents[1] / "README.md"

@@ -10,7 +10,7 @@ import typer
 from rich.logging import RichHandler
 from typer.core import TyperGroup
 
-from seraser_core.cli import demo, inspect, plan, run, up
+from seraser_core.cli import demo, inspect, methods, plan, run, up
 from seraser_core.cli.console import errors
 from seraser_core.errors import ConfigError, SeraserError
 
@@ -51,6 +51,7 @@ app.command()(run.run)
 app.command()(inspect.status)
 app.command()(inspect.verify)
 app.command()(inspect.summary)
+app.command()(methods.methods)
 app.command()(up.up)
 
 

@@ -1,22 +1,13 @@
 """Run configuration."""
 
 from seraser_core.config.loading import describe_options, load_config, parse_config
-from seraser_core.config.options import (
-    ForegroundOptions,
-    MethodOptions,
-    RunConfig,
-    SeraserOptions,
-    TptOptions,
-    ZeroShotOptions,
-)
+from seraser_core.config.methods import METHOD_OPTIONS, MethodOptions
+from seraser_core.config.options import RunConfig
 
 __all__ = [
-    "ForegroundOptions",
+    "METHOD_OPTIONS",
     "MethodOptions",
     "RunConfig",
-    "SeraserOptions",
-    "TptOptions",
-    "ZeroShotOptions",
     "describe_options",
     "load_config",
     "parse_config",

@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from seraser_core import storage
-from seraser_core.config.options import METHOD_OPTIONS, RunConfig
+from seraser_core.config.methods import METHOD_OPTIONS, TEMPLATE_SETS
+from seraser_core.config.options import RunConfig
 from seraser_core.config.secrets import REFUSED_URL
 from seraser_core.errors import ConfigError, TransientError
 
@@ -39,7 +40,7 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Iterable[str]
         tree: dict[str, Any] = deepcopy(dict(source))
     else:
         location = _absolute("config", str(source), Path.cwd())
-        tree = _absolute_paths(_read_yaml(location), storage.parent(location))
+        tree = _absolute_paths(_read_yaml("config", location), storage.parent(location))
     for override in overrides:
         _override(tree, override)
     return parse_config(_absolute_paths(tree, Path.cwd()))
@@ -79,20 +80,60 @@ def describe_options(
         yield f"{prefix}{name}", default, field.description or ""
 
 
-def _read_yaml(location: str) -> dict[str, Any]:
+def _read(field: str, location: str) -> bytes:
     try:
-        content = storage.read_bytes(location)
+        return storage.read_bytes(location)
     except FileNotFoundError:
-        raise ConfigError("config", location, "there is no such file; give a YAML file") from None
+        raise ConfigError(field, location, "there is no such file; check the path") from None
     except (OSError, TransientError, ValueError, ImportError) as error:
-        raise ConfigError("config", location, f"cannot be read: {error}") from None
+        raise ConfigError(field, location, f"cannot be read: {error}") from None
+
+
+def _read_yaml(field: str, location: str) -> dict[str, Any]:
+    content = _read(field, location)
     try:
         tree = yaml.safe_load(content)
     except (*_NO_YAML, RecursionError) as error:
-        raise ConfigError("config", location, f"not readable as YAML: {error}") from None
+        raise ConfigError(field, location, f"not readable as YAML: {error}") from None
     if not isinstance(tree, dict):
-        raise ConfigError("config", location, "must hold `key: value` lines at its top level")
+        raise ConfigError(field, location, "must hold `key: value` lines at its top level")
     return tree
+
+
+def _read_method_files(methods: Any, base: str | Path) -> Any:
+    """The methods with what their files hold in place of the files' names."""
+    if not isinstance(methods, list):
+        return methods
+    return [
+        _read_files_of(method, f"methods.{i}", base) if isinstance(method, dict) else method
+        for i, method in enumerate(methods)
+    ]
+
+
+def _read_files_of(method: dict[str, Any], field: str, base: str | Path) -> dict[str, Any]:
+    method = dict(method)
+    templates = method.get("templates")
+    if isinstance(templates, str) and templates not in TEMPLATE_SETS:
+        method["templates"] = _read_lines(f"{field}.templates", templates, base)
+    if isinstance(method.get("prompts"), str):
+        name = f"{field}.prompts"
+        method["prompts"] = _read_yaml(name, _absolute(name, method["prompts"], base))
+    if isinstance(method.get("insights"), str) and not {"reject", "accept"} & method.keys():
+        name = f"{field}.insights"
+        insights = _read_yaml(name, _absolute(name, method.pop("insights"), base))
+        if not insights.keys() <= {"reject", "accept"}:
+            raise ConfigError(name, sorted(insights), "the file must hold `reject` and `accept`")
+        method |= insights
+    return method
+
+
+def _read_lines(field: str, url: str, base: str | Path) -> list[str]:
+    content = _read(field, _absolute(field, url, base))
+    try:
+        lines = content.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(field, url, f"is no UTF-8 text: {error}") from None
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _absolute_paths(tree: dict[str, Any], base: str | Path) -> dict[str, Any]:
@@ -113,6 +154,8 @@ def _absolute_paths(tree: dict[str, Any], base: str | Path) -> dict[str, Any]:
             if isinstance(model.get(k), str) and model[k].endswith(_MODEL_FILE_ENDINGS)
         }
         tree["model"] = {**model, **paths}
+    if "methods" in tree:
+        tree["methods"] = _read_method_files(tree["methods"], base)
     return tree
 
 

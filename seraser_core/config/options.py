@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from seraser_core.config.base import TEMPLATE_RULE, Options, is_template
+from seraser_core.config.methods import AnyMethod, default_methods
 from seraser_core.config.secrets import refuse_secret_url, refuse_secrets
 
 _SIZE = re.compile(r"^\s*(\d{1,18}(?:\.\d{1,18})?)\s*([KMGT]?)(i?)B?\s*$", re.IGNORECASE)
@@ -25,12 +27,6 @@ def parse_size(value: Any) -> Any:
 
 
 Size = Annotated[int, BeforeValidator(parse_size)]
-
-
-class Options(BaseModel):
-    """Base of all option groups: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SplitOptions(Options):
@@ -135,11 +131,8 @@ class DatasetOptions(Options):
 
     @model_validator(mode="after")
     def _check(self) -> DatasetOptions:
-        if not re.fullmatch(r"[^{}]*\{\}[^{}]*", self.template):
-            raise ValueError(
-                f"template: {self.template!r}; must contain {{}} exactly once, for the class "
-                "name, and no other brace"
-            )
+        if not is_template(self.template):
+            raise ValueError(f"template: {self.template!r}; {TEMPLATE_RULE}")
         if self.classes == []:
             raise ValueError("classes: empty; name at least two classes")
         for option, names in (("classes", self.classes), ("attributes", self.attributes)):
@@ -190,126 +183,6 @@ class ModelOptions(Options):
         return self
 
 
-Auxiliary = Literal["mask", "box", "augment", "mask+augment", "noise", "black"]
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {"kl": "p_u", "foreground": "none"},
-    "reference": {"kl": "u_p", "foreground": "entropy"},
-    "preserve": {"kl": "u_p", "foreground": "preserve"},
-}
-
-
-class MethodOptions(Options):
-    """What every method has."""
-
-    id: str = Field(
-        default="",
-        description="Name in the results; the method's name unless given.",
-        pattern=r"^[A-Za-z0-9_.+-]*$",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_id(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("id"):
-            return {**data, "id": data.get("name") or cls.model_fields["name"].default}
-        return data
-
-
-class ZeroShotOptions(MethodOptions):
-    """Zero-shot classification with the untouched prompts."""
-
-    name: Literal["zero_shot"] = "zero_shot"
-
-
-class ForegroundOptions(MethodOptions):
-    """Zero-shot classification of the foreground image (what a segmenter alone buys)."""
-
-    name: Literal["foreground"] = "foreground"
-    auxiliary: Literal["mask", "box"] = Field(
-        default="mask", description="Where the foreground comes from."
-    )
-
-
-class SeraserOptions(MethodOptions):
-    """SEraser, arXiv 2403.00376: tune prompt tokens until auxiliary images are undecided."""
-
-    name: Literal["seraser"] = "seraser"
-    preset: Literal["paper", "reference", "preserve"] = Field(
-        default="reference",
-        description="paper: KL(p||U), no foreground term; reference: KL(U||p) and entropy on the "
-        "foreground; preserve: KL(U||p) and KL to the untouched prediction on the foreground. "
-        "Options given beside the preset override it.",
-    )
-    kl: Literal["u_p", "p_u"] = Field(
-        default="u_p", description="Erase term: u_p = KL(U||p), p_u = KL(p||U)."
-    )
-    foreground: Literal["none", "entropy", "preserve"] = Field(
-        default="entropy",
-        description="Foreground term: none, entropy H(p(x_f)), or preserve KL(p0(x_f)||p(x_f)).",
-    )
-    pseudo_label: bool = Field(default=False, description="Add CE(p(x), argmax p(x_f)).")
-    auxiliary: Auxiliary = Field(
-        default="mask", description="Kind of auxiliary images that hold only the spurious part."
-    )
-    steps: int = Field(default=20, ge=0, le=100_000, description="AdamW steps.")
-    lr: float = Field(default=5e-4, gt=0, le=1e3, description="AdamW learning rate.")
-    weight_decay: float = Field(default=0.01, ge=0, le=1e3, description="AdamW weight decay.")
-    context_tokens: int = Field(
-        default=3, ge=1, description="Tuned prompt tokens, from position 1."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _apply_preset(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        return {**PRESETS.get(str(data.get("preset", "reference")), {}), **data}
-
-
-class TptOptions(MethodOptions):
-    """TPT, arXiv 2209.07511: tune the prompt until random crops agree and are decided."""
-
-    name: Literal["tpt"] = "tpt"
-    views: int = Field(
-        default=64,
-        ge=2,
-        le=1024,
-        description="Pictures that are looked at: the image and random crops of it.",
-    )
-    selection: float = Field(
-        default=0.1,
-        gt=0,
-        le=1,
-        description="Share of the views, those of lowest entropy, that is tuned on; at least one.",
-    )
-    context: str = Field(
-        default="a photo of a",
-        pattern=r"^[^{}]*[^{}\s][^{}]*$",
-        max_length=1000,
-        description="Words that are tuned; the prompt of a class is `<context> <class>.`, whatever "
-        "dataset.template is.",
-    )
-    steps: int = Field(default=1, ge=0, le=100_000, description="AdamW steps.")
-    lr: float = Field(default=5e-3, gt=0, le=1e3, description="AdamW learning rate.")
-    weight_decay: float = Field(default=0.01, ge=0, le=1e3, description="AdamW weight decay.")
-
-
-_METHODS = ZeroShotOptions | SeraserOptions | ForegroundOptions | TptOptions
-AnyMethod = Annotated[_METHODS, Field(discriminator="name")]
-METHOD_OPTIONS: dict[str, type[MethodOptions]] = {
-    get_args(m.model_fields["name"].annotation)[0]: m for m in get_args(_METHODS)
-}
-
-
-def _method_from_name(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
-def _default_methods() -> list[_METHODS]:
-    return [ZeroShotOptions(), SeraserOptions()]
-
-
 class ShardOptions(Options):
     """How the data set is cut into units of work."""
 
@@ -358,8 +231,8 @@ class RunConfig(Options):
     )
     dataset: DatasetOptions = Field(description="The images.")
     model: ModelOptions = Field(default_factory=ModelOptions, description="The CLIP model.")
-    methods: list[Annotated[AnyMethod, BeforeValidator(_method_from_name)]] = Field(
-        default_factory=_default_methods,
+    methods: list[AnyMethod] = Field(
+        default_factory=default_methods,
         min_length=1,
         description="Methods to run, by name or with options.",
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from seraser_core.auxiliary import Picture, make_view
-from seraser_core.config.options import MethodOptions
+from seraser_core.config.methods import MethodOptions
 from seraser_core.demo.dataset import ATTRIBUTES, CLASSES, TEMPLATE, DemoItem
 from seraser_core.methods.base import Setting
 from seraser_core.methods.registry import build_method

@@ -23,12 +23,8 @@ from open_clip.transform import PreprocessCfg
 from safetensors.torch import save_file
 from torch import Tensor
 
-from seraser_core.config.options import (
-    ForegroundOptions,
-    ModelOptions,
-    SeraserOptions,
-    ZeroShotOptions,
-)
+from seraser_core.config.methods import ForegroundOptions, SeraserOptions, ZeroShotOptions
+from seraser_core.config.options import ModelOptions
 from seraser_core.demo.config import MODEL_JSON
 from seraser_core.demo.dataset import plan_split
 from seraser_core.demo.evaluation import Evaluation, GroupAccuracies

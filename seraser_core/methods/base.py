@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from seraser_core.models.engine import PromptEngine, build_engine
 from seraser_core.models.loading import ClipModel
-from seraser_core.models.prompts import Prompts
+from seraser_core.models.prompts import Prompts, build_prompts
 
 
 class Setting:
@@ -32,6 +35,7 @@ class Setting:
         self.black_feature = model.black_feature
         self.logit_scale = model.logit_scale
         self._engines: dict[tuple[int, tuple[str, ...]], PromptEngine] = {}
+        self._ensembles: dict[tuple[str, ...], Tensor] = {}
 
     def engine(self, context_tokens: int, prompts: Prompts | None = None) -> PromptEngine:
         """The engine that tunes `context_tokens` tokens of `prompts`, or the run's; made once."""
@@ -40,6 +44,35 @@ class Setting:
         if key not in self._engines:
             self._engines[key] = build_engine(self.model, prompts, context_tokens)
         return self._engines[key]
+
+    def ensemble_features(self, templates: Sequence[str]) -> Tensor:
+        """Mean over `templates` of a class's normalised features, normalised again; made once.
+
+        Returns:
+            (C, D) float32.
+        """
+        key = tuple(templates)
+        if key not in self._ensembles:
+            features = self.model.encode_text(
+                torch.cat(
+                    [ps.tokens for ps in template_prompts(templates, self.prompts, self.model)]
+                )
+            )
+            means = features.unflatten(0, (len(templates), -1)).mean(0)
+            self._ensembles[key] = normalize(means, dim=-1)
+        return self._ensembles[key]
+
+
+def template_prompts(
+    templates: Sequence[str], prompts: Prompts, model: ClipModel
+) -> Iterator[Prompts]:
+    """Every template's prompts of the run's classes.
+
+    Raises:
+        ConfigError: See `build_prompts`.
+    """
+    for template in templates:
+        yield build_prompts(prompts.classes, template, model.tokenizer, model.context_length)
 
 
 @dataclass(frozen=True)
@@ -71,16 +104,42 @@ class Method(ABC):
     Attributes:
         id: Its name in the results.
         views: Names of the pictures it needs of every image.
-        engine: What it tunes prompts with; None when it does not.
+        engine: What it tunes prompts with, for every image; None when it does not.
+        sample: Images of the data set that `fit` must see before anything is predicted.
+        sample_views: Names of the pictures that `fit` needs of them.
+        stateful: Whether an image's scores depend on the images before it in its shard.
     """
 
     id: str
     views: tuple[str, ...]
     engine: PromptEngine | None = None
+    sample: int = 0
+    sample_views: tuple[str, ...] = ()
+    stateful: ClassVar[bool] = False
+
+    @classmethod
+    def check(cls, options: Any, prompts: Prompts, model: ClipModel) -> None:
+        """Refuse options that do not go with the run's classes and model, before any work.
+
+        Raises:
+            ConfigError: They do not.
+        """
+        return
+
+    def fit(self, features: Features) -> None:
+        """Learn from view features of a sample of the images, without their labels."""
+        return
+
+    def for_shard(self) -> Method:
+        """What scores one shard; of a stateful method, one that has seen nothing yet."""
+        return self
 
     @abstractmethod
     def predict(self, features: Features) -> Scores:
-        """Scores of the B images whose view features are given, each independent of the others."""
+        """Scores of the B images whose view features are given.
+
+        Each is independent of the others, unless the method is stateful.
+        """
 
 
 def cosine_logits(image: Tensor, text: Tensor, scale: float) -> Tensor:

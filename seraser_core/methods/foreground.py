@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seraser_core.auxiliary import AUXILIARY
-from seraser_core.config.options import ForegroundOptions
+from seraser_core.config.methods import ForegroundOptions
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
 
 

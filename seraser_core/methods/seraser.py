@@ -9,10 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seraser_core.auxiliary import AUXILIARY
-from seraser_core.config.options import SeraserOptions
+from seraser_core.config.methods import SeraserOptions
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
 from seraser_core.methods.tuning import PromptTuner
 from seraser_core.models.engine import PromptEngine
+from seraser_core.models.loading import ClipModel
+from seraser_core.models.prompts import Prompts, check_context_tokens
 
 
 class Seraser(Method):
@@ -29,19 +31,26 @@ class Seraser(Method):
         self.views = tuple(dict.fromkeys(("image", *self._auxiliary.spurious, *foreground)))
         self._tuner = PromptTuner(self._losses, options.steps, options.lr, options.weight_decay)
 
+    @classmethod
+    def check(cls, options: SeraserOptions, prompts: Prompts, model: ClipModel) -> None:
+        """See `Method.check`."""
+        field = f"methods.{options.id}.context_tokens"
+        check_context_tokens(prompts, options.context_tokens, field)
+
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
-        pictures = self._pictures(features)
+        pictures = self.pictures(features)
         initial = self.engine.initial_prompt.expand(len(features["image"]), -1, -1)
         tuned = self._tuner.tune(initial, pictures)
         with torch.no_grad():
             text = self.engine.text_features(tuned.prompt)
-            last = self._loss(text, pictures)
+            last = self.loss(text, pictures)
             logits = cosine_logits(features["image"], text, self._setting.logit_scale)[:, 0]
         first = last if tuned.loss_first is None else tuned.loss_first
         return Scores(logits, first, last, self.options.steps)
 
-    def _pictures(self, features: Features) -> dict[str, Tensor]:
+    def pictures(self, features: Features) -> dict[str, Tensor]:
+        """Image features by their part in the loss: name -> (B, K, D)."""
         batch = len(features["image"])
         black = self._setting.black_feature.expand(batch, 1, -1)
         spurious = [features[name] for name in self._auxiliary.spurious]
@@ -51,10 +60,10 @@ class Seraser(Method):
         return pictures
 
     def _losses(self, prompt: Tensor, pictures: Features) -> Tensor:
-        return self._loss(self.engine.text_features(prompt), pictures)
+        return self.loss(self.engine.text_features(prompt), pictures)
 
-    def _loss(self, text: Tensor, pictures: Features) -> Tensor:
-        """Loss of each image: (B,)."""
+    def loss(self, text: Tensor, pictures: Features) -> Tensor:
+        """Loss of each image, (B,), with class features of its own or of all: (B or 1, C, D)."""
         scale = self._setting.logit_scale
         log_p = {
             name: cosine_logits(x, text, scale).log_softmax(-1) for name, x in pictures.items()

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from seraser_core.auxiliary import crops_view
-from seraser_core.config.options import TptOptions
+from seraser_core.config.methods import TptOptions
 from seraser_core.errors import ConfigError
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
+from seraser_core.methods.confident import confident_views
 from seraser_core.methods.tuning import PromptTuner
 from seraser_core.models.causal import text_tower
 from seraser_core.models.engine import PromptEngine
+from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts, build_prompts
 
 
@@ -43,24 +45,24 @@ class Tpt(Method):
         self.views = ("image", self._crops)
         self._tuner = PromptTuner(self._losses, options.steps, options.lr, options.weight_decay)
 
+    @classmethod
+    def check(cls, options: TptOptions, prompts: Prompts, model: ClipModel) -> None:
+        """See `Method.check`."""
+        tpt_prompts(options, prompts.classes, model.tokenizer, model.context_length)
+
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
         image = features["image"]
-        confident = {"confident": self._confident(torch.cat([image, features[self._crops]], dim=1))}
-        tuned = self._tuner.tune(self._tokens.expand(len(image), -1, -1), confident)
+        views = torch.cat([image, features[self._crops]], dim=1)
+        untouched = self.engine.base_features
+        confident = confident_views(views, untouched, self._scale, self.options.selection)
+        tuned = self._tuner.tune(self._tokens.expand(len(image), -1, -1), {"confident": confident})
         with torch.no_grad():
             text = self._text_features(tuned.prompt)
-            last = self._loss(text, confident["confident"])
+            last = self._loss(text, confident)
             logits = cosine_logits(image, text, self._scale)[:, 0]
         first = last if tuned.loss_first is None else tuned.loss_first
         return Scores(logits, first, last, self.options.steps)
-
-    def _confident(self, views: Tensor) -> Tensor:
-        """Of views (B, V, D) the k of lowest entropy under the untouched prompt, (B, k, D)."""
-        count = max(1, int(self.options.selection * self.options.views))
-        log_p = cosine_logits(views, self.engine.base_features, self._scale).log_softmax(-1)
-        chosen = entropy(log_p).topk(count, dim=1, largest=False).indices
-        return views.take_along_dim(chosen[..., None], dim=1)
 
     def _losses(self, tokens: Tensor, inputs: Features) -> Tensor:
         return self._loss(self._text_features(tokens), inputs["confident"])

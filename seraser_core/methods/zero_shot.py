@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seraser_core.config.options import ZeroShotOptions
+from seraser_core.config.methods import ZeroShotOptions
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
 
 

@@ -99,7 +99,6 @@ class ClipModel:
         moved = images.to(self.device, self.dtype)
         return nn.functional.normalize(self.net.encode_image(moved).float(), dim=-1)
 
-    @torch.no_grad()
     def encode_text(self, tokens: Tensor) -> Tensor:
         """L2-normalised text features.
 
@@ -109,9 +108,19 @@ class ClipModel:
         Returns:
             (N, D) float32.
         """
+        return nn.functional.normalize(self.embed_text(tokens), dim=-1)
+
+    @torch.no_grad()
+    def embed_text(self, tokens: Tensor) -> Tensor:
+        """Text embeddings as the tower gives them, (N, D) float32, see `encode_text`."""
         parts = tokens.to(self.device).split(_TEXTS_AT_ONCE)
-        features = torch.cat([self.net.encode_text(part).float() for part in parts])
-        return nn.functional.normalize(features, dim=-1)
+        return torch.cat([self.net.encode_text(part).float() for part in parts])
+
+    @property
+    def context_length(self) -> int:
+        """Positions of the text tower."""
+        tower = self.net.text if hasattr(self.net, "text") else self.net
+        return int(tower.context_length)
 
     @cached_property
     def black_feature(self) -> Tensor:

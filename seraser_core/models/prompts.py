@@ -40,17 +40,7 @@ def build_prompts(
         ConfigError: A prompt is longer than the context, or two classes have the same one.
     """
     texts = [template.replace("{}", name) for name in classes]
-    tokens = tokenizer(texts)
-    # Tokenizers cut long texts without a word; a longer context shows which were cut.
-    whole = tokenizer(texts, context_length=4 * context_length)
-    for name, length in zip(classes, _lengths(whole), strict=True):
-        if length > context_length:
-            raise ConfigError(
-                "dataset.classes",
-                repr(name if len(name) <= 80 else name[:77] + "..."),
-                f"its prompt has {length} tokens and the model's context {context_length}; "
-                "shorten the name or the template",
-            )
+    tokens = tokenise(texts, tokenizer, context_length, "dataset.classes")
     seen: dict[tuple[int, ...], str] = {}
     for name, row in zip(classes, tokens.tolist(), strict=True):
         other = seen.setdefault(tuple(row), name)
@@ -65,6 +55,30 @@ def build_prompts(
     while shared and not bool((tokens[:, :shared] == prefix[:shared]).all()):
         shared -= 1  # a word piece that runs from the prefix into the class name
     return Prompts(list(classes), texts, tokens, shared)
+
+
+def tokenise(
+    texts: Sequence[str], tokenizer: Callable[..., Tensor], context_length: int, field: str
+) -> Tensor:
+    """Tokens of `texts`, none of which may be longer than the context.
+
+    Returns:
+        (N, context_length) int64.
+
+    Raises:
+        ConfigError: A text is longer; `field` is where it comes from.
+    """
+    # Tokenizers cut long texts without a word; a longer context shows which were cut.
+    whole = tokenizer(list(texts), context_length=4 * context_length)
+    for text, length in zip(texts, _lengths(whole), strict=True):
+        if length > context_length:
+            raise ConfigError(
+                field,
+                repr(text if len(text) <= 80 else text[:77] + "..."),
+                f"this prompt has {length} tokens and the model's context {context_length}; "
+                "shorten the name or the template",
+            )
+    return tokenizer(list(texts))
 
 
 def alike_classes(features: Tensor, names: Sequence[str]) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ class MethodOutcome:
         loss_first: (n,) float32 or None.
         loss_last: (n,) float32 or None.
         steps: Optimiser steps or None.
+        stateful: Whether rows depend on those before them in the shard.
     """
 
     method: str
@@ -32,6 +33,7 @@ class MethodOutcome:
     loss_first: np.ndarray | None = None
     loss_last: np.ndarray | None = None
     steps: int | None = None
+    stateful: bool = False
 
 
 _NAN_OUTPUT = ItemError("infer", "nan_output", "the model's logits are not finite")
@@ -92,6 +94,7 @@ def _row(
         "run_id": run["run_id"],
         "dataset": run["name"],
         "method": outcome.method,
+        "stateful": outcome.stateful,
         "item_index": item["item_index"],
         "item_id": item["item_id"],
         "image": item["image"],

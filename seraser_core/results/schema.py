@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TOP = 5
 
 PREDICTIONS_SCHEMA = pa.schema(
@@ -15,6 +15,7 @@ PREDICTIONS_SCHEMA = pa.schema(
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("dataset", pa.string(), nullable=False),
         pa.field("method", pa.string(), nullable=False),
+        pa.field("stateful", pa.bool_(), nullable=False),
         pa.field("item_index", pa.int64(), nullable=False),
         pa.field("item_id", pa.string(), nullable=False),
         pa.field("image", pa.string(), nullable=False),

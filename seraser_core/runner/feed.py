@@ -90,18 +90,26 @@ class Feed:
         session: What the images are made ready for.
         items: Rows of the plan.
         size: Good images of a batch.
+        views: Names of the views; by default those of the session.
 
     Attributes:
         times: Where the time goes.
     """
 
-    def __init__(self, session: Session, items: Sequence[dict[str, Any]], size: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        items: Sequence[dict[str, Any]],
+        size: int,
+        views: Sequence[str] | None = None,
+    ) -> None:
         self.times = FeedTimes()
-        self._session, self._size = session, size
+        self._views = session.views if views is None else tuple(views)
+        self._size = size
         self._device = session.model.device
         self._copies = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
         self._closed = False
-        self._samples = _samples(session, items, self.times)
+        self._samples = _samples(session, items, self._views, self.times)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch")
         self._next = self._pool.submit(self._collect)
 
@@ -142,7 +150,7 @@ class Feed:
             return None
         batch = Batch([sample.item_index for sample in good], {}, errors)
         if good:
-            views = {n: _stack([s.views[n] for s in good]) for n in self._session.views}
+            views = {n: _stack([s.views[n] for s in good]) for n in self._views}
             batch.views, batch._copied = self._to_device(views)
         return batch
 
@@ -184,12 +192,12 @@ def fetch_threads(session: Session) -> int:
 
 
 def _samples(
-    session: Session, items: Sequence[dict[str, Any]], times: FeedTimes
+    session: Session, items: Sequence[dict[str, Any]], views: tuple[str, ...], times: FeedTimes
 ) -> Generator[_Sample]:
     """The samples of `items` in order; those ahead take a bounded number of bytes."""
     waiting: deque[tuple[Future[_Files], Future[_Sample], int]] = deque()
     rest = deque(items)
-    decoded = session.view_bytes
+    decoded = session.view_bytes(views)
     used = 0
     fetchers = ThreadPoolExecutor(fetch_threads(session), thread_name_prefix="fetch")
     decoders = ThreadPoolExecutor(decode_threads(session), thread_name_prefix="decode")
@@ -199,8 +207,8 @@ def _samples(
                 item = rest.popleft()
                 cost = decoded + int(item["size"] or _UNKNOWN_FILE_BYTES)
                 used += cost
-                files = fetchers.submit(_fetch, session, item, times)
-                sample = decoders.submit(_decode, session, item, files, times)
+                files = fetchers.submit(_fetch, session, item, views, times)
+                sample = decoders.submit(_decode, session, item, views, files, times)
                 waiting.append((files, sample, cost))
             files, sample, cost = waiting.popleft()
             used -= cost
@@ -226,12 +234,14 @@ class _Files:
     error: ItemError | None = None
 
 
-def _fetch(session: Session, item: dict[str, Any], times: FeedTimes) -> _Files:
+def _fetch(
+    session: Session, item: dict[str, Any], views: tuple[str, ...], times: FeedTimes
+) -> _Files:
     dataset = session.config.dataset
     mark = time.perf_counter()
     try:
         image = fetch(item["image"], dataset.storage_options, dataset.limits)
-        wanted = item["mask"] and any(name in _NEEDS_MASK for name in session.views)
+        wanted = item["mask"] and any(name in _NEEDS_MASK for name in views)
         mask = fetch(item["mask"], dataset.storage_options, dataset.limits) if wanted else None
         return _Files(image, mask)
     except ItemError as error:
@@ -245,7 +255,11 @@ def _fetch(session: Session, item: dict[str, Any], times: FeedTimes) -> _Files:
 
 
 def _decode(
-    session: Session, item: dict[str, Any], fetched: Future[_Files], times: FeedTimes
+    session: Session,
+    item: dict[str, Any],
+    wanted: tuple[str, ...],
+    fetched: Future[_Files],
+    times: FeedTimes,
 ) -> _Sample:
     index = int(item["item_index"])
     files = fetched.result()
@@ -253,7 +267,7 @@ def _decode(
         return _Sample(index, {}, files.error)
     mark = time.perf_counter()
     try:
-        picture = _picture(session, item, files)
+        picture = _picture(session, item, wanted, files)
         views = {
             name: _stack(
                 [
@@ -261,7 +275,7 @@ def _decode(
                     for view in make_view(name, picture, session.config.seed, item["item_id"])
                 ]
             )
-            for name in session.views
+            for name in wanted
         }
         return _Sample(index, views)
     except ItemError as error:
@@ -287,7 +301,9 @@ _NEEDS_MASK = ("mask_background", "mask_foreground", "augmented_background")
 _NEEDS_BOX = ("box_background", "box_foreground")
 
 
-def _picture(session: Session, item: dict[str, Any], files: _Files) -> Picture:
+def _picture(
+    session: Session, item: dict[str, Any], views: tuple[str, ...], files: _Files
+) -> Picture:
     limits = session.config.dataset.limits
     if session.config.dataset.decode == "reduced":
         least = _REDUCED_SIDES * max(session.model.preprocessing.size)
@@ -295,11 +311,11 @@ def _picture(session: Session, item: dict[str, Any], files: _Files) -> Picture:
     else:
         image, scale = decode_image(files.image, limits), 1.0
     region = box = None
-    if any(name in _NEEDS_MASK for name in session.views):
+    if any(name in _NEEDS_MASK for name in views):
         if files.mask is None:
             raise ItemError("validate", "missing_mask", "the table has no mask for this image")
         region = decode_mask(files.mask, image.size, limits)
-    if any(name in _NEEDS_BOX for name in session.views):
+    if any(name in _NEEDS_BOX for name in views):
         if item["box"] is None:
             raise ItemError("validate", "missing_box", "the table has no box for this image")
         box = box_mask([scale * x for x in item["box"]], image.size)

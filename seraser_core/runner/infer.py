@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seraser_core.errors import TransientError
-from seraser_core.methods import Features, Method, Scores
+from seraser_core.methods import Method, Scores
 from seraser_core.methods.base import cosine_logits
 from seraser_core.models.engine import images_at_once
 from seraser_core.runner.session import Session
@@ -39,17 +39,23 @@ def _images_at_once(session: Session, method: Method) -> int:
     if wanted != "auto":
         return wanted
     device = session.model.device
-    most = max(1, min(_MOST_IMAGES[device.type], _MOST_VIEW_BYTES // session.view_bytes))
+    most = max(
+        1, min(_MOST_IMAGES[device.type], _MOST_VIEW_BYTES // session.view_bytes(session.views))
+    )
     return most if method.engine is None else min(most, images_at_once(method.engine, device))
 
 
-def score(session: Session, views: Mapping[str, Tensor]) -> dict[str, Scores]:
+def score(
+    session: Session, views: Mapping[str, Tensor], methods: Sequence[Method] | None = None
+) -> dict[str, Scores]:
     """Scores of every method, and under ``""`` those of the untouched prompt on the whole image.
 
     The latter's seconds are those of the image features, which all methods share.
 
     Args:
         session: Model and methods.
+        methods: Those of the session for this shard, see `Method.for_shard`; by default for a
+            shard of these images alone.
         views: View name -> (B, K, 3, H, W) uint8 on the model's device.
 
     Raises:
@@ -61,7 +67,7 @@ def score(session: Session, views: Mapping[str, Tensor]) -> dict[str, Scores]:
     untouched = cosine_logits(features["image"][:, 0], setting.class_features, setting.logit_scale)
     # Bringing them to the processor is what waits for the device, here and below.
     scores = {"": replace(_to_cpu(Scores(untouched)), seconds=_since(started))}
-    for method in session.methods:
+    for method in methods or [method.for_shard() for method in session.methods]:
         started = time.perf_counter()
 
         def predict(part: slice, method: Method = method) -> Scores:
@@ -110,7 +116,7 @@ def in_batches(work: Callable[[slice], T], count: int, sizes: dict[str, int], na
     return parts
 
 
-def encode_views(session: Session, views: Mapping[str, Tensor]) -> Features:
+def encode_views(session: Session, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Image features of all views, each picture encoded once: name -> (B, K, D)."""
     pictures = torch.cat([view.flatten(0, 1) for view in views.values()])
     sizes = session.batch_sizes

@@ -13,11 +13,11 @@ import PIL
 import torch
 
 from seraser_core import storage
-from seraser_core.config.options import RunConfig, SeraserOptions, TptOptions
+from seraser_core.config.options import RunConfig
 from seraser_core.errors import ConfigError
-from seraser_core.methods.tpt import tpt_prompts
+from seraser_core.methods import check_method, is_stateful
 from seraser_core.models.loading import ClipModel, get_model
-from seraser_core.models.prompts import Prompts, build_prompts, check_context_tokens
+from seraser_core.models.prompts import Prompts, build_prompts
 from seraser_core.results.fingerprints import fingerprint, plan_hash
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.sources.items import PLANNER_VERSION
@@ -57,11 +57,7 @@ def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> 
             "predictions mean nothing; use this only to try the pipeline."
         )
     for method in config.methods:
-        if isinstance(method, SeraserOptions):
-            field = f"methods.{method.id}.context_tokens"
-            check_context_tokens(prompts, method.context_tokens, field)
-        elif isinstance(method, TptOptions):
-            tpt_prompts(method, planned.classes, model.tokenizer, context_length(model.net))
+        check_method(method, prompts, model)
     hashed = plan_hash(planned.table, planned.shards)
     inputs = fingerprint_inputs(config, planned.classes, planned.attributes, prompts, model, hashed)
     mark = fingerprint(inputs)
@@ -102,15 +98,7 @@ def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> 
 
 def build_run_prompts(config: RunConfig, classes: list[str], model: ClipModel) -> Prompts:
     """The prompts of the run's classes, tokenised for `model`."""
-    return build_prompts(
-        classes, config.dataset.template, model.tokenizer, context_length(model.net)
-    )
-
-
-def context_length(net: Any) -> int:
-    """Positions of the text tower."""
-    tower = net.text if hasattr(net, "text") else net
-    return int(tower.context_length)
+    return build_prompts(classes, config.dataset.template, model.tokenizer, model.context_length)
 
 
 def fingerprint_inputs(
@@ -135,6 +123,7 @@ def fingerprint_inputs(
                 "id": method.id,
                 "name": method.name,
                 "options": method.model_dump(mode="json", exclude={"id", "name"}),
+                "stateful": is_stateful(method),
             }
             for method in config.methods
         ],

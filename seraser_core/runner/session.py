@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,21 @@ from seraser_core.runner.plan import build_run_prompts, fingerprint_inputs
 logger = logging.getLogger(__name__)
 
 
+@dataclass
+class Fits:
+    """Methods that have learned from a sample of the images, in this process.
+
+    Attributes:
+        lock: Held while they do.
+        done: Ids of those that have.
+        seconds: Id -> time it took, until a shard's timings take it.
+    """
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    done: set[str] = field(default_factory=set)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Session:
     """A run, opened for computing.
@@ -34,6 +50,7 @@ class Session:
             threads and memory belong to the thread that calls it.
         batch_sizes: Stage of the work -> images at once; halved where memory ran out, and kept
             for the rest of the process.
+        fits: What is known of methods that learn from a sample first.
         views: Names of all views that any method needs; ``image`` is always among them.
     """
 
@@ -46,13 +63,13 @@ class Session:
     views: tuple[str, ...]
     compute: ThreadPoolExecutor
     batch_sizes: dict[str, int] = field(default_factory=dict)
+    fits: Fits = field(default_factory=Fits)
     _loads: list[float] = field(default_factory=list)
 
-    @property
-    def view_bytes(self) -> int:
-        """Bytes of all views of one image, as they wait for the model."""
+    def view_bytes(self, views: Iterable[str]) -> int:
+        """Bytes of these views of one image, as they wait for the model."""
         height, width = self.model.preprocessing.size
-        return 3 * height * width * sum(map(pictures_of, self.views))
+        return 3 * height * width * sum(map(pictures_of, views))
 
     def take_load_s(self) -> float:
         """Seconds that opening took, the first time; 0 from then on."""

@@ -19,6 +19,7 @@ from seraser_core.results.metrics import shard_metrics
 from seraser_core.results.rows import MethodOutcome, build_table
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.feed import Batch, Feed, FeedTimes
+from seraser_core.runner.fitting import fit_methods
 from seraser_core.runner.infer import as_numpy, batch_size, score
 from seraser_core.runner.plan import describe_device
 from seraser_core.runner.session import Session, open_session
@@ -93,6 +94,7 @@ def _compute(session: Session, shard_id: str, progress: Progress | None) -> dict
 
 def _scored(session: Session, feed: Feed, progress: Progress | None) -> _Work:
     work = _Work(session)
+    fit_methods(session)
     for batch in work.timed(feed):
         work.score(batch)
         if progress:
@@ -106,6 +108,7 @@ class _Work:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._methods = [method.for_shard() for method in session.methods]
         self.done: list[int] = []
         self.errors: dict[int, ItemError] = {}
         self.parts: list[dict[str, Scores]] = []
@@ -131,7 +134,7 @@ class _Work:
         self.errors.update(batch.errors)
         if batch.items:
             batch.wait()
-            self.parts.append(score(self._session, batch.views))
+            self.parts.append(score(self._session, batch.views, self._methods))
             self.done.extend(batch.items)
         self._model_s += time.perf_counter() - mark
 
@@ -144,6 +147,7 @@ class _Work:
         session = self._session
         seconds = {
             name: sum(part[name].seconds for part in self.parts)
+            + session.fits.seconds.pop(name, 0.0)
             for name in ("", *(method.id for method in session.methods))
         }
         return {
@@ -186,6 +190,7 @@ def _outcomes(session: Session, parts: list[dict[str, Scores]]) -> list[MethodOu
                 loss_first=gather(method.id, "loss_first"),
                 loss_last=gather(method.id, "loss_last"),
                 steps=parts[0][method.id].steps if parts else None,
+                stateful=method.stateful,
             )
         )
     return outcomes

@@ -31,7 +31,8 @@ from rich.table import Table
 from torch import Tensor
 
 from seraser_core.auxiliary import Picture, crops_view, make_view
-from seraser_core.config.options import ModelOptions, TptOptions
+from seraser_core.config.methods import TptOptions
+from seraser_core.config.options import ModelOptions
 from seraser_core.methods import Setting
 from seraser_core.methods.tpt import Tpt, tpt_prompts
 from seraser_core.models.loading import ClipModel, get_model

@@ -31,12 +31,53 @@ def probabilities(net, picture, text):
     return logits, torch.softmax(logits, dim=0)
 
 
-def adapt(
+def loss_of(
+    net, text, untouched, image, spurious, foreground, *, kl, foreground_term, pseudo_label
+):
+    """The loss of one image under the class features `text`."""
+    count = len(text)
+    loss = 0.0
+    for picture in spurious:
+        _, p = probabilities(net, picture, text)
+        for c in range(count):
+            if kl == "u_p":
+                loss = loss + (1 / count) * torch.log((1 / count) / p[c]) / len(spurious)
+            else:
+                loss = loss + p[c] * torch.log(p[c] * count) / len(spurious)
+    for picture in foreground:
+        _, p = probabilities(net, picture, text)
+        if foreground_term == "entropy":
+            loss = loss - (p * torch.log(p)).sum() / len(foreground)
+        elif foreground_term == "preserve":
+            _, p0 = probabilities(net, picture, untouched)
+            p0 = p0.detach()
+            loss = loss + (p0 * (torch.log(p0) - torch.log(p))).sum() / len(foreground)
+    if pseudo_label:
+        mean = sum(probabilities(net, f, text)[1] for f in foreground) / len(foreground)
+        _, p = probabilities(net, image, text)
+        loss = loss - torch.log(p[int(mean.argmax())])
+    return loss
+
+
+def adapt(net, tokens, image, spurious, foreground, **options):
+    """Tune one prompt on one image; returns (logits, losses of every step).
+
+    Args:
+        net: CLIP with open_clip's attribute names.
+        tokens: (C, L) token ids.
+        image: (3, H, W), `spurious`: list of (3, H, W), `foreground`: list of (3, H, W).
+        options: See `tune`.
+    """
+    context, losses = tune(net, tokens, [(image, spurious, foreground)], **options)
+    with torch.no_grad():
+        logits, _ = probabilities(net, image, encode_prompts(net, tokens, context))
+    return logits, losses
+
+
+def tune(
     net,
     tokens,
-    image,
-    spurious,
-    foreground,
+    images,
     *,
     kl,
     foreground_term,
@@ -46,48 +87,25 @@ def adapt(
     lr=5e-4,
     weight_decay=0.01,
 ):
-    """Tune one prompt on one image; returns (logits, losses of every step).
+    """Tune one prompt on the mean loss of `images`; returns it and the losses of every step.
 
     Args:
-        net: CLIP with open_clip's attribute names.
-        tokens: (C, L) token ids.
-        image: (3, H, W), `spurious`: list of (3, H, W), `foreground`: list of (3, H, W).
+        images: (image, spurious, foreground) of each.
     """
-    count = len(tokens)
     base = net.token_embedding(tokens[0]) + net.positional_embedding
     context = torch.nn.Parameter(base[1 : 1 + n].detach().clone())
     untouched = encode_prompts(net, tokens, base[1 : 1 + n].detach()).detach()
     optimiser = torch.optim.AdamW(
         [context], lr=lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay
     )
+    how = {"kl": kl, "foreground_term": foreground_term, "pseudo_label": pseudo_label}
     losses = []
     for _ in range(steps):
         text = encode_prompts(net, tokens, context)
-        loss = 0.0
-        for picture in spurious:
-            _, p = probabilities(net, picture, text)
-            for c in range(count):
-                if kl == "u_p":
-                    loss = loss + (1 / count) * torch.log((1 / count) / p[c]) / len(spurious)
-                else:
-                    loss = loss + p[c] * torch.log(p[c] * count) / len(spurious)
-        for picture in foreground:
-            _, p = probabilities(net, picture, text)
-            if foreground_term == "entropy":
-                loss = loss - (p * torch.log(p)).sum() / len(foreground)
-            elif foreground_term == "preserve":
-                _, p0 = probabilities(net, picture, untouched)
-                p0 = p0.detach()
-                loss = loss + (p0 * (torch.log(p0) - torch.log(p))).sum() / len(foreground)
-        if pseudo_label:
-            mean = sum(probabilities(net, f, text)[1] for f in foreground) / len(foreground)
-            _, p = probabilities(net, image, text)
-            loss = loss - torch.log(p[int(mean.argmax())])
+        loss = sum(loss_of(net, text, untouched, *image, **how) for image in images) / len(images)
         losses.append(float(loss.detach()))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    with torch.no_grad():
-        logits, _ = probabilities(net, image, encode_prompts(net, tokens, context))
     assert all(math.isfinite(x) for x in losses)
-    return logits, losses
+    return context, losses

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from seraser_core import storage
-from seraser_core.config import SeraserOptions, load_config
+from seraser_core.config import load_config
+from seraser_core.config.methods import SeraserOptions
 from seraser_core.errors import ConfigError
 
 TREE: dict[str, Any] = {

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from seraser_core.config import SeraserOptions, describe_options, parse_config
+from seraser_core.config import describe_options, parse_config
+from seraser_core.config.methods import SeraserOptions
 from seraser_core.config.options import parse_size
 from seraser_core.errors import ConfigError
 

@@ -8,13 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seraser_core.config.options import (
-    ForegroundOptions,
-    ModelOptions,
-    RunConfig,
-    SeraserOptions,
-    ZeroShotOptions,
-)
+from seraser_core.config.methods import ForegroundOptions, SeraserOptions, ZeroShotOptions
+from seraser_core.config.options import ModelOptions, RunConfig
 from seraser_core.demo.config import MODEL_JSON, SERASER, WEIGHTS, demo_config
 from seraser_core.demo.dataset import plan_split
 from seraser_core.demo.evaluation import Evaluation

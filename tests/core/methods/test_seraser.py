@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import literal_seraser as literal
 import pytest
 import torch
 from PIL import Image
 
 from seraser_core.auxiliary import AUXILIARY
-from seraser_core.config.options import SeraserOptions
+from seraser_core.config.methods import SeraserOptions, SeraserTaskOptions
+from seraser_core.errors import SeraserError
 from seraser_core.methods.base import Scores, Setting
 from seraser_core.methods.seraser import Seraser
+from seraser_core.methods.seraser_task import SeraserTask
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import build_prompts
-
-_PATH = Path(__file__).parents[2] / "reference" / "literal_seraser.py"
-_spec = importlib.util.spec_from_file_location("literal_seraser", _PATH)
-literal = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(literal)
 
 CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]
 
@@ -102,6 +97,42 @@ def test_equals_literal_twin(tiny_model, pictures, given, engine_type):
         assert scores.loss_last[i] <= scores.loss_first[i]
         moved = (logits - tiny_model.logit_scale * zero_shot[i]).abs().max()
         assert moved > 2e-2, "a comparison in which nothing moved shows nothing"
+
+
+def test_one_prompt_for_a_task_equals_literal_twin(tiny_model, pictures):
+    options = SeraserTaskOptions(preset="preserve", lr=5e-3, sample=3)
+    setting = setting_of(tiny_model)
+    method = SeraserTask(options, setting)
+    features = features_of(tiny_model, pictures)
+    with pytest.raises(SeraserError, match="before its prompt is tuned"):
+        method.predict(features)
+    assert method.views == ("image",)
+    assert set(method.sample_views) == set(pictures)
+    method.fit({name: x[:3] for name, x in features.items()})
+    found = method.predict({"image": features["image"]}).logits
+
+    tokens = tiny_model.tokenizer([f"a photo of {c}" for c in CLASSES])
+    height, width = tiny_model.preprocessing.size
+    black = tiny_model.preprocess(Image.new("RGB", (width, height)))
+    image, background, foreground = (
+        pictures[name][:, 0] for name in ("image", "mask_background", "mask_foreground")
+    )
+    context, losses = literal.tune(
+        tiny_model.net,
+        tokens,
+        [(image[i], [background[i], black], [foreground[i]]) for i in range(3)],
+        kl=options.kl,
+        foreground_term=options.foreground,
+        lr=options.lr,
+    )
+    assert losses[-1] < losses[0]
+    text = literal.encode_prompts(tiny_model.net, tokens, context).detach()
+    expected = torch.stack(
+        [literal.probabilities(tiny_model.net, picture, text)[0].detach() for picture in image]
+    )
+    assert (found - expected).abs().max() <= 1e-3
+    zero_shot = setting.logit_scale * features["image"][:, 0] @ setting.class_features.T
+    assert (expected - zero_shot).abs().max() > 2e-2, "nothing moved"
 
 
 def test_result_is_independent_of_batch_and_order(tiny_model, pictures):

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import literal_tpt as literal
 import pytest
 import torch
 
 from seraser_core.auxiliary import crops_view
-from seraser_core.config.options import TptOptions
+from seraser_core.config.methods import TptOptions
 from seraser_core.errors import ConfigError
 from seraser_core.methods.base import Setting
 from seraser_core.methods.tpt import Tpt, tpt_prompts
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import build_prompts
-
-_PATH = Path(__file__).parents[2] / "reference" / "literal_tpt.py"
-_spec = importlib.util.spec_from_file_location("literal_tpt", _PATH)
-literal = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(literal)
 
 CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]
 VIEWS, IMAGES = 24, 5

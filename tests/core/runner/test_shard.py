@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,13 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from seraser_core.config import load_config
+from seraser_core.errors import SeraserError
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.verify import verify
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
+
+CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]
+TEMPLATES = ["a photo of {}.", "{} seen from above"]
 
 
 def logits(rows: pl.DataFrame) -> np.ndarray:
@@ -50,11 +56,69 @@ def test_every_image_has_one_row_per_method(run, tree):
 def test_results_do_not_depend_on_how_the_work_is_cut(run, tree, changes):
     tree["methods"].append({"id": "noise", "name": "seraser", "auxiliary": "noise", "steps": 3})
     tree["methods"].append({"id": "augment", "name": "seraser", "auxiliary": "augment", "steps": 3})
-    tree["methods"].append({"name": "tpt", "views": 20})
+    tree["methods"] += [
+        {"name": "tpt", "views": 20},
+        {"name": "seraser_task", "sample": 6, "lr": 0.005},
+        {"name": "vte", "views": 20, "templates": TEMPLATES},
+        {"name": "ensemble", "templates": TEMPLATES},
+        {"name": "roboshot", "reject": [["a desert", "a forest"]]},
+        {"name": "group_prompt", "prompts": {name: [name, f"{name}, at sea"] for name in CLASSES}},
+    ]
     _, expected = run(tree)
+    assert not expected["stateful"].any()
     _, rows = run(tree, *changes)
     assert rows["prediction"].equals(expected["prediction"])
     assert np.abs(logits(rows) - logits(expected)).max() <= 1e-3
+
+
+def test_a_stateful_method_says_so_and_begins_anew_with_every_shard(run, tree):
+    tree["methods"] = ["zero_shot", {"name": "tda", "positive_alpha": 50}]
+    url, rows = run(tree)
+    tda = rows.filter(pl.col("method") == "tda")
+    assert tda["stateful"].all()
+    assert not rows.filter(pl.col("method") == "zero_shot")["stateful"].any()
+    methods = pq.read_schema(next(Path(url, "predictions").iterdir())).metadata[b"seraser_methods"]
+    assert [method["stateful"] for method in json.loads(methods)] == [False, True]
+    for changes in (["runtime.batch_size=2"], ["runtime.parallel_shards=3"]):
+        _, again = run(tree, *changes)
+        same = again.filter(pl.col("method") == "tda")
+        assert np.abs(logits(same) - logits(tda)).max() <= 1e-3
+    _, single = run(tree, "shard.max_items=1")
+    alone = single.filter(pl.col("method") == "tda")
+    # Alone in its shard, an image finds only itself in the cache.
+    gained = logits(alone) - logits(single.filter(pl.col("method") == "zero_shot"))
+    assert np.abs(gained.max(1) - 50).max() <= 1e-3
+    assert np.abs(logits(alone) - logits(tda)).max() > 1
+
+
+def test_a_sample_of_bad_images_is_filled_with_others(run, tree, pictures, tmp_path):
+    rows = pl.read_csv(pictures)
+    table = pictures.with_name("some_missing.csv")
+    rows.with_columns(
+        pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.col("file")).otherwise(pl.lit("no.png"))
+    ).write_csv(table)
+    tree["dataset"]["path"] = str(table)
+    tree["dataset"]["allow_empty_classes"] = True
+    tree["methods"] = [{"name": "seraser_task", "sample": 7, "lr": 0.005}]
+    _, found = run(tree)
+    assert found["status"].value_counts().sort("count")["count"].to_list() == [7, 7]
+    good = table.with_name("good.csv")
+    rows.filter(pl.int_range(pl.len()) % 2 == 0).write_csv(good)
+    tree["dataset"]["path"] = str(good)
+    _, expected = run(tree, f"output={tmp_path / 'good'}")
+    found = found.filter(pl.col("status") == "ok")
+    assert found["item_id"].equals(expected["item_id"])
+    # All seven good images are the sample of both.
+    assert np.abs(logits(found) - logits(expected)).max() <= 1e-3
+
+
+def test_without_one_good_image_a_sample_fails_the_run(run, tree, pictures):
+    table = pictures.with_name("all_missing.csv")
+    pl.read_csv(pictures).with_columns(file=pl.lit("no.png")).write_csv(table)
+    tree["dataset"]["path"] = str(table)
+    tree["methods"] = [{"name": "seraser_task", "sample": 7}]
+    with pytest.raises(SeraserError, match="no image of the data set can be used as a sample"):
+        run(tree)
 
 
 def test_order_of_the_table_does_not_matter(run, tree, pictures, tmp_path):

@@ -1,0 +1,47 @@
+"""Zero-shot classification with many prompt templates (CLIP, arXiv 2103.00020, section 3.1.4)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from seraser_core.config.methods import EnsembleOptions
+from seraser_core.methods.base import (
+    Features,
+    Method,
+    Scores,
+    Setting,
+    cosine_logits,
+    template_prompts,
+)
+from seraser_core.models.loading import ClipModel
+from seraser_core.models.prompts import Prompts
+
+
+class Ensemble(Method):
+    """The mean text feature of all templates on the whole image."""
+
+    views = ("image",)
+
+    def __init__(self, options: EnsembleOptions, setting: Setting) -> None:
+        self.id = options.id
+        self._features = setting.ensemble_features(options.templates)
+        self._scale = setting.logit_scale
+
+    @classmethod
+    def check(cls, options: EnsembleOptions, prompts: Prompts, model: ClipModel) -> None:
+        """See `Method.check`."""
+        check_templates(options.templates, prompts, model)
+
+    def predict(self, features: Features) -> Scores:
+        """See `Method.predict`."""
+        return Scores(cosine_logits(features["image"][:, 0], self._features, self._scale))
+
+
+def check_templates(templates: Sequence[str], prompts: Prompts, model: ClipModel) -> None:
+    """Refuse templates with which a class's prompt is too long, see `build_prompts`.
+
+    Raises:
+        ConfigError: One is.
+    """
+    deque(template_prompts(templates, prompts, model), maxlen=0)

@@ -1,0 +1,38 @@
+"""VTE: ensembles of text templates and of confident views; nothing is tuned."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import normalize
+
+from seraser_core.auxiliary import crops_view
+from seraser_core.config.methods import VteOptions
+from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
+from seraser_core.methods.confident import confident_views
+from seraser_core.methods.ensemble import check_templates
+from seraser_core.models.loading import ClipModel
+from seraser_core.models.prompts import Prompts
+
+
+class Vte(Method):
+    """The mean feature of confident views, normalised again, against the template ensemble."""
+
+    def __init__(self, options: VteOptions, setting: Setting) -> None:
+        self.id = options.id
+        self._share = options.selection
+        self._text = setting.ensemble_features(options.templates)
+        self._scale = setting.logit_scale
+        self._crops = crops_view(options.views - 1, setting.model.preprocessing.size)
+        self.views = ("image", self._crops)
+
+    @classmethod
+    def check(cls, options: VteOptions, prompts: Prompts, model: ClipModel) -> None:
+        """See `Method.check`."""
+        check_templates(options.templates, prompts, model)
+
+    def predict(self, features: Features) -> Scores:
+        """See `Method.predict`."""
+        views = torch.cat([features["image"], features[self._crops]], dim=1)
+        confident = confident_views(views, self._text, self._scale, self._share)
+        mean = normalize(confident.mean(1), dim=-1)
+        return Scores(cosine_logits(mean, self._text, self._scale))

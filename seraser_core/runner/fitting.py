@@ -1,0 +1,73 @@
+"""Showing methods a sample of the data set before they predict, once per process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from seraser_core.errors import SeraserError
+from seraser_core.methods import Features, Method
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.runner.feed import Feed
+from seraser_core.runner.infer import batch_size, encode_views
+from seraser_core.runner.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+def fit_methods(session: Session) -> None:
+    """Fit the methods that need it; every process draws the same images and finds the same.
+
+    Raises:
+        SeraserError: None of the images that were drawn can be used.
+        TransientError: An image could not be fetched for a reason that may pass.
+    """
+    with session.fits.lock:
+        for method in session.methods:
+            if method.sample and method.id not in session.fits.done:
+                started = time.perf_counter()
+                method.fit(_features(session, method))
+                session.fits.done.add(method.id)
+                session.fits.seconds[method.id] = time.perf_counter() - started
+
+
+def _features(session: Session, method: Method) -> Features:
+    """View features of ``method.sample`` good images, or of all there are."""
+    found: list[dict[str, Tensor]] = []
+    wanted = method.sample
+    images = session.directory.shards()[-1].stop
+    # A stream for every method, in which more images stand behind fewer.
+    rng = np.random.default_rng([session.config.seed, *method.id.encode()])
+    order = rng.permutation(images)
+    while wanted and len(order):
+        drawn, order = order[:wanted], order[wanted:]
+        items = _items(session.directory, drawn)
+        with Feed(session, items, batch_size(session), method.sample_views) as feed:
+            for batch in feed:
+                if batch.items:
+                    batch.wait()
+                    found.append(encode_views(session, batch.views))
+                    wanted -= len(batch.items)
+    if not found:
+        raise SeraserError(f"methods.{method.id}: no image of the data set can be used as a sample")
+    if wanted:
+        logger.info("%s: its sample lacks %d images; no more can be used", method.id, wanted)
+    return {name: torch.cat([part[name] for part in found]) for name in method.sample_views}
+
+
+def _items(directory: RunDirectory, indices: np.ndarray) -> list[dict[str, Any]]:
+    """The planned items of these indices, by index; of the plan only their shards are read."""
+    wanted = np.sort(indices)
+    found: list[dict[str, Any]] = []
+    for shard in directory.shards():
+        first, last = np.searchsorted(wanted, [shard.start, shard.stop])
+        if first < last:
+            places = pa.array(wanted[first:last] - shard.start)
+            found += directory.items(shard.id).take(places).to_pylist()
+    return found

@@ -1,0 +1,32 @@
+"""`seraser methods`."""
+
+from __future__ import annotations
+
+import json
+
+from seraser_core.config import METHOD_OPTIONS
+from seraser_core.methods import METHODS
+
+
+def test_all_methods_are_listed(seraser):
+    shown = seraser("methods")
+    assert shown.exit_code == 0
+    for name in METHODS:
+        assert f" {name} " in shown.stdout
+    listed = json.loads(seraser("methods", "--json").stdout)
+    assert list(listed) == list(METHODS) == list(METHOD_OPTIONS)
+
+
+def test_options_of_one(seraser):
+    shown = seraser("methods", "tda")
+    assert shown.exit_code == 0
+    assert "negative_alpha" in shown.stdout
+    (options,) = json.loads(seraser("methods", "tda", "--json").stdout).values()
+    defaults = {option["option"]: option["default"] for option in options["options"]}
+    assert defaults["positive_shots"] == "3"
+
+
+def test_an_unknown_one(seraser):
+    done = seraser("methods", "ttp")
+    assert done.exit_code == 2
+    assert "did you mean tpt?" in done.stderr

@@ -1,0 +1,86 @@
+"""The options of methods, and the files that they may come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from seraser_core.config import METHOD_OPTIONS, load_config, parse_config
+from seraser_core.errors import ConfigError
+
+REJECT = [["a desert", "a forest"]]
+
+
+def tree(*methods: Any) -> dict[str, Any]:
+    return {"dataset": {"path": "/x.csv", "classes": ["a", "b"]}, "methods": list(methods)}
+
+
+def test_what_files_hold_becomes_part_of_the_configuration(tmp_path):
+    (tmp_path / "templates.txt").write_text("a photo of {}\n\n  {} at night é \n", "utf-8")
+    (tmp_path / "insights.yaml").write_text(yaml.safe_dump({"reject": REJECT}))
+    (tmp_path / "prompts.yaml").write_text(yaml.safe_dump({"a": ["an a"], "b": ["a b", "bees"]}))
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            tree(
+                {"name": "ensemble", "templates": "templates.txt"},
+                {"name": "vte", "templates": "imagenet7"},
+                {"name": "roboshot", "insights": "insights.yaml"},
+                {"name": "group_prompt", "prompts": "prompts.yaml"},
+            )
+        )
+    )
+    config = load_config(path)
+    ensemble, vte, roboshot, group_prompt = config.methods
+    assert ensemble.templates == ["a photo of {}", "{} at night é"]
+    assert len(vte.templates) == 7
+    assert (roboshot.reject, roboshot.accept) == ([("a desert", "a forest")], [])
+    assert group_prompt.prompts["b"] == ["a b", "bees"]
+    for file in ("templates.txt", "insights.yaml", "prompts.yaml"):
+        (tmp_path / file).unlink()
+    assert parse_config(config.model_dump(mode="json")) == config, "a worker needs no file"
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "said"),
+    [
+        ({"name": "ensemble", "templates": "no.txt"}, "templates", "no such file"),
+        ({"name": "ensemble", "templates": []}, "templates", "at least 1"),
+        ({"name": "ensemble", "templates": ["a {} {}"]}, "templates", "exactly once"),
+        ({"name": "vte", "templates": ["a {}", "a {}"]}, "templates", "more than once"),
+        ({"name": "group_prompt"}, "prompts", "required"),
+        ({"name": "group_prompt", "prompts": {"a": []}}, "prompts", "'a' has none"),
+        ("roboshot", "reject", "no pairs"),
+        ({"name": "roboshot", "reject": [["a"]]}, "reject", "required"),
+        ({"name": "roboshot", "insights": "no.yaml"}, "insights", "no such file"),
+        ({"name": "roboshot", "insights": "x", "reject": REJECT}, "insights", "one of them"),
+        ({"name": "tda", "positive_shots": -1}, "positive_shots", "greater than or equal to 0"),
+        ({"name": "seraser_task", "sample": 0}, "sample", "greater than or equal to 1"),
+    ],
+    ids=str,
+)
+def test_what_is_refused(method, field, said):
+    with pytest.raises(ConfigError, match=rf"(?s)^methods\.0\.{field}.*{said}"):
+        load_config(tree(method))
+
+
+def test_an_insights_file_with_other_keys_is_refused(tmp_path):
+    path = tmp_path / "insights.yaml"
+    path.write_text(yaml.safe_dump({"rejects": REJECT}))
+    with pytest.raises(ConfigError, match="must hold `reject` and `accept`"):
+        load_config(tree({"name": "roboshot", "insights": str(path)}))
+
+
+def test_a_file_of_templates_that_is_no_text_is_refused(tmp_path):
+    path = Path(tmp_path, "templates.txt")
+    path.write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ConfigError, match="no UTF-8 text"):
+        load_config(tree({"name": "ensemble", "templates": str(path)}))
+
+
+def test_every_method_says_what_it_is():
+    for name, options in METHOD_OPTIONS.items():
+        assert (options.__doc__ or "").strip().endswith("."), name
