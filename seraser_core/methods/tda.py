@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import torch
@@ -23,7 +22,7 @@ class Tda(Method):
 
     Attributes:
         positive: Features of the lowest entropy per predicted class.
-        negative: The same among undecided images, with their probabilities.
+        negative: The same among undecided images, with 1 at the classes that count against them.
     """
 
     views = ("image",)
@@ -32,10 +31,10 @@ class Tda(Method):
     def __init__(self, options: TdaOptions, setting: Setting) -> None:
         self.id = options.id
         self.options = options
-        self._text, self._scale = setting.class_features, setting.logit_scale
-        classes, width = self._text.shape
+        self._setting = setting
+        classes, width = setting.class_features.shape
         self.positive = Cache(classes, options.positive_shots, width)
-        self.negative = Cache(classes, options.negative_shots, width)
+        self.negative = Cache(classes, options.negative_shots, width, classes)
 
     @classmethod
     def check(cls, options: TdaOptions, prompts: Prompts, model: ClipModel) -> None:
@@ -49,16 +48,12 @@ class Tda(Method):
 
     def for_shard(self) -> Tda:
         """See `Method.for_shard`."""
-        fresh = copy.copy(self)
-        classes, width = self._text.shape
-        fresh.positive = Cache(classes, self.options.positive_shots, width)
-        fresh.negative = Cache(classes, self.options.negative_shots, width)
-        return fresh
+        return Tda(self.options, self._setting)
 
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
-        image = features["image"][:, 0]
-        logits = cosine_logits(image, self._text, self._scale)
+        image, setting = features["image"][:, 0], self._setting
+        logits = cosine_logits(image, setting.class_features, setting.logit_scale)
         log_p = logits.log_softmax(-1)
         # One image after the other, so on the processor; nothing below can run out of its memory.
         everything = (image, logits, log_p.exp(), entropy(log_p))
@@ -68,18 +63,15 @@ class Tda(Method):
     def _see(self, feature: Tensor, logits: Tensor, p: Tensor, entropy_nats: Tensor) -> Tensor:
         options, h = self.options, float(entropy_nats)
         predicted = int(logits.argmax())
-        self.positive.offer(predicted, feature, p, h)
+        self.positive.offer(predicted, h, feature)
         low, high = options.negative_entropy
         if low < h / math.log2(len(p)) < high:
-            self.negative.offer(predicted, feature, p, h)
+            low, high = options.negative_mask
+            self.negative.offer(predicted, h, feature, ((p > low) & (p < high)).float())
         near = self.positive.nearness(feature, options.positive_beta)
-        attraction = options.positive_alpha * near.sum(1)
-        low, high = options.negative_mask
-        against = (
-            (self.negative.probabilities > low) & (self.negative.probabilities < high)
-        ).float()
         far = self.negative.nearness(feature, options.negative_beta)
-        repulsion = options.negative_alpha * (far.flatten() @ against.flatten(0, 1))
+        attraction = options.positive_alpha * near.sum(1)
+        repulsion = options.negative_alpha * (far.flatten() @ self.negative.values.flatten(0, 1))
         return logits + attraction - repulsion
 
 
@@ -88,30 +80,30 @@ class Cache:
 
     Attributes:
         features: (C, shots, D) float32.
-        probabilities: (C, shots, C) float32.
+        values: (C, shots, V) float32, what else is kept of them.
         entropies: (C, shots) float32 in nats; infinite where nothing is kept yet.
     """
 
-    def __init__(self, classes: int, shots: int, width: int) -> None:
+    def __init__(self, classes: int, shots: int, width: int, values: int = 0) -> None:
         self.features = torch.zeros(classes, shots, width)
-        self.probabilities = torch.zeros(classes, shots, classes)
+        self.values = torch.zeros(classes, shots, values)
         self.entropies = torch.full((classes, shots), math.inf)
 
-    def offer(self, predicted: int, feature: Tensor, p: Tensor, entropy_nats: float) -> None:
+    def offer(
+        self, predicted: int, entropy_nats: float, feature: Tensor, value: Tensor | None = None
+    ) -> None:
         """Keep an image if there is room, or in place of one of higher entropy."""
         kept = self.entropies[predicted]
         if not len(kept) or not entropy_nats < float(kept[-1]):
             return
         # Sorted by entropy; among equals the one that came first stays first.
         place = int((kept <= entropy_nats).sum())
-        for rows, new in (
-            (self.features, feature),
-            (self.probabilities, p),
-            (self.entropies, torch.tensor(entropy_nats)),
-        ):
+        news = (self.features, feature), (self.values, value), (self.entropies, entropy_nats)
+        for rows, new in news:
             row = rows[predicted]
             row[place + 1 :] = row[place:-1].clone()
-            row[place] = new
+            if new is not None:
+                row[place] = new
 
     def nearness(self, feature: Tensor, beta: float) -> Tensor:
         """exp(-beta (1 - cosine similarity)) to what is kept, 0 elsewhere: (C, shots)."""
