@@ -27,7 +27,6 @@ class Roboshot(Method):
     @classmethod
     def check(cls, options: RoboshotOptions, prompts: Prompts, model: ClipModel) -> None:
         """See `Method.check`."""
-        width = len(model.black_feature)
         for name in ("reject", "accept"):
             field, pairs = f"methods.{options.id}.{name}", getattr(options, name)
             texts = [text for pair in pairs for text in pair]
@@ -36,10 +35,6 @@ class Roboshot(Method):
                 for pair, (one, other) in zip(pairs, tokens.unflatten(0, (-1, 2)), strict=True):
                     if torch.equal(one, other):
                         raise ConfigError(field, list(pair), "are the same text to the tokenizer")
-            if len(pairs) > width:
-                raise ConfigError(
-                    field, f"{len(pairs)} pairs", f"features have {width} dimensions; give fewer"
-                )
 
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
@@ -51,15 +46,15 @@ class Roboshot(Method):
         return Scores(cosine_logits(x, self._text, self._scale))
 
 
-def directions(pairs: list[tuple[str, str]], model: ClipModel) -> Tensor:
+def directions(pairs: list[tuple[str, str]], model: ClipModel) -> list[Tensor]:
     """Differences of the pairs' unnormalised text embeddings, made orthonormal by QR.
 
     Returns:
-        (number of pairs, D) float32.
+        One (D,) float32 per pair; of more than D pairs, D.
     """
     if not pairs:
-        return model.black_feature[None][:0]
+        return []
     tokens = model.tokenizer([text for pair in pairs for text in pair])
     embedded = model.embed_text(tokens).unflatten(0, (-1, 2))
     orthonormal, _ = torch.linalg.qr((embedded[:, 0] - embedded[:, 1]).T)
-    return orthonormal.T.contiguous()
+    return list(orthonormal.T)

@@ -175,7 +175,6 @@ def test_tda_without_a_cache(far_apart, stream, shots):
         (VteOptions(templates=["{} " + "hump " * 90]), "and the model's context 77"),
         (TdaOptions(negative_entropy=(0.5, 0.2)), "the smaller number first"),
         (RoboshotOptions(reject=[("a lake", "A  lake")]), "the same text to the tokenizer"),
-        (RoboshotOptions(accept=[("a lake", f"{i} seas") for i in range(33)]), "33 pairs"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
