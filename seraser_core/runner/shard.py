@@ -94,7 +94,7 @@ def _compute(session: Session, shard_id: str, progress: Progress | None) -> dict
 
 def _scored(session: Session, feed: Feed, progress: Progress | None) -> _Work:
     work = _Work(session)
-    fit_methods(session)
+    work.fit()
     for batch in work.timed(feed):
         work.score(batch)
         if progress:
@@ -127,6 +127,12 @@ class _Work:
             if batch is None:
                 return
             yield batch
+
+    def fit(self) -> None:
+        """Let the methods learn that need it, if no other shard of this process has."""
+        mark = time.perf_counter()
+        fit_methods(self._session)
+        self._model_s += time.perf_counter() - mark
 
     def score(self, batch: Batch) -> None:
         """Score a batch."""
