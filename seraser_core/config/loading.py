@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +19,7 @@ from seraser_core.config.secrets import REFUSED_URL
 from seraser_core.errors import ConfigError, TransientError
 
 _MODEL_FILE_ENDINGS = (".json", ".safetensors", ".pt", ".bin", ".pth")
+_METHOD_FILES = ("templates", "prompts", "insights")
 # What PyYAML raises for `2024-13-45`, `!!bool x`, `!!timestamp x` and thousands of brackets.
 _NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError, TypeError)
 _NUMBER_OR_TEXT = ("int", "constrained-int", "str")
@@ -43,7 +44,7 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Iterable[str]
         tree = _absolute_paths(_read_yaml("config", location), storage.parent(location))
     for override in overrides:
         _override(tree, override)
-    return parse_config(_absolute_paths(tree, Path.cwd()))
+    return parse_config(_each_method(_absolute_paths(tree, Path.cwd()), _read_files))
 
 
 def parse_config(tree: Mapping[str, Any]) -> RunConfig:
@@ -100,39 +101,52 @@ def _read_yaml(field: str, location: str) -> dict[str, Any]:
     return tree
 
 
-def _read_method_files(methods: Any, base: str | Path) -> Any:
-    """The methods with what their files hold in place of the files' names."""
-    if not isinstance(methods, list):
-        return methods
-    return [
-        _read_files_of(method, f"methods.{i}", base) if isinstance(method, dict) else method
-        for i, method in enumerate(methods)
-    ]
+def _absolute_files(method: Any, field: str, base: str | Path) -> Any:
+    """A method whose options that name files name them in full."""
+    if not isinstance(method, dict):
+        return method
+    files = {
+        k: _absolute(f"{field}.{k}", method[k], base)
+        for k in _METHOD_FILES
+        if isinstance(method.get(k), str) and method[k] not in TEMPLATE_SETS
+    }
+    return {**method, **files}
 
 
-def _read_files_of(method: dict[str, Any], field: str, base: str | Path) -> dict[str, Any]:
+def _read_files(method: Any, field: str) -> Any:
+    """A method with what its files hold in place of their names."""
+    if not isinstance(method, dict):
+        return method
     method = dict(method)
-    templates = method.get("templates")
+    templates, prompts = method.get("templates"), method.get("prompts")
     if isinstance(templates, str) and templates not in TEMPLATE_SETS:
-        method["templates"] = _read_lines(f"{field}.templates", templates, base)
-    if isinstance(method.get("prompts"), str):
-        name = f"{field}.prompts"
-        method["prompts"] = _read_yaml(name, _absolute(name, method["prompts"], base))
+        method["templates"] = _read_lines(f"{field}.templates", templates)
+    if isinstance(prompts, str):
+        method["prompts"] = _read_yaml(f"{field}.prompts", prompts)
     if isinstance(method.get("insights"), str) and not {"reject", "accept"} & method.keys():
-        name = f"{field}.insights"
-        insights = _read_yaml(name, _absolute(name, method.pop("insights"), base))
+        insights = _read_yaml(f"{field}.insights", method.pop("insights"))
         if not insights.keys() <= {"reject", "accept"}:
-            raise ConfigError(name, sorted(insights), "the file must hold `reject` and `accept`")
+            raise ConfigError(
+                f"{field}.insights", sorted(insights), "the file must hold `reject` and `accept`"
+            )
         method |= insights
     return method
 
 
-def _read_lines(field: str, url: str, base: str | Path) -> list[str]:
-    content = _read(field, _absolute(field, url, base))
+def _each_method(tree: dict[str, Any], change: Callable[[Any, str], Any]) -> dict[str, Any]:
+    """The tree with every method, named ``methods.N``, changed."""
+    methods = tree.get("methods")
+    if not isinstance(methods, list):
+        return tree
+    return {**tree, "methods": [change(m, f"methods.{i}") for i, m in enumerate(methods)]}
+
+
+def _read_lines(field: str, location: str) -> list[str]:
+    content = _read(field, location)
     try:
         lines = content.decode().splitlines()
     except UnicodeDecodeError as error:
-        raise ConfigError(field, url, f"is no UTF-8 text: {error}") from None
+        raise ConfigError(field, location, f"is no UTF-8 text: {error}") from None
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -154,9 +168,7 @@ def _absolute_paths(tree: dict[str, Any], base: str | Path) -> dict[str, Any]:
             if isinstance(model.get(k), str) and model[k].endswith(_MODEL_FILE_ENDINGS)
         }
         tree["model"] = {**model, **paths}
-    if "methods" in tree:
-        tree["methods"] = _read_method_files(tree["methods"], base)
-    return tree
+    return _each_method(tree, lambda method, field: _absolute_files(method, field, base))
 
 
 def _absolute(field: str, url: str, base: str | Path) -> str:

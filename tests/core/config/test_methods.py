@@ -44,6 +44,12 @@ def test_what_files_hold_becomes_part_of_the_configuration(tmp_path):
     assert parse_config(config.model_dump(mode="json")) == config, "a worker needs no file"
 
 
+def test_an_override_comes_before_the_files_are_read():
+    given = tree({"name": "ensemble", "templates": "no.txt"})
+    (ensemble,) = load_config(given, ["methods.0.templates=imagenet7"]).methods
+    assert len(ensemble.templates) == 7
+
+
 @pytest.mark.parametrize(
     ("method", "field", "said"),
     [
