@@ -34,15 +34,14 @@ def blocks(language: str) -> list[str]:
 
 def options_table() -> str:
     lines = ["| option | default | |", "|---|---|---|"]
-    described = [(*option, "") for option in describe_options(RunConfig)]
-    described += [(*option, "") for option in describe_options(MethodOptions, "methods.N.")]
+    described = [*describe_options(RunConfig), *describe_options(MethodOptions, "methods.N.")]
+    methods: dict[tuple[str, str, str], list[str]] = {option: [] for option in described}
     for method, group in METHOD_OPTIONS.items():
-        described += [
-            (*option, f" ({method})")
-            for option in describe_options(group, "methods.N.")
-            if option[0].removeprefix("methods.N.") not in _SHARED
-        ]
-    for name, default, text, method in described:
+        for option in describe_options(group, "methods.N."):
+            if option[0].removeprefix("methods.N.") not in _SHARED:
+                methods.setdefault(option, []).append(method)
+    for (name, default, text), having in methods.items():
+        method = f" ({', '.join(having)})" if having else ""
         shown = default.replace("None", "null").replace("'", "").replace("False", "false")
         cell = text.replace("|", "\\|")
         lines.append(f"| `{name}`{method} | `{shown}` | {cell} |".replace("``", ""))

@@ -26,7 +26,7 @@ def seconds(tmp_path, monkeypatch):
     fetch = feed.fetch
 
     def late(*arguments, **options):
-        time.sleep(DELAY_S)
+        time.sleep(DELAY_S)  # the distance that is measured, no wait for something
         return fetch(*arguments, **options)
 
     monkeypatch.setattr(feed, "fetch", late)
