@@ -1,4 +1,4 @@
-"""The flow: plan a run, compute its shards, merge them."""
+"""The flows: plan a run, compute its shards, merge them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,29 @@ def seraser(config: str | dict[str, Any], overrides: list[str] = []) -> str:  # 
         SeraserError: Shards failed for good; all others are computed and kept.
     """
     run_url = plan(config, overrides)
+    finish(run_url)
+    return run_url
+
+
+@flow(name="seraser-planned", validate_parameters=True)
+def planned(run_url: str) -> None:
+    """Bring a run that is planned already to its end.
+
+    Args:
+        run_url: The run directory.
+
+    Raises:
+        SeraserError: Shards failed for good; all others are computed and kept.
+    """
+    finish(run_url)
+
+
+def finish(run_url: str) -> None:
+    """Compute what is missing of a planned run, and merge it."""
     directory = RunDirectory(run_url)
     compute_missing(directory)
     check_complete(directory)
     aggregate(run_url)
-    return run_url
 
 
 def compute_missing(directory: RunDirectory) -> None:

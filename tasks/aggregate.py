@@ -9,6 +9,7 @@ import polars as pl
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from seraser_core.results.markup import markdown_table
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.summary import aggregate as write_summary
 from tasks.observer import current
@@ -64,21 +65,12 @@ def plain_rows(table: pl.DataFrame) -> list[dict[str, Any]]:
 def markdown(run_url: str, run_id: str, summary: pl.DataFrame, groups: pl.DataFrame) -> str:
     """The report for Prefect's pages."""
     shown = summary.select(name for name in _SHOWN if name in summary.columns)
-    parts = [f"# {run_id}", _table(shown)]
+    parts = [f"# {run_id}", markdown_table(shown)]
     if groups.height:
         wanted = ("method", "group", "n", "accuracy", "zero_shot_accuracy")
-        parts += ["## Groups", _table(groups.select(c for c in wanted if c in groups.columns))]
+        parts += [
+            "## Groups",
+            markdown_table(groups.select(c for c in wanted if c in groups.columns)),
+        ]
     parts.append(f'All rows: `pl.scan_parquet("{run_url}/predictions/*.parquet")`')
     return "\n\n".join(parts)
-
-
-def _table(table: pl.DataFrame) -> str:
-    lines = [" | ".join(table.columns), " | ".join("---" for _ in table.columns)]
-    lines += [" | ".join(_cell(value) for value in row) for row in table.iter_rows()]
-    return "\n".join(f"| {line} |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value).replace("|", "\\|")

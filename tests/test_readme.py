@@ -19,7 +19,13 @@ import typer
 import yaml
 
 from seraser_core.cli.main import app
-from seraser_core.config import MethodOptions, RunConfig, describe_options, parse_config
+from seraser_core.config import (
+    GridConfig,
+    MethodOptions,
+    RunConfig,
+    describe_options,
+    load_comparison,
+)
 from seraser_core.config.methods import METHOD_OPTIONS
 
 SERASER = str(Path(sysconfig.get_path("scripts"), "seraser"))
@@ -34,7 +40,11 @@ def blocks(language: str) -> list[str]:
 
 def options_table() -> str:
     lines = ["| option | default | |", "|---|---|---|"]
-    described = [*describe_options(RunConfig), *describe_options(MethodOptions, "methods.N.")]
+    described = [
+        *describe_options(RunConfig),
+        *describe_options(GridConfig),
+        *describe_options(MethodOptions, "methods.N."),
+    ]
     methods: dict[tuple[str, str, str], list[str]] = {option: [] for option in described}
     for method, group in METHOD_OPTIONS.items():
         for option in describe_options(group, "methods.N."):
@@ -65,7 +75,7 @@ def test_the_table_of_options_is_current():
 
 @pytest.mark.parametrize("block", blocks("yaml"))
 def test_configs_parse(block):
-    assert parse_config(yaml.safe_load(block)).methods
+    assert all(cell.config.methods for cell in load_comparison([yaml.safe_load(block)]).cells)
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)

@@ -10,7 +10,7 @@ import typer
 from seraser_core.cli.arguments import JsonOption, NoPrefectOption
 from seraser_core.cli.console import errors, print_json, print_table, results
 from seraser_core.cli.execute import execute
-from seraser_core.cli.inspect import read_report, say_errors
+from seraser_core.cli.inspect import say_errors
 
 _QUERY = """\
 Every image has one row per method. In Python:
@@ -35,6 +35,7 @@ def demo(
     """
     from seraser_core.demo.config import demo_config
     from seraser_core.demo.dataset import write_dataset
+    from seraser_core.results.reading import read_report
 
     folder = output.absolute()
     errors.print(f"pictures in {folder / 'data'}", highlight=False)

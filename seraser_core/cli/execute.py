@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import typer
 
 from seraser_core.cli.children import ending_signals
-from seraser_core.cli.console import errors
+from seraser_core.cli.console import count, errors
 from seraser_core.cli.progress import RunDisplay
 from seraser_core.cli.server import answers, temporary_server
 from seraser_core.errors import SeraserError
@@ -45,39 +45,100 @@ def execute(config: str | dict[str, Any], overrides: list[str], no_prefect: bool
     from seraser_core.config import load_config
 
     loaded = load_config(config, overrides)  # before a server is started for nothing
+    with watching() as display:
+        if no_prefect:
+            from seraser_core.runner.plan import plan_run
+
+            run_url = plan_run(loaded, display.say)
+            _compute(run_url, display)
+            return run_url
+        with _flows(display) as flows:
+            return str(flows.seraser(config, overrides))
+
+
+def execute_planned(run_urls: Sequence[str], no_prefect: bool, display: RunDisplay) -> None:
+    """Run planned runs to their end, one after the other; nothing is done for finished ones.
+
+    One that fails does not keep the others from being computed.
+
+    Args:
+        run_urls: The run directories.
+        no_prefect: Compute the shards in this process, without Prefect.
+        display: Shows them.
+
+    Raises:
+        SeraserError: Runs failed; the message names the fault of each.
+    """
+    from seraser_core.results.summary import is_finished
+
+    todo = [url for url in run_urls if not is_finished(url)]
+    if not todo:
+        return
+    if no_prefect:
+        faults = _each(todo, lambda url: _compute(url, display))
+    else:
+        with _flows(display) as flows:  # one server for all
+            faults = _each(todo, flows.planned)
+    if faults:
+        raise SeraserError(
+            f"{len(faults)} of {count(len(run_urls), 'run')} failed; the same command computes "
+            "what is missing\n" + "\n".join(f"{url}: {error}" for url, error in faults.items())
+        )
+
+
+def _each(run_urls: Sequence[str], compute: Callable[[str], object]) -> dict[str, SeraserError]:
+    """Compute every run; returns the faults of those that failed."""
+    faults = {}
+    for url in run_urls:
+        try:
+            compute(url)
+        except SeraserError as error:
+            faults[url] = error
+    return faults
+
+
+@contextmanager
+def watching() -> Iterator[RunDisplay]:
+    """A progress bar, and a clean end on signals.
+
+    Raises:
+        typer.Exit: It was interrupted.
+    """
     display = RunDisplay(errors)
     with _interruptible(display), display:
-        if no_prefect:
-            return _without_prefect(loaded, display)
-        return _with_prefect(config, overrides, display)
+        yield display
 
 
-def _without_prefect(config: Any, display: RunDisplay) -> str:
+def _compute(run_url: str, display: RunDisplay) -> None:
+    """Compute the missing shards of a planned run in this process, and merge them."""
     from seraser_core.results.run_directory import RunDirectory
     from seraser_core.results.summary import aggregate
     from seraser_core.runner.local import run_local
-    from seraser_core.runner.plan import plan_run
 
-    run_url = plan_run(config, display.say)
     directory = RunDirectory(run_url)
     missing, total = directory.missing(), sum(map(len, directory.shards()))
     display.planned(run_url, total - sum(map(len, missing)), total)
     run_local(run_url, display, shards=missing, committed=display.committed)
     aggregate(run_url)
-    return run_url
 
 
-def _with_prefect(config: str | dict[str, Any], overrides: list[str], display: RunDisplay) -> str:
+@contextmanager
+def _flows(display: RunDisplay) -> Iterator[ModuleType]:
+    """The flows, on the server that the environment names or on a temporary one.
+
+    Raises:
+        SeraserError: No server answers.
+    """
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with _server(PREFECT_API_URL.value(), display) as ready:
-        from flows.seraser import seraser  # meanwhile, the server starts
+        from flows import seraser as flows  # meanwhile, the server starts
         from tasks.observer import observe
 
         with temporary_settings({PREFECT_API_URL: ready()}), observe(display):
-            return seraser(config=config, overrides=overrides)
+            yield flows
 
 
 @contextmanager

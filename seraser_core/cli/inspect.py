@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,6 +80,8 @@ def summary(
 
 def show_run(run_url: str, json: bool) -> None:
     """Show the report that a finished run has written."""
+    from seraser_core.results.reading import read_report
+
     show_summary(read_report(run_url, "summary"), read_report(run_url, "groups"), run_url, json)
     if not json:
         results.print(f"run    {run_url}", highlight=False)
@@ -116,17 +117,6 @@ def say_errors(summary: pl.DataFrame, run_url: str, json: bool) -> None:
         f"{count(int(str(failed)), 'image')} could not be used: "
         + ", ".join(f"{code} {images:,}" for code, images in sorted(codes.items())),
         highlight=False,
-    )
-
-
-def read_report(run_url: str, name: str) -> pl.DataFrame:
-    """A table of the run's report, from wherever the run is."""
-    import polars as pl
-
-    from seraser_core import storage
-
-    return pl.read_parquet(
-        io.BytesIO(storage.read_bytes(storage.join(run_url, "report", f"{name}.parquet")))
     )
 
 

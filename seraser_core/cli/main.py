@@ -10,7 +10,7 @@ import typer
 from rich.logging import RichHandler
 from typer.core import TyperGroup
 
-from seraser_core.cli import demo, inspect, methods, plan, run, up
+from seraser_core.cli import compare, demo, inspect, methods, plan, run, up
 from seraser_core.cli.console import errors
 from seraser_core.errors import ConfigError, SeraserError
 
@@ -48,6 +48,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(plan.plan)
 app.command()(run.run)
+app.command()(compare.compare)
 app.command()(inspect.status)
 app.command()(inspect.verify)
 app.command()(inspect.summary)

@@ -82,6 +82,8 @@ class RunDisplay:
         self.say(f"run directory {run_url}")
         if done:
             self.say(f"{done:,} of {total:,} images are done already")
+        with self._lock:
+            self._seconds.clear()
         self._task = self._bar.add_task("images", total=total, completed=done, bound="")
 
     def advance(self, images: int) -> None:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from seraser_core import storage
-from seraser_core.config.methods import METHOD_OPTIONS, TEMPLATE_SETS
+from seraser_core.config.base import Options
+from seraser_core.config.files import NO_YAML, absolute, absolute_paths, read_yaml, with_files
+from seraser_core.config.methods import METHOD_OPTIONS
 from seraser_core.config.options import RunConfig
 from seraser_core.config.secrets import REFUSED_URL
-from seraser_core.errors import ConfigError, TransientError
+from seraser_core.errors import ConfigError
 
-_MODEL_FILE_ENDINGS = (".json", ".safetensors", ".pt", ".bin", ".pth")
-_METHOD_FILES = ("templates", "prompts", "insights")
-# What PyYAML raises for `2024-13-45`, `!!bool x`, `!!timestamp x` and thousands of brackets.
-_NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError, TypeError)
+_Group = TypeVar("_Group", bound=Options)
 _NUMBER_OR_TEXT = ("int", "constrained-int", "str")
 
 
@@ -37,14 +36,31 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Iterable[str]
     Raises:
         ConfigError: The file cannot be read, or a key or value is not allowed.
     """
+    return parse_config(load_tree(source, overrides))
+
+
+def load_tree(
+    source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()
+) -> dict[str, Any]:
+    """The tree of a configuration, or of a grid of them, that is still to be checked.
+
+    Its paths are absolute, and what the files of methods hold is part of it.
+
+    Args:
+        source: As of `load_config`.
+        overrides: As of `load_config`.
+
+    Raises:
+        ConfigError: A file cannot be read, or an override cannot be set.
+    """
     if isinstance(source, Mapping):
         tree: dict[str, Any] = deepcopy(dict(source))
     else:
-        location = _absolute("config", str(source), Path.cwd())
-        tree = _absolute_paths(_read_yaml("config", location), storage.parent(location))
+        location = absolute("config", str(source), Path.cwd())
+        tree = absolute_paths(read_yaml("config", location), storage.parent(location))
     for override in overrides:
         _override(tree, override)
-    return parse_config(_each_method(_absolute_paths(tree, Path.cwd()), _read_files))
+    return with_files(absolute_paths(tree, Path.cwd()))
 
 
 def parse_config(tree: Mapping[str, Any]) -> RunConfig:
@@ -53,13 +69,24 @@ def parse_config(tree: Mapping[str, Any]) -> RunConfig:
     Raises:
         ConfigError: A key or value is not allowed; names the field, the value and the remedy.
     """
+    if "grid" in tree:
+        raise ConfigError("grid", "is of several runs", "use `seraser compare`")
+    return parse_options(RunConfig, tree)
+
+
+def parse_options(group: type[_Group], tree: Mapping[str, Any]) -> _Group:
+    """Check the options of one group.
+
+    Raises:
+        ConfigError: As of `parse_config`.
+    """
     try:
         _refuse_surrogates(tree, "")
-        return RunConfig.model_validate(tree)
+        return group.model_validate(tree)
     except RecursionError:
         raise ConfigError("config", "nested too deeply", "write plain options") from None
     except ValidationError as error:
-        raise _explain(error) from None
+        raise _explain(error, group) from None
 
 
 def describe_options(
@@ -79,103 +106,6 @@ def describe_options(
         if name == "methods":
             default = "[zero_shot, seraser]"
         yield f"{prefix}{name}", default, field.description or ""
-
-
-def _read(field: str, location: str) -> bytes:
-    try:
-        return storage.read_bytes(location)
-    except FileNotFoundError:
-        raise ConfigError(field, location, "there is no such file; check the path") from None
-    except (OSError, TransientError, ValueError, ImportError) as error:
-        raise ConfigError(field, location, f"cannot be read: {error}") from None
-
-
-def _read_yaml(field: str, location: str) -> dict[str, Any]:
-    content = _read(field, location)
-    try:
-        tree = yaml.safe_load(content)
-    except (*_NO_YAML, RecursionError) as error:
-        raise ConfigError(field, location, f"not readable as YAML: {error}") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(field, location, "must hold `key: value` lines at its top level")
-    return tree
-
-
-def _absolute_files(method: Any, field: str, base: str | Path) -> Any:
-    """A method whose options that name files name them in full."""
-    if not isinstance(method, dict):
-        return method
-    files = {
-        k: _absolute(f"{field}.{k}", method[k], base)
-        for k in _METHOD_FILES
-        if isinstance(method.get(k), str) and method[k] not in TEMPLATE_SETS
-    }
-    return {**method, **files}
-
-
-def _read_files(method: Any, field: str) -> Any:
-    """A method with what its files hold in place of their names."""
-    if not isinstance(method, dict):
-        return method
-    method = dict(method)
-    templates, prompts = method.get("templates"), method.get("prompts")
-    if isinstance(templates, str) and templates not in TEMPLATE_SETS:
-        method["templates"] = _read_lines(f"{field}.templates", templates)
-    if isinstance(prompts, str):
-        method["prompts"] = _read_yaml(f"{field}.prompts", prompts)
-    if isinstance(method.get("insights"), str) and not {"reject", "accept"} & method.keys():
-        insights = _read_yaml(f"{field}.insights", method.pop("insights"))
-        if not insights.keys() <= {"reject", "accept"}:
-            raise ConfigError(
-                f"{field}.insights", sorted(insights), "the file must hold `reject` and `accept`"
-            )
-        method |= insights
-    return method
-
-
-def _each_method(tree: dict[str, Any], change: Callable[[Any, str], Any]) -> dict[str, Any]:
-    """The tree with every method, named ``methods.N``, changed."""
-    methods = tree.get("methods")
-    if not isinstance(methods, list):
-        return tree
-    return {**tree, "methods": [change(m, f"methods.{i}") for i, m in enumerate(methods)]}
-
-
-def _read_lines(field: str, location: str) -> list[str]:
-    content = _read(field, location)
-    try:
-        lines = content.decode().splitlines()
-    except UnicodeDecodeError as error:
-        raise ConfigError(field, location, f"is no UTF-8 text: {error}") from None
-    return [line.strip() for line in lines if line.strip()]
-
-
-def _absolute_paths(tree: dict[str, Any], base: str | Path) -> dict[str, Any]:
-    tree = {"output": RunConfig.model_fields["output"].default, **tree}
-    if isinstance(tree.get("output"), str) and tree["output"]:
-        tree["output"] = _absolute("output", tree["output"], base)
-    if isinstance(dataset := tree.get("dataset"), dict):
-        paths = {
-            k: _absolute(f"dataset.{k}", dataset[k], base)
-            for k in ("path", "classes")
-            if isinstance(dataset.get(k), str)
-        }
-        tree["dataset"] = {**dataset, **paths}
-    if isinstance(model := tree.get("model"), dict):
-        paths = {
-            k: _absolute(f"model.{k}", model[k], base)
-            for k in ("name", "pretrained")
-            if isinstance(model.get(k), str) and model[k].endswith(_MODEL_FILE_ENDINGS)
-        }
-        tree["model"] = {**model, **paths}
-    return _each_method(tree, lambda method, field: _absolute_files(method, field, base))
-
-
-def _absolute(field: str, url: str, base: str | Path) -> str:
-    try:
-        return storage.absolute(url, base)
-    except ValueError as error:
-        raise ConfigError(field, repr(url), str(error)) from None
 
 
 def _refuse_surrogates(node: Any, field: str) -> None:
@@ -204,7 +134,7 @@ def _override(tree: dict[str, Any], text: str) -> None:
         parsed = yaml.safe_load(value)
     except RecursionError:
         raise ConfigError("--set", f"{text[:60]}...", "is nested too deeply") from None
-    except _NO_YAML:
+    except NO_YAML:
         parsed = value
     *parents, last = key.split(".")
     if parents and parents[0] == "methods" and tree.get("methods") is None:
@@ -252,8 +182,8 @@ def _option_group(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    group: type[BaseModel] = RunConfig
+def _known_keys(group: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Names of the options at `location` inside of `group`."""
     for part in location:
         if isinstance(part, int):
             continue
@@ -264,7 +194,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     return list(group.model_fields)
 
 
-def _explain(error: ValidationError) -> ConfigError:
+def _explain(error: ValidationError, group: type[BaseModel]) -> ConfigError:
     first = error.errors(include_url=False)[0]
     location = first["loc"]
     # Without the names that pydantic gives to the members of a union.
@@ -274,7 +204,7 @@ def _explain(error: ValidationError) -> ConfigError:
     field = ".".join(named) or "config"
     value, message = first.get("input"), str(first["msg"])
     if first["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
+        known = _known_keys(group, location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
         return ConfigError(field, "unknown key", hint)
@@ -294,7 +224,7 @@ def _explain(error: ValidationError) -> ConfigError:
     if first["type"] == "value_error":
         message = message.removeprefix("Value error, ")
         name, _, rest = message.partition(": ")
-        if name.split(".")[0] in _known_keys(location):
+        if name.split(".")[0] in _known_keys(group, location):
             # A rule between options: "option: what was found; remedy".
             found, _, remedy = rest.rpartition("; ")
             return ConfigError(f"{field}.{name}" if location else name, found, remedy)

@@ -66,6 +66,10 @@ COMMIT = {
     "finished": Number,
 }
 FAILURE = {"error": str, "message": str, "attempt": int}
+COMPARISON = {
+    "name": str,
+    "runs": Each(list, {"dataset": str, "model": str, "run_id": str, "run": str}),
+}
 TIMINGS = {
     "wall_s": Number,
     "load_s": Number,

@@ -181,3 +181,13 @@ def mcnemar(fixed: int, broken: int) -> float:
         ratio *= k / (n - k + 1)
         k -= 1
     return min(1.0, 2 * math.exp(log_term - n * math.log(2)) * total)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p of each of m tests: max over i <= k of min(1, (m - i + 1) p_(i))."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    for before, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - before) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted

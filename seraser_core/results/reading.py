@@ -1,11 +1,14 @@
-"""Reading predictions with Polars."""
+"""Reading predictions and reports with Polars."""
 
 from __future__ import annotations
+
+import io
 
 import polars as pl
 
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
+from seraser_core.results import documents
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.schema import PREDICTIONS_SCHEMA
 
@@ -47,3 +50,19 @@ def find_runs(output: str) -> list[RunDirectory]:
     if not names:
         raise RunDirectoryError(f"{output} is no run directory and holds none")
     return [RunDirectory(storage.join(output, name)) for name in names]
+
+
+def read_report(run_url: str, name: str) -> pl.DataFrame:
+    """A table of a run's report, from wherever the run is.
+
+    Raises:
+        RunDirectoryError: It is missing or damaged.
+    """
+    url = storage.join(run_url, "report", f"{name}.parquet")
+    write_again = f"`seraser summary {run_url}` writes it"
+    try:
+        return pl.read_parquet(io.BytesIO(documents.read(url)))
+    except FileNotFoundError:
+        raise RunDirectoryError(f"{url} is missing; {write_again}") from None
+    except pl.exceptions.PolarsError as error:
+        raise RunDirectoryError(f"{url} is damaged: {error}; {write_again}") from None

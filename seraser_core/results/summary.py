@@ -12,7 +12,7 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results.metrics import count_rows, merge
-from seraser_core.results.reading import scan
+from seraser_core.results.reading import read_report, scan
 from seraser_core.results.report import write_report
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.status import status
@@ -55,6 +55,22 @@ def aggregate(
         storage.write_bytes(directory.path("report", f"{name}.parquet"), buffer.getvalue())
     write_report(directory, run, tables, status(run_url), len(missing))
     return tables
+
+
+def is_finished(run_url: str) -> bool:
+    """Whether every shard is done and RUN/report is of all of them.
+
+    Raises:
+        RunDirectoryError: There is no run.
+    """
+    directory = RunDirectory(run_url)
+    if directory.missing():
+        return False
+    try:
+        images = read_report(run_url, "summary")["images"]
+    except (RunDirectoryError, pl.exceptions.ColumnNotFoundError):
+        return False
+    return bool((images == sum(map(len, directory.shards()))).all())
 
 
 def _missing_text(run_url: str, missing: list[str], planned: int, damaged: dict[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,13 @@ def seraser():
         return CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments])
 
     return run
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment without a Prefect server, and with a home of its own."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    return {**kept, "PREFECT_HOME": str(tmp_path / "prefect"), "COLUMNS": "200"}
 
 
 @pytest.fixture

@@ -7,10 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
-import pytest
 
 from seraser_core.results.run_directory import RunDirectory
 
@@ -32,13 +30,6 @@ RunDisplay.advance = wait_then_advance
 from seraser_core.cli.main import app
 app()
 """
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """An environment without a Prefect server, and with a home of its own."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-    return {**kept, "PREFECT_HOME": str(tmp_path / "prefect"), "COLUMNS": "200"}
 
 
 def test_ctrl_c_ends_a_run_and_its_temporary_server(config, environment, tmp_path):

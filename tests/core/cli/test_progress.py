@@ -26,3 +26,16 @@ def test_the_speed_and_its_bound_are_shown_whole(monkeypatch, columns):
     assert "12,345.6 images/s" in last
     assert "bound by overhead" in last
     assert "━" in last
+
+
+def test_the_bound_is_that_of_the_run_shown():
+    console = Console(file=io.StringIO(), force_terminal=True, width=200)
+    display = RunDisplay(console)
+    with display:
+        display.planned("runs/first", 0, 10)
+        display.committed({"wall_s": 100.0, "model_s": 100.0})
+        display.planned("runs/second", 0, 10)
+        display.committed({"wall_s": 2.0, "data_wait_s": 2.0})
+    first, second = console.file.getvalue().splitlines()[-3:-1]
+    assert "bound by model" in first
+    assert "bound by decode" in second

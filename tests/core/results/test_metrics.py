@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from seraser_core.results.metrics import (
     ECE_BINS,
     count_rows,
+    holm,
     mcnemar,
     merge,
     proper_scores,
@@ -101,6 +102,36 @@ def test_mcnemar_of_millions_of_images():
     assert mcnemar(1_000_000, 0) == 0.0
     # 2 P(X <= 498000) of Bin(10^6, 1/2): the normal tail at z = 3.999 with continuity.
     assert mcnemar(502_000, 498_000) == pytest.approx(math.erfc(3.999 / math.sqrt(2)), rel=1e-3)
+
+
+def closed_bonferroni(p_values: list[float]) -> list[float]:
+    """The closed test: the largest Bonferroni p of all sets of hypotheses that hold this one."""
+    places = range(len(p_values))
+    sets = [s for size in places for s in itertools.combinations(places, size + 1)]
+    return [
+        max(min(1.0, len(s) * min(p_values[i] for i in s)) for s in sets if place in s)
+        for place in places
+    ]
+
+
+@given(st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.05, 1.0]), max_size=8))
+def test_holm_is_the_closed_test_by_bonferroni(p_values):
+    assert holm(p_values) == closed_bonferroni(p_values)
+
+
+@given(st.lists(st.floats(0, 1), max_size=60))
+def test_holm_never_lowers_a_p_and_keeps_their_order(p_values):
+    adjusted = holm(p_values)
+    assert all(p <= q <= 1 for p, q in zip(p_values, adjusted, strict=True))
+    for (p, q), (other, after) in itertools.pairwise(sorted(zip(p_values, adjusted, strict=True))):
+        assert q <= after
+        assert p < other or q == after
+
+
+def test_holm_of_known_values():
+    # By hand: 4 * .005, 3 * .01, 2 * .03, and the larger of that and 1 * .04.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
 
 
 # Sums over rows

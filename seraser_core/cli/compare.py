@@ -1,0 +1,85 @@
+"""`seraser compare`: several runs, and one table of all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seraser_core.cli.arguments import JsonOption, NoPrefectOption, SetOption
+from seraser_core.cli.console import print_json, print_table, results
+from seraser_core.cli.execute import execute_planned, watching
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from seraser_core.cli.progress import RunDisplay
+    from seraser_core.config import Comparison
+
+COLUMNS = (
+    "dataset",
+    "model",
+    "method",
+    "errors",
+    "accuracy",
+    "worst_group_accuracy",
+    "worst_group",
+    "gap",
+    "fixed",
+    "broken",
+    "mcnemar_p_holm",
+    "seconds_per_image",
+)
+
+
+def compare(
+    configs: Annotated[
+        list[str],
+        typer.Argument(metavar="CONFIG", help="YAML files, paths or URLs.", show_default=False),
+    ],
+    set_: SetOption = None,
+    no_prefect: NoPrefectOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Run every CONFIG to its end, and compare their methods in one table.
+
+    A CONFIG may hold a grid of data sets and models. All runs are planned before the first one
+    computes; the same command again computes only what is missing.
+    """
+    from seraser_core.config import load_comparison
+    from seraser_core.results.comparison import write_comparison
+
+    comparison = load_comparison(configs, set_ or [])
+    with watching() as display:
+        url = _run(comparison, no_prefect, display)
+    tables = write_comparison(url)
+    show_comparison(tables["comparison"], tables["ranks"], url, json)
+
+
+def _run(comparison: Comparison, no_prefect: bool, display: RunDisplay) -> str:
+    """Plan all runs, compute what is missing, and return the URL of the comparison's folder."""
+    from seraser_core.config.grid import located
+    from seraser_core.results.comparison import ComparedRun, create_comparison
+    from seraser_core.runner.plan import plan_run
+
+    runs = []
+    for cell in comparison.cells:
+        with located(cell.source, cell.places):
+            run_url = plan_run(cell.config, display.say)
+        runs.append(ComparedRun(cell.dataset, cell.model, run_url))
+    url = create_comparison(comparison.output, comparison.name, runs)
+    execute_planned([run.url for run in runs], no_prefect, display)
+    return url
+
+
+def show_comparison(table: pl.DataFrame, ranks: pl.DataFrame, url: str, json: bool) -> None:
+    """Print the table, and the mean ranks where there are labels."""
+    if json:
+        print_json({"comparison": url, "rows": table.to_dicts(), "ranks": ranks.to_dicts()})
+        return
+    columns = [c for c in COLUMNS if c != "errors" or table["errors"].sum()]
+    print_table("comparison", columns, table.to_dicts())
+    if ranks["pairs"].sum():
+        print_table("mean ranks", ranks.columns, ranks.to_dicts())
+    results.print(f"comparison {url}", highlight=False)
+    results.print(f"report     {url}/report/comparison.md", highlight=False)

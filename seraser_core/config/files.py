@@ -1,0 +1,164 @@
+"""Files that a configuration names: their full paths, and what those of methods hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seraser_core import storage
+from seraser_core.config.methods import TEMPLATE_SETS
+from seraser_core.config.options import RunConfig
+from seraser_core.errors import ConfigError, TransientError
+
+# What PyYAML raises for `2024-13-45`, `!!bool x`, `!!timestamp x` and thousands of brackets.
+NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError, TypeError)
+_MODEL_FILE_ENDINGS = (".json", ".safetensors", ".pt", ".bin", ".pth")
+_METHODS = ("methods.*", "grid.methods.*")
+_FILES: tuple[tuple[Sequence[str], Sequence[str], Callable[[str], bool]], ...] = (
+    (("dataset", "grid.datasets.*"), ("path", "classes"), lambda text: True),
+    (
+        ("model", "grid.models.*"),
+        ("name", "pretrained"),
+        lambda text: text.endswith(_MODEL_FILE_ENDINGS),
+    ),
+    (_METHODS, ("templates", "prompts", "insights"), lambda text: text not in TEMPLATE_SETS),
+)
+"""Groups of options in a tree, those of their options that may name files, and which texts do."""
+
+
+def absolute_paths(tree: dict[str, Any], base: str | Path) -> dict[str, Any]:
+    """The tree with every relative path joined to the folder `base`.
+
+    Raises:
+        ConfigError: A path begins with the home of a user that this machine does not know.
+    """
+    tree = {"output": RunConfig.model_fields["output"].default, **tree}
+    if isinstance(tree.get("output"), str) and tree["output"]:
+        tree["output"] = absolute("output", tree["output"], base)
+    for places, names, is_file in _FILES:
+        in_full = partial(_in_full, names=names, is_file=is_file, base=base)
+        for place in places:
+            tree = _change(tree, place.split("."), in_full)
+    return tree
+
+
+def with_files(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with what the files of methods hold in place of their names.
+
+    Raises:
+        ConfigError: A file cannot be read or does not hold what it should.
+    """
+    for place in _METHODS:
+        tree = _change(tree, place.split("."), _read_files)
+    return tree
+
+
+def absolute(field: str, url: str, base: str | Path) -> str:
+    """`url` in full, see `storage.absolute`.
+
+    Raises:
+        ConfigError: It begins with the home of a user that this machine does not know.
+    """
+    try:
+        return storage.absolute(url, base)
+    except ValueError as error:
+        raise ConfigError(field, repr(url), str(error)) from None
+
+
+def read_yaml(field: str, location: str) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: The file cannot be read or holds something else; names `field`.
+    """
+    content = _read(field, location)
+    try:
+        tree = yaml.safe_load(content)
+    except (*NO_YAML, RecursionError) as error:
+        raise ConfigError(field, location, f"not readable as YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(field, location, "must hold `key: value` lines at its top level")
+    return tree
+
+
+def _change(
+    node: Any, place: Sequence[str], how: Callable[[Any, str], Any], field: str = ""
+) -> Any:
+    """`node` with what stands at `place` changed by a function of it and its dotted name.
+
+    Args:
+        node: A part of a tree.
+        place: Keys on the way; ``*`` stands for every key or list member, what lacks is left out.
+        how: Makes the new part.
+        field: Dotted name of `node`.
+    """
+    if not place:
+        return how(node, field)
+
+    def inner(key: Any, value: Any) -> Any:
+        return _change(value, place[1:], how, f"{field}.{key}" if field else str(key))
+
+    if isinstance(node, list) and place[0] == "*":
+        return [inner(index, value) for index, value in enumerate(node)]
+    if isinstance(node, dict):
+        return {k: inner(k, v) if place[0] in ("*", k) else v for k, v in node.items()}
+    return node
+
+
+def _in_full(
+    options: Any,
+    field: str,
+    names: Sequence[str],
+    is_file: Callable[[str], bool],
+    base: str | Path,
+) -> Any:
+    """A group of options of which those of `names` that name files name them in full."""
+    if not isinstance(options, dict):
+        return options
+    return options | {
+        name: absolute(f"{field}.{name}", options[name], base)
+        for name in names
+        if isinstance(options.get(name), str) and is_file(options[name])
+    }
+
+
+def _read_files(method: Any, field: str) -> Any:
+    """A method with what its files hold in place of their names."""
+    if not isinstance(method, dict):
+        return method
+    method = dict(method)
+    templates, prompts = method.get("templates"), method.get("prompts")
+    if isinstance(templates, str) and templates not in TEMPLATE_SETS:
+        method["templates"] = _read_lines(f"{field}.templates", templates)
+    if isinstance(prompts, str):
+        method["prompts"] = read_yaml(f"{field}.prompts", prompts)
+    if isinstance(method.get("insights"), str) and not {"reject", "accept"} & method.keys():
+        insights = read_yaml(f"{field}.insights", method.pop("insights"))
+        if not insights.keys() <= {"reject", "accept"}:
+            raise ConfigError(
+                f"{field}.insights", sorted(insights), "the file must hold `reject` and `accept`"
+            )
+        method |= insights
+    return method
+
+
+def _read_lines(field: str, location: str) -> list[str]:
+    content = _read(field, location)
+    try:
+        lines = content.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(field, location, f"is no UTF-8 text: {error}") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _read(field: str, location: str) -> bytes:
+    try:
+        return storage.read_bytes(location)
+    except FileNotFoundError:
+        raise ConfigError(field, location, "there is no such file; check the path") from None
+    except (OSError, TransientError, ValueError, ImportError) as error:
+        raise ConfigError(field, location, f"cannot be read: {error}") from None

@@ -1,0 +1,195 @@
+"""Comparisons: the summaries of several runs as one table, and its files.
+
+A comparison's folder beside its runs holds::
+
+    comparison.json       the runs, with the names of their data sets and models
+    report/comparison.*   the table as parquet, csv, md and tex (for LaTeX with booktabs)
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from seraser_core import storage
+from seraser_core.errors import ConfigError, RunDirectoryError
+from seraser_core.results import documents
+from seraser_core.results.fingerprints import fingerprint
+from seraser_core.results.markup import latex_table, markdown_table, without_empty
+from seraser_core.results.metrics import holm
+from seraser_core.results.reading import read_report
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.status import status
+
+_COLUMNS = {
+    "dataset": pl.String,
+    "model": pl.String,
+    "method": pl.String,
+    "run_id": pl.String,
+    "images": pl.Int64,
+    "errors": pl.Int64,
+    "accuracy": pl.Float64,
+    "worst_group_accuracy": pl.Float64,
+    "worst_group": pl.String,
+    "worst_group_low": pl.Float64,
+    "worst_group_high": pl.Float64,
+    "gap": pl.Float64,
+    "group_mean": pl.Float64,
+    "fixed": pl.Int64,
+    "broken": pl.Int64,
+    "mcnemar_p": pl.Float64,
+    "mcnemar_p_holm": pl.Float64,
+    "seconds_per_image": pl.Float64,
+    "rank_accuracy": pl.Float64,
+    "rank_worst_group": pl.Float64,
+}
+_RANKED = {"rank_accuracy": "accuracy", "rank_worst_group": "worst_group_accuracy"}
+_NOT_TYPESET = ("run_id", "mcnemar_p")
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run of a comparison.
+
+    Attributes:
+        dataset: Name of its data set in the tables.
+        model: Name of its model in the tables.
+        url: Of its run directory.
+    """
+
+    dataset: str
+    model: str
+    url: str
+
+    @property
+    def run_id(self) -> str:
+        """Name of its run directory."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+def create_comparison(output: str, name: str, runs: Sequence[ComparedRun]) -> str:
+    """Write comparison.json of planned runs; the same runs are the same comparison.
+
+    Args:
+        output: Folder or URL under which the comparison's folder is made.
+        name: First part of that folder's name.
+        runs: In the order of the tables.
+
+    Returns:
+        URL of the comparison's folder.
+
+    Raises:
+        ConfigError: A run is there more than once.
+    """
+    ids = [run.run_id for run in runs]
+    repeated = sorted({run_id for run_id in ids if ids.count(run_id) > 1})
+    if repeated:
+        raise ConfigError("name", f"{repeated[0]} is there more than once", "give every run once")
+    url = storage.join(output, f"{name}-compare-{fingerprint(sorted(ids))[:12]}")
+    listed = [
+        {"dataset": run.dataset, "model": run.model, "run_id": run.run_id, "run": run.url}
+        for run in runs
+    ]
+    storage.write_json(_document(url), {"name": name, "runs": listed})
+    return url
+
+
+def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
+    """Make the table of a comparison from its runs' reports, and write its files.
+
+    Returns:
+        ``comparison``, see `compare_runs`, and ``ranks``, see `mean_ranks`.
+
+    Raises:
+        RunDirectoryError: There is no comparison, or a run has no report.
+    """
+    document = _read(comparison_url)
+    table = compare_runs(document["runs"])
+    ranks = mean_ranks(table)
+    typeset = without_empty(table.drop(_NOT_TYPESET))
+    parquet = io.BytesIO()
+    table.write_parquet(parquet)
+    page = [f"# Comparison {document['name']}\n", markdown_table(typeset)]
+    if ranks["pairs"].sum():
+        page += [
+            "Mean ranks over all data sets and models:\n",
+            markdown_table(without_empty(ranks)),
+        ]
+    for ending, content in {
+        "parquet": parquet.getvalue(),
+        "csv": table.write_csv().encode(),
+        "md": "\n".join(page).encode(),
+        "tex": latex_table(typeset).encode(),
+    }.items():
+        url = storage.join(comparison_url, "report", f"comparison.{ending}")
+        storage.write_bytes(url, content)
+    return {"comparison": table, "ranks": ranks}
+
+
+def compare_runs(runs: Sequence[Mapping[str, str]]) -> pl.DataFrame:
+    """One row per data set, model and method, those of a data set after each other.
+
+    Beside the columns of the runs' summaries, of which absent ones are null:
+    ``mcnemar_p_holm``, Holm's adjusted ``mcnemar_p`` over all rows that have one (zero-shot, with
+    which the others are compared, has none); ``seconds_per_image`` of the method alone, see
+    `status`; ``rank_accuracy`` and ``rank_worst_group``, from 1 for the best method of a data set
+    and model, where equal ones share their mean rank.
+
+    Args:
+        runs: As in comparison.json.
+
+    Raises:
+        RunDirectoryError: A run has no report.
+    """
+    datasets = list(dict.fromkeys(run["dataset"] for run in runs))
+    rows = [row for run in runs for row in _rows(run)]
+    rows.sort(key=lambda row: datasets.index(row["dataset"]))
+    tested = [row for row in rows if row["mcnemar_p"] is not None]
+    for row, adjusted in zip(tested, holm([row["mcnemar_p"] for row in tested]), strict=True):
+        row["mcnemar_p_holm"] = adjusted
+    return pl.DataFrame(rows, schema=_COLUMNS).with_columns(
+        pl.col(value).rank("average", descending=True).over("dataset", "model").alias(rank)
+        for rank, value in _RANKED.items()
+    )
+
+
+def _rows(run: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The rows of one run, without what takes all runs to know."""
+    url = run["run"]
+    seconds = status(url).get("seconds_per_image", {})
+    methods = RunDirectory(url).run()["methods"]
+    untouched = [method["id"] for method in methods if method.get("name") == "zero_shot"]
+    named = {name: run[name] for name in ("dataset", "model", "run_id")}
+    rows = []
+    for summary in read_report(url, "summary").to_dicts():
+        method = summary["method"]
+        row = {name: summary.get(name) for name in _COLUMNS} | named
+        row["seconds_per_image"] = seconds.get(method)
+        if method in untouched:
+            row["mcnemar_p"] = None
+        rows.append(row)
+    return rows
+
+
+def mean_ranks(table: pl.DataFrame) -> pl.DataFrame:
+    """Mean ranks of every method over the data sets and models; ``pairs`` are those with labels."""
+    return table.group_by("method", maintain_order=True).agg(
+        pl.col("rank_accuracy").count().cast(pl.Int64).alias("pairs"),
+        *(pl.col(rank).mean().alias(f"mean_{rank}") for rank in _RANKED),
+    )
+
+
+def _document(comparison_url: str) -> str:
+    return storage.join(comparison_url, "comparison.json")
+
+
+def _read(comparison_url: str) -> dict[str, Any]:
+    url = _document(comparison_url)
+    try:
+        return documents.parse(documents.read(url), url, documents.COMPARISON)
+    except FileNotFoundError:
+        raise RunDirectoryError(f"{comparison_url} is no comparison: it has no {url}") from None

@@ -1,0 +1,79 @@
+"""Tables as Markdown and LaTeX, and names that mean something there."""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seraser_core.results.markup import latex_table, markdown_table, without_empty
+
+TABLE = pl.DataFrame(
+    {
+        "method": ["zero_shot", "a|b\\|c & 50%\n{x}_$1 #~^<b>"],
+        "worst_group": [0.123456, None],
+        "p": [4.2e-9, 1.0],
+        "fixed": [1234, None],
+    }
+)
+
+
+def test_markdown():
+    assert markdown_table(TABLE) == (
+        "| method | worst group | p | fixed |\n"
+        "| --- | ---: | ---: | ---: |\n"
+        "| zero_shot | 0.123 | 4.2e-09 | 1234 |\n"
+        "| a\\|b\\\\\\|c & 50% {x}_$1 #~^\\<b> |  | 1.000 |  |\n"
+    )
+
+
+def test_latex():
+    assert latex_table(TABLE) == (
+        "\\begin{tabular}{lrrr}\n"
+        "\\toprule\n"
+        "method & worst group & p & fixed \\\\\n"
+        "\\midrule\n"
+        "zero\\_shot & 0.123 & 4.2e-09 & 1234 \\\\\n"
+        "a\\textbar{}b\\textbackslash{}\\textbar{}c \\& 50\\% \\{x\\}\\_\\$1 "
+        "\\#\\textasciitilde{}\\textasciicircum{}\\textless{}b\\textgreater{} &  & 1.000 &  \\\\\n"
+        "\\bottomrule\n"
+        "\\end{tabular}\n"
+    )
+
+
+_SPELLED = {
+    "textbackslash": "\\",
+    "textasciitilde": "~",
+    "textasciicircum": "^",
+    "textless": "<",
+    "textgreater": ">",
+    "textbar": "|",
+}
+
+
+def read_latex(cell: str) -> str:
+    """What LaTeX would set."""
+    return re.sub(
+        r"\\([a-z]+)\{\}|\\(.)", lambda m: _SPELLED[m[1]] if m[1] else m[2], cell, flags=re.DOTALL
+    )
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8")) | st.text("|\\*`&%_ \n{}$"), min_size=1))
+def test_every_name_stays_one_cell(names):
+    table = pl.DataFrame({"name": names, "n": 1})
+    wanted = [" ".join(name.split()) for name in names]
+    markdown = markdown_table(table).split("\n")[2:-1]
+    shown = [line.removeprefix("| ").removesuffix(" | 1 |") for line in markdown]
+    assert [re.sub(r"\\(.)", r"\1", cell) for cell in shown] == wanted
+    assert {re.sub(r"\\.", "", line).count("|") for line in markdown} == {3}
+    latex = latex_table(table).split("\n")[4:-3]
+    assert [read_latex(line.removesuffix(" & 1 \\\\")) for line in latex] == wanted
+    for line in latex:
+        assert not re.search(r"[%#$^~<>|]", re.sub(r"\\[%#$&_{}]", "", line))
+
+
+def test_columns_that_are_null_throughout_are_left_out():
+    table = TABLE.with_columns(pl.lit(None, pl.String).alias("nothing"))
+    assert without_empty(table).columns == TABLE.columns
