@@ -184,7 +184,7 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
     name = _register(options.name)
     net = _create(name, options)
     net = net.eval().requires_grad_(False)
-    weights_hash = _hash_weights(net)
+    weights_hash = hash_weights(net)
     preprocessing = Preprocessing(PreprocessCfg(**net.visual.preprocess_cfg))
     tokenizer = open_clip.get_tokenizer(name)
     _check_vocabulary(net, tokenizer)
@@ -327,7 +327,8 @@ def _hash_config(name: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _hash_weights(net: Any) -> str:
+def hash_weights(net: Any) -> str:
+    """SHA-256 over the names, shapes and values of a module's tensors."""
     digest = hashlib.sha256()
     for name, tensor in sorted(net.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
