@@ -3,6 +3,7 @@
 from seraser_core.auxiliary.crops import crops_view
 from seraser_core.auxiliary.views import (
     AUXILIARY,
+    RELEVANCE_VIEWS,
     VIEWS,
     Auxiliary,
     Picture,
@@ -12,6 +13,7 @@ from seraser_core.auxiliary.views import (
 
 __all__ = [
     "AUXILIARY",
+    "RELEVANCE_VIEWS",
     "VIEWS",
     "Auxiliary",
     "Picture",

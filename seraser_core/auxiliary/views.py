@@ -2,7 +2,7 @@
 
 A view is made before preprocessing, from the decoded image and its foreground. Random views draw
 from a generator seeded by (run seed, item id, view), so they depend on nothing else. A view's name
-is a key of `VIEWS`, or what `crops_view` returns.
+is a key of `VIEWS`, what `crops_view` returns, or one of `RELEVANCE_VIEWS`, which are made later.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ class Picture:
         image: RGB.
         mask: (H, W) bool, True on the foreground; None without a mask.
         box: (H, W) bool, True inside the box; None without a box.
+        segment: (H, W) bool, True on what the segmenter found; None where it was not asked.
     """
 
     image: Image.Image
     mask: np.ndarray | None = None
     box: np.ndarray | None = None
+    segment: np.ndarray | None = None
 
 
 View = Callable[[Picture, np.random.Generator], Iterator[Image.Image]]
@@ -47,7 +49,7 @@ def _whole(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]
 
 def _keep(picture: Picture, region: np.ndarray | None, inside: bool) -> Image.Image:
     if region is None:
-        raise ValueError("a view of the foreground needs a mask or a box")
+        raise ValueError("a view of the foreground needs its region")
     view = picture.image.copy()
     view.paste((0, 0, 0), mask=Image.fromarray(~region if inside else region))
     return view
@@ -67,6 +69,14 @@ def _box_background(picture: Picture, _rng: np.random.Generator) -> Iterator[Ima
 
 def _box_foreground(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
     yield _keep(picture, picture.box, inside=True)
+
+
+def _segment_background(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
+    yield _keep(picture, picture.segment, inside=False)
+
+
+def _segment_foreground(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
+    yield _keep(picture, picture.segment, inside=True)
 
 
 def _augmented_image(picture: Picture, rng: np.random.Generator) -> Iterator[Image.Image]:
@@ -96,10 +106,14 @@ VIEWS: dict[str, View] = {
     "mask_foreground": _mask_foreground,
     "box_background": _box_background,
     "box_foreground": _box_foreground,
+    "segment_background": _segment_background,
+    "segment_foreground": _segment_foreground,
     "augmented_image": _augmented_image,
     "augmented_background": _augmented_background,
     "noisy_image": _noisy_image,
 }
+RELEVANCE_VIEWS = ("relevance_background", "relevance_foreground")
+"""Made of the view ``image`` where the model is, see `seraser_core.auxiliary.relevance`."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +133,8 @@ AUXILIARY: dict[str, Auxiliary] = {
     "mask": Auxiliary(("mask_background",), "mask_foreground"),
     "box": Auxiliary(("box_background",), "box_foreground"),
     "mask+augment": Auxiliary(("mask_background", "augmented_background"), "mask_foreground"),
+    "segment": Auxiliary(("segment_background",), "segment_foreground"),
+    "relevance": Auxiliary(RELEVANCE_VIEWS[:1], RELEVANCE_VIEWS[1]),
     "augment": Auxiliary(("image", "augmented_image"), "image"),
     "noise": Auxiliary(("noisy_image",), "image"),
     "black": Auxiliary((), "image"),

@@ -10,7 +10,7 @@ import typer
 from rich.logging import RichHandler
 from typer.core import TyperGroup
 
-from seraser_core.cli import compare, demo, inspect, methods, plan, run, up
+from seraser_core.cli import compare, demo, inspect, masks, methods, plan, run, up
 from seraser_core.cli.console import errors
 from seraser_core.errors import ConfigError, SeraserError
 
@@ -52,6 +52,7 @@ app.command()(compare.compare)
 app.command()(inspect.status)
 app.command()(inspect.verify)
 app.command()(inspect.summary)
+app.command()(masks.masks)
 app.command()(methods.methods)
 app.command()(up.up)
 

@@ -25,6 +25,7 @@ _FILES: tuple[tuple[Sequence[str], Sequence[str], Callable[[str], bool]], ...] =
         ("name", "pretrained"),
         lambda text: text.endswith(_MODEL_FILE_ENDINGS),
     ),
+    (("segment",), ("detector", "segmenter"), lambda text: text.startswith((".", "/", "~"))),
     (_METHODS, ("templates", "prompts", "insights"), lambda text: text not in TEMPLATE_SETS),
 )
 """Groups of options in a tree, those of their options that may name files, and which texts do."""

@@ -9,7 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from seraser_core.config.base import TEMPLATE_RULE, Options, is_template
 
-Auxiliary = Literal["mask", "box", "augment", "mask+augment", "noise", "black"]
+Auxiliary = Literal[
+    "mask", "box", "segment", "relevance", "augment", "mask+augment", "noise", "black"
+]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"kl": "p_u", "foreground": "none"},
@@ -45,7 +47,7 @@ class ForegroundOptions(MethodOptions):
     """Zero-shot classification of the foreground image (what a segmenter alone buys)."""
 
     name: Literal["foreground"] = "foreground"
-    auxiliary: Literal["mask", "box"] = Field(
+    auxiliary: Literal["mask", "box", "segment", "relevance"] = Field(
         default="mask", description="Where the foreground comes from."
     )
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from seraser_core.config.auxiliary import RelevanceOptions, SegmentOptions
 from seraser_core.config.base import TEMPLATE_RULE, Options, is_template
 from seraser_core.config.methods import AnyMethod, default_methods
 from seraser_core.config.secrets import refuse_secret_url, refuse_secrets
@@ -236,6 +237,12 @@ class RunConfig(Options):
         min_length=1,
         description="Methods to run, by name or with options.",
     )
+    relevance: RelevanceOptions = Field(
+        default_factory=RelevanceOptions, description="Masks of `auxiliary: relevance`."
+    )
+    segment: SegmentOptions = Field(
+        default_factory=SegmentOptions, description="Masks of `auxiliary: segment`."
+    )
     output: str = Field(
         default="runs",
         min_length=1,
@@ -245,9 +252,18 @@ class RunConfig(Options):
     shard: ShardOptions = Field(default_factory=ShardOptions, description="Size of a shard.")
     runtime: RuntimeOptions = Field(default_factory=RuntimeOptions, description="How to work.")
     save_logits: bool = Field(default=False, description="Keep every class logit in the rows.")
+    save_masks: bool = Field(
+        default=False,
+        description="Keep the masks of `auxiliary: relevance` as PNG files in the run's folder "
+        "masks; those of `segment` are always kept.",
+    )
     seed: int = Field(
         default=0, ge=0, lt=2**63, description="Seed of all random numbers, with the item id."
     )
+
+    def uses_auxiliary(self, kind: str) -> bool:
+        """Whether any method asks for auxiliary images of this kind."""
+        return any(getattr(method, "auxiliary", None) == kind for method in self.methods)
 
     @model_validator(mode="after")
     def _no_secrets(self) -> RunConfig:

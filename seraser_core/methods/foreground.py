@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from seraser_core.auxiliary import AUXILIARY
+from seraser_core.auxiliary.relevance import check_relevance
 from seraser_core.config.methods import ForegroundOptions
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
+from seraser_core.models.loading import ClipModel
+from seraser_core.models.prompts import Prompts
 
 
 class Foreground(Method):
@@ -14,6 +17,12 @@ class Foreground(Method):
         self.id = options.id
         self._setting = setting
         self.views = (AUXILIARY[options.auxiliary].foreground,)
+
+    @classmethod
+    def check(cls, options: ForegroundOptions, prompts: Prompts, model: ClipModel) -> None:
+        """See `Method.check`."""
+        if options.auxiliary == "relevance":
+            check_relevance(model, f"methods.{options.id}.auxiliary")
 
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seraser_core.auxiliary import AUXILIARY
+from seraser_core.auxiliary.relevance import check_relevance
 from seraser_core.config.methods import SeraserOptions
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
 from seraser_core.methods.tuning import PromptTuner
@@ -36,6 +37,8 @@ class Seraser(Method):
         """See `Method.check`."""
         field = f"methods.{options.id}.context_tokens"
         check_context_tokens(prompts, options.context_tokens, field)
+        if options.auxiliary == "relevance":
+            check_relevance(model, f"methods.{options.id}.auxiliary")
 
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""

@@ -55,6 +55,34 @@ class Preprocessing:
         # By NumPy: every thread that calls torch's parallel operations keeps a team of its own.
         return torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
 
+    def restore(self, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """A mask of the model's view as a mask of the image; False where the model sees nothing.
+
+        Args:
+            mask: (H, W) bool, of what `resize` returns.
+            size: (width, height) of the image.
+
+        Returns:
+            (height, width) bool.
+        """
+        sides = size[::-1]
+        scales = [view / side for view, side in zip(mask.shape, sides, strict=True)]
+        if self._cfg.resize_mode != "squash":
+            scales = [min(scales) if self._cfg.resize_mode == "longest" else max(scales)] * 2
+        shown = [  # what is neither cut off nor padding, in the view
+            _middle(view, min(view, round(side * scale)))
+            for view, side, scale in zip(mask.shape, sides, scales, strict=True)
+        ]
+        places = [
+            _middle(side, min(side, round(view / scale)))
+            for view, side, scale in zip(mask.shape, sides, scales, strict=True)
+        ]
+        height, width = (place.stop - place.start for place in places)
+        part = Image.fromarray(mask[shown[0], shown[1]])
+        whole = np.zeros(sides, dtype=bool)
+        whole[places[0], places[1]] = part.resize((width, height), Image.Resampling.NEAREST)
+        return whole
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """Pictures as the model takes them.
 
@@ -90,6 +118,11 @@ class Preprocessing:
             "resize_mode": cfg.resize_mode,
             "fill_color": cfg.fill_color,
         }
+
+
+def _middle(whole: int, part: int) -> slice:
+    start = (whole - part) // 2
+    return slice(start, start + part)
 
 
 def _cut_long_side(image: Image.Image, keep: int) -> Image.Image:

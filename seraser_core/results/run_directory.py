@@ -24,6 +24,7 @@ from seraser_core.sources.items import ShardRange
 READERS = 16
 """Documents read at once: each is a small read from far away."""
 _MESSAGE_LENGTH = 2000
+_MASKS_PER_FOLDER = 1000
 _PLAN_FILES = ("items.parquet", "plan.json")
 _SAME = ("fingerprint", "plan_hash")
 _WRITE_AGAIN = "run the same configuration again to write it"
@@ -193,6 +194,11 @@ class RunDirectory:
         storage.write_json(self.path("commits", f"{shard_id}.json"), commit)
         self.clear_failure(shard_id)
         return commit
+
+    def mask_path(self, kind: str, item_index: int) -> str:
+        """Where the mask of an image is kept, when a run makes masks: one PNG per image."""
+        folder = f"{item_index // _MASKS_PER_FOLDER:06d}"
+        return self.path("masks", kind, folder, f"{item_index:09d}.png")
 
     def predictions_path(self, shard_id: str) -> str:
         """URL of a shard's Parquet file."""

@@ -16,8 +16,9 @@ import psutil
 import torch
 from torch import Tensor
 
-from seraser_core.auxiliary import Picture, make_view
+from seraser_core.auxiliary import RELEVANCE_VIEWS, Picture, make_view
 from seraser_core.errors import ItemError, TransientError
+from seraser_core.runner.masks import segment_mask
 from seraser_core.runner.session import Session
 from seraser_core.sources.decode import box_mask, decode_image, decode_mask, decode_reduced
 from seraser_core.sources.fetch import fetch
@@ -37,11 +38,13 @@ class Batch:
 
     Attributes:
         items: Places in the plan of the B good images.
+        sizes: Their width and height.
         views: View name -> (B, K, 3, H, W) uint8 on the model's device; empty when B is 0.
         errors: Places in the plan of the others -> what is wrong with them.
     """
 
     items: list[int]
+    sizes: list[tuple[int, int]]
     views: dict[str, Tensor]
     errors: dict[int, ItemError]
     _copied: torch.cuda.Event | None = None
@@ -90,7 +93,8 @@ class Feed:
         session: What the images are made ready for.
         items: Rows of the plan.
         size: Good images of a batch.
-        views: Names of the views; by default those of the session.
+        views: Names of the views; by default those of the session. Of relevance, only the view
+            ``image`` is made here.
 
     Attributes:
         times: Where the time goes.
@@ -104,7 +108,8 @@ class Feed:
         views: Sequence[str] | None = None,
     ) -> None:
         self.times = FeedTimes()
-        self._views = session.views if views is None else tuple(views)
+        wanted = session.views if views is None else views
+        self._views = tuple(name for name in wanted if name not in RELEVANCE_VIEWS)
         self._size = size
         self._device = session.model.device
         self._copies = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
@@ -148,7 +153,7 @@ class Feed:
                 break
         if not good and not errors:
             return None
-        batch = Batch([sample.item_index for sample in good], {}, errors)
+        batch = Batch([s.item_index for s in good], [s.size for s in good], {}, errors)
         if good:
             views = {n: _stack([s.views[n] for s in good]) for n in self._views}
             batch.views, batch._copied = self._to_device(views)
@@ -170,10 +175,11 @@ class Feed:
 
 @dataclass
 class _Sample:
-    """One image with its views, (K, 3, H, W) uint8 each, or what is wrong with it."""
+    """One image of (width, height) with its views, (K, 3, H, W) uint8 each, or its fault."""
 
     item_index: int
     views: dict[str, Tensor]
+    size: tuple[int, int] = (0, 0)
     error: ItemError | None = None
 
 
@@ -264,7 +270,7 @@ def _decode(
     index = int(item["item_index"])
     files = fetched.result()
     if files.error is not None:
-        return _Sample(index, {}, files.error)
+        return _Sample(index, {}, error=files.error)
     mark = time.perf_counter()
     try:
         picture = _picture(session, item, wanted, files)
@@ -277,13 +283,13 @@ def _decode(
             )
             for name in wanted
         }
-        return _Sample(index, views)
+        return _Sample(index, views, picture.image.size)
     except ItemError as error:
-        return _Sample(index, {}, error)
-    except MemoryError:
+        return _Sample(index, {}, error=error)
+    except (TransientError, MemoryError):
         raise
     except Exception as error:  # one strange picture must not stop ten million others
-        return _Sample(index, {}, _unexpected("decode", error))
+        return _Sample(index, {}, error=_unexpected("decode", error))
     finally:
         times.add("decode_s", mark)
 
@@ -299,6 +305,7 @@ def _unexpected(stage: Literal["fetch", "decode"], error: Exception) -> ItemErro
 
 _NEEDS_MASK = ("mask_background", "mask_foreground", "augmented_background")
 _NEEDS_BOX = ("box_background", "box_foreground")
+_NEEDS_SEGMENT = ("segment_background", "segment_foreground")
 
 
 def _picture(
@@ -310,7 +317,7 @@ def _picture(
         image, scale = decode_reduced(files.image, limits, least)
     else:
         image, scale = decode_image(files.image, limits), 1.0
-    region = box = None
+    region = box = segment = None
     if any(name in _NEEDS_MASK for name in views):
         if files.mask is None:
             raise ItemError("validate", "missing_mask", "the table has no mask for this image")
@@ -319,4 +326,6 @@ def _picture(
         if item["box"] is None:
             raise ItemError("validate", "missing_box", "the table has no box for this image")
         box = box_mask([scale * x for x in item["box"]], image.size)
-    return Picture(image, region, box)
+    if any(name in _NEEDS_SEGMENT for name in views):
+        segment = segment_mask(session, item, image)
+    return Picture(image, region, box, segment)

@@ -11,11 +11,13 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from seraser_core.auxiliary import RELEVANCE_VIEWS
 from seraser_core.errors import SeraserError
 from seraser_core.methods import Features, Method
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.feed import Feed
 from seraser_core.runner.infer import batch_size, encode_views
+from seraser_core.runner.masks import add_relevance
 from seraser_core.runner.session import Session
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,8 @@ def _features(session: Session, method: Method) -> Features:
             for batch in feed:
                 if batch.items:
                     batch.wait()
+                    if any(name in RELEVANCE_VIEWS for name in method.sample_views):
+                        add_relevance(session, batch.views)
                     found.append(encode_views(session, batch.views))
                     wanted -= len(batch.items)
     if not found:

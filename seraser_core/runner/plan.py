@@ -20,6 +20,7 @@ from seraser_core.models.loading import ClipModel, get_model
 from seraser_core.models.prompts import Prompts, build_prompts
 from seraser_core.results.fingerprints import fingerprint, plan_hash
 from seraser_core.results.run_directory import RunDirectory
+from seraser_core.runner.segmenting import get_segmenter
 from seraser_core.sources.items import PLANNER_VERSION
 from seraser_core.sources.planner import plan_items
 
@@ -131,9 +132,25 @@ def fingerprint_inputs(
         "preprocessing": model.preprocessing.describe(),
         "decoder": f"pillow {PIL.__version__}, {config.dataset.decode}",
         "limits": config.dataset.limits.model_dump(mode="json"),
+        "auxiliary": _auxiliary_inputs(config, classes, model),
         "seed": config.seed,
         "save_logits": config.save_logits,
+        "save_masks": config.save_masks,
     }
+
+
+def _auxiliary_inputs(
+    config: RunConfig, classes: list[str], model: ClipModel
+) -> dict[str, dict[str, Any]]:
+    """What decides the masks that the run makes."""
+    inputs = {}
+    if config.uses_auxiliary("relevance"):
+        inputs["relevance"] = config.relevance.model_dump(mode="json")
+    if config.uses_auxiliary("segment"):
+        segmenter = get_segmenter(config.segment, classes, model.device)
+        thresholds = config.segment.model_dump(mode="json", exclude={"detector", "segmenter"})
+        inputs["segment"] = thresholds | segmenter.identity
+    return inputs
 
 
 def describe_device(device: torch.device) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seraser_core.auxiliary import pictures_of
+from seraser_core.auxiliary.relevance import Relevance
 from seraser_core.config import RunConfig, parse_config
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.methods import Method, Setting, build_method
@@ -19,6 +20,7 @@ from seraser_core.models.prompts import alike_classes
 from seraser_core.results.fingerprints import differing, fingerprint
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.plan import build_run_prompts, fingerprint_inputs
+from seraser_core.runner.segmenting import SegmentingThread, get_segmenter
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,8 @@ class Session:
             for the rest of the process.
         fits: What is known of methods that learn from a sample first.
         views: Names of all views that any method needs; ``image`` is always among them.
+        relevance: Makes masks of what the model sees; None when no method needs them.
+        segmenter: Makes masks of images; None when no method needs them.
     """
 
     directory: RunDirectory
@@ -62,6 +66,8 @@ class Session:
     setting: Setting
     views: tuple[str, ...]
     compute: ThreadPoolExecutor
+    relevance: Relevance | None = None
+    segmenter: SegmentingThread | None = None
     batch_sizes: dict[str, int] = field(default_factory=dict)
     fits: Fits = field(default_factory=Fits)
     _loads: list[float] = field(default_factory=list)
@@ -128,6 +134,11 @@ def _open(directory: RunDirectory, run: dict[str, Any], compute: ThreadPoolExecu
             other,
         )
     methods = [build_method(options, setting) for options in config.methods]
+    relevance = segmenter = None
+    if config.uses_auxiliary("relevance"):
+        relevance = Relevance(config.relevance, model, setting.class_features)
+    if config.uses_auxiliary("segment"):
+        segmenter = get_segmenter(config.segment, classes, model.device)
     return Session(
         directory=directory,
         run=run,
@@ -136,6 +147,8 @@ def _open(directory: RunDirectory, run: dict[str, Any], compute: ThreadPoolExecu
         methods=methods,
         setting=setting,
         compute=compute,
+        relevance=relevance,
+        segmenter=segmenter,
         views=tuple(dict.fromkeys(["image", *(v for m in methods for v in m.views)])),
         _loads=[time.perf_counter() - began],
     )

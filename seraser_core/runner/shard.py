@@ -21,6 +21,7 @@ from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.feed import Batch, Feed, FeedTimes
 from seraser_core.runner.fitting import fit_methods
 from seraser_core.runner.infer import as_numpy, batch_size, score
+from seraser_core.runner.masks import add_relevance, save_masks
 from seraser_core.runner.plan import describe_device
 from seraser_core.runner.session import Session, open_session
 
@@ -115,7 +116,7 @@ class _Work:
         self._load_s = session.take_load_s()
         self.began = time.time() - self._load_s
         self._started = time.perf_counter() - self._load_s
-        self._wait_s = self._model_s = self._wall_s = 0.0
+        self._wait_s = self._model_s = self._relevance_s = self._wall_s = 0.0
 
     def timed(self, feed: Feed) -> Iterator[Batch]:
         """The batches of `feed`; the time that they are waited for is kept."""
@@ -140,6 +141,11 @@ class _Work:
         self.errors.update(batch.errors)
         if batch.items:
             batch.wait()
+            if self._session.relevance is not None:
+                masks = add_relevance(self._session, batch.views)
+                self._relevance_s += time.perf_counter() - mark
+                if self._session.config.save_masks:
+                    save_masks(self._session, batch.items, batch.sizes, masks)
             self.parts.append(score(self._session, batch.views, self._methods))
             self.done.extend(batch.items)
         self._model_s += time.perf_counter() - mark
@@ -162,7 +168,7 @@ class _Work:
             "load_s": self._load_s,
             "data_wait_s": self._wait_s,
             "model_s": self._model_s,
-            "encode_s": seconds.pop(""),
+            "encode_s": seconds.pop("") + self._relevance_s,
             "fetch_s": feed.fetch_s,
             "decode_s": feed.decode_s,
             "fetch_wait_s": feed.fetch_wait_s,

@@ -19,21 +19,12 @@ import torch.nn.functional as F
 import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny_segment import SIDE, TEXT_LENGTH
 from transformers import (
-    BertConfig,
-    BertTokenizer,
-    GroundingDinoConfig,
     GroundingDinoForObjectDetection,
-    GroundingDinoImageProcessor,
     GroundingDinoProcessor,
-    SamConfig,
     SamImageProcessor,
-    SamMaskDecoderConfig,
     SamModel,
-    SamProcessor,
-    SamPromptEncoderConfig,
-    SamVisionConfig,
-    SwinConfig,
 )
 
 from seraser_core.auxiliary import segment
@@ -44,122 +35,23 @@ from seraser_core.errors import ConfigError, ItemError
 CLASSES = ["a Landbird", "a waterbird"]
 CPU = torch.device("cpu")
 SIZES = [(90, 60), (50, 110), (64, 64), (31, 200)]
-SIDE = 64  # of the segmenter's input
-TEXT_LENGTH = 16
 THRESHOLD = 0.7
 NMS = 0.5
 TEXT_NORM = "model.encoder.layers.0.text_enhancer_layer.layer_norm_after"
-WORDS = ["a", "landbird", "waterbird", "bird"]
-# Ids of Bert's vocabulary that Grounding DINO knows by number.
-SPECIAL = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103}
-SPECIAL |= {".": 1012, "?": 1029}
-
-
-def shake(net: torch.nn.Module, seed: int, scale: float) -> None:
-    """Move all weights at random; as they are drawn, every output is nearly the same."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter += scale * torch.randn(parameter.shape, generator=generator)
-
-
-def write_detector(folder: Path) -> None:
-    names = {number: f"[unused{number}]" for number in range(1030)}
-    names |= {number: word for word, number in SPECIAL.items()}
-    names |= dict(enumerate(WORDS, start=1030))
-    vocabulary = {word: number for number, word in names.items()}
-    tokenizer = BertTokenizer(vocabulary, do_lower_case=False)
-    images = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
-    config = GroundingDinoConfig(
-        backbone_config=SwinConfig(
-            image_size=64,
-            embed_dim=8,
-            depths=[1, 1, 1, 1],
-            num_heads=[1, 1, 2, 2],
-            window_size=4,
-            out_indices=[2, 3, 4],
-        ),
-        text_config=BertConfig(
-            vocab_size=len(names),
-            hidden_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            intermediate_size=16,
-            max_position_embeddings=64,
-        ),
-        d_model=64,
-        num_queries=30,
-        encoder_layers=1,
-        encoder_ffn_dim=32,
-        encoder_attention_heads=4,
-        decoder_layers=2,
-        decoder_ffn_dim=32,
-        decoder_attention_heads=4,
-        max_text_len=TEXT_LENGTH,
-    )
-    net = GroundingDinoForObjectDetection(config)
-    shake(net, seed=0, scale=0.1)
-    with torch.no_grad():
-        for parameter in net.model.decoder.layer_norm.parameters():
-            parameter *= 0.1  # scores short of 1
-        net.bbox_embed[0].layers[-1].bias[2:] += 3.5  # boxes large enough to overlap
-    net.save_pretrained(folder)
-    GroundingDinoProcessor(images, tokenizer).save_pretrained(folder)
-
-
-def write_segmenter(folder: Path) -> None:
-    images = SamImageProcessor(
-        size={"longest_edge": SIDE},
-        pad_size={"height": SIDE, "width": SIDE},
-        mask_size={"longest_edge": 32},
-        mask_pad_size={"height": 32, "width": 32},
-    )
-    config = SamConfig(
-        vision_config=SamVisionConfig(
-            hidden_size=16,
-            output_channels=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=SIDE,
-            patch_size=8,
-            window_size=4,
-            global_attn_indexes=[1],
-            num_pos_feats=8,
-            mlp_dim=16,
-        ),
-        prompt_encoder_config=SamPromptEncoderConfig(
-            hidden_size=16, image_size=SIDE, patch_size=8, mask_input_channels=4
-        ),
-        mask_decoder_config=SamMaskDecoderConfig(
-            hidden_size=16, mlp_dim=16, num_attention_heads=2, iou_head_hidden_dim=16
-        ),
-    )
-    net = SamModel(config)
-    shake(net, seed=3, scale=0.3)
-    net.save_pretrained(folder)
-    SamProcessor(images).save_pretrained(folder)
-
-
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Folders of a tiny detector and a tiny segmenter, as options."""
-    root = tmp_path_factory.mktemp("segment")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        write_detector(root / "detector")
-        write_segmenter(root / "segmenter")
-    return {"detector": str(root / "detector"), "segmenter": str(root / "segmenter")}
 
 
 @pytest.fixture
-def copies(folders: dict[str, str], tmp_path: Path) -> dict[str, str]:
+def copies(segment_models: dict[str, str], tmp_path: Path) -> dict[str, str]:
     """Copies of the folders, to be changed."""
-    return {name: shutil.copytree(folder, str(tmp_path / name)) for name, folder in folders.items()}
+    return {
+        name: shutil.copytree(folder, str(tmp_path / name))
+        for name, folder in segment_models.items()
+    }
 
 
-def segmenter(folders: dict[str, str], **options: Any) -> Segmenter:
+def segmenter(segment_models: dict[str, str], **options: Any) -> Segmenter:
     options = {"box_threshold": THRESHOLD, "nms": NMS} | options
-    return Segmenter(SegmentOptions(**folders, **options), CLASSES, CPU)
+    return Segmenter(SegmentOptions(**segment_models, **options), CLASSES, CPU)
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -171,12 +63,12 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
 class Oracle:
     """The masks as METHODS.md states them, box by box and from the models' raw outputs."""
 
-    def __init__(self, folders: dict[str, str], prompt: str) -> None:
+    def __init__(self, segment_models: dict[str, str], prompt: str) -> None:
         self.prompt = prompt
-        self.detector = GroundingDinoForObjectDetection.from_pretrained(folders["detector"])
-        self.reader = GroundingDinoProcessor.from_pretrained(folders["detector"])
-        self.segmenter = SamModel.from_pretrained(folders["segmenter"])
-        self.images = SamImageProcessor.from_pretrained(folders["segmenter"])
+        self.detector = GroundingDinoForObjectDetection.from_pretrained(segment_models["detector"])
+        self.reader = GroundingDinoProcessor.from_pretrained(segment_models["detector"])
+        self.segmenter = SamModel.from_pretrained(segment_models["segmenter"])
+        self.images = SamImageProcessor.from_pretrained(segment_models["segmenter"])
 
     @torch.no_grad()
     def candidates(self, image: Image.Image) -> list[tuple[float, list[float]]]:
@@ -239,13 +131,13 @@ def overlap(a: list[float], b: list[float]) -> float:
 
 
 @pytest.fixture(scope="session")
-def oracle(folders: dict[str, str]) -> Oracle:
-    return Oracle(folders, "a landbird. a waterbird.")
+def oracle(segment_models: dict[str, str]) -> Oracle:
+    return Oracle(segment_models, "a landbird. a waterbird.")
 
 
 @pytest.fixture(scope="session")
-def ours(folders: dict[str, str]) -> Segmenter:
-    return segmenter(folders)
+def ours(segment_models: dict[str, str]) -> Segmenter:
+    return segmenter(segment_models)
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
@@ -277,23 +169,23 @@ def test_each_part_of_the_procedure_shows_in_the_masks(oracle, fault):
 
 
 @pytest.mark.parametrize("nms", [0.1, 0.8, 1.0])
-def test_boxes_that_overlap_are_left_out_as_the_option_says(folders, oracle, nms):
+def test_boxes_that_overlap_are_left_out_as_the_option_says(segment_models, oracle, nms):
     image = picture(90, 60)
-    mask = segmenter(folders, nms=nms).mask(image)
+    mask = segmenter(segment_models, nms=nms).mask(image)
     assert np.array_equal(mask, oracle.union(image, nms=nms))
 
 
-def test_the_same_image_has_the_same_mask_again(folders, ours):
+def test_the_same_image_has_the_same_mask_again(segment_models, ours):
     image = picture(90, 60)
     first = ours.mask(image)
     ours.mask(picture(50, 110, seed=3))
     assert np.array_equal(ours.mask(image), first)
-    assert np.array_equal(segmenter(folders).mask(image), first)
+    assert np.array_equal(segmenter(segment_models).mask(image), first)
 
 
-def test_where_nothing_is_found_all_boxes_are_taken(folders, ours, oracle):
+def test_where_nothing_is_found_all_boxes_are_taken(segment_models, ours, oracle):
     image = picture(90, 60)
-    mask = segmenter(folders, box_threshold=1.0, text_threshold=1.0).mask(image)
+    mask = segmenter(segment_models, box_threshold=1.0, text_threshold=1.0).mask(image)
     assert np.array_equal(mask, oracle.union(image, threshold=0.0))
     assert not np.array_equal(mask, ours.mask(image))
 
@@ -313,22 +205,22 @@ def test_without_any_box_all_is_background(copies):
 
 @pytest.mark.parametrize("at_once", [1, 3, 1000])
 def test_masks_do_not_depend_on_how_many_boxes_are_done_at_once(
-    folders, oracle, monkeypatch, at_once
+    segment_models, oracle, monkeypatch, at_once
 ):
     image = picture(90, 60)
-    all_boxes = segmenter(folders, box_threshold=0.0, nms=1.0)
+    all_boxes = segmenter(segment_models, box_threshold=0.0, nms=1.0)
     assert len(oracle.boxes(image, 0.0, 1.0)) > segment._BOXES_AT_ONCE
     mask = all_boxes.mask(image)
     monkeypatch.setattr(segment, "_BOXES_AT_ONCE", at_once)
     assert np.array_equal(all_boxes.mask(image), mask)
 
 
-def test_the_prompt_is_the_class_names_or_the_option(folders, ours):
+def test_the_prompt_is_the_class_names_or_the_option(segment_models, ours):
     image = picture(90, 60)
-    given = segmenter(folders, prompt="A landbird. a Waterbird ")
+    given = segmenter(segment_models, prompt="A landbird. a Waterbird ")
     assert given.identity == ours.identity
     assert np.array_equal(given.mask(image), ours.mask(image))
-    other = segmenter(folders, prompt="bird.")
+    other = segmenter(segment_models, prompt="bird.")
     assert differing(other, ours) == {"prompt_tokens"}
     assert not np.array_equal(other.mask(image), ours.mask(image))
 
@@ -378,40 +270,42 @@ def test_the_identity_tells_a_changed_configuration(copies, ours, kind, file, ke
     assert differing(segmenter(copies), ours) == {f"{kind}_config"}
 
 
-def refused(folders: dict[str, str], **options: Any) -> ConfigError:
+def refused(segment_models: dict[str, str], **options: Any) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
-        segmenter(folders, **options)
+        segmenter(segment_models, **options)
     return caught.value
 
 
-def test_a_prompt_of_the_greatest_length_is_taken_and_a_longer_one_refused(folders):
+def test_a_prompt_of_the_greatest_length_is_taken_and_a_longer_one_refused(segment_models):
     words = TEXT_LENGTH - 3  # beside start, full stop and end
-    segmenter(folders, prompt="bird " * words).mask(picture(90, 60))
-    error = refused(folders, prompt="bird " * (words + 1))
+    segmenter(segment_models, prompt="bird " * words).mask(picture(90, 60))
+    error = refused(segment_models, prompt="bird " * (words + 1))
     assert error.field == "segment.prompt"
     assert f"{TEXT_LENGTH + 1} tokens" in str(error)
     assert "shorter prompt" in error.remedy
 
 
-def test_too_many_classes_for_the_prompt_are_refused(folders):
+def test_too_many_classes_for_the_prompt_are_refused(segment_models):
     with pytest.raises(ConfigError, match="superclass") as caught:
-        Segmenter(SegmentOptions(**folders), ["a bird"] * 6, CPU)
+        Segmenter(SegmentOptions(**segment_models), ["a bird"] * 6, CPU)
     assert caught.value.field == "segment.prompt"
 
 
-def test_without_transformers_the_module_imports_and_the_remedy_is_told(folders, monkeypatch):
+def test_without_transformers_the_module_imports_and_the_remedy_is_told(
+    segment_models, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "transformers", None)
     spec = importlib.util.spec_from_file_location("segment_alone", segment.__file__)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with pytest.raises(ConfigError, match=r"pip install 'seraser\[segment\]'"):
-        module.Segmenter(SegmentOptions(**folders), CLASSES, CPU)
+        module.Segmenter(SegmentOptions(**segment_models), CLASSES, CPU)
 
 
 @pytest.mark.parametrize("kind", ["detector", "segmenter"])
-def test_a_folder_of_another_kind_of_model_is_refused(folders, kind):
-    other = folders["segmenter" if kind == "detector" else "detector"]
-    error = refused(folders | {kind: other})
+def test_a_folder_of_another_kind_of_model_is_refused(segment_models, kind):
+    other = segment_models["segmenter" if kind == "detector" else "detector"]
+    error = refused(segment_models | {kind: other})
     assert error.field == f"segment.{kind}"
     assert "'sam'" in str(error)
     assert "'grounding-dino'" in str(error)
@@ -460,11 +354,11 @@ def test_damaged_and_incomplete_weights_are_refused(copies, kind):
 
 
 @pytest.mark.parametrize("kind", ["detector", "segmenter"])
-def test_a_hub_out_of_reach_is_told(folders, monkeypatch, tmp_path, unused_port, kind):
+def test_a_hub_out_of_reach_is_told(segment_models, monkeypatch, tmp_path, unused_port, kind):
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{unused_port}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)  # it knows the hub's address
     monkeypatch.setattr(time, "sleep", lambda _: None)  # between its attempts
-    error = refused(folders | {kind: "nobody/nothing"})
+    error = refused(segment_models | {kind: "nobody/nothing"})
     assert error.field == f"segment.{kind}"
     assert "give a folder" in error.remedy

@@ -28,10 +28,10 @@ def picture() -> Picture:
     mask[10:30, 20:50] = True
     box = np.zeros((40, 60), dtype=bool)
     box[5:35, 15:55] = True
-    return Picture(Image.fromarray(pixels), mask, box)
+    return Picture(Image.fromarray(pixels), mask, box, segment=box & mask)
 
 
-@pytest.mark.parametrize("region", ["mask", "box"])
+@pytest.mark.parametrize("region", ["mask", "box", "segment"])
 def test_background_and_foreground_are_complements(picture, region):
     pixels = np.asarray(picture.image)
     inside = getattr(picture, region)
@@ -104,12 +104,13 @@ def test_randomness_depends_on_seed_and_item_alone(picture, name):
 def test_sizes_of_the_auxiliary_sets(picture):
     """With the black image: 2 for masks, 17 with 15 copies."""
     sizes = {
-        kind: 1 + sum(len(list(make_view(v, picture, 0, "x"))) for v in auxiliary.spurious)
-        for kind, auxiliary in AUXILIARY.items()
+        kind: 1 + sum(map(pictures_of, auxiliary.spurious)) for kind, auxiliary in AUXILIARY.items()
     }
     assert sizes == {
         "mask": 2,
         "box": 2,
+        "segment": 2,
+        "relevance": 2,
         "mask+augment": 17,
         "augment": 17,
         "noise": 2,

@@ -52,6 +52,10 @@ def test_paths_in_a_file_are_relative_to_it(file, tmp_path):
     config = load_config(file)
     assert config.dataset.path == f"{tmp_path}/metadata.csv"
     assert config.output == f"{tmp_path}/runs"
+    models = ["segment.detector=./dino", "segment.segmenter=facebook/sam-vit-base"]
+    segment = load_config(file, models).segment
+    assert segment.detector == f"{Path.cwd()}/dino"
+    assert segment.segmenter == "facebook/sam-vit-base"
 
 
 def test_an_output_that_is_not_given_is_relative_to_the_file_too(tree, tmp_path):

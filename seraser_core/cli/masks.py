@@ -1,0 +1,61 @@
+"""`seraser masks`: foreground masks of a data set, as a mask column for other runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+import yaml
+
+from seraser_core.cli.arguments import ConfigArgument, JsonOption, NoPrefectOption, SetOption
+from seraser_core.cli.console import count, print_json, results
+from seraser_core.cli.execute import execute
+
+
+class Kind(StrEnum):
+    """Where masks can come from."""
+
+    RELEVANCE = "relevance"
+    SEGMENT = "segment"
+
+
+def masks(
+    config: ConfigArgument,
+    kind: Annotated[
+        Kind,
+        typer.Option(
+            help="relevance: the model's own patch evidence. segment: a text-prompted detector "
+            "and a segmenter, see the options segment.*."
+        ),
+    ] = Kind.RELEVANCE,
+    set_: SetOption = None,
+    no_prefect: NoPrefectOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Make masks of CONFIG's images as PNG files, and a table that has them as its mask column.
+
+    A run of its own, named CONFIG's name and `-masks`; the same command again makes only what is
+    missing.
+    """
+    from seraser_core.config import load_config
+    from seraser_core.results.masks import write_mask_table
+
+    wanted = list(set_ or [])
+    name = load_config(config, wanted).name
+    wanted += [
+        f"name={name}-masks",
+        f"methods=[{{name: foreground, auxiliary: {kind}}}]",
+        "save_masks=true",
+        "dataset.decode=full",
+    ]
+    run_url = execute(config, wanted, no_prefect)
+    table = write_mask_table(run_url, kind)
+    if json:
+        print_json({"run": run_url, **dataclasses.asdict(table)})
+        return
+    made = f"{count(table.masks, 'mask')} of {count(table.images, 'image')}"
+    results.print(made, highlight=False)
+    results.print("to use them, put this into a configuration:\n", highlight=False)
+    typer.echo(yaml.safe_dump({"dataset": table.dataset}, sort_keys=False, allow_unicode=True))

@@ -1,0 +1,57 @@
+"""The options of auxiliary images that are made by looking at the image."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from seraser_core.config.base import Options
+
+
+class RelevanceOptions(Options):
+    """Masks from the model's own patch evidence; a ViT image tower is all that is needed."""
+
+    neutral: str = Field(
+        default="a photo of a place",
+        min_length=1,
+        max_length=1000,
+        description="Prompt that speaks of no class; evidence is for the classes against it.",
+    )
+    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["otsu"] = Field(
+        default="otsu",
+        description="Foreground is where the evidence is above this part of its range in the "
+        "image, or above the threshold that Otsu's method finds.",
+    )
+
+
+class SegmentOptions(Options):
+    """Masks from a text-prompted detector and a segmenter; needs the extra `segment`."""
+
+    detector: str = Field(
+        default="IDEA-Research/grounding-dino-tiny",
+        description="Grounding DINO: a model id of the Hugging Face hub, or a local folder that "
+        "begins with `/`, `./` or `../`.",
+    )
+    segmenter: str = Field(
+        default="facebook/sam-vit-base",
+        description="SAM: a model id of the Hugging Face hub, or a local folder likewise.",
+    )
+    prompt: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="What the detector looks for, e.g. `bird.`; by default the class names.",
+    )
+    box_threshold: float = Field(
+        default=0.1, ge=0, le=1, description="Least score of a box, see Grounding DINO."
+    )
+    text_threshold: float = Field(
+        default=0.1, ge=0, le=1, description="Least score of a word, see Grounding DINO."
+    )
+    nms: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Of boxes that overlap by more than this, the best one is kept.",
+    )
