@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from seraser_core.demo.dataset import ATTRIBUTES, CLASSES, SPLITS, TEMPLATE
+from seraser_core.demo.dataset import SHORTCUT, SPLITS, TEMPLATE, Task
 
 _MODEL_FOLDER = Path(__file__).parent / "model"
 MODEL_JSON = _MODEL_FOLDER / "seraser-demo.json"
@@ -14,15 +14,19 @@ SERASER = {"preset": "paper", "lr": 2e-2, "steps": 20}
 """Chosen on validation pictures; see model/README.md."""
 
 
-def demo_config(data: str, output: str) -> dict[str, Any]:
+def demo_config(
+    data: str, output: str, name: str = "demo", task: Task = SHORTCUT
+) -> dict[str, Any]:
     """The demo's run config, as YAML would give it.
 
     Args:
         data: Path or URL of the metadata.csv that `write_dataset` wrote.
         output: Folder or URL for the run directory.
+        name: First part of the run id.
+        task: What `data` shows.
     """
     return {
-        "name": "demo",
+        "name": name,
         "dataset": {
             "format": "table",
             "path": data,
@@ -32,8 +36,8 @@ def demo_config(data: str, output: str) -> dict[str, Any]:
             "label": "y",
             "attribute": "a",
             "split": {"column": "split", "values": [SPLITS["test"]]},
-            "classes": list(CLASSES),
-            "attributes": list(ATTRIBUTES),
+            "classes": list(task.classes),
+            "attributes": list(task.attributes),
             "template": TEMPLATE,
         },
         "model": {"name": str(MODEL_JSON), "pretrained": str(WEIGHTS)},

@@ -1,4 +1,4 @@
-"""The demo data set on disk: camels and deer, in the desert and in the forest."""
+"""The demo data sets on disk: two animals in two places, with and without a shortcut."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from seraser_core.demo.pictures import draw_picture
 
 logger = logging.getLogger(__name__)
 
-CLASSES = ["a camel", "a deer"]
-ATTRIBUTES = ["desert", "forest"]
 TEMPLATE = "a photo of {}"
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 _SEEDS_PER_SPLIT = 1_000_000
@@ -25,9 +23,29 @@ _COLUMNS = ("id", "filename", "mask", "y", "a", "split")
 
 
 @dataclass(frozen=True)
+class Task:
+    """Two classes to tell apart, each in both of two places.
+
+    Attributes:
+        classes: Class names with their article.
+        attributes: The places.
+    """
+
+    classes: tuple[str, str]
+    attributes: tuple[str, str]
+
+
+SHORTCUT = Task(("a camel", "a deer"), ("desert", "forest"))
+"""The model takes the desert for a camel and the forest for a deer."""
+CONTROL = Task(("a camel", "a penguin"), ("forest", "meadow"))
+"""Where neither animal lives: the place speaks for none of them."""
+
+
+@dataclass(frozen=True)
 class DemoItem:
     """One row of metadata.csv with the seed of its picture."""
 
+    task: Task
     y: int
     a: int
     split: str
@@ -36,12 +54,12 @@ class DemoItem:
     @property
     def animal(self) -> str:
         """The animal of the class, without its article."""
-        return CLASSES[self.y].removeprefix("a ")
+        return self.task.classes[self.y].removeprefix("a ")
 
     @property
     def context(self) -> str:
         """The name of the attribute."""
-        return ATTRIBUTES[self.a]
+        return self.task.attributes[self.a]
 
     @property
     def id(self) -> str:
@@ -67,22 +85,26 @@ def picture_seed(seed: int, split: str, index: int) -> int:
     return (seed * len(SPLITS) + SPLITS[split]) * _SEEDS_PER_SPLIT + index
 
 
-def plan_split(split: str, count: int, seed: int) -> list[DemoItem]:
+def plan_split(split: str, count: int, seed: int, task: Task = SHORTCUT) -> list[DemoItem]:
     """`count` items with all groups (class, context) in turn."""
-    groups = [(y, a) for y in range(len(CLASSES)) for a in range(len(ATTRIBUTES))]
+    groups = [(y, a) for y in range(len(task.classes)) for a in range(len(task.attributes))]
     if count % len(groups):
         raise ValueError(f"{split}: {count} pictures; give a multiple of {len(groups)}")
     items = []
     for index in range(count):
         y, a = groups[index % len(groups)]
-        items.append(DemoItem(y, a, split, picture_seed(seed, split, index)))
+        items.append(DemoItem(task, y, a, split, picture_seed(seed, split, index)))
     return items
 
 
 def write_dataset(
-    folder: str | Path, seed: int = 0, test: int = 480, validation: int = 120
+    folder: str | Path,
+    seed: int = 0,
+    test: int = 480,
+    validation: int = 120,
+    task: Task = SHORTCUT,
 ) -> Path:
-    """Write the demo data set; pictures and masks that are already there are kept.
+    """Write a demo data set; pictures and masks that are already there are kept.
 
     metadata.csv is written last, so where it stands the data set is whole.
 
@@ -91,12 +113,14 @@ def write_dataset(
         seed: Seed of the pictures.
         test: Pictures of split 2, a multiple of 4.
         validation: Pictures of split 1, a multiple of 4.
+        task: What is in the pictures.
 
     Returns:
         Path of metadata.csv.
     """
     folder = Path(folder)
-    items = [*plan_split("validation", validation, seed), *plan_split("test", test, seed)]
+    counts = {"validation": validation, "test": test}
+    items = [item for name, n in counts.items() for item in plan_split(name, n, seed, task)]
     table = folder / "metadata.csv"
     text = _as_csv(items)
     if table.exists() and table.read_text() != text:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seraser_core.auxiliary import Picture, make_view
 from seraser_core.config.methods import MethodOptions
-from seraser_core.demo.dataset import ATTRIBUTES, CLASSES, TEMPLATE, DemoItem
+from seraser_core.demo.dataset import TEMPLATE, DemoItem
 from seraser_core.methods.base import Setting
 from seraser_core.methods.registry import build_method
 from seraser_core.models.loading import ClipModel
@@ -44,15 +44,15 @@ class GroupAccuracies:
 
 
 class Evaluation:
-    """The features of some pictures, on which any number of methods are then tried."""
+    """The features of a task's pictures, on which any number of methods are then tried."""
 
     def __init__(
         self, model: ClipModel, items: Sequence[DemoItem], pictures: Sequence[Picture]
     ) -> None:
-        self._items = items
+        self._items, self._task = items, items[0].task
         self._features = {name: _features(model, name, pictures) for name in _VIEWS}
         context_length = model.net.context_length
-        prompts = build_prompts(CLASSES, TEMPLATE, model.tokenizer, context_length)
+        prompts = build_prompts(list(self._task.classes), TEMPLATE, model.tokenizer, context_length)
         self._setting = Setting(model, prompts)
 
     def accuracies(self, options: MethodOptions) -> GroupAccuracies:
@@ -64,9 +64,10 @@ class Evaluation:
             ).logits.argmax(-1)
             for start in range(0, len(self._items), _BATCH)
         ]
-        hits: dict[str, list[bool]] = {f"{c} / {a}": [] for c in CLASSES for a in ATTRIBUTES}
+        classes, places = self._task.classes, self._task.attributes
+        hits: dict[str, list[bool]] = {f"{c} / {a}": [] for c in classes for a in places}
         for item, predicted in zip(self._items, torch.cat(parts).tolist(), strict=True):
-            hits[f"{CLASSES[item.y]} / {ATTRIBUTES[item.a]}"].append(predicted == item.y)
+            hits[f"{classes[item.y]} / {places[item.a]}"].append(predicted == item.y)
         return GroupAccuracies({name: float(np.mean(h)) for name, h in hits.items()})
 
 

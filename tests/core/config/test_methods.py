@@ -12,6 +12,7 @@ from seraser_core.config import METHOD_OPTIONS, load_config, parse_config
 from seraser_core.errors import ConfigError
 
 REJECT = [["a desert", "a forest"]]
+DELIVERED = Path(__file__).parents[3] / "deployments" / "configs"
 
 
 def tree(*methods: Any) -> dict[str, Any]:
@@ -90,3 +91,17 @@ def test_a_file_of_templates_that_is_no_text_is_refused(tmp_path):
 def test_every_method_says_what_it_is():
     for name, options in METHOD_OPTIONS.items():
         assert (options.__doc__ or "").strip().endswith("."), name
+
+
+@pytest.mark.parametrize("path", sorted(DELIVERED.glob("*.yaml")), ids=lambda path: path.name)
+def test_delivered_configurations_can_be_used(path):
+    assert load_config(path).methods
+
+
+@pytest.mark.parametrize(
+    "path", sorted(DELIVERED.glob("insights/*.yaml")), ids=lambda path: path.name
+)
+def test_delivered_insights_can_be_used(path):
+    (roboshot,) = load_config(tree({"name": "roboshot", "insights": str(path)})).methods
+    assert roboshot.reject
+    assert roboshot.accept

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seraser_core.demo.dataset import ATTRIBUTES, CLASSES, picture_seed, plan_split, write_dataset
+from seraser_core.demo.captions import USUAL
+from seraser_core.demo.dataset import CONTROL, SHORTCUT, picture_seed, plan_split, write_dataset
 
 
 def rows_of(table):
@@ -38,8 +39,8 @@ def test_layout(table):
         assert image.mode == "RGB"
         assert image.size == mask.shape[::-1]
         assert 0.02 < (mask > 0).mean() < 0.5
-        assert CLASSES[int(row["y"])].removeprefix("a ") in row["filename"]
-        assert ATTRIBUTES[int(row["a"])] in row["filename"]
+        assert SHORTCUT.classes[int(row["y"])].removeprefix("a ") in row["filename"]
+        assert SHORTCUT.attributes[int(row["a"])] in row["filename"]
 
 
 def test_groups_are_balanced():
@@ -49,6 +50,14 @@ def test_groups_are_balanced():
         assert len(groups) == 4
     with pytest.raises(ValueError, match="multiple of 4"):
         plan_split("test", 10, seed=0)
+
+
+def test_the_control_shows_other_animals_where_neither_lives(tmp_path):
+    rows = rows_of(write_dataset(tmp_path, test=4, validation=0, task=CONTROL))
+    assert {row["id"].rsplit("_", 1)[0] for row in rows} == {
+        f"{animal}_{place}" for animal in ("camel", "penguin") for place in CONTROL.attributes
+    }
+    assert not {USUAL[name.removeprefix("a ")] for name in CONTROL.classes} & {*CONTROL.attributes}
 
 
 def test_no_picture_is_in_two_splits_or_seeds():

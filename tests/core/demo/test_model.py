@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from seraser_core.config.methods import ForegroundOptions, SeraserOptions, ZeroShotOptions
 from seraser_core.config.options import ModelOptions, RunConfig
 from seraser_core.demo.config import MODEL_JSON, SERASER, WEIGHTS, demo_config
-from seraser_core.demo.dataset import plan_split
+from seraser_core.demo.dataset import CONTROL, SHORTCUT, Task, plan_split
 from seraser_core.demo.evaluation import Evaluation
 from seraser_core.demo.training_data import draw_items
 from seraser_core.models.causal import CausalPromptEngine
@@ -22,12 +22,16 @@ from seraser_core.models.prompts import build_prompts
 VALIDATION = json.loads((MODEL_JSON.parent / "validation.json").read_text())
 
 
+def evaluation_of(task: Task) -> Evaluation:
+    """Of a quarter of the test pictures: 30 of each group."""
+    options = ModelOptions(name=str(MODEL_JSON), pretrained=str(WEIGHTS), device="cpu")
+    items = plan_split("test", 120, seed=0, task=task)
+    return Evaluation(get_model(options), items, draw_items(items))
+
+
 @pytest.fixture(scope="module")
 def evaluation():
-    """A quarter of the test pictures: 30 of each group."""
-    options = ModelOptions(name=str(MODEL_JSON), pretrained=str(WEIGHTS), device="cpu")
-    items = plan_split("test", 120, seed=0)
-    return Evaluation(get_model(options), items, draw_items(items))
+    return evaluation_of(SHORTCUT)
 
 
 def test_weights_are_small_and_half_precision():
@@ -52,6 +56,14 @@ def test_the_model_has_a_shortcut_and_seraser_erases_it(evaluation):
     assert seraser.worst >= zero_shot.worst + 0.4
     assert seraser.average >= zero_shot.average + 0.15
     assert evaluation.accuracies(ForegroundOptions()).worst >= 0.9
+
+
+def test_seraser_does_little_harm_where_no_shortcut_is_offered():
+    control = evaluation_of(CONTROL)
+    zero_shot = control.accuracies(ZeroShotOptions())
+    seraser = control.accuracies(SeraserOptions.model_validate(SERASER))
+    assert zero_shot.average >= 0.95
+    assert seraser.average >= zero_shot.average - 0.03
 
 
 def test_options_are_those_chosen_on_validation_pictures():

@@ -1,0 +1,38 @@
+"""What methods that share pictures and image features cost together, beyond what each computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from floors import FLOORS
+
+from seraser_core.config import load_config
+from seraser_core.demo.config import demo_config
+from seraser_core.demo.dataset import write_dataset
+from seraser_core.results.status import status
+from seraser_core.runner.local import run_local
+from seraser_core.runner.plan import plan_run
+
+pytestmark = pytest.mark.benchmark
+CONFIGS = Path(__file__).parents[2] / "deployments" / "configs"
+
+
+def test_all_methods_over_the_demo(tmp_path):
+    table = write_dataset(tmp_path / "data")
+    overrides = [f"dataset.path={table}", f"output={tmp_path}"]
+    every = load_config(str(CONFIGS / "demo-shortcut.yaml"), overrides)
+    wall, model, _ = seconds(plan_run(every))
+    plain = demo_config(str(table), str(tmp_path / "plain")) | {"methods": ["zero_shot"]}
+    decode = seconds(plan_run(load_config(plain)))[2]
+    print(f"all methods {wall:.1f} s, their own time {model:.1f} s, one decode {decode:.1f} s")
+    assert wall <= FLOORS["sharing"]["all_methods"] * (model + decode)
+
+
+def seconds(url: str) -> tuple[float, float, float]:
+    """Wall time without loading, the methods' own time with the image tower, and decoding."""
+    run_local(url)
+    found = status(url)
+    spent = found["seconds"]
+    own = found["images"]["done"] * sum(found["seconds_per_image"].values()) + spent["encode"]
+    return spent["wall"] - spent["load"], own, spent["decode"]
