@@ -51,7 +51,7 @@ class Session:
         compute: The ``runtime.parallel_shards`` threads that compute. They stay, for torch's own
             threads and memory belong to the thread that calls it.
         batch_sizes: Stage of the work -> images at once; halved where memory ran out, and kept
-            for the rest of the process.
+            for all runs of this process with the same model, device, prompts and methods.
         fits: What is known of methods that learn from a sample first.
         views: Names of all views that any method needs; ``image`` is always among them.
         relevance: Makes masks of what the model sees; None when no method needs them.
@@ -66,9 +66,9 @@ class Session:
     setting: Setting
     views: tuple[str, ...]
     compute: ThreadPoolExecutor
+    batch_sizes: dict[str, int]
     relevance: Relevance | None = None
     segmenter: SegmentingThread | None = None
-    batch_sizes: dict[str, int] = field(default_factory=dict)
     fits: Fits = field(default_factory=Fits)
     _loads: list[float] = field(default_factory=list)
 
@@ -83,6 +83,7 @@ class Session:
 
 
 _cache: dict[tuple[str, str], Session] = {}
+_batch_sizes: dict[str, dict[str, int]] = {}
 _lock = threading.Lock()
 
 
@@ -147,8 +148,16 @@ def _open(directory: RunDirectory, run: dict[str, Any], compute: ThreadPoolExecu
         methods=methods,
         setting=setting,
         compute=compute,
+        batch_sizes=_batch_sizes.setdefault(_same_memory(config, planned, model), {}),
         relevance=relevance,
         segmenter=segmenter,
         views=tuple(dict.fromkeys(["image", *(v for m in methods for v in m.views)])),
         _loads=[time.perf_counter() - began],
     )
+
+
+def _same_memory(config: RunConfig, planned: dict[str, Any], model: ClipModel) -> str:
+    """What decides how much memory an image takes, and how much there is."""
+    wanted = {name: planned[name] for name in ("architecture", "precision", "prompts", "methods")}
+    place = {"device": str(model.device), "batch_size": config.runtime.batch_size}
+    return fingerprint(wanted | place)

@@ -11,6 +11,7 @@ from seraser_core.config import load_config
 from seraser_core.errors import TransientError
 from seraser_core.methods.seraser import Seraser
 from seraser_core.results.run_directory import RunDirectory
+from seraser_core.runner import session
 from seraser_core.runner.infer import in_batches
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
@@ -51,6 +52,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
 
 
 def test_a_run_goes_on_with_smaller_batches(tree, monkeypatch, caplog):
+    monkeypatch.setattr(session, "_batch_sizes", {})
     expected = plan_run(load_config(tree))
     run_local(expected)
     whole = Seraser.predict
@@ -66,6 +68,8 @@ def test_a_run_goes_on_with_smaller_batches(tree, monkeypatch, caplog):
     run_local(url)
     assert caplog.text.count("out of memory") == 1
     assert open_session(url).batch_sizes["seraser"] == 2
+    run_local(plan_run(load_config({**tree, "seed": 1})))
+    assert caplog.text.count("out of memory") == 1, "another run of the same methods remembers it"
     for shard in RunDirectory(url).done():
         metrics = [RunDirectory(where).metrics(shard)["methods"] for where in (expected, url)]
         assert metrics[0]["seraser"]["confusion"] == metrics[1]["seraser"]["confusion"]
