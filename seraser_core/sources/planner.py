@@ -114,7 +114,7 @@ def check_needs(config: RunConfig) -> None:
                     f"dataset.{need}",
                     "not given",
                     f"method {method.id!r} has auxiliary {kind!r} and needs it; name the {need} "
-                    "column or choose auxiliary: augment",
+                    "column or choose auxiliary: relevance",
                 )
 
 
