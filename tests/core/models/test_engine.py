@@ -62,6 +62,40 @@ def test_threads_that_share_a_model_do_not_mix_their_prompts(tiny_model):
             assert all((each - expected).abs().max() <= 1e-5 for each in found)
 
 
+def test_texts_are_encoded_as_ever_while_a_prompt_is_tuned(tiny_model):
+    """Another run in the same process may need its class features at any moment."""
+    plain = PlainPromptEngine(tiny_model, prompts_of(tiny_model), 3)
+    tokens = prompts_of(tiny_model).tokens
+    expected, meanwhile = tiny_model.encode_text(tokens), []
+
+    def encode(*_):
+        if not meanwhile:
+            meanwhile.append(None)  # what is encoded here comes by here, too
+            with ThreadPoolExecutor(1) as pool:
+                meanwhile.append(pool.submit(tiny_model.encode_text, tokens).result())
+
+    hook = tiny_model.net.ln_final.register_forward_pre_hook(encode)
+    try:
+        with torch.no_grad():
+            plain.text_features(plain.initial_prompt[None] + 1)
+    finally:
+        hook.remove()
+    assert torch.equal(meanwhile[1], expected)
+
+
+def test_the_plain_engine_computes_twice_where_memory_is_little(tiny_model, monkeypatch):
+    monkeypatch.setattr("seraser_core.models.plain._CLASSES_AT_ONCE", 2)
+    plain = PlainPromptEngine(tiny_model, prompts_of(tiny_model), 3)
+    prompt = (plain.initial_prompt + 0.05 * torch.randn(4, 3, 64)).requires_grad_()
+    found = []
+    for plain.recompute in (False, True):
+        features = plain.text_features(prompt)
+        found.append([features, *torch.autograd.grad((features**3).sum(), prompt)])
+    for once, twice in zip(*found, strict=True):
+        torch.testing.assert_close(twice, once, rtol=1e-4, atol=1e-6)
+    assert plain.bytes_per_image(True) == plain.bytes_per_image(False) * 2 // 3
+
+
 @pytest.mark.parametrize("chunk_tokens", [1, 7, 1000])
 @pytest.mark.parametrize("recompute", [False, True])
 def test_chunks_of_classes_change_nothing(tiny_model, chunk_tokens, recompute):
