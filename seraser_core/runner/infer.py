@@ -76,18 +76,31 @@ def score(
 
         sizes = session.batch_sizes
         sizes.setdefault(method.id, _images_at_once(session, method))
-        parts = in_batches(predict, len(untouched), sizes, method.id)
+        parts = in_batches(predict, len(untouched), sizes, method.id, not method.stateful)
         scores[method.id] = replace(_join(parts), seconds=_since(started))
     return scores
 
 
-def in_batches(work: Callable[[slice], T], count: int, sizes: dict[str, int], name: str) -> list[T]:
+def in_batches(
+    work: Callable[[slice], T],
+    count: int,
+    sizes: dict[str, int],
+    name: str,
+    repeatable: bool = True,
+) -> list[T]:
     """Do `work` on `count` images, at most ``sizes[name]`` at once.
 
     When the device's memory runs out, that number is halved, for the rest and for all later calls.
 
+    Args:
+        work: Given which images.
+        count: Their number.
+        sizes: Name of a stage -> images at once; changed.
+        name: Of this one.
+        repeatable: Whether `work` can be done again on the same images, having failed.
+
     Raises:
-        TransientError: Not even one image fits.
+        TransientError: Not even one image fits, or `work` is not repeatable.
     """
     parts: list[T] = []
     start = 0
@@ -98,7 +111,7 @@ def in_batches(work: Callable[[slice], T], count: int, sizes: dict[str, int], na
             start = stop
             continue
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             reason = str(error)
         # Outside the handler: the exception would keep the tensors that filled the memory.
@@ -107,6 +120,8 @@ def in_batches(work: Callable[[slice], T], count: int, sizes: dict[str, int], na
         if stop - start == 1:
             raise TransientError(f"{name}: out of memory with a single image: {reason}")
         sizes[name] = (stop - start) // 2
+        if not repeatable:
+            raise TransientError(f"{name}: out of memory; its state is lost: {reason}")
         logger.warning(
             "%s: out of memory with %d images at once; going on with %d",
             name,
@@ -166,8 +181,11 @@ def _join(parts: Sequence[Scores]) -> Scores:
     )
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out, the device's or the machine's."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error)
-    return "can't allocate memory" in text or "out of memory" in text
+    return any(
+        sign in text for sign in ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
+    )

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from seraser_core.errors import ItemError, RunDirectoryError
+from seraser_core.errors import ItemError, RunDirectoryError, TransientError
 from seraser_core.methods import Scores
 from seraser_core.results.metrics import shard_metrics
 from seraser_core.results.rows import MethodOutcome, build_table
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.feed import Batch, Feed, FeedTimes
 from seraser_core.runner.fitting import fit_methods
-from seraser_core.runner.infer import as_numpy, batch_size, score
+from seraser_core.runner.infer import as_numpy, batch_size, is_out_of_memory, score
 from seraser_core.runner.masks import add_relevance, save_masks
 from seraser_core.runner.plan import describe_device
 from seraser_core.runner.session import Session, open_session
@@ -60,11 +60,16 @@ def run_shard(
     try:
         return _compute(open_session(run_url), shard_id, progress)
     except Exception as error:
+        fault = error
+        if is_out_of_memory(error) and not isinstance(error, TransientError):
+            fault = TransientError(f"out of memory: {error or type(error).__name__}")
         try:
-            directory.write_failure(shard_id, error, attempt)
+            directory.write_failure(shard_id, fault, attempt)
         except Exception as second:  # must not hide the first
             logger.warning("shard %s: its failure cannot be recorded: %s", shard_id, second)
-        raise
+        if fault is error:
+            raise
+        raise fault from error
 
 
 def _compute(session: Session, shard_id: str, progress: Progress | None) -> dict[str, Any]:

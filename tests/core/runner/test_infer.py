@@ -43,6 +43,22 @@ def test_a_single_image_that_does_not_fit_is_a_passing_fault():
         in_batches(work, 5, {"adapt": 4}, "adapt")
 
 
+def test_work_that_cannot_be_repeated_is_begun_anew_with_fewer_images():
+    done = []
+
+    def work(part: slice) -> None:
+        done.append(part)
+        if part.stop - part.start > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    sizes = {"tda": 4}
+    with pytest.raises(TransientError, match="its state is lost"):
+        in_batches(work, 5, sizes, "tda", repeatable=False)
+    assert done == [slice(0, 4)]
+    in_batches(work, 5, sizes, "tda", repeatable=False)
+    assert done[1:] == [slice(0, 2), slice(2, 4), slice(4, 5)]
+
+
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
     def work(part: slice) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

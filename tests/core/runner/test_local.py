@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from seraser_core.config import load_config
 from seraser_core.errors import RunDirectoryError, SeraserError, TransientError
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.status import status
+from seraser_core.results.verify import verify
 from seraser_core.runner import feed, local, shard
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
@@ -153,6 +156,34 @@ def test_a_passing_fault_is_tried_again(planned, fake, monkeypatch):
     with pytest.raises(SeraserError, match=r"1 shards failed \(00001: TransientError: throttled"):
         run_local(planned)
     assert attempts == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("seraser_core.runner.feed.decode_image", MemoryError("x")),
+        ("seraser_core.runner.feed.fetch", MemoryError()),
+        ("seraser_core.runner.feed.Feed._to_device", torch.OutOfMemoryError("CUDA out of memory")),
+        ("seraser_core.runner.infer.cosine_logits", RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")),
+    ],
+    ids=lambda value: str(value).rsplit(".", 1)[-1],
+)
+def test_wherever_memory_runs_out_the_shard_is_tried_again(planned, monkeypatch, place, error):
+    monkeypatch.setattr(local, "_BACKOFF_S", (0.0, 0.0))
+    owner, _, name = place.rpartition(".")
+    owner = feed.Feed if owner.endswith(".Feed") else sys.modules[owner]
+    whole, errors = getattr(owner, name), [error]
+
+    def once(*arguments):
+        if errors:
+            raise errors.pop()
+        return whole(*arguments)
+
+    monkeypatch.setattr(owner, name, once)
+    run_local(planned)
+    assert not errors
+    assert verify(planned).problems == []
+    assert RunDirectory(planned).failures() == {}
 
 
 def test_the_failure_of_a_slower_worker_is_forgotten(planned):
