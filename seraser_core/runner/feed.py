@@ -27,6 +27,8 @@ _QUEUE_BYTES = 512 * 2**20
 _FETCHES_AT_ONCE = 32
 """Enough to hide an object store's tens of milliseconds; its connections are as many."""
 _UNKNOWN_FILE_BYTES = 2 * 2**20
+_UNREAD_PER_THREAD = 2
+"""Files that are asked for beside those that are being read: of these, the sizes are not known."""
 _MOST_AHEAD = 1024
 _REDUCED_SIDES = 2
 """Sides of the model's input that a reduced image keeps at least."""
@@ -201,30 +203,36 @@ def _samples(
     session: Session, items: Sequence[dict[str, Any]], views: tuple[str, ...], times: FeedTimes
 ) -> Generator[_Sample]:
     """The samples of `items` in order; those ahead take a bounded number of bytes."""
-    waiting: deque[tuple[Future[_Files], Future[_Sample], int]] = deque()
+    waiting: deque[_Waiting] = deque()
     rest = deque(items)
     decoded = session.view_bytes(views)
-    used = 0
+    most_unread = _UNREAD_PER_THREAD * fetch_threads(session)
     fetchers = ThreadPoolExecutor(fetch_threads(session), thread_name_prefix="fetch")
     decoders = ThreadPoolExecutor(decode_threads(session), thread_name_prefix="decode")
     try:
         while rest or waiting:
-            while rest and (not waiting or used < _QUEUE_BYTES) and len(waiting) < _MOST_AHEAD:
+            while rest and (
+                not waiting
+                or (
+                    len(waiting) < _MOST_AHEAD
+                    and sum(not one.files.done() for one in waiting) < most_unread
+                    and sum(one.bytes() for one in waiting) < _QUEUE_BYTES
+                )
+            ):
                 item = rest.popleft()
-                cost = decoded + int(item["size"] or _UNKNOWN_FILE_BYTES)
-                used += cost
                 files = fetchers.submit(_fetch, session, item, views, times)
                 sample = decoders.submit(_decode, session, item, views, files, times)
-                waiting.append((files, sample, cost))
-            files, sample, cost = waiting.popleft()
-            used -= cost
+                waiting.append(
+                    _Waiting(files, sample, int(item["size"] or _UNKNOWN_FILE_BYTES), decoded)
+                )
+            first = waiting.popleft()
             mark = time.perf_counter()
-            files.exception()
+            first.files.exception()
             times.add("fetch_wait_s", mark)
             mark = time.perf_counter()
-            ready = sample.result()
+            ready = first.sample.result()
             times.add("decode_wait_s", mark)
-            del files, sample  # or the pictures would stay until the next ones are there
+            del first  # or the pictures would stay until the next ones are there
             yield ready
     finally:
         fetchers.shutdown(wait=True, cancel_futures=True)
@@ -238,6 +246,32 @@ class _Files:
     image: bytes = b""
     mask: bytes | None = None
     error: ItemError | None = None
+
+
+@dataclass
+class _Waiting:
+    """An image on its way.
+
+    Attributes:
+        files: Its files.
+        sample: Its views.
+        planned: Bytes that its files were thought to have.
+        decoded: Bytes of its views.
+    """
+
+    files: Future[_Files]
+    sample: Future[_Sample]
+    planned: int
+    decoded: int
+
+    def bytes(self) -> int:
+        """What it takes of the memory: its files, until it is decoded, and its views."""
+        if self.sample.done():
+            return self.decoded
+        if not self.files.done() or self.files.exception() is not None:
+            return self.planned + self.decoded
+        files = self.files.result()
+        return len(files.image) + len(files.mask or b"") + self.decoded
 
 
 def _fetch(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import torch
@@ -96,6 +97,41 @@ def test_files_ahead_of_the_model_take_a_bounded_number_of_bytes(opened, monkeyp
     with Feed(session, items, 4) as feed:
         assert sum(len(batch) for batch in feed) == len(items)
     assert most == 1
+
+
+def test_what_waits_counts_with_its_real_bytes_until_it_is_decoded():
+    one = module._Waiting(Future(), Future(), planned=1000, decoded=7)
+    assert one.bytes() == 1007
+    one.files.set_result(module._Files(b"x" * 5000, b"y" * 300))
+    assert one.bytes() == 5307
+    one.sample.set_result(module._Sample(0, {}))
+    assert one.bytes() == 7
+
+
+def test_no_more_files_are_asked_for_than_may_be_read_soon(opened, monkeypatch):
+    session, items = opened("runtime.fetch_threads=1")
+    asked, read = 0, module._fetch
+
+    def fetch(*arguments):
+        return read(*arguments)
+
+    class Fetchers(ThreadPoolExecutor):
+        def submit(self, work, *arguments):
+            nonlocal asked
+            if work is fetch:
+                asked += 1
+                unread.append(sum(not one.done() for one in reading))
+                reading.append(super().submit(work, *arguments))
+                return reading[-1]
+            return super().submit(work, *arguments)
+
+    unread, reading = [], []
+    monkeypatch.setattr(module, "_fetch", fetch)
+    monkeypatch.setattr(module, "ThreadPoolExecutor", Fetchers)
+    with Feed(session, items, 4) as feed:
+        assert sum(len(batch) for batch in feed) == len(items)
+    assert asked == len(items)
+    assert max(unread) < module._UNREAD_PER_THREAD
 
 
 def test_a_passing_fault_is_raised_and_no_thread_stays(opened, monkeypatch):
