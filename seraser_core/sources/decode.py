@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import (
@@ -55,6 +55,7 @@ _TURNS = {
 }
 """EXIF orientation -> what makes the image upright."""
 _ASPECT_TOLERANCE = 0.01
+_STRIP = 64
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 
@@ -276,16 +277,29 @@ def _broken(error: Exception) -> ItemError:
 
 def _to_8_bit(pixels: np.ndarray) -> np.ndarray:
     """16-bit, 32-bit or float grey values as 8 bits: scaled, never clipped."""
-    values = np.nan_to_num(pixels.astype(np.float64), posinf=0, neginf=0)
-    low, high = float(values.min()), float(values.max())
-    if pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2:
-        scaled = values / 257
-    elif pixels.dtype.kind == "f" and low >= 0 and high <= 1:
-        scaled = values * 255
-    elif low >= 0 and high <= 255:
-        scaled = values
-    elif low >= 0 and high < 65536 and pixels.dtype.kind != "f":
-        scaled = values / 257
-    else:
-        scaled = (values - low) / ((high - low) or 1) * 255
-    return np.floor(scaled + 0.5).astype(np.uint8)
+    kind = pixels.dtype.kind
+    limits = [(part.min(), part.max()) for part in map(_finite, _strips(pixels))]
+    low, high = float(min(x for x, _ in limits)), float(max(x for _, x in limits))
+    offset, divisor, factor = 0.0, 1.0, 1.0
+    if kind == "f" and low >= 0 and high <= 1:
+        factor = 255.0
+    elif (kind == "u" and pixels.dtype.itemsize == 2) or (
+        kind != "f" and low >= 0 and 255 < high < 65536
+    ):
+        divisor = 257.0
+    elif low < 0 or high > 255:
+        offset, divisor, factor = low, (high - low) or 1.0, 255.0
+    small = np.empty(pixels.shape, dtype=np.uint8)
+    for part, target in zip(_strips(pixels), _strips(small), strict=True):
+        target[:] = np.floor((_finite(part) - offset) / divisor * factor + 0.5)
+    return small
+
+
+def _strips(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    """Some rows at a time: floats of a large picture would need gigabytes."""
+    for top in range(0, len(pixels), _STRIP):
+        yield pixels[top : top + _STRIP]
+
+
+def _finite(pixels: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(pixels.astype(np.float64), posinf=0, neginf=0)

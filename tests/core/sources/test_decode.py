@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -115,6 +116,15 @@ def test_16_bits_are_scaled_not_clipped(encode, kind, order, top):
     expected = np.floor(ramp / 257 + 0.5)
     assert (found == expected[..., None]).all()
     assert found.max() == (255 if top == 65535 else 1)
+
+
+def test_a_large_grey_picture_is_scaled_without_gigabytes(encode):
+    data = encode(Image.fromarray(np.full((3000, 4000), 512, dtype=np.uint16)), "PNG")
+    tracemalloc.start()
+    pixels_of(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * 3000 * 4000  # one copy as floats would take 96 MB
 
 
 def test_16_bit_colour_is_scaled():
