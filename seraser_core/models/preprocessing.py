@@ -48,7 +48,8 @@ class Preprocessing:
         """
         width, height = image.size
         scale = max(self.size) / min(width, height)
-        if width * height * scale * scale > _MOST_RESIZED_PIXELS:
+        cropped = self._cfg.resize_mode == "shortest"
+        if cropped and width * height * scale * scale > _MOST_RESIZED_PIXELS:
             image = _cut_long_side(image, keep=2 * min(width, height) + 16)
         for transform in self._to_picture:
             image = transform(image)

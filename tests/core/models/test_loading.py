@@ -49,6 +49,15 @@ def test_safetensors_and_torch_files_are_the_same_model(tiny_json, weights):
     assert first.weights_hash != get_model(options(tiny_json)).weights_hash
 
 
+@pytest.mark.parametrize("mode", ["squash", "longest"])
+def test_only_what_a_crop_removes_is_cut_off_before(mode):
+    cfg = PreprocessCfg(size=384, resize_mode=mode)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (100, 12000, 3), np.uint8))
+    ours = Preprocessing(cfg)
+    expected = image_transform_v2(cfg, is_train=False)(image)
+    assert torch.equal(ours.normalise(ours.resize(image)), expected)
+
+
 def test_preprocessing_is_open_clips_own(tiny_json, tiny_model):
     _, _, transform = open_clip.create_model_and_transforms("ViT-B-32-quickgelu")
     model = get_model(options("ViT-B-32-quickgelu"))
