@@ -7,7 +7,7 @@ from typing import Any
 
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.survey import survey
-from seraser_core.results.timings import bound_by, elapsed, overhead, process_spans
+from seraser_core.results.timings import bound_by, elapsed, overhead, process_times
 
 
 def status(run_url: str) -> dict[str, Any]:
@@ -72,11 +72,12 @@ def _speed(
         for method, value in part["timings"]["methods"].items():
             methods[method] += value
         seconds["write_s"] += commits[name]["write_s"]
-    spans = process_spans(commits.values())
-    at_once = max(int(part["timings"]["parallel_shards"]) for part in parts.values())
-    seconds["wall_s"] = at_once * sum(finished - started for started, finished in spans)
+    processes = process_times(
+        (commit, int(parts[name]["timings"]["parallel_shards"])) for name, commit in commits.items()
+    )
+    seconds["wall_s"] = sum(process.wall_s for process in processes)
     return {
-        "images_per_s": images / max(elapsed(spans), 1e-9),
+        "images_per_s": images / max(elapsed(process.span for process in processes), 1e-9),
         "bound_by": bound_by(seconds),
         "overhead": overhead(seconds) / seconds["wall_s"],
         "seconds": {name.removesuffix("_s"): round(value, 3) for name, value in seconds.items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 Span = tuple[float, float]
@@ -31,17 +32,44 @@ def overhead(seconds: Mapping[str, float]) -> float:
     return max(0.0, seconds["wall_s"] - known)
 
 
-def process_spans(commits: Iterable[Mapping[str, Any]]) -> list[Span]:
-    """When each process that computed shards began the first and ended the last of them.
+@dataclass(frozen=True)
+class ProcessTime:
+    """A process that computed shards.
+
+    Attributes:
+        span: When it began the first and ended the last of them.
+        at_once: How many it computed at once, at most.
+    """
+
+    span: Span
+    at_once: int
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds of its span, once for every shard that it could compute at once."""
+        started, finished = self.span
+        return self.at_once * (finished - started)
+
+
+def process_times(shards: Iterable[tuple[Mapping[str, Any], int]]) -> list[ProcessTime]:
+    """The processes that computed some shards.
 
     Args:
-        commits: With ``host``, ``process``, ``started`` and ``finished`` (seconds since 1970).
-            A process is named with the time it began, so one that resumes is another.
+        shards: Commits with ``host``, ``process``, ``started`` and ``finished`` (seconds since
+            1970), and how many shards were to be computed at once. A process is named with the
+            time it began, so one that resumes is another.
     """
-    spans: defaultdict[tuple[str, str], list[Span]] = defaultdict(list)
-    for commit in commits:
-        spans[commit["host"], commit["process"]].append((commit["started"], commit["finished"]))
-    return [(min(s for s, _ in parts), max(f for _, f in parts)) for parts in spans.values()]
+    found: defaultdict[tuple[str, str], list[tuple[Span, int]]] = defaultdict(list)
+    for commit, parallel in shards:
+        span = (commit["started"], commit["finished"])
+        found[commit["host"], commit["process"]].append((span, parallel))
+    return [
+        ProcessTime(
+            (min(s for (s, _), _ in parts), max(f for (_, f), _ in parts)),
+            min(len(parts), max(parallel for _, parallel in parts)),
+        )
+        for parts in found.values()
+    ]
 
 
 def elapsed(spans: Iterable[Span]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seraser_core.results.timings import bound_by, elapsed, overhead, process_spans
+from seraser_core.results.timings import bound_by, elapsed, overhead, process_times
 
 BASE = {
     "wall_s": 10.5,
@@ -39,14 +39,18 @@ def commit(process, started, finished, host="here"):
 
 
 def test_the_time_of_processes_and_of_the_run():
-    commits = [
-        commit("1", 20.0, 30.0),
-        commit("1", 0.0, 10.0),
-        commit("1", 28.0, 36.0),  # written beside the one before
-        commit("2", 31.0, 50.0),
-        commit("1", 200.0, 210.0, host="there"),
+    shards = [
+        (commit("1", 20.0, 30.0), 1),
+        (commit("1", 0.0, 10.0), 1),
+        (commit("1", 28.0, 36.0), 1),  # written beside the one before
+        (commit("2", 31.0, 50.0), 8),  # of the eight that it could, one shard is there to compute
+        (commit("1", 200.0, 210.0, host="there"), 2),
+        (commit("1", 200.0, 206.0, host="there"), 2),
+        (commit("1", 206.0, 210.0, host="there"), 2),
     ]
-    spans = process_spans(commits)
-    assert sorted(spans) == [(0.0, 36.0), (31.0, 50.0), (200.0, 210.0)]
+    processes = process_times(shards)
+    spans = [process.span for process in processes]
+    assert spans == [(0.0, 36.0), (31.0, 50.0), (200.0, 210.0)]
+    assert [process.wall_s for process in processes] == [36.0, 19.0, 20.0]
     assert elapsed(spans) == pytest.approx(50 + 10)
     assert elapsed([]) == 0
