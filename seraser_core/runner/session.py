@@ -121,7 +121,9 @@ def _open(directory: RunDirectory, run: dict[str, Any], compute: ThreadPoolExecu
     classes, attributes = run["classes"], run["attributes"]
     prompts = build_run_prompts(config, classes, model)
     here = fingerprint_inputs(config, classes, attributes, prompts, model, run["plan_hash"])
-    if fingerprint(here) != run["fingerprint"]:
+    if any(run[name] != planned[name] for name in ("classes", "prompts", "methods")):
+        raise RunDirectoryError(f"{directory.path('run.json')} was edited; plan a new run")
+    if {fingerprint(here), fingerprint(planned)} != {run["fingerprint"]}:
         raise RunDirectoryError(
             f"{directory.url} was planned otherwise than it would be computed here; these differ: "
             f"{', '.join(differing(planned, here)) or 'the fingerprint'}. Plan a new run"
