@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 import polars as pl
 
 from seraser_core import storage
+from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.base import Listing, Source
 from seraser_core.sources.decode import IMAGE_ENDINGS
@@ -27,7 +29,7 @@ class FolderSource(Source):
     def listing(self) -> Listing:
         """See `Source.listing`."""
         options = self.options
-        found = self._find()
+        found = find(options, options.path, _is_image_of_class)
         rows = [(name, size) for name, size in found.items() if _is_image_of_class(name)]
         if not rows:
             raise ConfigError(
@@ -62,34 +64,49 @@ class FolderSource(Source):
         )
         return Listing(items, classes, [], {"files": len(found), "images": len(rows)})
 
-    def _find(self) -> dict[str, int]:
-        path, options = self.options.path, self.options
+
+def find(options: DatasetOptions, path: str, used: Callable[[str], bool]) -> dict[str, int]:
+    """Paths of all files below the folder `path`, relative to it, with their sizes in bytes.
+
+    Args:
+        options: The data set, for how its folders are read.
+        path: The folder, locally or in object storage.
+        used: Whether a file of that relative path would be used: links to others do not matter.
+
+    Raises:
+        ConfigError: The folder cannot be listed, is not there, or is empty.
+    """
+    try:
+        if storage.is_local(path):
+            found = walk(storage.local_path(path), used, options.allow_outside)
+        else:
+            found = storage.find_files(path, options.storage_options)
+    except PermissionError as error:
+        raise ConfigError(
+            "dataset.path", path, f"may not be listed ({error}); check the credentials"
+        ) from None
+    except (FileNotFoundError, NotADirectoryError):
+        found = {}
+    except (OSError, TransientError, ValueError, ImportError) as error:
+        raise ConfigError("dataset.path", path, f"cannot be listed: {error}") from None
+    if not found:
+        raise ConfigError("dataset.path", path, "there is no such folder, or it is empty")
+    for name in found:
         try:
-            if storage.is_local(path):
-                found = walk(storage.local_path(path), _is_image_of_class, options.allow_outside)
-            else:
-                found = storage.find_files(path, options.storage_options)
-        except PermissionError as error:
+            name.encode()
+        except UnicodeEncodeError:
             raise ConfigError(
-                "dataset.path", path, f"may not be listed ({error}); check the credentials"
+                "dataset.path", ascii(name), "the name is no valid UTF-8; rename the file"
             ) from None
-        except (FileNotFoundError, NotADirectoryError):
-            found = {}
-        except (OSError, TransientError, ValueError, ImportError) as error:
-            raise ConfigError("dataset.path", path, f"cannot be listed: {error}") from None
-        if not found:
-            raise ConfigError("dataset.path", path, "there is no such folder, or it is empty")
-        for name in found:
-            try:
-                name.encode()
-            except UnicodeEncodeError:
-                raise ConfigError(
-                    "dataset.path", ascii(name), "the name is no valid UTF-8; rename the file"
-                ) from None
-        return found
+    return found
+
+
+def is_shown_image(name: str) -> bool:
+    """Whether a file is an image by its name, and neither it nor a folder of it is hidden."""
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") for part in path.parts)
+    return not hidden and path.suffix.lower() in IMAGE_ENDINGS
 
 
 def _is_image_of_class(name: str) -> bool:
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") for part in path.parts)
-    return len(path.parts) > 1 and not hidden and path.suffix.lower() in IMAGE_ENDINGS
+    return "/" in name and is_shown_image(name)
