@@ -31,13 +31,22 @@ Size = Annotated[int, BeforeValidator(parse_size)]
 
 
 class SplitOptions(Options):
-    """Which rows of the table belong to the data set."""
+    """Which rows of the table, or which split of a benchmark, belong to the data set."""
 
-    column: str = Field(description="Column that names the split of a row.")
+    column: str | None = Field(
+        default=None,
+        description="Column of a table that names the split of a row. A benchmark data set has "
+        "none: write `split: test`; without it, the first split that it lists is used.",
+    )
     values: list[int | str] = Field(
         description="Rows with one of these values are used; 2 also finds 2.0, and a quoted "
         "'007' only this text."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        return {"values": [data]} if isinstance(data, str) else data
 
 
 class LimitOptions(Options):
@@ -60,13 +69,18 @@ class LimitOptions(Options):
 class DatasetOptions(Options):
     """Where the images, labels, attributes and masks come from."""
 
-    format: Literal["table", "folder"] = Field(
+    format: Literal["table", "folder", "benchmark"] = Field(
         default="table",
-        description="table (CSV, TSV, Parquet) or folder (one folder of images per class).",
+        description="table (CSV, TSV, Parquet), folder (one folder of images per class) or "
+        "benchmark (a published data set by its name).",
     )
     path: str = Field(
         description="Table file or root folder: a local path or any fsspec URL. A relative path "
         "is relative to the config file."
+    )
+    name: str | None = Field(
+        default=None,
+        description="Name of the benchmark data set, see `seraser datasets`; path is its root.",
     )
     id: str | None = Field(
         default=None, description="Column with unique ids; without it the image path is the id."
@@ -109,8 +123,10 @@ class DatasetOptions(Options):
     allow_empty_classes: bool = Field(
         default=False, description="Accept classes that have no image."
     )
-    template: str = Field(
-        default="a photo of {}", description="Prompt template; {} stands for the class name."
+    template: str | None = Field(
+        default=None,
+        description="Prompt template; {} stands for the class name. Without one, that of the "
+        "benchmark data set, or `a photo of {}`.",
     )
     decode: Literal["full", "reduced"] = Field(
         default="full",
@@ -132,7 +148,7 @@ class DatasetOptions(Options):
 
     @model_validator(mode="after")
     def _check(self) -> DatasetOptions:
-        if not is_template(self.template):
+        if self.template is not None and not is_template(self.template):
             raise ValueError(f"template: {self.template!r}; {TEMPLATE_RULE}")
         if self.classes == []:
             raise ValueError("classes: empty; name at least two classes")
@@ -153,11 +169,32 @@ class DatasetOptions(Options):
                     f"{given[0]}: {getattr(self, given[0])!r} needs columns, and a folder has "
                     "none; use format: table"
                 )
+        self._check_benchmark()
         refuse_secrets("storage_options", self.storage_options)
         refuse_secret_url("path", self.path)
         if isinstance(self.classes, str):
             refuse_secret_url("classes", self.classes)
         return self
+
+    def _check_benchmark(self) -> None:
+        if self.format != "benchmark":
+            if self.name is not None:
+                raise ValueError(f"name: {self.name!r} is of a benchmark; set format: benchmark")
+            if self.split is not None and self.split.column is None:
+                raise ValueError(
+                    "split.column: missing; name the column and its values, as "
+                    "{column: split, values: [test]}"
+                )
+            return
+        if self.name is None:
+            raise ValueError("name: missing; name the data set, see `seraser datasets`")
+        if self.split is not None and (self.split.column or len(self.split.values) != 1):
+            raise ValueError("split: is of a table; give the name of one split, as split: test")
+        for option in ("id", "label", "attribute", "attributes", "mask", "box"):
+            if getattr(self, option) is not None:
+                raise ValueError(
+                    f"{option}: {getattr(self, option)!r} is known of a benchmark; leave it out"
+                )
 
 
 class ModelOptions(Options):

@@ -26,6 +26,7 @@ from seraser_core.sources.planner import plan_items
 
 logger = logging.getLogger(__name__)
 ALGORITHM_VERSION = 1
+DEFAULT_TEMPLATE = "a photo of {}"
 _PACKAGES = ("seraser", "torch", "open_clip_torch", "pillow", "numpy", "pyarrow", "polars")
 
 
@@ -46,6 +47,7 @@ def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> 
     say = report or logger.info
     check_output(config.output)
     planned = plan_items(config, say)
+    config = with_template(config, planned.template)
     model = get_model(config.model)
     prompts = build_run_prompts(config, planned.classes, model)
     say(
@@ -99,7 +101,18 @@ def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> 
 
 def build_run_prompts(config: RunConfig, classes: list[str], model: ClipModel) -> Prompts:
     """The prompts of the run's classes, tokenised for `model`."""
-    return build_prompts(classes, config.dataset.template, model.tokenizer, model.context_length)
+    template = config.dataset.template or DEFAULT_TEMPLATE
+    return build_prompts(classes, template, model.tokenizer, model.context_length)
+
+
+def with_template(config: RunConfig, template: str | None) -> RunConfig:
+    """The run with its data set's own template, or the default one, where it names none."""
+    if config.dataset.template is not None:
+        return config
+    template = template or DEFAULT_TEMPLATE
+    return config.model_copy(
+        update={"dataset": config.dataset.model_copy(update={"template": template})}
+    )
 
 
 def fingerprint_inputs(

@@ -12,6 +12,8 @@ from seraser_core.config.options import DatasetOptions
 
 ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
 """Pattern of paths and URLs that are complete."""
+CLIMBING = r"(?i)(^|[/\\])(\.|%2e){2}([/\\]|$)"
+"""Pattern of paths that leave their folder; %2e is a dot to web servers."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Listing:
         facts: What was listed, for the record.
         base: Folder that the columns image and mask are relative to, where they are not absolute.
             Millions of rows repeat it, so it is put before them at the very end.
+        template: Prompt template of the data set, for when the configuration names none.
     """
 
     items: pl.DataFrame
@@ -33,6 +36,7 @@ class Listing:
     attributes: list[str]
     facts: dict[str, Any] = field(default_factory=dict)
     base: str = ""
+    template: str | None = None
 
 
 class Source(ABC):

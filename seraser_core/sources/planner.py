@@ -13,12 +13,17 @@ import pyarrow as pa
 from seraser_core.config.options import RunConfig, ShardOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.base import ABSOLUTE, Listing, Source
+from seraser_core.sources.benchmarks.source import BenchmarkSource
 from seraser_core.sources.folder import FolderSource
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 from seraser_core.sources.table import TableSource
 
 _ROWS_AT_ONCE = 200_000
-SOURCES: dict[str, type[Source]] = {"table": TableSource, "folder": FolderSource}
+SOURCES: dict[str, type[Source]] = {
+    "table": TableSource,
+    "folder": FolderSource,
+    "benchmark": BenchmarkSource,
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class PlannedItems:
         attributes: Attribute names, index = attribute; empty when unknown.
         shards: Ranges that cover all items once, in order.
         source: What was listed, for the record.
+        template: Prompt template of the data set, for when the configuration names none.
     """
 
     table: pa.Table
@@ -38,6 +44,7 @@ class PlannedItems:
     attributes: list[str]
     shards: list[ShardRange]
     source: dict[str, Any]
+    template: str | None = None
 
 
 def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -> PlannedItems:
@@ -51,12 +58,12 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
         ConfigError: The data set cannot be used as configured; names field, value and remedy.
     """
     dataset = config.dataset
-    check_needs(config)
     listing = SOURCES[dataset.format](dataset).listing()
+    check_needs(config, listing)
     if len(listing.classes) < 2:
         raise ConfigError("dataset.classes", listing.classes, "name at least two classes")
     counts = count_labels(listing)
-    if dataset.format == "folder" or dataset.label is not None:
+    if dataset.format in ("folder", "benchmark") or dataset.label is not None:
         empty = [name for name, n in counts.items() if n == 0]
         if empty and not dataset.allow_empty_classes:
             raise ConfigError(
@@ -93,14 +100,16 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
         "images_of_class": counts,
         **listing.facts,
     }
-    return PlannedItems(table, listing.classes, listing.attributes, shards, source)
+    return PlannedItems(
+        table, listing.classes, listing.attributes, shards, source, listing.template
+    )
 
 
-def check_needs(config: RunConfig) -> None:
+def check_needs(config: RunConfig, listing: Listing) -> None:
     """Refuse methods that need masks or boxes which the data set does not have.
 
     Raises:
-        ConfigError: A mask or box column is missing.
+        ConfigError: No mask or box column is named, and no image has a mask or box of itself.
     """
     for method in config.methods:
         kind = getattr(method, "auxiliary", None)
@@ -109,6 +118,7 @@ def check_needs(config: RunConfig) -> None:
                 kind is not None
                 and need in kind.split("+")
                 and getattr(config.dataset, need) is None
+                and listing.items[need].null_count() == listing.items.height
             ):
                 raise ConfigError(
                     f"dataset.{need}",

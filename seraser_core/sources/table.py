@@ -10,7 +10,7 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.config.secrets import PLAIN_URL_REMEDY, REFUSED_URL
 from seraser_core.errors import ConfigError, TransientError
-from seraser_core.sources.base import ABSOLUTE, Listing, Source
+from seraser_core.sources.base import ABSOLUTE, CLIMBING, Listing, Source
 from seraser_core.sources.names import class_names, found_names, number_of, to_index
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -169,9 +169,8 @@ class TableSource(Source):
             raise ConfigError(f"dataset.{setting}", "a URL with a secret", PLAIN_URL_REMEDY)
         absolute = paths.str.contains(ABSOLUTE)
         inside = paths.str.starts_with(base.rstrip("/") + "/")
-        # %2e is a dot to web servers; after `::` a chained location goes on elsewhere.
-        climbing = paths.str.contains(r"(?i)(^|[/\\])(\.|%2e){2}([/\\]|$)")
-        if "::" in base:
+        climbing = paths.str.contains(CLIMBING)
+        if "::" in base:  # after which a chained location goes on elsewhere
             climbing |= paths.str.contains("::", literal=True)
         refused = paths.filter(((absolute & ~inside) | climbing).fill_null(False))
         if len(refused) and not self.options.allow_outside:

@@ -203,7 +203,7 @@ def test_options_that_hold_themselves_are_refused(tree):
         ("methods=[{id: x}]", "methods.0", "{'id': 'x'}", "zero_shot, seraser"),
         ("methods=[zero_shot, zero_shot]", "methods", "'zero_shot' appears", "set `id`"),
         ("dataset.path=null", "dataset.path", "None", "string"),
-        ("dataset.format=tabel", "dataset.format", "'tabel'", "'table' or 'folder'"),
+        ("dataset.format=tabel", "dataset.format", "'tabel'", "'table', 'folder'"),
         ("dataset.template=a photo", "dataset.template", "a photo", "exactly once"),
         ("dataset.template='a; {} and {}'", "dataset.template", "a; {} and {}", "exactly once"),
         ("dataset.template='{} and {}'", "dataset.template", "{} and {}", "exactly once"),

@@ -23,7 +23,7 @@ def test_every_option_is_described_and_none_twice():
     defaults = {name: default for name, default, _ in options}
     assert defaults["dataset.path"] == "required"
     assert defaults["dataset.limits.max_pixels"] == "100000000"
-    assert defaults["dataset.split.column"] == "required"
+    assert defaults["dataset.split.values"] == "required"
     assert defaults["model.name"] == "'ViT-B-32-quickgelu'"
     assert defaults["methods"] == "[zero_shot, seraser]"
 

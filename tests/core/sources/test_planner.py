@@ -438,7 +438,7 @@ def test_methods_that_need_a_region(plan, kind, need):
     with pytest.raises(ConfigError) as caught:
         plan(methods=[method])
     assert caught.value.field == f"dataset.{need}"
-    assert "augment" in caught.value.remedy
+    assert "relevance" in caught.value.remedy
     columns = {"mask": "mask", "box": ["x0", "y0", "x1", "y1"]}
     assert plan(methods=[method], **{need: columns[need]}).table.num_rows == 6
 

@@ -1,0 +1,80 @@
+"""What the definition of a benchmark data set says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from seraser_core.sources.benchmarks.readers import Reader
+from seraser_core.sources.benchmarks.root import Root
+
+Names = Mapping[str, str] | Callable[[Root, pl.DataFrame], Mapping[str, str]]
+"""What is stored for a class or attribute -> its name, in the order of the indices; or what finds
+this from the root and the reader's rows of a split."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Images of a split as published; what is not known is left out.
+
+    Attributes:
+        images: All images.
+        of_class: Of every class.
+        of_attribute: Of every attribute.
+        of_group: Of every (class, attribute): those of the first class first.
+    """
+
+    images: int
+    of_class: Sequence[int] = ()
+    of_attribute: Sequence[int] = ()
+    of_group: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A data set that others publish, as they lay it out.
+
+    Attributes:
+        name: Its name in configurations.
+        what: What it is, in one line.
+        layout: What lies in its root, in one line.
+        source: Where it comes from.
+        licence: What is known of its terms.
+        marks: Files and folders by which the root is known; ``{split}`` stands for the split.
+        reader: Reads the rows of a split.
+        classes: Names of the classes.
+        attributes: Names of the attributes; empty where there are none.
+        template: Prompt template.
+        splits: Name of a split -> what stands for it in files, the default first; without splits,
+            all images are used.
+        image: Path of the image in the root, from the reader's columns.
+        label: What is stored for the class.
+        attribute: What is stored for the attribute.
+        box: Sides x0, y0, x1, y1 of the foreground box, in pixels.
+        mask: Path of the foreground mask in the root.
+        masks: Folder of the masks, which need not be there.
+        counts: Published counts of splits; "" where there are no splits.
+        trap: How labels or files of this data set are easily mistaken.
+    """
+
+    name: str
+    what: str
+    layout: str
+    source: str
+    licence: str
+    marks: Sequence[str]
+    reader: Reader
+    classes: Names
+    attributes: Names = field(default_factory=dict)
+    template: str = "a photo of a {}"
+    splits: Mapping[str, str] = field(default_factory=dict)
+    image: pl.Expr = field(default_factory=lambda: pl.col("image"))
+    label: pl.Expr = field(default_factory=lambda: pl.col("label"))
+    attribute: pl.Expr | None = None
+    box: Sequence[pl.Expr] = ()
+    mask: pl.Expr | None = None
+    masks: str = ""
+    counts: Mapping[str, Counts] = field(default_factory=dict)
+    trap: str = ""

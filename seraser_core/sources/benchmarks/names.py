@@ -1,0 +1,111 @@
+"""Names of classes, from where data sets and packages keep them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+
+from seraser_core.sources.benchmarks.readers import Table
+from seraser_core.sources.benchmarks.root import Root
+
+
+def same(*names: str) -> dict[str, str]:
+    """Names that are stored as they are read, but for ``_`` in place of spaces."""
+    return {name: name.replace("_", " ") for name in names}
+
+
+def by_id(name: pl.Expr) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
+    """Names that stand beside the numbers of their classes, in the order of the numbers.
+
+    Args:
+        name: The name, from the columns of the reader.
+    """
+
+    def find(root: Root, rows: pl.DataFrame) -> dict[str, str]:
+        found = rows.select("label", name=name.str.replace_all("_", " ")).unique()
+        for column in found.columns:
+            twice = found.filter(pl.col(column).is_duplicated()).sort("label", "name")
+            if twice.height:
+                (label, one), (other_label, other) = twice.rows()[:2]
+                raise root.wrong(
+                    f"class {label} is {one!r} and class {other_label} is {other!r}: labels and "
+                    "names do not agree"
+                )
+        try:
+            return dict(sorted(found.rows(), key=lambda row: int(row[0])))
+        except ValueError:
+            raise root.wrong(f"labels are not all numbers: {found['label'][0]!r}") from None
+
+    return find
+
+
+def sorted_names(column: str) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
+    """The names that a column of the reader has, sorted."""
+    return lambda root, rows: same(*sorted(rows[column].unique()))
+
+
+def from_table(table: Table, name: pl.Expr) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
+    """Names in a table of its own, whose columns have `label` and what `name` needs."""
+    return lambda root, rows: by_id(name)(root, table.read(root))
+
+
+def from_json(name: str) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
+    """Names of the folders in a JSON file, as name -> number, in the order of the numbers."""
+
+    def find(root: Root, rows: pl.DataFrame) -> dict[str, str]:
+        try:
+            ids = json.loads(root.text(name))
+            return same(*sorted(ids, key=lambda key: int(ids[key])))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise root.wrong(f"{name!r} does not hold `name: number` pairs: {error}") from None
+
+    return find
+
+
+def wordnet_ids(subset: str = "imagenet") -> list[str]:
+    """WordNet ids of ImageNet's 1000 classes, or of a subset, in the order of the class indices.
+
+    Args:
+        subset: ``imagenet``, ``imagenet_a`` or ``imagenet_r``.
+    """
+    return _timm(f"{subset}_synsets.txt").split()
+
+
+def imagenet_by_wordnet(subset: str) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
+    """Names of classes whose folders are WordNet ids; `subset` as of `wordnet_ids`."""
+    return lambda root, rows: {i: _imagenet_names()[i] for i in wordnet_ids(subset)}
+
+
+def imagenet_by_index(root: Root, rows: pl.DataFrame) -> dict[str, str]:
+    """Names of classes whose folders are class indices as text."""
+    return {str(index): name for index, name in enumerate(_imagenet_names().values())}
+
+
+@cache
+def _imagenet_names() -> Mapping[str, str]:
+    """WordNet id -> name, in the order of the class indices.
+
+    The names are open_clip's. It gives two pairs of classes one name; these have WordNet's.
+    """
+    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES  # takes seconds
+
+    ids = wordnet_ids()
+    lines = (line.split("\t") for line in _timm("imagenet_synset_to_lemma.txt").splitlines())
+    lemmas = {line[0]: line[1].split(",")[0] for line in lines}
+    times = Counter(IMAGENET_CLASSNAMES)
+    return {
+        i: name if times[name] == 1 else lemmas[i]
+        for i, name in zip(ids, IMAGENET_CLASSNAMES, strict=True)
+    }
+
+
+def _timm(name: str) -> str:
+    """A file of facts that timm, which open_clip needs, has with it; timm is not imported."""
+    file = importlib.metadata.distribution("timm").locate_file(f"timm/data/_info/{name}")
+    return Path(str(file)).read_text()

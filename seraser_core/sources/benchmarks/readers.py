@@ -1,0 +1,150 @@
+"""How benchmark data sets say which images they have: tables, lists and folders."""
+
+from __future__ import annotations
+
+import io
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from seraser_core.sources.benchmarks.root import Root
+
+
+class Reader(ABC):
+    """Reads the rows of a split."""
+
+    @abstractmethod
+    def rows(self, root: Root, split: str) -> pl.DataFrame:
+        """One row per image, of text columns; perhaps with `size`, bytes as int.
+
+        Args:
+            root: Where the data set is.
+            split: What stands for the split in files.
+
+        Raises:
+            ConfigError: The root is not laid out as it should be.
+        """
+
+
+@dataclass(frozen=True)
+class Table:
+    """A text file of rows and columns.
+
+    Attributes:
+        name: Its path in the root; ``{split}`` stands for the split.
+        columns: Names of the columns where the file does not begin with them.
+        separator: Between the columns.
+        comment: Lines that begin so are passed over.
+        also: Another name of a column -> its name here.
+    """
+
+    name: str
+    columns: Sequence[str] = ()
+    separator: str = ","
+    comment: str | None = None
+    also: Mapping[str, str] = field(default_factory=dict)
+
+    def read(self, root: Root, split: str = "") -> pl.DataFrame:
+        """All rows, as texts.
+
+        Raises:
+            ConfigError: The file is missing, empty, or has other columns.
+        """
+        name = self.name.replace("{split}", split)
+        try:
+            table = pl.read_csv(
+                io.BytesIO(root.text(name).encode()),
+                separator=self.separator,
+                has_header=not self.columns,
+                comment_prefix=self.comment,
+                infer_schema=False,
+                quote_char='"' if self.separator == "," else None,
+            )
+        except pl.exceptions.PolarsError as error:
+            raise root.wrong(f"{name!r} cannot be read: {str(error)[:200]}") from None
+        table = table.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
+        if self.columns:
+            if table.width != len(self.columns) or any(table.null_count().row(0)):
+                raise root.wrong(f"lines of {name!r} are not of {', '.join(self.columns)}")
+            table.columns = list(self.columns)
+        also = {k: v for k, v in self.also.items() if k in table.columns and v not in table.columns}
+        return table.rename(also)
+
+
+@dataclass(frozen=True)
+class Tables(Reader):
+    """Tables that say all: those with a key are joined by it, others follow each other.
+
+    Attributes:
+        tables: The tables.
+        key: Column that names the image in all tables.
+        split: Column that names the split; without it all rows are of the split.
+    """
+
+    tables: Sequence[Table]
+    key: str = ""
+    split: str = ""
+
+    def rows(self, root: Root, split: str) -> pl.DataFrame:
+        """See `Reader.rows`."""
+        first, *others = (table.read(root, split) for table in self.tables)
+        if not self.key:
+            joined = pl.concat([first, *others], how="vertical")
+        else:
+            joined = first
+            for table, read in zip(self.tables[1:], others, strict=True):
+                before = joined
+                joined = self._join(root, before, read, table.name)
+        if not self.split or not split:
+            return joined
+        if self.split not in joined.columns:
+            raise root.wrong(f"{self.tables[0].name!r} has no column {self.split!r}")
+        return joined.filter(pl.col(self.split) == split)
+
+    def _join(self, root: Root, rows: pl.DataFrame, more: pl.DataFrame, name: str) -> pl.DataFrame:
+        for columns in (rows.columns, more.columns):
+            if self.key not in columns:
+                raise root.wrong(f"no column {self.key!r} beside {', '.join(columns[:5])}")
+        lacking = rows.join(more, on=self.key, how="anti")
+        if lacking.height or more[self.key].is_duplicated().any():
+            example = lacking[self.key][0] if lacking.height else "an image twice"
+            raise root.wrong(f"{name!r} has not one row for every image; see {example}")
+        return rows.join(more, on=self.key, how="left")
+
+
+@dataclass(frozen=True)
+class Tree(Reader):
+    """Folders whose names say all.
+
+    Attributes:
+        pattern: Paths of the images, as ``{split}/{label}/*``: ``{name}`` makes a column of that
+            name, ``*`` is any text without a slash, ``{split}`` stands for the split.
+        keep: Which rows belong to the data set.
+    """
+
+    pattern: str
+    keep: pl.Expr = field(default_factory=lambda: pl.lit(True))
+
+    def rows(self, root: Root, split: str) -> pl.DataFrame:
+        """See `Reader.rows`."""
+        pattern = self.pattern.replace("{split}", split)
+        fixed = re.match(r"(?:[^{*/]+/)*", pattern)
+        files = root.images(fixed[0].rstrip("/") if fixed else "")
+        path = re.compile(_as_regex(pattern))
+        matches = [(match, size) for name, size in files.items() if (match := path.fullmatch(name))]
+        if not matches:
+            elsewhere = f"; {len(files)} elsewhere, such as {next(iter(files))}" if files else ""
+            raise root.wrong(f"no image is at {pattern}{elsewhere}")
+        found = pl.DataFrame(
+            [{"image": match.string, "size": size, **match.groupdict()} for match, size in matches],
+            infer_schema_length=1,
+        )
+        return found.filter(self.keep)
+
+
+def _as_regex(pattern: str) -> str:
+    text = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+?)", re.escape(pattern))
+    return text.replace(r"\*", "[^/]*")

@@ -1,0 +1,122 @@
+"""The folder that a benchmark data set was unpacked into."""
+
+from __future__ import annotations
+
+import contextlib
+
+from seraser_core import storage
+from seraser_core.config.options import DatasetOptions
+from seraser_core.errors import ConfigError, TransientError
+from seraser_core.sources.folder import find, is_shown_image
+
+_LEVELS_UP = 2
+
+
+class Root:
+    """Files below the root of a data set, on a local disk or in object storage.
+
+    Args:
+        options: Where it is.
+        layout: What lies in it, for errors.
+    """
+
+    def __init__(self, options: DatasetOptions, layout: str) -> None:
+        self.options, self.layout = options, layout
+        self.url = options.path
+        self._images: dict[str, dict[str, int]] = {}
+
+    def wrong(self, found: str, remedy: str = "") -> ConfigError:
+        """The error that says what is wrong with the root, and what lies in a right one."""
+        remedy = f"{remedy}; " if remedy else ""
+        return ConfigError(
+            "dataset.path", f"{self.url}: {found}", f"{remedy}expected there: {self.layout}"
+        )
+
+    def images(self, folder: str = "") -> dict[str, int]:
+        """Image files below `folder`, relative to the root, with their sizes in bytes.
+
+        Raises:
+            ConfigError: The folder cannot be listed, is not there, or is empty.
+        """
+        if folder not in self._images:
+            url = storage.join(self.url, folder) if folder else self.url
+            found = find(self.options, url, is_shown_image)
+            prefix = f"{folder}/" if folder else ""
+            self._images[folder] = {
+                prefix + name: size for name, size in found.items() if is_shown_image(name)
+            }
+        return self._images[folder]
+
+    def read(self, name: str) -> bytes:
+        """The file `name`.
+
+        Raises:
+            ConfigError: It cannot be read.
+        """
+        try:
+            return storage.read_bytes(storage.join(self.url, name), self.options.storage_options)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise self.wrong(f"there is no file {name!r}") from None
+        except (OSError, TransientError, ValueError, ImportError) as error:
+            raise self.wrong(f"{name!r} cannot be read: {error}") from None
+
+    def text(self, name: str) -> str:
+        """The text file `name`.
+
+        Raises:
+            ConfigError: It cannot be read, or is no UTF-8 text.
+        """
+        try:
+            return self.read(name).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise self.wrong(f"{name!r} is no UTF-8 text: {error}") from None
+
+    def lacks(self, name: str) -> bool:
+        """Whether there is neither a file nor a folder `name`.
+
+        Raises:
+            ConfigError: The storage does not answer.
+        """
+        return _lacks(self.url, name, self.options)
+
+    def check(self, marks: list[str]) -> None:
+        """See that all of `marks` are there.
+
+        Raises:
+            ConfigError: One is not; the message names a folder near by that has them all, if any.
+        """
+        missing = [name for name in marks if self.lacks(name)]
+        if not missing:
+            return
+        right = next((url for url in self._near() if self._has_all(url, marks)), None)
+        raise self.wrong(
+            f"there is no {missing[0]!r}" + (f" ({len(missing)} missing)" if missing[1:] else ""),
+            f"did you mean {right}?" if right else "",
+        )
+
+    def _near(self) -> list[str]:
+        """Folders in which the data set may be meant to be."""
+        near = []
+        with contextlib.suppress(OSError, TransientError, ValueError):
+            folders = storage.list_folders(self.url, self.options.storage_options)
+            near += [storage.join(self.url, name) for name in folders]
+        url = self.url.rstrip("/")
+        for _ in range(_LEVELS_UP):
+            url = storage.parent(url)
+            near.append(url)
+        return near
+
+    def _has_all(self, url: str, marks: list[str]) -> bool:
+        try:
+            return not any(_lacks(url, name, self.options) for name in marks)
+        except ConfigError:
+            return False
+
+
+def _lacks(url: str, name: str, options: DatasetOptions) -> bool:
+    try:
+        return not storage.exists(storage.join(url, name), options.storage_options)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, TransientError, ValueError, ImportError) as error:
+        raise ConfigError("dataset.path", url, f"cannot be read: {error}") from None

@@ -1,0 +1,153 @@
+"""A benchmark data set as a source of images."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+import polars as pl
+
+from seraser_core.errors import ConfigError
+from seraser_core.sources.base import ABSOLUTE, CLIMBING, Listing, Source
+from seraser_core.sources.benchmarks.base import Benchmark, Names
+from seraser_core.sources.benchmarks.registry import find_benchmark
+from seraser_core.sources.benchmarks.root import Root
+from seraser_core.sources.names import class_names
+
+
+class BenchmarkSource(Source):
+    """One split of the data set `name`, as published, below the root `path`.
+
+    The id of an image is its path below the root.
+    """
+
+    def listing(self) -> Listing:
+        """See `Source.listing`."""
+        options = self.options
+        benchmark = find_benchmark(options.name or "")
+        split = chosen_split(benchmark, str(options.split.values[0]) if options.split else None)
+        stored = benchmark.splits.get(split, "")
+        root = Root(options, benchmark.layout)
+        root.check([mark.replace("{split}", stored) for mark in benchmark.marks])
+        rows = benchmark.reader.rows(root, stored)
+        if not rows.height:
+            raise root.wrong(f"no image is of split {split!r}")
+        classes = _resolved(benchmark.classes, root, rows)
+        attributes = _resolved(benchmark.attributes, root, rows)
+        found = _select(benchmark, root, rows)
+        outside = found["image"].str.contains(f"{ABSOLUTE}|{CLIMBING}")
+        if outside.any():
+            raise root.wrong(f"{found['image'].filter(outside)[0]!r} is outside of it")
+        items = found.with_columns(
+            item_id=pl.col("image"),
+            label=_indices(found, "label", classes, root),
+            attribute=_indices(found, "attribute", attributes, root),
+        )
+        return Listing(
+            items,
+            self._class_names(list(classes.values())),
+            list(attributes.values()),
+            {"benchmark": benchmark.name, "split": split or None},
+            base=options.path,
+            template=benchmark.template,
+        )
+
+    def _class_names(self, published: list[str]) -> list[str]:
+        """The configured names, which must follow the published order; else the published ones."""
+        names = class_names(self.options)
+        if names is None:
+            return published
+        if len(names) != len(published):
+            raise ConfigError(
+                "dataset.classes",
+                f"{len(names)} names",
+                f"{self.options.name} has {len(published)} classes; give one name for each, in "
+                "their order, or leave classes out",
+            )
+        moved = [
+            (index, published.index(name))
+            for index, name in enumerate(names)
+            if name in published and published.index(name) != index
+        ]
+        if moved:
+            index, place = moved[0]
+            raise ConfigError(
+                "dataset.classes",
+                f"{names[index]!r} at index {index}",
+                f"{self.options.name} has this class at index {place}; give the names in its "
+                "order, or leave classes out",
+            )
+        return names
+
+
+def chosen_split(benchmark: Benchmark, split: str | None) -> str:
+    """The name of the split to use; "" where there are none.
+
+    Raises:
+        ConfigError: The data set has no such split.
+    """
+    names = list(benchmark.splits)
+    if split is None:
+        return names[0] if names else ""
+    if split not in names:
+        raise ConfigError(
+            "dataset.split",
+            repr(split),
+            f"{benchmark.name} has {', '.join(names)}"
+            if names
+            else f"{benchmark.name} has no splits; leave it out",
+        )
+    return split
+
+
+def _resolved(names: Names, root: Root, rows: pl.DataFrame) -> Mapping[str, str]:
+    return names(root, rows) if callable(names) else names
+
+
+def _select(benchmark: Benchmark, root: Root, rows: pl.DataFrame) -> pl.DataFrame:
+    """Columns image, label and attribute as texts, mask, box and size."""
+    text = pl.lit(None, pl.String)
+    box = pl.lit(None, pl.List(pl.Float64))
+    if benchmark.box:
+        unknown = pl.any_horizontal(side.is_null() for side in benchmark.box)
+        box = pl.when(~unknown).then(pl.concat_list(benchmark.box))
+    columns = {
+        "image": benchmark.image,
+        "label": benchmark.label,
+        "attribute": text if benchmark.attribute is None else benchmark.attribute,
+        "mask": text if benchmark.mask is None or root.lacks(benchmark.masks) else benchmark.mask,
+        "box": box,
+        "size": pl.col("size") if "size" in rows.columns else pl.lit(None, pl.Int64),
+    }
+    try:
+        return rows.select(**columns)
+    except pl.exceptions.ColumnNotFoundError as error:
+        missing = str(error).splitlines()[0]
+        raise root.wrong(
+            f"a table lacks the column {missing}; it has {', '.join(rows.columns[:8])}"
+        ) from None
+    except pl.exceptions.PolarsError as error:
+        raise root.wrong(f"a table holds something else: {str(error)[:200]}") from None
+
+
+def _indices(found: pl.DataFrame, column: str, names: Mapping[str, str], root: Root) -> pl.Series:
+    """Indices of what is stored in a column.
+
+    Raises:
+        ConfigError: Something stored is not among `names`.
+    """
+    texts = found[column]
+    if not names:
+        return pl.Series([None] * found.height, dtype=pl.Int32)
+    strange = found.filter(~pl.col(column).is_in(list(names)) | pl.col(column).is_null())
+    if strange.height:
+        value, image = strange[column][0], strange["image"][0]
+        near = difflib.get_close_matches(str(value), names, n=1)
+        known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(list(names)[:10])}"
+        raise root.wrong(
+            f"{'class' if column == 'label' else column} {value!r} of {image} does not belong "
+            f"({strange.height} images)",
+            known,
+        )
+    places = {name: index for index, name in enumerate(names)}
+    return texts.replace_strict(places, return_dtype=pl.Int32)
