@@ -1,0 +1,102 @@
+"""`seraser datasets` and `seraser check`: benchmark data sets, and whether one is all there."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from seraser_core.cli.arguments import JsonOption
+from seraser_core.cli.console import count, errors, print_json, print_table, results
+
+_IN_LIST = ("layout", "source", "licence")
+_FACTS = ("name", "what", "layout", "source", "licence", "trap")
+_MOST_COUNTS = 40
+"""Classes or groups of a split, above which those that are as published are not shown."""
+
+
+def datasets(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[DATASET]", help="Show this one.", show_default=False),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the benchmark data sets, with their layouts, sources and licences."""
+    from seraser_core.sources.benchmarks.registry import BENCHMARKS, find_benchmark
+
+    shown = [find_benchmark(name)] if name else list(BENCHMARKS.values())
+    facts = [
+        {fact: getattr(one, fact) for fact in _FACTS}
+        | {"splits": list(one.splits), "template": one.template}
+        for one in shown
+    ]
+    if json:
+        print_json(facts)
+        return
+    for one in facts:
+        results.print(f"[bold]{one.pop('name')}[/]: {one.pop('what')}", highlight=False)
+        for fact, value in one.items():
+            text = ", ".join(value) if isinstance(value, list) else value
+            if text and (name or fact in _IN_LIST):
+                results.print(f"  {fact:<9} {text}", markup=False, highlight=False)
+
+
+def check(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", show_default=False)],
+    root: Annotated[
+        str,
+        typer.Argument(metavar="ROOT", help="Its root, a path or a URL.", show_default=False),
+    ],
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not open the images.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Compare ROOT with what was published of DATASET: counts, classes, files, labels.
+
+    Exit code 1 when something is wrong.
+    """
+    from seraser_core.config.files import absolute
+    from seraser_core.sources.benchmarks.audit import audit
+
+    with _progress() as bar:
+        task = bar.add_task("images opened", total=None, visible=not quick)
+        found = audit(
+            dataset,
+            absolute("ROOT", root, Path.cwd()),
+            split,
+            quick,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if json:
+        print_json(dataclasses.asdict(found))
+    else:
+        rows = [dataclasses.asdict(one) for one in found.counts]
+        few = len(rows) <= _MOST_COUNTS
+        rows = [r for r in rows if few or r["kind"] == "all" or r["images"] != r["published"]]
+        print_table("images", ("split", "kind", "name", "images", "published"), rows)
+        for note in found.notes:
+            results.print(f"note: {note}", markup=False, highlight=False)
+        for problem in found.problems:
+            results.print(problem, markup=False, highlight=False)
+        problems = len(found.problems)
+        results.print(
+            f"{count(problems, 'problem') if problems else 'clean'}: {found.dataset} in "
+            f"{found.root}",
+            highlight=False,
+        )
+    if found.problems:
+        raise typer.Exit(1)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=errors,
+        transient=True,
+    )

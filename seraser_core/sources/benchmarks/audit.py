@@ -1,0 +1,210 @@
+"""Auditing the root of a benchmark data set against what was published."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+
+import polars as pl
+from PIL import Image
+
+from seraser_core import storage
+from seraser_core.config.options import DatasetOptions, SplitOptions
+from seraser_core.errors import ConfigError, TransientError
+from seraser_core.sources.base import Listing
+from seraser_core.sources.benchmarks.base import Benchmark, Counts
+from seraser_core.sources.benchmarks.registry import find_benchmark
+from seraser_core.sources.benchmarks.root import Root
+from seraser_core.sources.benchmarks.source import BenchmarkSource, chosen_split
+
+_HEADER_BYTES = 2**20
+_FILES_AT_ONCE = 32
+_SHOWN = 3
+
+Advance = Callable[[int, int], None]
+"""Told how many of how many files are read."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """Images of a part of a split.
+
+    Attributes:
+        split: Name of the split; "" where there are none.
+        kind: ``all``, ``class``, ``attribute`` or ``group``.
+        name: Of the class, attribute or group.
+        images: As found.
+        published: As published; None when not known.
+    """
+
+    split: str
+    kind: str
+    name: str
+    images: int
+    published: int | None
+
+
+@dataclass
+class Audit:
+    """What was found in a root.
+
+    Attributes:
+        dataset: Name of the data set.
+        root: Its root.
+        counts: Of every split, class, attribute and group.
+        problems: What is wrong, one line each.
+        notes: What people should know.
+    """
+
+    dataset: str
+    root: str
+    counts: list[Count] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def audit(
+    name: str,
+    path: str,
+    split: str | None = None,
+    quick: bool = False,
+    advance: Advance = lambda done, total: None,
+) -> Audit:
+    """Compare a root with the definition of its data set.
+
+    Args:
+        name: Of the data set.
+        path: The root, a local path or URL.
+        split: The only split to look at; else all of them.
+        quick: Do not open the images.
+        advance: Told of the progress of opening them.
+
+    Raises:
+        ConfigError: There is no such data set or split.
+    """
+    benchmark = find_benchmark(name)
+    splits = [chosen_split(benchmark, split)] if split else list(benchmark.splits) or [""]
+    found = Audit(name, path, notes=[benchmark.trap] if benchmark.trap else [])
+    listings: list[Listing] = []
+    for one in splits:
+        options = DatasetOptions(
+            format="benchmark",
+            name=name,
+            path=path,
+            split=SplitOptions(values=[one]) if one else None,
+        )
+        try:
+            listing = BenchmarkSource(options).listing()
+        except ConfigError as error:
+            problem = f"{one + ': ' if one else ''}{error.value} -> {error.remedy}"
+            found.problems.append(problem)
+            continue
+        listings.append(listing)
+        _count(found, benchmark, one, listing)
+    if listings:
+        items = pl.concat([listing.items for listing in listings])
+        root = Root(DatasetOptions(format="benchmark", name=name, path=path), benchmark.layout)
+        present = _compare_files(found, root, items, whole=not split and not found.problems)
+        if not quick:
+            _open_all(found, path, present, advance)
+    return found
+
+
+def _count(found: Audit, benchmark: Benchmark, split: str, listing: Listing) -> None:
+    published = benchmark.counts.get(split, Counts(-1))
+    items = listing.items
+    labels, attributes = range(len(listing.classes)), range(len(listing.attributes))
+    of_class, of_attribute = _sizes(items, "label"), _sizes(items, "attribute")
+    of_group = _sizes(items, "label", "attribute")
+
+    def add(kind: str, names: Sequence[str], images: Sequence[int], known: Sequence[int]) -> None:
+        expected: Sequence[int | None] = known or [None] * len(names)
+        for name, here, there in zip(names, images, expected, strict=True):
+            found.counts.append(Count(split, kind, name, here, there))
+
+    total = [published.images] if published.images >= 0 else []
+    add("all", [split or "all"], [items.height], total)
+    add("class", listing.classes, [of_class.get((i,), 0) for i in labels], published.of_class)
+    if attributes:
+        sizes = [of_attribute.get((i,), 0) for i in attributes]
+        add("attribute", listing.attributes, sizes, published.of_attribute)
+        groups = list(product(labels, attributes))
+        names = [f"{listing.classes[i]} / {listing.attributes[j]}" for i, j in groups]
+        add("group", names, [of_group.get(group, 0) for group in groups], published.of_group)
+    for count in (count for count in found.counts if count.split == split):
+        where = f"{split or 'all'}, {count.kind} {count.name}"
+        if count.published is not None:
+            if count.images != count.published:
+                found.problems.append(
+                    f"{where}: {count.images} images, published {count.published}"
+                )
+        elif count.kind == "class" and not count.images:
+            found.problems.append(f"{where}: no image")
+    twice = items["item_id"].filter(items["item_id"].is_duplicated()).unique()
+    if len(twice):
+        found.problems.append(f"{split or 'all'}: {_some(twice)} listed more than once")
+
+
+def _sizes(items: pl.DataFrame, *columns: str) -> dict[tuple[int, ...], int]:
+    counted = items.drop_nulls(columns).group_by(columns).len()
+    return {tuple(row[:-1]): row[-1] for row in counted.rows()}
+
+
+def _compare_files(found: Audit, root: Root, items: pl.DataFrame, whole: bool) -> list[str]:
+    """Say which files lack or are left over; the images that are there.
+
+    Args:
+        found: Is told.
+        root: Where they should be.
+        items: What is listed.
+        whole: Whether all splits are listed, so that other images belong to none.
+    """
+    files = root.images()
+    images = items["image"].unique(maintain_order=True)
+    listed = {"image": images, "mask": items["mask"].drop_nulls().unique(maintain_order=True)}
+    for kind, names in listed.items():
+        missing = [name for name in names if name not in files]
+        if missing:
+            found.problems.append(f"{_number(missing, kind)} missing: {_some(missing)}")
+    known = {name for names in listed.values() for name in names}
+    extra = [name for name in files if name not in known]
+    if whole and extra:
+        found.notes.append(f"{_number(extra, 'image')} not part of it: {_some(extra)}")
+    return [name for name in images if name in files]
+
+
+def _open_all(found: Audit, path: str, images: Sequence[str], advance: Advance) -> None:
+    """Say which images cannot be opened."""
+    broken = []
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        faults = pool.map(partial(_fault, path), images)
+        for done, (name, fault) in enumerate(zip(images, faults, strict=True), start=1):
+            if fault:
+                broken.append(f"{name} ({fault})")
+            advance(done, len(images))
+    if broken:
+        found.problems.append(f"{_number(broken, 'image')} unreadable: {_some(broken)}")
+
+
+def _fault(path: str, name: str) -> str | None:
+    """Why the header of an image cannot be read."""
+    try:
+        data = storage.read_bytes(storage.join(path, name), most=_HEADER_BYTES)
+        Image.open(io.BytesIO(data)).close()
+    except (OSError, TransientError) as error:
+        return "no picture" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+    except Exception as error:  # Pillow's plugins raise all kinds of errors on damaged headers
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _number(names: Sequence[str], noun: str) -> str:
+    return f"{len(names)} {noun}{'s are' if len(names) > 1 else ' is'}"
+
+
+def _some(names: Sequence[str] | pl.Series) -> str:
+    return ", ".join(list(names)[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
