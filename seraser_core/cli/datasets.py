@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -15,7 +15,7 @@ from seraser_core.cli.console import count, errors, print_json, print_table, res
 _IN_LIST = ("layout", "source", "licence")
 _FACTS = ("name", "what", "layout", "source", "licence", "trap")
 _MOST_COUNTS = 40
-"""Classes or groups of a split, above which those that are as published are not shown."""
+"""Lines of counts, above which only sums, and what is wrong, are shown."""
 
 
 def datasets(
@@ -75,9 +75,10 @@ def check(
         print_json(dataclasses.asdict(found))
     else:
         rows = [dataclasses.asdict(one) for one in found.counts]
-        few = len(rows) <= _MOST_COUNTS
-        rows = [r for r in rows if few or r["kind"] == "all" or r["images"] != r["published"]]
-        print_table("images", ("split", "kind", "name", "images", "published"), rows)
+        if len(rows) > _MOST_COUNTS:
+            rows = [row for row in rows if row["kind"] == "all" or _is_wrong(row)]
+        if rows:
+            print_table("images", ("split", "kind", "name", "images", "published"), rows)
         for note in found.notes:
             results.print(f"note: {note}", markup=False, highlight=False)
         for problem in found.problems:
@@ -90,6 +91,12 @@ def check(
         )
     if found.problems:
         raise typer.Exit(1)
+
+
+def _is_wrong(row: dict[str, Any]) -> bool:
+    if row["published"] is not None:
+        return bool(row["images"] != row["published"])
+    return row["kind"] == "class" and not row["images"]
 
 
 def _progress() -> Progress:

@@ -36,7 +36,7 @@ class Count:
     Attributes:
         split: Name of the split; "" where there are none.
         kind: ``all``, ``class``, ``attribute`` or ``group``.
-        name: Of the class, attribute or group.
+        name: Of the class, attribute or group; "" of all.
         images: As found.
         published: As published; None when not known.
     """
@@ -127,7 +127,7 @@ def _count(found: Audit, benchmark: Benchmark, split: str, listing: Listing) -> 
             found.counts.append(Count(split, kind, name, here, there))
 
     total = [published.images] if published.images >= 0 else []
-    add("all", [split or "all"], [items.height], total)
+    add("all", [""], [items.height], total)
     add("class", listing.classes, [of_class.get((i,), 0) for i in labels], published.of_class)
     if attributes:
         sizes = [of_attribute.get((i,), 0) for i in attributes]
@@ -136,7 +136,8 @@ def _count(found: Audit, benchmark: Benchmark, split: str, listing: Listing) -> 
         names = [f"{listing.classes[i]} / {listing.attributes[j]}" for i, j in groups]
         add("group", names, [of_group.get(group, 0) for group in groups], published.of_group)
     for count in (count for count in found.counts if count.split == split):
-        where = f"{split or 'all'}, {count.kind} {count.name}"
+        part = f"{count.kind} {count.name}" if count.name else ""
+        where = ", ".join(text for text in (split, part) if text) or "all"
         if count.published is not None:
             if count.images != count.published:
                 found.problems.append(

@@ -62,7 +62,8 @@ DOMAINNET = Benchmark(
         "test": Counts(176743, of_attribute=(14604, 15582, 21850, 51750, 52041, 20916)),
         "train": Counts(409832, of_attribute=(33525, 36023, 50416, 120750, 120906, 48212)),
     },
-    trap="the lists are a part of the folders, and say the class indices",
+    trap="the lists name a part of the folders' images, and the class indices; the published "
+    "counts are those of the cleaned version",
 )
 
 NICOPP = Benchmark(

@@ -48,7 +48,11 @@ def _challenge(name: str) -> Benchmark:
         layout="{0,1}/<location>/<breed>/<image> (spawrious224)",
         source="Lynch et al., Spawrious, arXiv 2303.05470",
         licence="see the authors' page",
-        marks=[f"0/{place}" for place in dict.fromkeys(place for _, place in cells)],
+        marks=[
+            f"{part}/{place}"
+            for part in ("01" if one_to_one else "0")
+            for place in dict.fromkeys(place for _, place in cells)
+        ],
         reader=Tree("{part}/{attribute}/{label}/*", keep=keep),
         classes=same(*_BREEDS),
         attributes=same(*_LOCATIONS),

@@ -67,7 +67,7 @@ def test_classes_without_images_and_wrong_counts(seraser, birds):
     table.write_text(table.read_text().replace("d_4.jpg,0,2,0", "d_4.jpg,0,0,0"))
     code, found = check(seraser, "waterbirds", birds)
     assert code == 1
-    assert "test, all test: 3 images, published 4" in found["problems"]
+    assert "test: 3 images, published 4" in found["problems"]
     assert "test, group landbird / land: 0 images, published 1" in found["problems"]
     assert "train, class landbird: 2 images, published 1" in found["problems"]
     assert not any("val" in problem for problem in found["problems"])
@@ -91,6 +91,17 @@ def test_missing_extra_and_unreadable_files(seraser, birds):
     assert "2 images are unreadable" in found["problems"][-1]
     code, found = check(seraser, "waterbirds", birds, "--quick")
     assert "missing" in found["problems"][-1]
+
+
+def test_of_many_classes_only_what_is_wrong_is_shown(seraser, tmp_path):
+    MINIATURES["imagenet-a"].write(tmp_path)
+    (tmp_path / "n01531178" / "pic_0.JPEG").rename(tmp_path / "n01498041" / "pic_1.JPEG")
+    shown = seraser("check", "imagenet-a", str(tmp_path), "--quick")
+    assert shown.exit_code == 1
+    assert "all: 200 images, published 7500" in shown.stdout
+    assert "class goldfinch: no image" in shown.stdout
+    table = shown.stdout[: shown.stdout.index("note:")]
+    assert table.count("class ") == table.count("goldfinch") == 1
 
 
 def test_what_is_left_over_is_no_fault(seraser, tmp_path):
