@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 import fsspec
@@ -32,6 +32,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _FORBIDDEN_CODES = ("AccessDenied", "403", "AllAccessDisabled", "InvalidObjectState")
 _IMPOSSIBLE_CODES = ("InvalidBucketName", "KeyTooLongError", "InvalidURI")
 _CONNECTIONS = 64
+_BLOCK = 2**20
+"""Bytes that are read at once of a file of which parts are wanted."""
 """To one object store at once; botocore's own 10 would be what bounds the reading."""
 _PASSING_STATUS = (408, 425, 429)
 
@@ -122,6 +124,66 @@ def read_bytes(url: str, options: Options | None = None, most: int | None = None
             if _s3_code(error) in ("InvalidRange", "416"):  # the first bytes of an empty object
                 return b""
             raise
+
+
+def read_range(url: str, start: int, length: int, options: Options | None = None) -> bytes:
+    """`length` bytes of `url` from `start` on, fewer where it ends before.
+
+    Raises:
+        As `read_bytes`.
+    """
+    with _sorted_faults("read", url):
+        if is_local(url):
+            _regular_size(local_path(url))
+            with local_path(url).open("rb") as file:
+                file.seek(start)
+                return file.read(length)
+        fs, path = filesystem(url, options)
+        try:
+            return bytes(fs.cat_file(path, start=start, end=start + length)) if length else b""
+        except OSError as error:
+            if _s3_code(error) in ("InvalidRange", "416"):  # behind the end
+                return b""
+            raise
+
+
+@contextmanager
+def open_file(url: str, options: Options | None = None) -> Iterator[IO[bytes]]:
+    """Open `url` to read parts of it.
+
+    Raises:
+        As `read_bytes`, also while it is read.
+    """
+    with _sorted_faults("read", url):
+        fs, path = filesystem(url, options)
+        if is_local(url):
+            _regular_size(local_path(url))
+        with fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead") as file:
+            yield file
+
+
+def version(url: str, options: Options | None = None) -> str:
+    """What changes when the content of `url` does: its size with its tag or time of change.
+
+    Raises:
+        As `read_bytes`.
+    """
+    with _sorted_faults("look at", url):
+        fs, path = filesystem(url, options)
+        return str(fs.ukey(path))
+
+
+def local_version(url: str) -> str | None:
+    """What changes when a file on this machine's disk does; None for other locations.
+
+    Raises:
+        As `read_bytes`.
+    """
+    if not is_local(url):
+        return None
+    with _sorted_faults("look at", url):
+        found = local_path(url).stat()
+        return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
 
 
 def local_size(url: str) -> int | None:

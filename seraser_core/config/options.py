@@ -66,17 +66,31 @@ class LimitOptions(Options):
     )
 
 
+Format = Literal["table", "folder", "webdataset", "parquet", "urls", "files", "benchmark"]
+_NO_COLUMNS = {
+    "folder": ("mask", "box", "attribute", "split", "label", "id"),
+    "urls": ("mask", "box", "attribute", "split", "label", "id"),
+    "files": ("mask", "box", "attribute", "split", "label", "id"),
+    "webdataset": ("box", "split", "id"),
+}
+"""Format -> options that name what it does not have."""
+
+
 class DatasetOptions(Options):
     """Where the images, labels, attributes and masks come from."""
 
-    format: Literal["table", "folder", "benchmark"] = Field(
+    format: Format = Field(
         default="table",
-        description="table (CSV, TSV, Parquet), folder (one folder of images per class) or "
-        "benchmark (a published data set by its name).",
+        description="table (CSV, TSV, JSONL or Parquet with image paths), folder (one folder of "
+        "images per class), webdataset (tars), parquet (images as bytes in the rows, also as the "
+        "Hugging Face hub keeps them), urls (a text file with one image per line), files (all "
+        "files of a name such as `s3://bucket/prefix/**.jpg`) or benchmark (a published data set "
+        "by its name).",
     )
     path: str = Field(
-        description="Table file or root folder: a local path or any fsspec URL. A relative path "
-        "is relative to the config file."
+        description="Table file, root folder, or tars or files of a name with `*`, `**`, `?`, "
+        "`{000..009}` or `{a,b}`: a local path or any fsspec URL. A relative path is relative to "
+        "the config file."
     )
     name: str | None = Field(
         default=None,
@@ -86,11 +100,14 @@ class DatasetOptions(Options):
         default=None, description="Column with unique ids; without it the image path is the id."
     )
     image: str = Field(
-        default="image", description="Column with image paths, relative to the table, or URLs."
+        default="image",
+        description="Column with image paths, relative to the table, or URLs; of parquet, with "
+        "bytes or {bytes, path}; of webdataset, an ending where a sample has several images.",
     )
     label: str | None = Field(
         default=None,
-        description="Column with labels: class names or indices. A value that is the name of one "
+        description="Column with labels: class names or indices; of webdataset cls, txt or a field "
+        "of json, and cls where it is there. A value that is the name of one "
         "class and the index of another is refused. Without labels the run is an audit.",
     )
     attribute: str | None = Field(
@@ -156,19 +173,16 @@ class DatasetOptions(Options):
             if isinstance(names, list) and len(set(names)) < len(names):
                 repeated = sorted(name for name, count in Counter(names).items() if count > 1)
                 raise ValueError(f"{option}: {repeated} named more than once; names must differ")
-        if self.format == "table" and self.classes is None:
-            raise ValueError("classes: missing; a table needs the class names (index = label)")
-        if self.format == "folder":
-            given = [
-                n
-                for n in ("mask", "box", "attribute", "split", "label", "id")
-                if getattr(self, n) is not None
-            ]
-            if given:
-                raise ValueError(
-                    f"{given[0]}: {getattr(self, given[0])!r} needs columns, and a folder has "
-                    "none; use format: table"
-                )
+        if self.classes is None and self.format in ("table", "webdataset", "urls", "files"):
+            raise ValueError("classes: missing; name the classes (index = label)")
+        given = [
+            name for name in _NO_COLUMNS.get(self.format, ()) if getattr(self, name) is not None
+        ]
+        if given:
+            raise ValueError(
+                f"{given[0]}: {getattr(self, given[0])!r} needs columns, and format: {self.format} "
+                "has none; use format: table"
+            )
         self._check_benchmark()
         refuse_secrets("storage_options", self.storage_options)
         refuse_secret_url("path", self.path)

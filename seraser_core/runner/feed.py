@@ -21,7 +21,7 @@ from seraser_core.errors import ItemError, TransientError
 from seraser_core.runner.masks import segment_mask
 from seraser_core.runner.session import Session
 from seraser_core.sources.decode import box_mask, decode_image, decode_mask, decode_reduced
-from seraser_core.sources.fetch import fetch
+from seraser_core.sources.fetch import fetch_image, fetch_mask
 
 _QUEUE_BYTES = 512 * 2**20
 _FETCHES_AT_ONCE = 32
@@ -280,9 +280,9 @@ def _fetch(
     dataset = session.config.dataset
     mark = time.perf_counter()
     try:
-        image = fetch(item["image"], dataset.storage_options, dataset.limits)
+        image = fetch_image(item, dataset)
         wanted = item["mask"] and any(name in _NEEDS_MASK for name in views)
-        mask = fetch(item["mask"], dataset.storage_options, dataset.limits) if wanted else None
+        mask = fetch_mask(item, dataset) if wanted else None
         return _Files(image, mask)
     except ItemError as error:
         return _Files(error=error)

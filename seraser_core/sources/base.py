@@ -9,11 +9,65 @@ from typing import Any
 import polars as pl
 
 from seraser_core.config.options import DatasetOptions
+from seraser_core.config.secrets import PLAIN_URL_REMEDY, REFUSED_URL
+from seraser_core.errors import ConfigError
 
 ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
 """Pattern of paths and URLs that are complete."""
 CLIMBING = r"(?i)(^|[/\\])(\.|%2e){2}([/\\]|$)"
 """Pattern of paths that leave their folder; %2e is a dot to web servers."""
+_REMOTE = r"^(https?|s3a?|gs|gcs|az|abfss?)://"
+
+
+def check_paths(
+    paths: pl.Series, base: str, setting: str, allow_outside: bool, remote: bool = False
+) -> None:
+    """Refuse paths that lead out of the folder of the file that names them, and secrets in URLs.
+
+    Args:
+        paths: Paths relative to `base`, or absolute ones.
+        base: That folder.
+        setting: The setting that names the paths, for errors.
+        allow_outside: Refuse none but those with secrets.
+        remote: Take URLs of other machines.
+
+    Raises:
+        ConfigError: One of them is refused.
+    """
+    if paths.str.contains(REFUSED_URL).any():
+        raise ConfigError(f"dataset.{setting}", "a URL with a secret", PLAIN_URL_REMEDY)
+    absolute = paths.str.contains(ABSOLUTE)
+    inside = paths.str.starts_with(base.rstrip("/") + "/")
+    if remote:
+        inside |= paths.str.contains(_REMOTE)
+    climbing = paths.str.contains(CLIMBING)
+    # After `::` a chained location goes on elsewhere.
+    if "::" in base or remote:
+        climbing |= paths.str.contains("::", literal=True)
+    refused = paths.filter(((absolute & ~inside) | climbing).fill_null(False))
+    if len(refused) and not allow_outside:
+        raise ConfigError(
+            f"dataset.{setting}",
+            repr(refused[0]),
+            f"is outside of the table's folder {base}; set dataset.allow_outside to true "
+            "when that is meant",
+        )
+
+
+def listed(ids: pl.Series, images: pl.Series, sizes: pl.Series | None = None) -> pl.DataFrame:
+    """Items of which nothing else is known, see `Listing`."""
+    rows = len(ids)
+    return pl.DataFrame(
+        {
+            "item_id": ids,
+            "image": images,
+            "label": pl.Series([None] * rows, dtype=pl.Int32),
+            "attribute": pl.Series([None] * rows, dtype=pl.Int32),
+            "mask": pl.Series([None] * rows, dtype=pl.String),
+            "box": pl.Series([None] * rows, dtype=pl.List(pl.Float64)),
+            "size": pl.Series([None] * rows, dtype=pl.Int64) if sizes is None else sizes,
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -21,11 +75,12 @@ class Listing:
     """What a source found.
 
     Attributes:
-        items: Columns item_id, image, label, attribute, mask, box, size as in ITEMS_SCHEMA,
-            in any order of rows.
+        items: Columns item_id, image, label, attribute, mask, box, size as in ITEMS_SCHEMA, and
+            others of it where they are not null, in any order of rows.
         classes: Class names, index = label.
         attributes: Attribute names, index = attribute; empty when unknown.
         facts: What was listed, for the record.
+        warnings: What people should know of it.
         base: Folder that the columns image and mask are relative to, where they are not absolute.
             Millions of rows repeat it, so it is put before them at the very end.
         template: Prompt template of the data set, for when the configuration names none.
@@ -36,14 +91,20 @@ class Listing:
     attributes: list[str]
     facts: dict[str, Any] = field(default_factory=dict)
     base: str = ""
+    warnings: list[str] = field(default_factory=list)
     template: str | None = None
 
 
 class Source(ABC):
-    """Lists the images of a data set."""
+    """Lists the images of a data set.
 
-    def __init__(self, options: DatasetOptions) -> None:
-        self.options = options
+    Args:
+        options: The data set.
+        cache: Folder or URL for what is worth keeping for other runs over the same data.
+    """
+
+    def __init__(self, options: DatasetOptions, cache: str = "") -> None:
+        self.options, self.cache = options, cache
 
     @abstractmethod
     def listing(self) -> Listing:

@@ -1,38 +1,94 @@
-"""Fetching one file, within limits, with faults sorted into permanent and passing."""
+"""Fetching one image or mask, within limits, with faults sorted into permanent and passing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from seraser_core import storage
-from seraser_core.config.options import LimitOptions
+from seraser_core.config.options import DatasetOptions, LimitOptions
 from seraser_core.errors import ItemError
+from seraser_core.sources.cells import read_cell
 
 
-def fetch(url: str, options: dict[str, Any], limits: LimitOptions) -> bytes:
+def fetch(
+    url: str,
+    options: Mapping[str, Any],
+    limits: LimitOptions,
+    span: tuple[int, int] | None = None,
+) -> bytes:
     """All bytes of `url`, at most limits.max_bytes of them.
 
+    Args:
+        url: A file.
+        options: fsspec options.
+        limits: Its limits.
+        span: First byte and number of bytes of a part of the file; the whole file when None.
+
     Raises:
-        ItemError: The file is missing, forbidden or too large; it will stay so.
+        ItemError: The file is missing, forbidden, cut short or too large; it will stay so.
         TransientError: A fault that may pass.
     """
+    with _permanent(url):
+        if span is None:
+            return _whole(url, options, limits)
+        start, length = span
+        _check_size(length, limits)
+        data = storage.read_range(url, start, length, options)
+    if len(data) < length:
+        raise ItemError(
+            "fetch", "cut_short", f"{url} ends before byte {start + length}; it changed since"
+        )
+    return data
+
+
+def fetch_image(item: Mapping[str, Any], dataset: DatasetOptions) -> bytes:
+    """The image of a planned item; see `fetch` for what is raised."""
+    return _fetch(item["image"], item["offset"], item["length"], dataset.image, dataset)
+
+
+def fetch_mask(item: Mapping[str, Any], dataset: DatasetOptions) -> bytes:
+    """The mask of a planned item that has one; see `fetch` for what is raised."""
+    place = item["mask"], item["mask_offset"], item["mask_length"]
+    return _fetch(*place, dataset.mask or "mask", dataset)
+
+
+def _fetch(
+    url: str, offset: int | None, length: int | None, column: str, dataset: DatasetOptions
+) -> bytes:
+    options, limits = dataset.storage_options, dataset.limits
+    if offset is None or length is not None:
+        return fetch(url, options, limits, None if offset is None else (offset, length or 0))
+    with _permanent(url):
+        data = read_cell(url, column, offset, options)
+    _check_size(len(data), limits)
+    return data
+
+
+def _whole(url: str, options: Mapping[str, Any], limits: LimitOptions) -> bytes:
+    _check_size(storage.local_size(url) or 0, limits)
+    # Object storage is asked for one byte too many at most, which saves asking for the size.
+    data = storage.read_bytes(url, options, most=limits.max_bytes + 1)
+    _check_size(len(data), limits)
+    return data
+
+
+def _check_size(size: int, limits: LimitOptions) -> None:
+    if size > limits.max_bytes:
+        raise ItemError(
+            "fetch", "too_large", f"more than dataset.limits.max_bytes = {limits.max_bytes} bytes"
+        )
+
+
+@contextmanager
+def _permanent(url: str) -> Iterator[None]:
+    """Faults that stay become faults of the image."""
     try:
-        if (storage.local_size(url) or 0) > limits.max_bytes:
-            raise _too_large(limits)
-        # Object storage is asked for one byte too many at most, which saves asking for the size.
-        data = storage.read_bytes(url, options, most=limits.max_bytes + 1)
-    except (ValueError, ImportError) as error:
-        raise ItemError("fetch", "missing", f"{url} is not a usable location: {error}") from None
+        yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise ItemError("fetch", "missing", f"there is no file {url}") from None
     except PermissionError:
         raise ItemError("fetch", "forbidden", f"{url} may not be read") from None
-    if len(data) > limits.max_bytes:
-        raise _too_large(limits)
-    return data
-
-
-def _too_large(limits: LimitOptions) -> ItemError:
-    return ItemError(
-        "fetch", "too_large", f"more than dataset.limits.max_bytes = {limits.max_bytes} bytes"
-    )
+    except (ValueError, ImportError) as error:
+        raise ItemError("fetch", "missing", f"{url} is not a usable location: {error}") from None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-PLANNER_VERSION = 1
+PLANNER_VERSION = 2
 
 ITEMS_SCHEMA = pa.schema(
     [
@@ -19,11 +19,14 @@ ITEMS_SCHEMA = pa.schema(
         pa.field("box", pa.list_(pa.float64())),
         pa.field("offset", pa.int64()),
         pa.field("length", pa.int64()),
+        pa.field("mask_offset", pa.int64()),
+        pa.field("mask_length", pa.int64()),
         pa.field("size", pa.int64()),
     ]
 )
 """Columns of plan/items.parquet; image and mask are absolute paths or full URLs, box is x0, y0,
-x1, y1 in pixels, offset and length locate an image inside an archive, size is in bytes."""
+x1, y1 in pixels, size is in bytes. Inside an archive, offset and length locate an image in bytes;
+an offset without a length is a row of a Parquet file. Those of its mask are beside them."""
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,28 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from seraser_core import storage
 from seraser_core.config.options import RunConfig, ShardOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.base import ABSOLUTE, Listing, Source
 from seraser_core.sources.benchmarks.source import BenchmarkSource
 from seraser_core.sources.folder import FolderSource
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
+from seraser_core.sources.parquet import ParquetSource
 from seraser_core.sources.table import TableSource
+from seraser_core.sources.urls import FilesSource, UrlsSource
+from seraser_core.sources.webdataset import WebDatasetSource
 
 _ROWS_AT_ONCE = 200_000
+_CACHE = ".listings"
+"""Folder beside the runs for what sources keep, see `Source`."""
 SOURCES: dict[str, type[Source]] = {
     "table": TableSource,
     "folder": FolderSource,
+    "webdataset": WebDatasetSource,
+    "parquet": ParquetSource,
+    "urls": UrlsSource,
+    "files": FilesSource,
     "benchmark": BenchmarkSource,
 }
 
@@ -58,12 +68,14 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
         ConfigError: The data set cannot be used as configured; names field, value and remedy.
     """
     dataset = config.dataset
-    listing = SOURCES[dataset.format](dataset).listing()
+    cache = storage.join(config.output, _CACHE)
+    listing = SOURCES[dataset.format](dataset, cache).listing()
     check_needs(config, listing)
     if len(listing.classes) < 2:
         raise ConfigError("dataset.classes", listing.classes, "name at least two classes")
     counts = count_labels(listing)
-    if dataset.format in ("folder", "benchmark") or dataset.label is not None:
+    labelled = dataset.format in ("folder", "benchmark") or dataset.label is not None
+    if labelled or any(counts.values()):
         empty = [name for name, n in counts.items() if n == 0]
         if empty and not dataset.allow_empty_classes:
             raise ConfigError(
@@ -88,6 +100,8 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
         sizes = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:10])
         more = ", ..." if len(counts) > 10 else ""
         report(f"{items.height} images: {sizes + more if any(counts.values()) else 'no labels'}")
+        for warning in listing.warnings:
+            report(f"WARNING: {warning}")
         for name in ("label", "attribute", "mask", "box"):
             lacking = items[name].null_count()
             if lacking and getattr(dataset, name, None) is not None:

@@ -8,12 +8,13 @@ import io
 import polars as pl
 
 from seraser_core import storage
-from seraser_core.config.secrets import PLAIN_URL_REMEDY, REFUSED_URL
+from seraser_core.config.options import SplitOptions
 from seraser_core.errors import ConfigError, TransientError
-from seraser_core.sources.base import ABSOLUTE, CLIMBING, Listing, Source
+from seraser_core.sources.base import Listing, Source, check_paths
 from seraser_core.sources.names import class_names, found_names, number_of, to_index
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_JSON_LINES = (".jsonl", ".ndjson")
 _UNREADABLE = (pl.exceptions.PolarsError, ValueError, OSError, ImportError)
 
 
@@ -23,23 +24,12 @@ class TableSource(Source):
     def listing(self) -> Listing:
         """See `Source.listing`."""
         options = self.options
-        table = self._read()
-        rows = table.height
-        if options.split:
-            table = self._filter(table)
-        if not table.height:
-            raise ConfigError(
-                "dataset.split" if options.split else "dataset.path",
-                options.split.values if options.split else options.path,
-                f"no row is left of {rows}; check the column and its values",
-            )
+        table, rows = self._rows()
         image = self._texts(table, "image")
         if image.null_count() or (image == "").any():
             raise ConfigError("dataset.image", "an empty path", "every row needs an image")
         classes = class_names(options) or []
-        attributes = options.attributes or (
-            found_names(self._texts(table, "attribute")) if options.attribute else []
-        )
+        attributes = options.attributes or self._found_attributes(table)
         base = storage.parent(options.path)
         items = pl.DataFrame(
             {
@@ -52,20 +42,42 @@ class TableSource(Source):
                 "size": pl.Series([None] * table.height, dtype=pl.Int64),
             }
         )
-        if items["item_id"].null_count():
-            raise ConfigError("dataset.id", "an empty id", "every row needs an id")
+        self._check_ids(items)
         facts = {"rows": rows, "rows_of_split": table.height}
         return Listing(items, classes, attributes, facts, base)
+
+    def _rows(self) -> tuple[pl.DataFrame, int]:
+        """The rows of the split, and the number of all."""
+        table, split = self._read(), self._split
+        rows = table.height
+        if split:
+            table = self._filter(table)
+        if not table.height:
+            raise ConfigError(
+                "dataset.split" if split else "dataset.path",
+                split.values if split else self.options.path,
+                f"no row is left of {rows}; check the column and its values",
+            )
+        return table, rows
+
+    def _found_attributes(self, table: pl.DataFrame) -> list[str]:
+        return found_names(self._texts(table, "attribute")) if self.options.attribute else []
+
+    def _check_ids(self, items: pl.DataFrame) -> None:
+        if items["item_id"].null_count():
+            raise ConfigError("dataset.id", "an empty id", "every row needs an id")
 
     def _read(self) -> pl.DataFrame:
         path = self.options.path
         ending = path[path.rfind(".") :].lower()
-        if ending not in (*_SEPARATORS, ".parquet"):
-            raise ConfigError("dataset.path", path, "must end in .csv, .tsv or .parquet")
+        if ending not in (*_SEPARATORS, *_JSON_LINES, ".parquet"):
+            raise ConfigError("dataset.path", path, "must end in .csv, .tsv, .jsonl or .parquet")
         try:
             content = io.BytesIO(storage.read_bytes(path, self.options.storage_options))
             if ending == ".parquet":
                 return pl.read_parquet(content)
+            if ending in _JSON_LINES:
+                return pl.read_ndjson(content, infer_schema_length=None)
             table = pl.read_csv(
                 content,
                 separator=_SEPARATORS[ending],
@@ -94,7 +106,7 @@ class TableSource(Source):
     def _text_columns(self) -> list[str]:
         options = self.options
         names = (options.id, options.image, options.mask, options.label, options.attribute)
-        split = options.split.column if options.split else None
+        split = self._split.column if self._split else None
         return [name for name in (*names, split) if name]
 
     def _texts(self, table: pl.DataFrame, setting: str, name: str | None = None) -> pl.Series:
@@ -122,8 +134,13 @@ class TableSource(Source):
             )
         return table[name]
 
-    def _filter(self, table: pl.DataFrame) -> pl.DataFrame:
+    @property
+    def _split(self) -> SplitOptions | None:
         split = self.options.split
+        return split if isinstance(split, SplitOptions) else None
+
+    def _filter(self, table: pl.DataFrame) -> pl.DataFrame:
+        split = self._split
         if split is None:
             return table
         texts = self._texts(table, "split.column", split.column)
@@ -165,19 +182,5 @@ class TableSource(Source):
 
     def _check_paths(self, paths: pl.Series, base: str, setting: str) -> pl.Series:
         """The paths, relative to `base` or absolute; none outside of it unless allowed."""
-        if paths.str.contains(REFUSED_URL).any():
-            raise ConfigError(f"dataset.{setting}", "a URL with a secret", PLAIN_URL_REMEDY)
-        absolute = paths.str.contains(ABSOLUTE)
-        inside = paths.str.starts_with(base.rstrip("/") + "/")
-        climbing = paths.str.contains(CLIMBING)
-        if "::" in base:  # after which a chained location goes on elsewhere
-            climbing |= paths.str.contains("::", literal=True)
-        refused = paths.filter(((absolute & ~inside) | climbing).fill_null(False))
-        if len(refused) and not self.options.allow_outside:
-            raise ConfigError(
-                f"dataset.{setting}",
-                repr(refused[0]),
-                f"is outside of the table's folder {base}; set dataset.allow_outside to true "
-                "when that is meant",
-            )
+        check_paths(paths, base, setting, self.options.allow_outside)
         return paths

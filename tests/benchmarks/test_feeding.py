@@ -11,8 +11,9 @@ from floors import FLOORS
 from seraser_core.config import load_config
 from seraser_core.demo.config import demo_config
 from seraser_core.demo.dataset import write_dataset
-from seraser_core.runner import feed, local
+from seraser_core.runner import local
 from seraser_core.runner.plan import plan_run
+from seraser_core.sources import fetch as fetching
 
 pytestmark = pytest.mark.benchmark
 DELAY_S = 0.03
@@ -23,13 +24,13 @@ FLOOR = FLOORS["feeding"]
 def seconds(tmp_path, monkeypatch):
     """Seconds of the demo in twelve shards, when every file takes 30 ms longer."""
     table = write_dataset(tmp_path / "data")
-    fetch = feed.fetch
+    fetch = fetching.fetch
 
     def late(*arguments, **options):
         time.sleep(DELAY_S)  # the distance that is measured, no wait for something
         return fetch(*arguments, **options)
 
-    monkeypatch.setattr(feed, "fetch", late)
+    monkeypatch.setattr(fetching, "fetch", late)
 
     def run(fetch_threads: int, ahead: int = 1) -> float:
         name = f"runs-{fetch_threads}-{ahead}-{time.time_ns()}"

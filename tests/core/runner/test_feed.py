@@ -14,6 +14,7 @@ from seraser_core.runner import feed as module
 from seraser_core.runner.feed import Feed
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.session import open_session
+from seraser_core.sources import fetch as fetching
 
 
 @pytest.fixture
@@ -30,14 +31,14 @@ def opened(tree):
 def test_bad_images_ride_along_and_batches_stay_full(opened, monkeypatch):
     session, items = opened()
     bad = {items[i]["image"]: i for i in (0, 5, 6, 13)}
-    read = module.fetch
+    read = fetching.fetch
 
     def fetch(url, *rest):
         if url in bad:
             raise ItemError("fetch", "missing", f"there is no file {url}")
         return read(url, *rest)
 
-    monkeypatch.setattr(module, "fetch", fetch)
+    monkeypatch.setattr(fetching, "fetch", fetch)
     with Feed(session, items, 4) as feed:
         batches = list(feed)
     assert [batch.items for batch in batches] == [[1, 2, 3, 4], [7, 8, 9, 10], [11, 12]]
@@ -55,7 +56,7 @@ def test_a_batch_of_bad_images_alone_has_no_views(opened, monkeypatch):
     def fetch(url, *_):
         raise ItemError("fetch", "missing", url)
 
-    monkeypatch.setattr(module, "fetch", fetch)
+    monkeypatch.setattr(fetching, "fetch", fetch)
     with Feed(session, items, 4) as feed:
         (batch,) = feed
     assert batch.items == [] and batch.views == {} and len(batch.errors) == len(items)
@@ -64,7 +65,7 @@ def test_a_batch_of_bad_images_alone_has_no_views(opened, monkeypatch):
 def test_many_files_are_read_at_once_whatever_the_number_of_decoders(opened, monkeypatch):
     session, items = opened("runtime.fetch_threads=8", "runtime.decode_threads=1")
     together = threading.Barrier(8, timeout=60)
-    arrived, read = [], module.fetch
+    arrived, read = [], fetching.fetch
 
     def fetch(url, *rest):
         arrived.append(url)
@@ -72,7 +73,7 @@ def test_many_files_are_read_at_once_whatever_the_number_of_decoders(opened, mon
             together.wait()
         return read(url, *rest)
 
-    monkeypatch.setattr(module, "fetch", fetch)
+    monkeypatch.setattr(fetching, "fetch", fetch)
     with Feed(session, items, 4) as feed:
         assert [i for batch in feed for i in batch.items] == list(range(len(items)))
 
@@ -80,7 +81,7 @@ def test_many_files_are_read_at_once_whatever_the_number_of_decoders(opened, mon
 def test_files_ahead_of_the_model_take_a_bounded_number_of_bytes(opened, monkeypatch):
     session, items = opened()
     monkeypatch.setattr(module, "_QUEUE_BYTES", 1)
-    reading, most, lock, read = 0, 0, threading.Lock(), module.fetch
+    reading, most, lock, read = 0, 0, threading.Lock(), fetching.fetch
 
     def fetch(*args):
         nonlocal reading, most
@@ -93,7 +94,7 @@ def test_files_ahead_of_the_model_take_a_bounded_number_of_bytes(opened, monkeyp
             with lock:
                 reading -= 1
 
-    monkeypatch.setattr(module, "fetch", fetch)
+    monkeypatch.setattr(fetching, "fetch", fetch)
     with Feed(session, items, 4) as feed:
         assert sum(len(batch) for batch in feed) == len(items)
     assert most == 1
@@ -141,7 +142,7 @@ def test_a_passing_fault_is_raised_and_no_thread_stays(opened, monkeypatch):
     def fetch(url, *_):
         raise TransientError("503 Slow Down")
 
-    monkeypatch.setattr(module, "fetch", fetch)
+    monkeypatch.setattr(fetching, "fetch", fetch)
     with pytest.raises(TransientError, match="Slow Down"), Feed(session, items, 4) as feed:
         list(feed)
     assert set(threading.enumerate()) <= before
@@ -153,7 +154,7 @@ def test_what_a_strange_reader_raises_is_an_error_row(opened, monkeypatch):
     def fetch(*_):
         raise RuntimeError("odd")
 
-    monkeypatch.setattr(module, "fetch", fetch)
+    monkeypatch.setattr(fetching, "fetch", fetch)
     with Feed(session, items, 4) as feed:
         (batch,) = feed
     error = batch.errors[0]

@@ -18,6 +18,7 @@ from seraser_core.runner import feed, local, shard
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.shard import run_shard
+from seraser_core.sources import fetch as fetching
 
 SHARDS = ["00000", "00001", "00002"]
 
@@ -88,8 +89,8 @@ def test_one_shard_computes_at_a_time_while_the_next_is_made_ready(planned, monk
         finally:
             busy.release()
 
-    sources_fetch, shard_score = feed.fetch, shard.score
-    monkeypatch.setattr(feed, "fetch", fetch)
+    sources_fetch, shard_score = fetching.fetch, shard.score
+    monkeypatch.setattr(fetching, "fetch", fetch)
     monkeypatch.setattr(shard, "score", score)
     run_local(planned)
 
@@ -162,7 +163,7 @@ def test_a_passing_fault_is_tried_again(planned, fake, monkeypatch):
     ("place", "error"),
     [
         ("seraser_core.runner.feed.decode_image", MemoryError("x")),
-        ("seraser_core.runner.feed.fetch", MemoryError()),
+        ("seraser_core.sources.fetch.fetch", MemoryError()),
         ("seraser_core.runner.feed.Feed._to_device", torch.OutOfMemoryError("CUDA out of memory")),
         ("seraser_core.runner.infer.cosine_logits", RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")),
     ],

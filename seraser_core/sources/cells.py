@@ -1,0 +1,137 @@
+"""Images in cells of Parquet files: bytes, or ``{bytes, path}`` as Hugging Face writes them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seraser_core import storage
+from seraser_core.errors import ItemError
+
+_KEPT_BYTES = 512 * 2**20
+"""Of decoded row groups; a shard's images follow each other, and so do their row groups."""
+
+
+def is_picture(kind: pa.DataType) -> bool:
+    """Whether a column of this type can hold pictures."""
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0 and is_picture(kind.field("bytes").type)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def read_cell(url: str, column: str, row: int, options: Mapping[str, Any]) -> bytes:
+    """The bytes in a cell of a Parquet file.
+
+    Args:
+        url: The file.
+        column: A column for which `is_picture` holds.
+        row: Of the file, from 0.
+        options: fsspec options.
+
+    Raises:
+        ItemError: The file is damaged, or the cell is missing; it will stay so.
+        As `storage.read_bytes`.
+    """
+    file = _File(url, storage.local_version(url))
+    group, first = _group_of(file, row, options)
+    cell = _groups.get((file, column, group), options)[row - first].as_py()
+    data = cell["bytes"] if isinstance(cell, dict) else cell
+    if data is None:
+        raise ItemError("fetch", "missing", f"{url}: row {row} of {column!r} holds no bytes")
+    return bytes(data)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A Parquet file.
+
+    Attributes:
+        url: Where it is.
+        version: What changes with its content, on a local disk.
+    """
+
+    url: str
+    version: str | None
+
+
+@dataclass
+class _Loading:
+    """A row group that one thread reads while others wait for it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    cells: pa.ChunkedArray | None = None
+
+
+_Key = tuple[_File, str, int]
+"""File, column and number of a row group."""
+
+
+class _Groups:
+    """The row groups that were read last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[_Key, _Loading] = OrderedDict()
+
+    def get(self, key: _Key, options: Mapping[str, Any]) -> pa.ChunkedArray:
+        """The cells of a column in a row group."""
+        with self._lock:
+            found = self._kept.setdefault(key, _Loading())
+            self._kept.move_to_end(key)
+        with found.lock:
+            if found.cells is None:
+                found.cells = _read_group(*key, options)
+        with self._lock:
+            sizes = {k: one.cells.nbytes for k, one in self._kept.items() if one.cells is not None}
+            for old in list(sizes):
+                if old == key or sum(sizes.values()) <= _KEPT_BYTES:
+                    break
+                del self._kept[old], sizes[old]
+        return found.cells
+
+
+_groups = _Groups()
+_starts: dict[_File, np.ndarray] = {}
+
+
+def _group_of(file: _File, row: int, options: Mapping[str, Any]) -> tuple[int, int]:
+    """Number of the row group that holds a row, and its first row."""
+    if file not in _starts:
+        with _opened(file.url, options) as opened:
+            meta = opened.metadata
+            rows = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+        _starts[file] = np.concatenate([[0], np.cumsum(rows)])
+    starts = _starts[file]
+    if not 0 <= row < starts[-1]:
+        raise ItemError("fetch", "missing", f"{file.url} has no row {row}; it changed since")
+    group = int(np.searchsorted(starts, row, side="right")) - 1
+    return group, int(starts[group])
+
+
+def _read_group(
+    file: _File, column: str, group: int, options: Mapping[str, Any]
+) -> pa.ChunkedArray:
+    with _opened(file.url, options) as opened:
+        table = opened.read_row_group(group, columns=[column], use_threads=False)
+    if column not in table.column_names:
+        raise ItemError(
+            "fetch", "missing", f"{file.url} has no column {column!r}; it changed since"
+        )
+    return table[column]
+
+
+@contextmanager
+def _opened(url: str, options: Mapping[str, Any]) -> Iterator[pq.ParquetFile]:
+    try:
+        with storage.open_file(url, dict(options)) as file:
+            yield pq.ParquetFile(file)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ItemError("fetch", "damaged", f"{url} is no whole Parquet file: {error}") from None

@@ -1,0 +1,186 @@
+"""The same pictures in every format, on disk and on S3, give the same numbers."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]
+COUNT = 9
+MASKED = ("table", "jsonl", "webdataset", "parquet", "hugging face")
+LABELLED = (*MASKED, "folder")
+
+
+def png(pixels: np.ndarray) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    return data.getvalue()
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[tuple[str, int, bytes, bytes]]:
+    """Name, label, image and mask of every picture."""
+    rng = np.random.default_rng(4)
+    found = []
+    for i in range(COUNT):
+        width, height = (int(n) for n in rng.integers(30, 80, 2))
+        mask = np.zeros((height, width), dtype=np.uint8)
+        mask[height // 4 : height // 2, width // 4 : -width // 4] = 255
+        picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        found.append((f"p{i:02}", i % 3, png(picture), png(mask)))
+    return found
+
+
+@pytest.fixture(params=["disk", "s3"])
+def root(request, tmp_path) -> str:
+    """An empty place for data."""
+    return f"{tmp_path}/data" if request.param == "disk" else request.getfixturevalue("bucket")
+
+
+def put(url: str, data: bytes) -> None:
+    if "://" not in url:
+        Path(url).parent.mkdir(parents=True, exist_ok=True)
+    with fsspec.open(url, "wb") as file:
+        file.write(data)
+
+
+def write_files(root, samples):
+    for name, _, image, mask in samples:
+        put(f"{root}/images/{name}.png", image)
+        put(f"{root}/masks/{name}.png", mask)
+
+
+def as_table(root, samples):
+    write_files(root, samples)
+    rows = [f"images/{n}.png,masks/{n}.png,{y}" for n, y, _, _ in samples]
+    put(f"{root}/t.csv", "\n".join(["image,mask,y", *rows]).encode())
+    return {"path": f"{root}/t.csv", "label": "y", "mask": "mask"}
+
+
+def as_jsonl(root, samples):
+    write_files(root, samples)
+    rows = [
+        json.dumps({"image": f"images/{n}.png", "mask": f"masks/{n}.png", "y": CLASSES[y]})
+        for n, y, _, _ in samples
+    ]
+    put(f"{root}/t.jsonl", "\n".join(rows).encode())
+    return {"path": f"{root}/t.jsonl", "label": "y", "mask": "mask"}
+
+
+def as_folder(root, samples):
+    for name, y, image, _ in samples:
+        put(f"{root}/{CLASSES[y]}/{name}.png", image)
+    return {"format": "folder", "path": root}
+
+
+def as_webdataset(root, samples):
+    for part in range(2):
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            for name, y, image, mask in samples[part::2]:
+                for ending, content in (
+                    ("png", image),
+                    ("mask.png", mask),
+                    ("cls", str(y).encode()),
+                ):
+                    member = tarfile.TarInfo(f"./some/{name}.{ending}")
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+        put(f"{root}/x-{part:06}.tar", data.getvalue())
+    return {"format": "webdataset", "path": f"{root}/x-{{000000..000001}}.tar"}
+
+
+def write_parquet(root, samples, image, mask, metadata=None):
+    names, labels, _, _ = zip(*samples, strict=True)
+    table = pa.table({"name": names, "y": labels, "image": image, "mask": mask})
+    for part in range(2):
+        data = io.BytesIO()
+        some = table.slice(part * 5, 5).replace_schema_metadata(metadata)
+        pq.write_table(some, data, row_group_size=2)
+        put(f"{root}/part-{part}.parquet", data.getvalue())
+    return {
+        "format": "parquet",
+        "path": f"{root}/part-*.parquet",
+        "id": "name",
+        "label": "y",
+        "mask": "mask",
+    }
+
+
+def as_parquet(root, samples):
+    _, _, images, masks = zip(*samples, strict=True)
+    return write_parquet(root, samples, images, masks)
+
+
+def as_hugging_face(root, samples):
+    images, masks = (
+        [{"bytes": sample[i], "path": f"{sample[0]}.png"} for sample in samples] for i in (2, 3)
+    )
+    features = {"y": {"names": CLASSES, "_type": "ClassLabel"}, "image": {"_type": "Image"}}
+    info = json.dumps({"info": {"features": features}})
+    return write_parquet(root, samples, images, masks, {"huggingface": info}) | {"classes": None}
+
+
+def as_urls(root, samples):
+    write_files(root, samples)
+    lines = [
+        f"{root}/images/{n}.png" if i % 2 else f"images/{n}.png"
+        for i, (n, *_) in enumerate(samples)
+    ]
+    put(f"{root}/list.txt", "\n".join(["# pictures", "", *lines]).encode())
+    return {"format": "urls", "path": f"{root}/list.txt"}
+
+
+def as_files(root, samples):
+    write_files(root, samples)
+    return {"format": "files", "path": f"{root}/**ages/*.png"}
+
+
+WRITERS = {
+    "table": as_table,
+    "jsonl": as_jsonl,
+    "folder": as_folder,
+    "webdataset": as_webdataset,
+    "parquet": as_parquet,
+    "hugging face": as_hugging_face,
+    "urls": as_urls,
+    "files": as_files,
+}
+
+
+@pytest.mark.parametrize("kind", [name for name in WRITERS if name != "table"])
+def test_the_same_pictures_give_the_same_numbers(run, tree, samples, tmp_path, root, kind):
+    methods = ["zero_shot", {"name": "seraser", "auxiliary": "relevance", "steps": 3, "lr": 5e-3}]
+    if kind in MASKED:
+        methods.append({"id": "masked", "name": "seraser", "steps": 3, "lr": 5e-3})
+    tree = {**tree, "methods": methods}
+
+    def rows_of(name, where):
+        dataset = {"classes": CLASSES, "allow_outside": True} | WRITERS[name](where, samples)
+        found = run({**tree, "name": name.replace(" ", "-"), "dataset": dataset})[1]
+        picture = pl.col("item_id").str.extract(r"(p\d\d)").alias("picture")
+        return found.with_columns(picture).sort("picture", "method")
+
+    expected = rows_of("table", f"{tmp_path}/reference")
+    found = rows_of(kind, root)
+    assert set(found["status"]) == {"ok"}
+    assert found["picture"].to_list() == expected["picture"].to_list()
+    assert found["prediction"].equals(expected["prediction"])
+    np.testing.assert_array_equal(found["logits"].to_list(), expected["logits"].to_list())
+    columns = ["label", "label_name", "correct"]
+    if kind in LABELLED:
+        assert found.select(columns).equals(expected.select(columns))
+    else:
+        assert found["label"].null_count() == found.height
+    assert all(re.search(r"p\d\d", name) for name in found["item_id"])

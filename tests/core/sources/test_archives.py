@@ -1,0 +1,302 @@
+"""Tars, Parquet files, lists and patterns: what is found, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from seraser_core.config import parse_config
+from seraser_core.config.options import LimitOptions
+from seraser_core.errors import ConfigError, ItemError
+from seraser_core.sources import tar as tars
+from seraser_core.sources.cells import read_cell
+from seraser_core.sources.fetch import fetch, fetch_image, fetch_mask
+from seraser_core.sources.patterns import expand_braces
+from seraser_core.sources.planner import plan_items
+from seraser_core.sources.tar import index_tar
+
+CLASSES = ["a camel", "a deer"]
+
+
+def write_tar(path: Path, members: list[tuple[str, bytes]], kind: int = tarfile.PAX_FORMAT) -> Path:
+    with tarfile.open(path, "w", format=kind) as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def plan(tmp_path, **dataset):
+    methods = dataset.pop("methods", ["zero_shot"])
+    tree = {
+        "output": str(tmp_path / "runs"),
+        "dataset": {"classes": CLASSES} | dataset,
+        "methods": methods,
+    }
+    said = []
+    return plan_items(parse_config(tree), said.append), said
+
+
+def refused(tmp_path, **dataset) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        plan(tmp_path, **dataset)
+    return caught.value
+
+
+def web(path) -> dict[str, str]:
+    return {"format": "webdataset", "path": str(path)}
+
+
+SAMPLES = [
+    ("a/1.jpg", b"first"),
+    ("a/1.cls", b"1\n"),
+    ("a/1.json", json.dumps({"place": "desert", "kind": {"name": "x"}, "n": 3}).encode()),
+    ("a/1.mask.png", b"mask of 1"),
+    ("a/2.cls", b"0"),
+    ("a/2.jpg", b"second picture"),
+    ("a/2.json", json.dumps({"place": "forest"}).encode()),
+]
+
+
+@pytest.mark.parametrize("kind", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_samples_of_a_tar(tmp_path, kind):
+    path = write_tar(tmp_path / "x.tar", SAMPLES, kind)
+    planned, _ = plan(tmp_path, **web(path), attribute="place")
+    items = pl.DataFrame(planned.table)
+    assert items["item_id"].to_list() == ["x.tar/a/1", "x.tar/a/2"]
+    assert items["label"].to_list() == [1, 0]
+    assert planned.attributes == ["desert", "forest"]
+    assert items["attribute"].to_list() == [0, 1]
+    options = parse_config({"dataset": {"classes": CLASSES, **web(path)}}).dataset
+    first, second = items.to_dicts()
+    assert fetch_image(first, options) == b"first"
+    assert fetch_mask(first, options) == b"mask of 1"
+    assert fetch_image(second, options) == b"second picture"
+    assert second["mask"] is None
+    assert items["size"].to_list() == [5, 14]
+
+
+def test_labels_by_name_and_from_json(tmp_path):
+    members = [("1.png", b"x"), ("1.txt", b"a deer"), ("1.json", b'{"y": "a camel"}')]
+    path = write_tar(tmp_path / "x.tar", members)
+    for label, expected in (("txt", 1), ("y", 0), ("json.y", 0), (None, None)):
+        planned, _ = plan(tmp_path, **web(path), label=label, allow_empty_classes=True)
+        assert planned.table["label"].to_pylist() == [expected]
+    error = refused(tmp_path, **web(path), label="species")
+    assert error.field == "dataset.label"
+    assert "no sample has a .json member with such a field" in error.remedy
+
+
+def test_what_is_no_sample_is_passed_over_and_what_lacks_an_image_is_told(tmp_path):
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as tar:
+        for name in ("./._1.jpg", ".hidden/2.jpg", "README", "3.cls", "4.jpg"):
+            member = tarfile.TarInfo(name)
+            member.size = 1
+            tar.addfile(member, io.BytesIO(b"0"))
+        link = tarfile.TarInfo("5.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    planned, said = plan(tmp_path, **web(path), allow_empty_classes=True)
+    assert planned.table["item_id"].to_pylist() == ["x.tar/4"]
+    assert "WARNING: 1 samples have no image and are left out" in said
+
+
+def test_long_and_strange_names_are_names_and_nothing_else(tmp_path):
+    names = ["../../up", "/abs/olute", "x" * 300 + "/é\nö", "a b/ç"]
+    path = write_tar(tmp_path / "x.tar", [(f"{name}.jpg", name.encode()) for name in names])
+    before = sorted(tmp_path.rglob("*"))
+    planned, _ = plan(tmp_path, **web(path))
+    assert sorted(planned.table["item_id"].to_pylist()) == sorted(f"x.tar/{n}" for n in names)
+    options = parse_config({"dataset": {"classes": CLASSES, **web(path)}}).dataset
+    for item in planned.table.to_pylist():
+        assert item["item_id"] == "x.tar/" + fetch_image(item, options).decode()
+    made = [p for p in tmp_path.rglob("*") if p not in before and "runs" not in p.parts]
+    assert made == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data[:700], "ends early|unexpected end"),
+        (lambda data: data[: data.rindex(b"second") + 600 - 100], "ends early|unexpected end"),
+        (lambda data: data.rstrip(b"\0"), "ends early|unexpected end"),
+        (lambda data: data[:1024] + b"x" * 512 + data[1536:], "damaged"),
+        (gzip.compress, "unpack it"),
+        (lambda data: b"", "empty"),
+        (lambda data: b"<html>not found</html>" * 40, "invalid header"),
+    ],
+)
+def test_tars_that_are_cut_short_damaged_or_none(tmp_path, change, said):
+    path = write_tar(tmp_path / "x.tar", SAMPLES)
+    path.write_bytes(change(path.read_bytes()))
+    error = refused(tmp_path, **web(path))
+    assert error.field == "dataset.path"
+    assert any(part in error.remedy for part in said.split("|")), error.remedy
+    assert str(path) in str(error)
+
+
+def test_several_images_in_a_sample(tmp_path):
+    path = write_tar(tmp_path / "x.tar", [("1.jpg", b"j"), ("1.png", b"p")])
+    assert refused(tmp_path, **web(path)).field == "dataset.image"
+    planned, _ = plan(tmp_path, **web(path), image="png")
+    options = parse_config({"dataset": {"classes": CLASSES, **web(path)}}).dataset
+    assert fetch_image(planned.table.to_pylist()[0], options) == b"p"
+
+
+def test_the_same_sample_twice_is_refused(tmp_path):
+    path = write_tar(tmp_path / "x.tar", [("1.jpg", b""), ("2.jpg", b""), ("1.jpg", b"")])
+    assert "'x.tar/1' appears more than once" in str(refused(tmp_path, **web(path)))
+
+
+def test_methods_that_need_masks_the_tars_do_not_have(tmp_path):
+    path = write_tar(tmp_path / "x.tar", [("1.jpg", b"")])
+    assert refused(tmp_path, **web(path), methods=["foreground"]).field == "dataset.mask"
+
+
+def test_an_index_is_made_once_and_again_when_the_tar_changes(tmp_path, monkeypatch):
+    path = write_tar(tmp_path / "x.tar", SAMPLES)
+    listed, whole = [], tars._list
+
+    def count(file):
+        listed.append(file)
+        return whole(file)
+
+    monkeypatch.setattr(tars, "_list", count)
+    first, again = (plan(tmp_path, **web(path))[0].table for _ in range(2))
+    assert again.equals(first)
+    assert len(listed) == 1
+    for kept in (tmp_path / "runs" / ".listings").iterdir():
+        kept.write_bytes(b"damaged")
+    assert plan(tmp_path, **web(path))[0].table.equals(first)
+    assert len(listed) == 2
+    write_tar(path, SAMPLES[:4])
+    assert plan(tmp_path, **web(path), allow_empty_classes=True)[0].table.num_rows == 1
+
+
+def test_a_tar_that_shrank_since_it_was_planned(tmp_path):
+    path = write_tar(tmp_path / "x.tar", SAMPLES)
+    index = index_tar(str(path), {}, "")
+    place = index.filter(pl.col("key") == "a/2", pl.col("ending") == "jpg").to_dicts()[0]
+    path.write_bytes(path.read_bytes()[: place["offset"] + 3])
+    with pytest.raises(ItemError) as caught:
+        fetch(str(path), {}, LimitOptions(), (place["offset"], place["length"]))
+    assert caught.value.code == "cut_short"
+
+
+def test_a_member_over_the_limit_is_not_read(tmp_path):
+    with pytest.raises(ItemError) as caught:
+        fetch(str(tmp_path / "no such file"), {}, LimitOptions(max_bytes=9), (0, 10))
+    assert caught.value.code == "too_large"
+
+
+def write_parquet(path, **columns):
+    pq.write_table(pa.table(columns), path, row_group_size=2)
+    return {"format": "parquet", "path": str(path)}
+
+
+def test_parquet_columns(tmp_path):
+    images = [f"picture {i}".encode() for i in range(5)]
+    dataset = write_parquet(tmp_path / "x.parquet", image=images, y=[0, 1, 0, 1, 1])
+    planned, _ = plan(tmp_path, **dataset, label="y")
+    assert planned.table["item_id"].to_pylist()[0] == "x.parquet/000000000"
+    options = parse_config({"dataset": {"classes": CLASSES, **dataset}}).dataset
+    assert [fetch_image(item, options) for item in planned.table.to_pylist()] == images
+    error = refused(tmp_path, **dataset, mask="y")
+    assert (error.field, error.value) == ("dataset.mask", "column 'y' of type int64")
+    error = refused(tmp_path, **dataset, image="picture")
+    assert "columns: image, y" in error.remedy
+    error = refused(tmp_path, **dataset, label="why")
+    assert "did you mean 'y'" in error.remedy or "columns" in error.remedy
+
+
+def test_parquet_cells_that_cannot_be_used(tmp_path):
+    path = tmp_path / "x.parquet"
+    write_parquet(path, image=[b"x", None, b"y"])
+    for row, code in ((1, "missing"), (9, "missing")):
+        with pytest.raises(ItemError) as caught:
+            read_cell(str(path), "image", row, {})
+        assert caught.value.code == code
+    for content in (b"PAR1 and more", b""):
+        (tmp_path / "y.parquet").write_bytes(content)
+        assert refused(tmp_path, format="parquet", path=str(tmp_path / "y.parquet")).field == (
+            "dataset.path"
+        )
+    with pytest.raises(ItemError) as caught:
+        item = {"image": str(tmp_path / "gone.parquet"), "offset": 0, "length": None}
+        fetch_image(item, parse_config({"dataset": {"path": "/x", "classes": CLASSES}}).dataset)
+    assert caught.value.code == "missing"
+
+
+def test_a_parquet_file_that_was_replaced_gives_its_new_rows(tmp_path):
+    path = tmp_path / "x.parquet"
+    write_parquet(path, image=[b"a", b"b", b"c"])
+    assert read_cell(str(path), "image", 2, {}) == b"c"
+    write_parquet(path, image=[b"0", b"1", b"2", b"3", b"4"])
+    assert [read_cell(str(path), "image", row, {}) for row in range(5)] == [
+        b"0",
+        b"1",
+        b"2",
+        b"3",
+        b"4",
+    ]
+
+
+@pytest.mark.parametrize("line", ["/etc/passwd", "../up.jpg", "file:///etc/passwd", "a::b"])
+def test_lists_do_not_lead_out_of_their_folder(tmp_path, line):
+    (tmp_path / "list.txt").write_text(f"x.jpg\n{line}\n")
+    urls = {"format": "urls", "path": str(tmp_path / "list.txt")}
+    assert line in refused(tmp_path, **urls).value
+    planned, _ = plan(tmp_path, **urls, allow_outside=True)
+    assert planned.table.num_rows == 2
+
+
+def test_lists_of_other_machines(tmp_path):
+    (tmp_path / "list.txt").write_text("https://example.org/a.jpg\ns3://bucket/b.jpg\n# c\n\n")
+    planned, _ = plan(tmp_path, format="urls", path=str(tmp_path / "list.txt"))
+    assert planned.table["image"].to_pylist() == ["https://example.org/a.jpg", "s3://bucket/b.jpg"]
+    (tmp_path / "list.txt").write_text("https://user:secret@example.org/a.jpg\n")
+    error = refused(tmp_path, format="urls", path=str(tmp_path / "list.txt"))
+    assert "secret@" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("**.jpg", ["a.jpg", "x/b.jpg", "x/y/c.jpg"]),
+        ("**/*.jpg", ["a.jpg", "x/b.jpg", "x/y/c.jpg"]),
+        ("*.jpg", ["a.jpg"]),
+        ("x/**", ["b.jpg", "d.png", "y/c.jpg"]),
+        ("x/?.jpg", ["b.jpg"]),
+        ("{a,x/b}.jpg", ["a.jpg", "x/b.jpg"]),
+        ("x/[!b].png", ["d.png"]),
+        ("*/b.jpg", ["x/b.jpg"]),
+    ],
+)
+def test_patterns_of_files(tmp_path, pattern, expected):
+    for name in ("a.jpg", "x/b.jpg", "x/y/c.jpg", "x/d.png", ".h/e.jpg", "x/.f.jpg"):
+        (tmp_path / "files" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "files" / name).write_bytes(b"x")
+    planned, _ = plan(tmp_path, format="files", path=f"{tmp_path}/files/{pattern}")
+    found = [
+        name.removeprefix(f"{tmp_path}/files/") for name in planned.table["item_id"].to_pylist()
+    ]
+    assert found == expected
+    assert all(Path(image).exists() for image in planned.table["image"].to_pylist())
+
+
+def test_braces():
+    assert expand_braces("x-{08..11}.tar") == [f"x-{n}.tar" for n in ("08", "09", "10", "11")]
+    assert expand_braces("{a,b}{1..2}") == ["a1", "a2", "b1", "b2"]
+    assert expand_braces("plain") == ["plain"]
+    with pytest.raises(ConfigError, match="1000000"):
+        expand_braces("{0000..9999}{0000..9999}")
