@@ -17,9 +17,10 @@ from torch import Tensor
 from seraser_core.config.auxiliary import RelevanceOptions
 from seraser_core.errors import ConfigError
 from seraser_core.models.loading import ClipModel
+from seraser_core.models.prompts import tokenise
 
 _BINS = 256
-_TOLERANCE = 1e-3
+_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
 
 
 class Relevance:
@@ -32,7 +33,9 @@ class Relevance:
     """
 
     def __init__(self, options: RelevanceOptions, model: ClipModel, class_features: Tensor) -> None:
-        neutral = model.encode_text(model.tokenizer([options.neutral]))[0]
+        field = "relevance.neutral"
+        tokens = tokenise([options.neutral], model.tokenizer, model.context_length, field)
+        neutral = model.encode_text(tokens)[0]
         self._direction = class_features.mean(0) - neutral
         self._model, self._threshold = model, options.threshold
 
@@ -65,14 +68,14 @@ def check_relevance(model: ClipModel, field: str) -> None:
         height, width = model.preprocessing.size
         picture = torch.zeros(1, 3, height, width, dtype=model.dtype, device=model.device)
         with torch.no_grad():
-            ours, theirs = _run(tower, picture)[0], model.net.encode_image(picture)
-        if torch.allclose(ours.float(), theirs.float(), rtol=_TOLERANCE, atol=_TOLERANCE):
+            ours = F.normalize(_run(tower, picture)[0].float(), dim=-1)
+        if torch.allclose(ours, model.encode_image(picture), rtol=0, atol=_TOLERANCE[model.dtype]):
             return
     raise ConfigError(
         field,
         "relevance",
-        f"needs a vision transformer of open_clip, and the image tower is a "
-        f"{type(tower).__name__}; use another auxiliary, e.g. augment, or another model",
+        f"needs a plain vision transformer of open_clip, and this image tower "
+        f"({type(tower).__name__}) is none; use another auxiliary, e.g. augment, or another model",
     )
 
 

@@ -155,10 +155,20 @@ def _check_unique(cells: Iterable[Cell]) -> None:
     """See that every row of the tables has one source.
 
     Raises:
-        ConfigError: A method of a data set and a model is in two runs.
+        ConfigError: A method of a data set and a model is in two runs, or two data sets or models
+            have the same name.
     """
-    seen = set()
+    seen: set[tuple[str, str, str]] = set()
+    named: dict[tuple[str, str], tuple[Any, Any]] = {}
     for cell in cells:
+        options = (cell.config.dataset, cell.config.model)
+        if named.setdefault((cell.dataset, cell.model), options) != options:
+            raise ConfigError(
+                "name",
+                f"{cell.dataset} with {cell.model}",
+                "stands for different data sets or models, whose methods would be ranked "
+                "together; give the runs different names",
+            )
         for method in cell.config.methods:
             row = (cell.dataset, cell.model, method.id)
             if row in seen:

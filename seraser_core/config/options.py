@@ -322,6 +322,12 @@ class RunConfig(Options):
         return self
 
     @model_validator(mode="after")
+    def _whole_masks(self) -> RunConfig:
+        if self.save_masks and self.dataset.decode == "reduced":
+            raise ValueError("save_masks: needs images in their own size; set dataset.decode: full")
+        return self
+
+    @model_validator(mode="after")
     def _unique_methods(self) -> RunConfig:
         ids = [m.id for m in self.methods]
         repeated = sorted({i for i in ids if ids.count(i) > 1})

@@ -9,9 +9,9 @@ from typing import Any
 _SECRET_KEY = re.compile(
     r"secret|pass(word|wd|phrase)|pwd|token|credential|^auth(?!or)|auth$|authorization|bearer|"
     r"connectionstring|connstr|signature(?!version)|header|cookie|^sas|sas$|"
-    r"^key$|(access|account|shared|private|api)key"
+    r"^key$|^pw$|(access|account|shared|private|api)key"
 )
-REFUSED_URL = r"(?i)[a-z][a-z0-9+.-]*://[^/@\s]*:[^/\s]*@|[?&;](x-amz-|x-goog-)?(signature|sig)="
+REFUSED_URL = r"(?i)[a-z][a-z0-9+.-]*://[^/@\s]*:[^/\s]*@|[?&;]((x-amz-|x-goog-)?(signature|sig|security-token)|((access|auth|api)[_-]?)?(token|key))="
 """Matches URLs with ``user:password@`` and presigned ones; for `re` and for Polars."""
 PLAIN_URL_REMEDY = (
     "a URL must hold no password and no signature, which would be recorded; give the plain URL, "

@@ -12,6 +12,9 @@ from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts, tokenise
 
+_LEAST_NEW = 1e-2
+"""Part of a difference's length that the differences before it must not explain."""
+
 
 class Roboshot(Method):
     """Harmful directions are removed from the image feature, then helpful ones doubled."""
@@ -35,6 +38,7 @@ class Roboshot(Method):
                 for pair, (one, other) in zip(pairs, tokens.unflatten(0, (-1, 2)), strict=True):
                     if torch.equal(one, other):
                         raise ConfigError(field, list(pair), "are the same text to the tokenizer")
+                _check_independent(pairs, model, field)
 
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
@@ -50,11 +54,34 @@ def directions(pairs: list[tuple[str, str]], model: ClipModel) -> list[Tensor]:
     """Differences of the pairs' unnormalised text embeddings, made orthonormal by QR.
 
     Returns:
-        One (D,) float32 per pair; of more than D pairs, D.
+        One (D,) float32 per pair.
     """
     if not pairs:
         return []
+    orthonormal, _ = torch.linalg.qr(_differences(pairs, model).T)
+    return list(orthonormal.T)
+
+
+def _check_independent(pairs: list[tuple[str, str]], model: ClipModel, field: str) -> None:
+    """Refuse pairs of which QR would make directions of rounding noise.
+
+    Raises:
+        ConfigError: A pair adds (nearly) nothing to those before it.
+    """
+    differences = _differences(pairs, model)
+    _, upper = torch.linalg.qr(differences.T)
+    new = upper.diagonal().abs() / differences.norm(dim=-1)[: len(upper)]
+    dependent = [i for i in range(len(pairs)) if i >= len(new) or float(new[i]) < _LEAST_NEW]
+    if dependent:
+        raise ConfigError(
+            field,
+            list(pairs[dependent[0]]),
+            "the difference of this pair follows from those before it; leave it out",
+        )
+
+
+def _differences(pairs: list[tuple[str, str]], model: ClipModel) -> Tensor:
+    """(N, D) float32 differences of N pairs' unnormalised text embeddings."""
     tokens = model.tokenizer([text for pair in pairs for text in pair])
     embedded = model.embed_text(tokens).unflatten(0, (-1, 2))
-    orthonormal, _ = torch.linalg.qr((embedded[:, 0] - embedded[:, 1]).T)
-    return list(orthonormal.T)
+    return embedded[:, 0] - embedded[:, 1]

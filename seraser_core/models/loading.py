@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import json
@@ -130,6 +131,8 @@ class ClipModel:
         return self.encode_image(black[None])[0]
 
 
+_preprocessing_of: dict[str, dict[str, Any]] = {}
+"""Name of a registered model -> what its file says of the input beyond the architecture."""
 _cache: dict[tuple[Any, ...], ClipModel] = {}
 _cache_lock = threading.Lock()
 
@@ -185,7 +188,8 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
     net = _create(name, options)
     net = net.eval().requires_grad_(False)
     weights_hash = hash_weights(net)
-    preprocessing = Preprocessing(PreprocessCfg(**net.visual.preprocess_cfg))
+    wanted = {**net.visual.preprocess_cfg, **_preprocessing_of.get(name, {})}
+    preprocessing = Preprocessing(PreprocessCfg(**wanted))
     tokenizer = open_clip.get_tokenizer(name)
     _check_vocabulary(net, tokenizer)
     return ClipModel(
@@ -211,6 +215,7 @@ def _register(name: str) -> str:
     try:
         content = storage.read_bytes(name)
         config = json.loads(content)
+        preprocessing = config.get("preprocess_cfg", {})
         config = config.get("model_cfg", config)
         missing = [k for k in ("embed_dim", "vision_cfg", "text_cfg") if k not in config]
     except FileNotFoundError:
@@ -225,7 +230,22 @@ def _register(name: str) -> str:
             path = Path(folder) / f"{registered}.json"
             path.write_text(json.dumps(config))
             open_clip.add_model_config(path)
+    _preprocessing_of[registered] = _read_preprocessing(preprocessing, name)
     return registered
+
+
+def _read_preprocessing(given: Any, name: str) -> dict[str, Any]:
+    """What a model JSON as the Hugging Face hub has it says of the model's input.
+
+    Raises:
+        ConfigError: It holds what open_clip does not know.
+    """
+    known = {field.name for field in dataclasses.fields(PreprocessCfg)}
+    if not isinstance(given, dict) or not given.keys() <= known:
+        raise ConfigError(
+            "model.name", name, f"its preprocess_cfg must hold none but {', '.join(sorted(known))}"
+        )
+    return given
 
 
 def _nearest_names(name: str) -> str:

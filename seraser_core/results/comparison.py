@@ -135,7 +135,7 @@ def compare_runs(runs: Sequence[Mapping[str, str]]) -> pl.DataFrame:
 
     Beside the columns of the runs' summaries, of which absent ones are null:
     ``mcnemar_p_holm``, Holm's adjusted ``mcnemar_p`` over all rows that have one (zero-shot, with
-    which the others are compared, has none); ``seconds_per_image`` of the method alone, see
+    which the others are compared, has none); ``seconds_per_image`` of the method and its views, see
     `status`; ``rank_accuracy`` and ``rank_worst_group``, from 1 for the best method of a data set
     and model, where equal ones share their mean rank.
 
@@ -176,11 +176,16 @@ def _rows(run: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def mean_ranks(table: pl.DataFrame) -> pl.DataFrame:
-    """Mean ranks of every method over the data sets and models; ``pairs`` are those with labels."""
-    return table.group_by("method", maintain_order=True).agg(
-        pl.col("rank_accuracy").count().cast(pl.Int64).alias("pairs"),
-        *(pl.col(rank).mean().alias(f"mean_{rank}") for rank in _RANKED),
-    )
+    """Mean ranks of every method over the data sets and models on which all methods ran.
+
+    ``pairs`` are those with labels; a rank among fewer methods is no rank among all.
+    """
+    methods = table["method"].n_unique()
+    together = (pl.len().over("dataset", "model") == methods).alias("together")
+    ranked = {f"mean_{rank}": pl.col(rank).filter(pl.col("together")).mean() for rank in _RANKED}
+    pairs = pl.col("rank_accuracy").filter(pl.col("together")).count().cast(pl.Int64)
+    grouped = table.with_columns(together).group_by("method", maintain_order=True)
+    return grouped.agg(pairs=pairs, **ranked)
 
 
 def _document(comparison_url: str) -> str:

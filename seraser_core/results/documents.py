@@ -82,6 +82,7 @@ TIMINGS = {
     "fetch_s": Number,
     "decode_s": Number,
     "methods": Each(dict, Number),
+    "views": Each(dict, Number),
 }
 
 

@@ -269,6 +269,10 @@ class RunDirectory:
             return False
         return True
 
+    def withdraw(self, shard_id: str) -> None:
+        """Take a shard's commit back: it is to be computed again."""
+        storage.delete(self.path("commits", f"{shard_id}.json"))
+
     def parquet_hash(self, shard_id: str) -> str | None:
         """SHA-256 of a shard's Parquet file; None when there is none."""
         try:

@@ -19,7 +19,8 @@ def status(run_url: str) -> dict[str, Any]:
     yet), ``rows`` and ``write``. ``overhead`` is the share of the wall time that is none of model,
     load and data_wait. ``fetch`` and ``decode`` are sums over threads beside the model,
     ``fetch_wait`` and ``decode_wait`` what these were waited for. ``images_per_s`` is by the clock,
-    whatever the number of processes.
+    whatever the number of processes; ``seconds_per_image`` is what a method costs beyond the
+    features of the image itself, with those of its other views, were it alone.
     ``damaged`` says what is wrong with shards that were committed and yet are not done.
 
     Raises:
@@ -69,8 +70,9 @@ def _speed(
         for key, value in part["timings"].items():
             if key.endswith("_s"):
                 seconds[key] += value
-        for method, value in part["timings"]["methods"].items():
-            methods[method] += value
+        for kind in ("methods", "views"):
+            for method, value in part["timings"][kind].items():
+                methods[method] += value
         seconds["write_s"] += commits[name]["write_s"]
     processes = process_times(
         (commit, int(parts[name]["timings"]["parallel_shards"])) for name, commit in commits.items()

@@ -67,10 +67,12 @@ def is_finished(run_url: str) -> bool:
     if directory.missing():
         return False
     try:
-        images = read_report(run_url, "summary")["images"]
+        summary = read_report(run_url, "summary").select("method", "images")
     except (RunDirectoryError, pl.exceptions.ColumnNotFoundError):
         return False
-    return bool((images == sum(map(len, directory.shards()))).all())
+    methods = [method["id"] for method in directory.run()["methods"]]
+    whole = (summary["images"] == sum(map(len, directory.shards()))).all()
+    return bool(whole) and summary["method"].to_list() == methods
 
 
 def _missing_text(run_url: str, missing: list[str], planned: int, damaged: dict[str, str]) -> str:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from seraser_core.auxiliary import RELEVANCE_VIEWS
-from seraser_core.errors import SeraserError
 from seraser_core.methods import Features, Method
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.feed import Feed
@@ -27,20 +26,23 @@ def fit_methods(session: Session) -> None:
     """Fit the methods that need it; every process draws the same images and finds the same.
 
     Raises:
-        SeraserError: None of the images that were drawn can be used.
         TransientError: An image could not be fetched for a reason that may pass.
     """
     with session.fits.lock:
         for method in session.methods:
             if method.sample and method.id not in session.fits.done:
                 started = time.perf_counter()
-                method.fit(_features(session, method))
+                features = _features(session, method)
+                if features is None:
+                    logger.warning("%s: no image can be used, not even as a sample", method.id)
+                    continue
+                method.fit(features)
                 session.fits.done.add(method.id)
                 session.fits.seconds[method.id] = time.perf_counter() - started
 
 
-def _features(session: Session, method: Method) -> Features:
-    """View features of ``method.sample`` good images, or of all there are."""
+def _features(session: Session, method: Method) -> Features | None:
+    """View features of ``method.sample`` good images, or of all there are; None without any."""
     found: list[dict[str, Tensor]] = []
     wanted = method.sample
     images = session.directory.shards()[-1].stop
@@ -59,7 +61,7 @@ def _features(session: Session, method: Method) -> Features:
                     found.append(encode_views(session, batch.views))
                     wanted -= len(batch.items)
     if not found:
-        raise SeraserError(f"methods.{method.id}: no image of the data set can be used as a sample")
+        return None
     if wanted:
         logger.info("%s: its sample lacks %d images; no more can be used", method.id, wanted)
     return {name: torch.cat([part[name] for part in found]) for name in method.sample_views}

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from seraser_core.auxiliary import pictures_of
+from seraser_core.auxiliary import RELEVANCE_VIEWS, pictures_of
 from seraser_core.auxiliary.relevance import Relevance
 from seraser_core.config import RunConfig, parse_config
 from seraser_core.errors import ConfigError, RunDirectoryError
@@ -71,6 +71,12 @@ class Session:
     segmenter: SegmentingThread | None = None
     fits: Fits = field(default_factory=Fits)
     _loads: list[float] = field(default_factory=list)
+
+    @property
+    def needs_relevance(self) -> bool:
+        """Whether every image's relevance is wanted, not only that of a sample."""
+        saved = self.config.save_masks and self.relevance is not None
+        return saved or any(name in RELEVANCE_VIEWS for name in self.views)
 
     def view_bytes(self, views: Iterable[str]) -> int:
         """Bytes of these views of one image, as they wait for the model."""

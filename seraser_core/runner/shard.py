@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from seraser_core.auxiliary import RELEVANCE_VIEWS, pictures_of
 from seraser_core.errors import ItemError, RunDirectoryError, TransientError
 from seraser_core.methods import Scores
 from seraser_core.results.metrics import shard_metrics
@@ -146,7 +147,7 @@ class _Work:
         self.errors.update(batch.errors)
         if batch.items:
             batch.wait()
-            if self._session.relevance is not None:
+            if self._session.needs_relevance:
                 masks = add_relevance(self._session, batch.views)
                 self._relevance_s += time.perf_counter() - mark
                 if self._session.config.save_masks:
@@ -167,22 +168,36 @@ class _Work:
             + session.fits.seconds.pop(name, 0.0)
             for name in ("", *(method.id for method in session.methods))
         }
+        encode_s = seconds.pop("")
         return {
             "images": len(self.done) + len(self.errors),
             "wall_s": self._wall_s,
             "load_s": self._load_s,
             "data_wait_s": self._wait_s,
             "model_s": self._model_s,
-            "encode_s": seconds.pop("") + self._relevance_s,
+            "encode_s": encode_s + self._relevance_s,
             "fetch_s": feed.fetch_s,
             "decode_s": feed.decode_s,
             "fetch_wait_s": feed.fetch_wait_s,
             "decode_wait_s": feed.decode_wait_s,
             "methods": seconds,
+            "views": self._view_seconds(encode_s),
             "batch_size": batch_size(session),
             "parallel_shards": session.config.runtime.parallel_shards,
             "device": describe_device(session.model.device),
         }
+
+    def _view_seconds(self, encode_s: float) -> dict[str, float]:
+        """Method -> time of the views that it needs beyond the image itself, were it alone."""
+        session = self._session
+        per_picture = encode_s / sum(map(pictures_of, session.views))
+        found = {}
+        for method in session.methods:
+            views = [view for view in method.views if view != "image"]
+            found[method.id] = per_picture * sum(map(pictures_of, views))
+            if any(view in RELEVANCE_VIEWS for view in views):
+                found[method.id] += self._relevance_s
+        return found
 
 
 def _outcomes(session: Session, parts: list[dict[str, Scores]]) -> list[MethodOutcome]:

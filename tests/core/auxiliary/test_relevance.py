@@ -108,6 +108,38 @@ def test_no_gradient_reaches_the_model(demo_model, demo):
     assert all(p.grad is None and not p.requires_grad for p in demo_model.net.parameters())
 
 
+def test_a_long_neutral_prompt_is_refused_not_cut(demo_model):
+    with pytest.raises(ConfigError, match=r"relevance\.neutral"):
+        relevance_of(demo_model, neutral="a place " * 60)
+
+
+def test_a_tower_with_an_attentional_pool_is_taken(tmp_path):
+    config = {
+        "embed_dim": 32,
+        "vision_cfg": {
+            **{"image_size": 32, "layers": 2, "width": 64, "patch_size": 8, "head_width": 16},
+            "attentional_pool": True,
+            "attn_pooler_heads": 4,
+            "output_tokens": True,
+        },
+        "text_cfg": {
+            **{"context_length": 76, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
+            **{"embed_cls": True, "output_tokens": True},
+        },
+        "multimodal_cfg": {"context_length": 76, "width": 64, "heads": 4, "layers": 1},
+        "custom_text": True,
+    }
+    (tmp_path / "coca.json").write_text(json.dumps(config))
+    options = ModelOptions(name=str(tmp_path / "coca.json"), pretrained=None, device="cpu")
+    model = get_model(options)
+    assert type(model.net).__name__ == "CoCa"
+    check_relevance(model, "methods.0.auxiliary")
+    pictures = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    evidence = patch_evidence(model, pictures, torch.randn(32))
+    assert evidence.shape == (2, 4, 4)
+    assert (evidence > 0).all()
+
+
 def test_other_image_towers_are_refused(tmp_path, tiny_model):
     check_relevance(tiny_model, "methods.0.auxiliary")
     config = {

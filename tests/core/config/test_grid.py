@@ -171,6 +171,13 @@ def test_the_methods_of_a_data_set_and_a_model_may_come_from_several(single):
     assert error.value == "zero_shot on birds with ViT-B-32-quickgelu appears more than once"
 
 
+def test_different_data_or_models_of_one_name_are_refused(single):
+    first = single("birds", methods=["zero_shot"], model={"name": "a/tiny.json"})
+    second = single("more", methods=["tpt"], model={"name": "b/tiny.json"})
+    error = refused([first, second], ["name=birds"])
+    assert (error.field, error.value) == ("name", "birds with tiny")
+
+
 def test_the_same_run_twice(single, file):
     assert refused([single("birds"), single("birds")]).field == "name"
     assert refused([file, file]).field == "name"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seraser_core.config.secrets import refuse_secrets
+from seraser_core.config.secrets import refuse_secret_url, refuse_secrets
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,23 @@ def test_urls_with_secrets_among_the_options():
     with pytest.raises(ValueError, match=r"^storage_options\.client_kwargs\.proxies: ") as caught:
         refuse_secrets("storage_options", options)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://host/x.png?access_token=hunter2",
+        "https://host/x.png?a=1&token=hunter2",
+        "https://host/x.png?api_key=hunter2",
+        "https://host/x.png?X-Amz-Security-Token=hunter2",
+    ],
+)
+def test_urls_with_tokens(url):
+    with pytest.raises(ValueError, match="must hold no password") as caught:
+        refuse_secret_url("dataset.path", url)
+    assert "hunter2" not in str(caught.value)
+    refuse_secret_url("dataset.path", url.replace("hunter2", "").partition("?")[0])
+    refuse_secret_url("dataset.path", "https://host/x.png?tokens=3&keyword=x")
 
 
 def test_other_options():

@@ -175,6 +175,15 @@ def test_tda_without_a_cache(far_apart, stream, shots):
         (VteOptions(templates=["{} " + "hump " * 90]), "and the model's context 77"),
         (TdaOptions(negative_entropy=(0.5, 0.2)), "the smaller number first"),
         (RoboshotOptions(reject=[("a lake", "A  lake")]), "the same text to the tokenizer"),
+        (
+            RoboshotOptions(reject=[("a", "b"), ("b", "c"), ("a", "c")]),
+            r"\['a', 'c'\].*follows from those before it",
+        ),
+        (RoboshotOptions(accept=[("a", "b"), ("b", "a")]), "follows from those before it"),
+        (
+            RoboshotOptions(accept=[("a lake", f"{i} seas") for i in range(33)]),
+            "follows from those before it",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

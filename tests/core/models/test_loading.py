@@ -49,6 +49,19 @@ def test_safetensors_and_torch_files_are_the_same_model(tiny_json, weights):
     assert first.weights_hash != get_model(options(tiny_json)).weights_hash
 
 
+def test_a_model_file_may_say_how_pictures_are_prepared(tiny_json, tmp_path):
+    given = {"mean": [0.5] * 3, "std": [0.25] * 3, "resize_mode": "squash"}
+    document = {"model_cfg": json.loads(Path(tiny_json).read_text()), "preprocess_cfg": given}
+    path = tmp_path / "open_clip_config.json"
+    path.write_text(json.dumps(document))
+    described = get_model(options(path)).preprocessing.describe()
+    assert {name: described[name] for name in given} == given
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(document | {"preprocess_cfg": {"crop": 1}}))
+    with pytest.raises(ConfigError, match="preprocess_cfg must hold none but"):
+        get_model(options(other))
+
+
 @pytest.mark.parametrize("mode", ["squash", "longest"])
 def test_only_what_a_crop_removes_is_cut_off_before(mode):
     cfg = PreprocessCfg(size=384, resize_mode=mode)

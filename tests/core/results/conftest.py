@@ -97,6 +97,7 @@ class Scored:
                 "fetch_s": 0.75,
                 "decode_s": 1.5,
                 "methods": dict.fromkeys(self.logits, 1.0),
+                "views": dict.fromkeys(self.logits, 0.5),
                 "batch_size": 8,
                 "device": {"type": "cpu", "name": "x86_64", "threads": 2, "host": "here"},
             }

@@ -93,7 +93,7 @@ def test_one_row_per_data_set_model_and_method(table):
     ]
     assert found["accuracy"].to_list() == [0.5, 0.75, 0.75, 0.5, 0.75, 0.75, 0.9, 0.8, 0.7]
     assert found["images"].to_list() == [4] * 9
-    assert found["seconds_per_image"].to_list() == [2 / 4] * 9  # 1 s in each of two shards
+    assert found["seconds_per_image"].to_list() == [3 / 4] * 9  # 1.5 s in each of two shards
 
 
 def test_equal_methods_share_their_mean_rank(table):
@@ -117,6 +117,13 @@ def test_mean_ranks(table):
             ("tpt", 2.25, 2.5),
         ]
     ]
+
+
+def test_a_rank_among_fewer_methods_does_not_count(table):
+    whole = table(("birds", "b32", BIRDS), ("pets", "b32", PETS))
+    tpt_alone = whole.filter((pl.col("dataset") == "birds") | (pl.col("method") == "tpt"))
+    assert mean_ranks(tpt_alone)["pairs"].to_list() == [1, 1, 1]
+    assert mean_ranks(tpt_alone).equals(mean_ranks(whole.filter(pl.col("dataset") == "birds")))
 
 
 def test_tests_are_adjusted_over_all_rows_but_those_of_zero_shot(table):
@@ -254,5 +261,9 @@ def test_a_run_is_finished_when_its_report_is_of_all_shards(small, tmp_path):
     aggregate(directory.url)
     assert is_finished(directory.url)
     assert read_report(directory.url, "summary")["images"].to_list() == [13, 13]
+    read_report(directory.url, "summary").head(1).write_parquet(
+        directory.path("report", "summary.parquet")
+    )
+    assert not is_finished(directory.url), "the report lacks a method"
     Path(directory.path("report", "summary.parquet")).unlink()
     assert not is_finished(directory.url)

@@ -83,6 +83,8 @@ def test_a_run_in_which_every_image_is_bad_completes(run, tree, tmp_path):
         }
     )
     table.write_csv(tmp_path / "bad.csv")
+    tree["methods"].append({"name": "seraser_task", "sample": 3})
     url, rows = run(tree, f"dataset.path={tmp_path / 'bad.csv'}")
     assert set(rows["status"]) == {"error"}
+    assert set(rows["method"]) == {"zero_shot", "seraser", "foreground", "seraser_task"}
     assert verify(url).problems == []

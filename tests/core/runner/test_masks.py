@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from seraser_core.config import load_config
+from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.results.masks import write_mask_table
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.verify import verify
+from seraser_core.runner import fitting, masks, shard
 from seraser_core.runner.plan import plan_run
 
 SIDE = 32  # of the tiny model's input, so that nothing is resized
@@ -117,6 +119,61 @@ def test_the_segmenters_weights_and_thresholds_make_another_run(segmented, segme
     assert run_id() == run_id()
     assert run_id() != run_id("segment.nms=0.9")
     assert run_id() != run_id("segment.prompt=bird.")
+
+
+def test_of_a_task_only_the_samples_relevance_is_computed(run, small, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        fitting, "add_relevance", lambda *given: [seen.append(len(given[1]["image"])), add(*given)]
+    )
+    monkeypatch.setattr(shard, "add_relevance", lambda *_: pytest.fail("of an image alone"))
+    add = masks.add_relevance
+    _, rows = run({**small, "methods": tuned_with("relevance")[1:2]})
+    assert sum(seen) >= 5
+    assert rows["status"].to_list().count("ok") == 8
+
+
+def test_masks_that_are_gone_are_made_again(run, small):
+    tree = {**small, "methods": [{"name": "foreground", "auxiliary": "relevance"}]}
+    tree["save_masks"] = True
+    url, _ = run(tree)
+    before = {path: path.read_bytes() for path in Path(url, "masks").rglob("*.png")}
+    lost, empty, *_ = before
+    lost.unlink()
+    empty.write_bytes(b"")
+    with pytest.raises(SeraserError, match="2 masks are gone; the same command"):
+        write_mask_table(url, "relevance")
+    run(tree)
+    assert write_mask_table(url, "relevance").masks == 8
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_printed_options_are_those_of_the_data_set(run, small):
+    dataset = {
+        **small["dataset"],
+        "classes": [*small["dataset"]["classes"], "a ghost"],
+        "allow_empty_classes": True,
+        "limits": {"max_pixels": 5000},
+        "box": ["x", "y0", "x1", "y1"],
+        "attributes": None,
+    }
+    table = pl.read_csv(dataset["path"]).with_columns(
+        x=pl.lit(1.0), y0=pl.lit(2), x1=pl.lit(20), y1=pl.lit(30), a=pl.col("y") * 5
+    )
+    table.write_csv(dataset["path"])
+    methods = [{"name": "foreground", "auxiliary": "relevance"}]
+    url, first = run({**small, "dataset": dataset, "methods": methods, "save_masks": True})
+    options = write_mask_table(url, "relevance").dataset
+    methods = [{"name": "foreground", "auxiliary": "box"}]
+    _, second = run({**small, "dataset": options, "methods": methods})
+    columns = ["item_id", "label_name", "attribute", "group", "status"]
+    assert second.select(columns).equals(first.select(columns))
+    assert options["limits"] == {"max_pixels": 5000}
+
+
+def test_saved_masks_are_of_whole_images(small):
+    with pytest.raises(ConfigError, match=r"(?s)save_masks: .*dataset\.decode: full"):
+        load_config(small, ["save_masks=true", "dataset.decode=reduced"])
 
 
 def test_masks_are_kept_only_on_request(run, small):

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from seraser_core.config import load_config
-from seraser_core.errors import SeraserError
 from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.status import status
 from seraser_core.results.verify import verify
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
@@ -71,6 +71,20 @@ def test_results_do_not_depend_on_how_the_work_is_cut(run, tree, changes):
     assert np.abs(logits(rows) - logits(expected)).max() <= 1e-3
 
 
+def test_the_cost_of_a_methods_own_views_is_told(run, tree):
+    tree["methods"] = ["zero_shot", {"name": "tpt", "views": 20}, "foreground"]
+    url, _ = run(tree)
+    directory = RunDirectory(url)
+    for name in directory.done():
+        timings = directory.metrics(name)["timings"]
+        views = timings["views"]
+        assert views["zero_shot"] == 0
+        assert views["tpt"] == pytest.approx(19 * views["foreground"])
+        assert views["tpt"] + 2 * views["foreground"] == pytest.approx(timings["encode_s"])
+    found = status(url)["seconds_per_image"]
+    assert found["tpt"] > sum(RunDirectory(url).metrics("00000")["timings"]["views"].values()) / 99
+
+
 def test_a_stateful_method_says_so_and_begins_anew_with_every_shard(run, tree):
     tree["methods"] = ["zero_shot", {"name": "tda", "positive_alpha": 50}]
     url, rows = run(tree)
@@ -110,15 +124,6 @@ def test_a_sample_of_bad_images_is_filled_with_others(run, tree, pictures, tmp_p
     assert found["item_id"].equals(expected["item_id"])
     # All seven good images are the sample of both.
     assert np.abs(logits(found) - logits(expected)).max() <= 1e-3
-
-
-def test_without_one_good_image_a_sample_fails_the_run(run, tree, pictures):
-    table = pictures.with_name("all_missing.csv")
-    pl.read_csv(pictures).with_columns(file=pl.lit("no.png")).write_csv(table)
-    tree["dataset"]["path"] = str(table)
-    tree["methods"] = [{"name": "seraser_task", "sample": 7}]
-    with pytest.raises(SeraserError, match="no image of the data set can be used as a sample"):
-        run(tree)
 
 
 def test_order_of_the_table_does_not_matter(run, tree, pictures, tmp_path):
