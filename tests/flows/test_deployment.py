@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
+import httpx
 import numpy as np
 import polars as pl
 import psutil
@@ -102,6 +104,19 @@ def test_deployment_completes_as_delivered_and_is_scheduled(up):
     assert "Completed" in done.stdout
     listed = up.prefect("deployment", "schedule", "ls", "seraser/batch-eval")
     assert "0 2 * * *" in listed.stdout, listed.stdout + listed.stderr
+    _wait_for_a_scheduled_run(up)
+
+
+def _wait_for_a_scheduled_run(up):
+    """The server's scheduler looks for due schedules once a minute."""
+    url = f"{up.environment['PREFECT_API_URL']}/flow_runs/filter"
+    wanted = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    deadline = time.monotonic() + 150
+    while time.monotonic() < deadline:
+        if any(run["auto_scheduled"] for run in httpx.post(url, json=wanted).json()):
+            return
+        time.sleep(1)
+    pytest.fail("no run was scheduled; see prefect/logs/server.log")
 
 
 def test_a_config_that_is_not_there_fails_the_run(up):
