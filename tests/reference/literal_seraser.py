@@ -92,7 +92,8 @@ def tune(
     Args:
         images: (image, spurious, foreground) of each.
     """
-    base = net.token_embedding(tokens[0]) + net.positional_embedding
+    tower = getattr(net, "text", net)
+    base = tower.token_embedding(tokens[0]) + tower.positional_embedding[: len(tokens[0])]
     context = torch.nn.Parameter(base[1 : 1 + n].detach().clone())
     untouched = encode_prompts(net, tokens, base[1 : 1 + n].detach()).detach()
     optimiser = torch.optim.AdamW(
