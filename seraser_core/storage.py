@@ -276,6 +276,21 @@ def write_json(url: str, document: Any, options: Options | None = None) -> None:
     write_bytes(url, (text + "\n").encode(), options)
 
 
+def fetch_file(url: str, place: Path) -> None:
+    """Copy a file to this machine's disk, whole or not at all.
+
+    Raises:
+        As `read_bytes`.
+    """
+    with _sorted_faults("fetch", url):
+        fs, path = filesystem(url)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=place.parent) as folder:
+            part = Path(folder) / "part"
+            fs.get_file(path, str(part))
+            part.replace(place)
+
+
 def delete(url: str, options: Options | None = None) -> None:
     """Remove the file at `url`; nothing happens when it is not there."""
     with _sorted_faults("remove", url):

@@ -29,6 +29,7 @@ from seraser_core import storage
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.models.preprocessing import Preprocessing
+from seraser_core.models.weights import local_weights
 
 WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
 _RANDOM_WEIGHTS_SEED = 0
@@ -292,13 +293,13 @@ def _create(name: str, options: ModelOptions) -> Any:
 def _load_file(net: Any, url: str) -> None:
     field = "model.pretrained"
     try:
-        if storage.is_local(url):
-            state = load_state_dict(str(storage.local_path(url)), weights_only=True)
-        else:
-            with tempfile.NamedTemporaryFile(suffix=Path(url).suffix) as file:
-                file.write(storage.read_bytes(url))
-                file.flush()
-                state = load_state_dict(file.name, weights_only=True)
+        file = local_weights(url)
+        try:
+            state = load_state_dict(str(file), weights_only=True)
+        except Exception:
+            if not storage.is_local(url):
+                file.unlink()  # or a damaged copy would be taken for ever
+            raise
     except FileNotFoundError:
         raise ConfigError(field, url, "there is no such file") from None
     except pickle.UnpicklingError:

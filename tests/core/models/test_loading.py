@@ -13,8 +13,10 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save_file
 
+from seraser_core import storage
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
+from seraser_core.models import loading
 from seraser_core.models.loading import get_model
 from seraser_core.models.preprocessing import Preprocessing
 
@@ -47,6 +49,38 @@ def test_safetensors_and_torch_files_are_the_same_model(tiny_json, weights):
     second = get_model(options(tiny_json, weights.with_suffix(".pt")))
     assert first.weights_hash == second.weights_hash
     assert first.weights_hash != get_model(options(tiny_json)).weights_hash
+
+
+def test_weights_elsewhere_are_fetched_once_for_every_version(
+    tiny_json, weights, bucket, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SERASER_CACHE", str(tmp_path / "cache"))
+    fetched, fetch = [], storage.fetch_file
+    monkeypatch.setattr(
+        storage, "fetch_file", lambda url, place: [fetched.append(url), fetch(url, place)]
+    )
+
+    def load():
+        monkeypatch.setattr(loading, "_cache", {})
+        return get_model(options(tiny_json, url)).weights_hash
+
+    url = f"{bucket}/weights.safetensors"
+    content = weights.read_bytes()
+    storage.write_bytes(url, content)
+    expected = get_model(options(tiny_json, weights)).weights_hash
+    assert load() == expected == load()
+    assert fetched == [url]
+    kept = list((tmp_path / "cache").rglob("*.safetensors"))
+    assert [path.read_bytes() for path in kept] == [content]
+
+    kept[0].write_bytes(content[:7000])  # a disk that lies
+    with pytest.raises(ConfigError, match="is not a readable weights file"):
+        load()
+    assert load() == expected
+    storage.write_bytes(url, content[:5000])
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="is not a readable weights file"):
+            load()
 
 
 def test_a_model_file_may_say_how_pictures_are_prepared(tiny_json, tmp_path):

@@ -1,0 +1,40 @@
+"""Weights files: on this machine, or fetched to it once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from seraser_core import storage
+
+CACHE = "SERASER_CACHE"
+"""Environment variable that names the folder for what is fetched; by default the user's cache."""
+
+
+def local_weights(url: str) -> Path:
+    """A weights file on this machine's disk.
+
+    One that is elsewhere is fetched whole, once for every version of it.
+
+    Args:
+        url: A local path or any fsspec URL.
+
+    Raises:
+        As `storage.read_bytes`.
+    """
+    if storage.is_local(url):
+        return storage.local_path(url)
+    mark = hashlib.sha256(f"{url}\n{storage.version(url)}".encode()).hexdigest()
+    place = weights_cache() / f"{mark[:32]}{Path(url).suffix}"
+    if not place.exists():
+        storage.fetch_file(url, place)
+    return place
+
+
+def weights_cache() -> Path:
+    """The folder of weights that were fetched."""
+    root = os.environ.get(CACHE)
+    return (Path(root) if root else user_cache_path("seraser")) / "weights"
