@@ -10,7 +10,7 @@ import typer
 from rich.logging import RichHandler
 from typer.core import TyperGroup
 
-from seraser_core.cli import compare, datasets, demo, inspect, masks, methods, plan, run, up
+from seraser_core.cli import compare, datasets, demo, inspect, masks, methods, models, plan, run, up
 from seraser_core.cli.console import errors
 from seraser_core.errors import ConfigError, SeraserError
 
@@ -54,6 +54,7 @@ app.command()(inspect.verify)
 app.command()(inspect.summary)
 app.command()(masks.masks)
 app.command()(methods.methods)
+app.command()(models.models)
 app.command()(datasets.datasets)
 app.command()(datasets.check)
 app.command()(up.up)

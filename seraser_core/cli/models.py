@@ -1,0 +1,42 @@
+"""`seraser models`: what a run can load without a network."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from seraser_core.cli.arguments import JsonOption
+from seraser_core.cli.console import print_json, print_table, results
+
+
+def models(
+    all_: Annotated[
+        bool, typer.Option("--all", help="List every model and tag that open_clip can fetch.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """List the models whose weights are on this machine, for model.name and model.pretrained."""
+    import open_clip
+
+    from seraser_core.models.cached import cached_weights
+
+    found = cached_weights()
+    if all_:
+        here = {(one.name, one.pretrained) for one in found}
+        rows = [
+            {"name": name, "pretrained": tag, "here": (name, tag) in here}
+            for name, tag in open_clip.list_pretrained()
+        ]
+    else:
+        rows = [dataclasses.asdict(one) for one in found]
+    if json:
+        print_json(rows)
+    elif rows:
+        print_table("models", tuple(rows[0]), rows)
+    else:
+        results.print(
+            "no weights of open_clip are on this machine; they are fetched on first use. "
+            "`seraser models --all` lists them; a weights file works as well"
+        )
