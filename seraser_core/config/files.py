@@ -23,7 +23,7 @@ _FILES: tuple[tuple[Sequence[str], Sequence[str], Callable[[str], bool]], ...] =
     (
         ("model", "grid.models.*"),
         ("name", "pretrained"),
-        lambda text: text.endswith(_MODEL_FILE_ENDINGS),
+        lambda text: text.endswith(_MODEL_FILE_ENDINGS) or text.startswith((".", "/", "~")),
     ),
     (("segment",), ("detector", "segmenter"), lambda text: text.startswith((".", "/", "~"))),
     (_METHODS, ("templates", "prompts", "insights"), lambda text: text not in TEMPLATE_SETS),

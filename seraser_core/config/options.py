@@ -211,22 +211,40 @@ class DatasetOptions(Options):
                 )
 
 
+_FOLDER = re.compile(r"^(/|\.|~|[A-Za-z][A-Za-z0-9+.-]*://)")
+_FOLDER_WEIGHTS = "model.safetensors"
+
+
+def is_folder(name: str) -> bool:
+    """Whether a model's name is a folder: a path or URL, but not of a model JSON."""
+    return _FOLDER.match(name) is not None and not name.endswith(".json")
+
+
 class ModelOptions(Options):
     """The CLIP model."""
 
     name: str = Field(
         default="ViT-B-32-quickgelu",
-        description="open_clip model name, or a path/URL of an open_clip model JSON.",
+        description="open_clip model name, a path/URL of an open_clip model JSON, or a folder with "
+        "a CLIP of transformers that begins with `/`, `./` or `../`.",
     )
     pretrained: str | None = Field(
         default="openai",
         description="open_clip tag, a path/URL of weights (safetensors, or torch loaded "
-        "weights-only), or null for random weights.",
+        "weights-only), or null for random weights; of a folder, its model.safetensors.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="auto: fp32 on CPU, bf16 towers on GPU."
     )
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_of_folder(cls, data: Any) -> Any:
+        name = data.get("name") if isinstance(data, dict) else None
+        if isinstance(name, str) and is_folder(name) and "pretrained" not in data:
+            return {**data, "pretrained": f"{name.rstrip('/')}/{_FOLDER_WEIGHTS}"}
+        return data
 
     @model_validator(mode="after")
     def _no_secrets(self) -> ModelOptions:

@@ -26,9 +26,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from seraser_core import storage
-from seraser_core.config.options import ModelOptions
+from seraser_core.config.options import ModelOptions, is_folder
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.models.preprocessing import Preprocessing
+from seraser_core.models.transformers_clip import as_open_clip, read_folder
 from seraser_core.models.weights import local_weights
 
 WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
@@ -206,7 +207,11 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
 
 
 def _register(name: str) -> str:
-    """Make a model JSON known to open_clip under a name made from its content."""
+    """Make a model JSON or folder known to open_clip under a name made from its content."""
+    if is_folder(name):
+        document = read_folder(name)
+        content = json.dumps(document, sort_keys=True).encode()
+        return _add(document["model_cfg"], document["preprocess_cfg"], content)
     if not name.endswith(".json"):
         if open_clip.get_model_config(name) is None:
             raise ConfigError(
@@ -225,13 +230,18 @@ def _register(name: str) -> str:
         raise ConfigError("model.name", name, f"is not an open_clip model JSON: {error}") from None
     if missing:
         raise ConfigError("model.name", name, f"is not an open_clip model JSON: no {missing[0]}")
+    return _add(config, _read_preprocessing(preprocessing, name), content)
+
+
+def _add(config: dict[str, Any], preprocessing: dict[str, Any], content: bytes) -> str:
+    """Make a configuration known to open_clip under a name made from `content`."""
     registered = f"seraser-{hashlib.sha256(content).hexdigest()[:16]}"
     if open_clip.get_model_config(registered) is None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{registered}.json"
             path.write_text(json.dumps(config))
             open_clip.add_model_config(path)
-    _preprocessing_of[registered] = _read_preprocessing(preprocessing, name)
+    _preprocessing_of[registered] = preprocessing
     return registered
 
 
@@ -310,7 +320,7 @@ def _load_file(net: Any, url: str) -> None:
         raise
     except Exception as error:  # safetensors and torch raise their own types on damaged files
         raise ConfigError(field, url, f"is not a readable weights file: {error}") from error
-    state = convert_state_dict(net, state)
+    state = convert_state_dict(net, as_open_clip(state))
     wanted = net.state_dict()
     for scalar in ("logit_scale", "logit_bias"):
         if scalar in state and scalar in wanted:
