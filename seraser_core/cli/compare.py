@@ -24,7 +24,6 @@ COLUMNS = (
     "accuracy",
     "worst_group_accuracy",
     "worst_group",
-    "gap",
     "fixed",
     "broken",
     "mcnemar_p_holm",
@@ -77,7 +76,10 @@ def show_comparison(table: pl.DataFrame, ranks: pl.DataFrame, url: str, json: bo
     if json:
         print_json({"comparison": url, "rows": table.to_dicts(), "ranks": ranks.to_dicts()})
         return
-    columns = [c for c in COLUMNS if c != "errors" or table["errors"].sum()]
+    needless = {name for name in ("dataset", "model") if table[name].n_unique() == 1}
+    if not table["errors"].sum():
+        needless.add("errors")
+    columns = [name for name in COLUMNS if name not in needless]
     print_table("comparison", columns, table.to_dicts())
     if ranks["pairs"].sum():
         print_table("mean ranks", ranks.columns, ranks.to_dicts())

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+_SMALL = 5e-4
+"""Numbers below it are no zeros."""
 results = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
 
@@ -73,7 +75,9 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.3f}"
+        if math.isnan(value):
+            return ""
+        return f"{value:.0e}" if 0 < abs(value) < _SMALL else f"{value:.3f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
