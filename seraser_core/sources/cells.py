@@ -24,7 +24,8 @@ def is_picture(kind: pa.DataType) -> bool:
     """Whether a column of this type can hold pictures."""
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0 and is_picture(kind.field("bytes").type)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(is_kind(kind) for is_kind in kinds)
 
 
 def read_cell(url: str, column: str, row: int, options: Mapping[str, Any]) -> bytes:

@@ -15,10 +15,11 @@ from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.base import Listing
 from seraser_core.sources.cells import is_picture
 from seraser_core.sources.names import class_names
-from seraser_core.sources.patterns import expand
+from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.table import TableSource
 
 _FILE, _ROW, _BYTES = "file of the row", "row of the file", "bytes of the row"
+_NAME = "short name of the file"
 
 
 class ParquetSource(TableSource):
@@ -37,10 +38,12 @@ class ParquetSource(TableSource):
         options = self.options
         table, rows = self._rows()
         urls = table[_FILE]
-        ids = urls.str.split("/").list.last() + "/" + table[_ROW].cast(pl.String).str.zfill(9)
+        ids = table[_NAME] + "/" + table[_ROW].cast(pl.String).str.zfill(9)
         classes = class_names(options) or self._features.get(options.label or "", [])
         known = options.attributes or self._features.get(options.attribute or "", [])
         attributes = known or self._found_attributes(table)
+        for setting, names in (("label", classes), ("attribute", attributes)):
+            table = self._by_name(table, setting, names)
         items = pl.DataFrame(
             {
                 "item_id": self._texts(table, "id") if options.id else ids,
@@ -60,7 +63,11 @@ class ParquetSource(TableSource):
         return Listing(items, classes, attributes, facts)
 
     def _read(self) -> pl.DataFrame:
-        tables = [self._read_file(url) for url in expand(self.options)]
+        urls = list(expand(self.options))
+        tables = [
+            self._read_file(url).with_columns(pl.lit(name).alias(_NAME))
+            for url, name in zip(urls, short_names(urls), strict=True)
+        ]
         try:
             return pl.concat(tables, how="vertical_relaxed")
         except pl.exceptions.PolarsError as error:
@@ -75,7 +82,7 @@ class ParquetSource(TableSource):
                 file = pq.ParquetFile(opened)
                 schema = file.schema_arrow
                 self._check_pictures(schema, url)
-                self._features |= _label_features(schema)
+                self._add_features(_label_features(schema), url)
                 wanted = self._text_columns(), self.options.box or []
                 names = [n for part in wanted for n in part if n in schema.names]
                 table = pl.DataFrame(file.read(columns=list(dict.fromkeys(names))))
@@ -94,6 +101,32 @@ class ParquetSource(TableSource):
             ) from None
         places = pl.DataFrame({_FILE: [url] * len(sizes), _ROW: range(len(sizes)), _BYTES: sizes})
         return pl.concat([places, table], how="horizontal") if table.width else places
+
+    def _add_features(self, found: dict[str, list[str]], url: str) -> None:
+        for column in {self.options.label, self.options.attribute} & found.keys():
+            names = found[str(column)]
+            if self._features.setdefault(str(column), names) != names:
+                raise ConfigError(
+                    "dataset.path",
+                    url,
+                    f"its labels of {column!r} stand for other names than in the files before",
+                )
+
+    def _by_name(self, table: pl.DataFrame, setting: str, names: list[str]) -> pl.DataFrame:
+        """The table with the recorded names of a column in place of their indices.
+
+        Only where the configured names are the recorded ones in another order: those of other
+        words are taken to be in the same order.
+        """
+        column = getattr(self.options, setting)
+        recorded = self._features.get(column or "", [])
+        if recorded == names or sorted(recorded) != sorted(names):
+            return table
+        return table.with_columns(
+            pl.col(column).replace_strict(
+                range(len(recorded)), recorded, default=None, return_dtype=pl.String
+            )
+        )
 
     def _text_columns(self) -> list[str]:
         pictures = {self.options.image, self.options.mask}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
@@ -63,6 +64,15 @@ def expand_braces(pattern: str) -> list[str]:
             raise ConfigError("dataset.path", pattern, f"stands for more than {_MOST_NAMES} names")
         waiting += [text[: match.start()] + part + text[match.end() :] for part in reversed(parts)]
     return names
+
+
+def short_names(urls: Sequence[str]) -> list[str]:
+    """The names of files without the folder that all of them have in common."""
+    folders = [url.split("/")[:-1] for url in urls]
+    common = 0
+    while all(len(f) > common and f[common] == folders[0][common] for f in folders):
+        common += 1
+    return ["/".join(url.split("/")[common:]) for url in urls]
 
 
 def split_root(pattern: str) -> tuple[str, str]:

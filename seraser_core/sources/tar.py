@@ -17,6 +17,7 @@ _TEXTS = ("cls", "txt", "json")
 _MOST_TEXT = 64 * 2**10
 _COLUMNS = {"key": pl.String, "ending": pl.String, "offset": pl.Int64, "length": pl.Int64}
 _INDEX_VERSION = 1
+_BLOCK = 2**20
 
 
 def index_tar(url: str, options: Mapping[str, Any], cache: str) -> pl.DataFrame:
@@ -82,7 +83,7 @@ def _list(file: Any) -> pl.DataFrame:
             text = None
             if name[1] in _TEXTS and member.size <= _MOST_TEXT:
                 file.seek(member.offset_data)
-                text = file.read(member.size).decode("utf-8", "replace").strip()
+                text = file.read(member.size).decode("utf-8-sig", "replace").strip()
             for column, value in zip(
                 columns, (*name, member.offset_data, member.size, text), strict=True
             ):
@@ -103,10 +104,10 @@ def _split(name: str) -> tuple[str, str] | None:
 
 
 def _check_end(file: Any, end: int) -> None:
-    """See that a whole tar ends here: with a block of zeros, where a header would be.
+    """See that a whole tar ends here: with zeros, where a header would be, and nothing else.
 
     Raises:
-        tarfile.ReadError: It was cut, or a header is damaged.
+        tarfile.ReadError: It was cut, a header is damaged, or another tar follows.
     """
     file.seek(end)
     block = file.read(tarfile.BLOCKSIZE)
@@ -114,3 +115,6 @@ def _check_end(file: Any, end: int) -> None:
         raise tarfile.ReadError(f"it ends early, at byte {end + len(block)}")
     if block.strip(b"\0"):
         raise tarfile.ReadError(f"the header at byte {end} is damaged")
+    while block := file.read(_BLOCK):
+        if block.strip(b"\0"):
+            raise tarfile.ReadError(f"something follows its end at byte {end}; split it there")

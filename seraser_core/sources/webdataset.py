@@ -11,7 +11,7 @@ from seraser_core.errors import ConfigError
 from seraser_core.sources.base import Listing, Source
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.names import class_names, found_names, to_index
-from seraser_core.sources.patterns import expand
+from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.tar import index_tar
 
 _TARS_AT_ONCE = 8
@@ -33,7 +33,7 @@ class WebDatasetSource(Source):
         tars = list(expand(options))
         # Python lists a tar that is at hand; of those that are far away, several are waited for.
         with ThreadPoolExecutor(1 if storage.is_local(tars[0]) else _TARS_AT_ONCE) as pool:
-            samples = pl.concat(pool.map(self._samples, tars))
+            samples = pl.concat(pool.map(self._samples, tars, short_names(tars)))
         lacking = samples["image_offset"].null_count()
         samples = samples.filter(pl.col("image_offset").is_not_null())
         if not samples.height:
@@ -48,7 +48,7 @@ class WebDatasetSource(Source):
         classes = class_names(options) or []
         attributes = options.attributes or found_names(texts["attribute"])
         items = samples.select(
-            (pl.col("tar").str.split("/").list.last() + "/" + pl.col("key")).alias("item_id"),
+            (pl.col("name") + "/" + pl.col("key")).alias("item_id"),
             pl.col("tar").alias("image"),
             pl.col("image_offset").alias("offset"),
             pl.col("image_length").alias("length"),
@@ -66,8 +66,8 @@ class WebDatasetSource(Source):
         facts = {"tars": len(tars)}
         return Listing(items, classes, attributes, facts, warnings=warnings)
 
-    def _samples(self, tar: str) -> pl.DataFrame:
-        """One row per sample: tar, key, places of image and mask, and the texts."""
+    def _samples(self, tar: str, name: str) -> pl.DataFrame:
+        """One row per sample: tar, its short name, key, places of image and mask, texts."""
         members = index_tar(tar, self.options.storage_options, self.cache)
         ending = pl.col("ending")
         wanted = self.options.image
@@ -76,6 +76,7 @@ class WebDatasetSource(Source):
         sample = pl.col("key").rle_id().alias("sample")
         found = members.group_by(sample, maintain_order=True).agg(
             pl.lit(tar).first().alias("tar"),
+            pl.lit(name).first().alias("name"),
             pl.col("key").first(),
             is_image.sum().alias("images"),
             *(

@@ -86,7 +86,11 @@ def test_samples_of_a_tar(tmp_path, kind):
 
 
 def test_labels_by_name_and_from_json(tmp_path):
-    members = [("1.png", b"x"), ("1.txt", b"a deer"), ("1.json", b'{"y": "a camel"}')]
+    members = [
+        ("1.png", b"x"),
+        ("1.txt", b"\xef\xbb\xbfa deer\r\n"),
+        ("1.json", b'{"y": "a camel"}'),
+    ]
     path = write_tar(tmp_path / "x.tar", members)
     for label, expected in (("txt", 1), ("y", 0), ("json.y", 0), (None, None)):
         planned, _ = plan(tmp_path, **web(path), label=label, allow_empty_classes=True)
@@ -131,6 +135,7 @@ def test_long_and_strange_names_are_names_and_nothing_else(tmp_path):
         (lambda data: data[: data.rindex(b"second") + 600 - 100], "ends early|unexpected end"),
         (lambda data: data.rstrip(b"\0"), "ends early|unexpected end"),
         (lambda data: data[:1024] + b"x" * 512 + data[1536:], "damaged"),
+        (lambda data: data + data, "something follows its end"),
         (gzip.compress, "unpack it"),
         (lambda data: b"", "empty"),
         (lambda data: b"<html>not found</html>" * 40, "invalid header"),
@@ -235,6 +240,47 @@ def test_parquet_cells_that_cannot_be_used(tmp_path):
         item = {"image": str(tmp_path / "gone.parquet"), "offset": 0, "length": None}
         fetch_image(item, parse_config({"dataset": {"path": "/x", "classes": CLASSES}}).dataset)
     assert caught.value.code == "missing"
+
+
+def label_features(*names):
+    features = {"y": {"names": list(names), "_type": "ClassLabel"}}
+    return {"huggingface": json.dumps({"info": {"features": features}})}
+
+
+def test_label_features_in_another_order_than_the_classes_go_by_name(tmp_path):
+    path = tmp_path / "x.parquet"
+    table = pa.table({"image": [b"0", b"1", b"2"], "y": [0, 1, None]})
+    pq.write_table(table.replace_schema_metadata(label_features("a deer", "a camel")), path)
+    dataset = {"format": "parquet", "path": str(path), "label": "y"}
+    assert plan(tmp_path, **dataset)[0].table["label"].to_pylist() == [1, 0, None]
+    planned, _ = plan(tmp_path, **dataset | {"classes": None})
+    assert planned.classes == ["a deer", "a camel"]
+    assert planned.table["label"].to_pylist() == [0, 1, None]
+    planned, _ = plan(tmp_path, **dataset | {"classes": ["a red deer", "a dromedary"]})
+    assert planned.table["label"].to_pylist() == [0, 1, None]
+
+
+def test_files_whose_labels_stand_for_different_names_are_refused(tmp_path):
+    for i, names in enumerate([("a camel", "a deer"), ("a deer", "a camel")]):
+        table = pa.table({"image": [b"0"], "y": [0]})
+        pq.write_table(
+            table.replace_schema_metadata(label_features(*names)), tmp_path / f"{i}.parquet"
+        )
+    dataset = {"format": "parquet", "path": f"{tmp_path}/*.parquet", "label": "y"}
+    assert "other names" in refused(tmp_path, **dataset).remedy
+
+
+def test_files_of_the_same_name_in_several_folders(tmp_path):
+    for part in ("p1", "p2"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        write_tar(tmp_path / "data" / part / "x.tar", [("1.jpg", b"")])
+        write_parquet(tmp_path / "data" / part / "x.parquet", image=[b""])
+    planned, _ = plan(tmp_path, **web(tmp_path / "data" / "*" / "x.tar"))
+    assert planned.table["item_id"].to_pylist() == ["p1/x.tar/1", "p2/x.tar/1"]
+    path = f"{tmp_path}/data/*/x.parquet"
+    planned, _ = plan(tmp_path, format="parquet", path=path)
+    ids = planned.table["item_id"].to_pylist()
+    assert ids == ["p1/x.parquet/000000000", "p2/x.parquet/000000000"]
 
 
 def test_a_parquet_file_that_was_replaced_gives_its_new_rows(tmp_path):
