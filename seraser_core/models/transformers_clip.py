@@ -92,10 +92,9 @@ def read_folder(folder: str) -> dict[str, Any]:
 
 
 def _preprocessing(folder: str) -> dict[str, Any]:
-    try:
-        given = _read(folder, "preprocessor_config.json")
-    except ConfigError:
+    if not storage.exists(storage.join(folder, "preprocessor_config.json")):
         return {}  # CLIP's own
+    given = _read(folder, "preprocessor_config.json")
     found = {"mean": given.get("image_mean"), "std": given.get("image_std")}
     found["interpolation"] = _RESAMPLING.get(given.get("resample", 3))
     if None in found.values():

@@ -67,7 +67,8 @@ def _place(url: str, options: Mapping[str, Any], cache: str) -> str:
 
 def _read(kept: str) -> pl.DataFrame | None:
     try:
-        return pl.read_parquet(io.BytesIO(storage.read_bytes(kept)))
+        found = pl.read_parquet(io.BytesIO(storage.read_bytes(kept)))
+        return found if found.schema == {**_COLUMNS, "text": pl.String} else None
     except (FileNotFoundError, pl.exceptions.PolarsError):  # not there, or damaged
         return None
 

@@ -121,6 +121,10 @@ def test_folders_that_cannot_be_used(saved, tmp_path):
     )
     assert "activations" in refused(vision_config=vision | {"hidden_act": "relu"})
     assert "there is no such file" in refused()
+    (folder / "preprocessor_config.json").write_text("{")
+    with pytest.raises(ConfigError, match="is no JSON"):
+        load(folder)
+    (folder / "preprocessor_config.json").unlink()
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:4000])
     with pytest.raises(ConfigError, match="not a readable weights file"):
         load(folder)
