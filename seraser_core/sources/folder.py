@@ -11,7 +11,7 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
-from seraser_core.sources.base import Listing, Source
+from seraser_core.sources.base import Listing, Source, listed
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.names import class_names
 from seraser_core.sources.walk import walk
@@ -51,17 +51,12 @@ class FolderSource(Source):
             )
         position = {name: i for i, name in enumerate(classes)}
         names = [name for name, _ in rows]
-        items = pl.DataFrame(
-            {
-                "item_id": names,
-                "image": [storage.join(options.path, name) for name in names],
-                "label": pl.Series([position[n.split("/", 1)[0]] for n in names], dtype=pl.Int32),
-                "attribute": pl.Series([None] * len(rows), dtype=pl.Int32),
-                "mask": pl.Series([None] * len(rows), dtype=pl.String),
-                "box": pl.Series([None] * len(rows), dtype=pl.List(pl.Float64)),
-                "size": pl.Series([size for _, size in rows], dtype=pl.Int64),
-            }
-        )
+        labels = [position[name.split("/", 1)[0]] for name in names]
+        items = listed(
+            pl.Series(names, dtype=pl.String),
+            pl.Series([storage.join(options.path, name) for name in names], dtype=pl.String),
+            pl.Series([size for _, size in rows], dtype=pl.Int64),
+        ).with_columns(label=pl.Series(labels, dtype=pl.Int32))
         return Listing(items, classes, [], {"files": len(found), "images": len(rows)})
 
 

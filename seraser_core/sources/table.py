@@ -15,7 +15,6 @@ from seraser_core.sources.names import class_names, found_names, number_of, to_i
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
-_UNREADABLE = (pl.exceptions.PolarsError, ValueError, OSError, ImportError)
 
 
 class TableSource(Source):
