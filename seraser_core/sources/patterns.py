@@ -13,20 +13,23 @@ from seraser_core.sources.folder import find
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 _WILDCARD = re.compile(r"[*?\[]")
 _MOST_NAMES = 1_000_000
-_REGULAR = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+_SIGNS = re.compile(r"(?s)(?:(?<=/)|^)\*\*/|\*\*+|\*|\?|\[!?+.[^\]]*\]")
+_RANGES = re.compile(r"(?s)(.)-(.)|(.)")
 
 
 def expand(options: DatasetOptions) -> dict[str, int | None]:
     """The files that ``dataset.path`` names, with their sizes where a folder was listed for them.
 
     ``{000..009}`` and ``{a,b}`` stand for all of their names, which need not exist. ``*`` and ``?``
-    stand for anything but ``/``, ``**`` for anything; hidden files and folders are passed over.
+    stand for anything but ``/``, ``**`` for anything, ``**/`` for any folders or none, ``[a-c]``
+    for one of these characters and ``[!a-c]`` for another one. A sign that stands for itself is
+    written in brackets: ``[[]``, ``[*]``, ``[?]``. Hidden files and folders are passed over.
 
     Returns:
         URL -> bytes or None; in the order of the names, or sorted where a folder was listed.
 
     Raises:
-        ConfigError: Nothing is found, or the folder cannot be listed.
+        ConfigError: Nothing is found, a range in brackets is empty, or the folder cannot be listed.
     """
     found: dict[str, int | None] = {}
     for pattern in expand_braces(options.path):
@@ -36,7 +39,8 @@ def expand(options: DatasetOptions) -> dict[str, int | None]:
         else:
             found[pattern] = None
     if not found:
-        raise ConfigError("dataset.path", options.path, "no file has such a name")
+        hint = "; where a [ in it stands for itself, write [[]" if "[" in options.path else ""
+        raise ConfigError("dataset.path", options.path, f"no file has such a name{hint}")
     return found
 
 
@@ -82,7 +86,7 @@ def split_root(pattern: str) -> tuple[str, str]:
 
 
 def _matching(root: str, pattern: str, options: DatasetOptions) -> list[tuple[str, int]]:
-    regular = re.compile(_regular(pattern))
+    regular = regular_expression(pattern)
 
     def used(name: str) -> bool:
         hidden = any(part.startswith(".") for part in name.split("/"))
@@ -92,13 +96,56 @@ def _matching(root: str, pattern: str, options: DatasetOptions) -> list[tuple[st
     return sorted((name, size) for name, size in found.items() if used(name))
 
 
-def _regular(pattern: str) -> str:
-    """The regular expression of a pattern with ``**``, ``*``, ``?`` and ``[...]``."""
-    text, at = "", 0
-    for match in re.finditer(r"\*\*/|\*\*|\*|\?|\[!?[^\]]+\]", pattern):
-        text += re.escape(pattern[at : match.start()])
-        sign = match[0]
-        inside = sign[1:-1].replace("\\", r"\\").replace("!", "^", 1)
-        text += _REGULAR.get(sign) or f"[{inside}]"
+def regular_expression(pattern: str) -> re.Pattern[str]:
+    """The regular expression of whole names for a pattern with ``**``, ``*``, ``?`` and ``[...]``.
+
+    A search that has found what stands behind a wildcard never looks for a later place of it, but
+    for what stands behind the last ``**``, so time grows with the square of the name's length at
+    most. Nothing is missed: what follows a ``**`` may begin anywhere, so its earliest end leaves
+    most to the rest, and of what follows a ``*`` the earliest place does so, too, since no other
+    sign stands for a ``/``.
+
+    Raises:
+        ConfigError: A range in brackets is empty.
+    """
+    # Between the `**`, from the start on: a list of the parts between the `*`.
+    pieces, opened = [[""]], [""]
+    at = 0
+    for match in _SIGNS.finditer(pattern):
+        pieces[-1][-1] += re.escape(pattern[at : match.start()])
         at = match.end()
-    return text + re.escape(pattern[at:])
+        sign = match[0]
+        if sign.startswith("**"):
+            pieces.append([""])
+            opened.append(r".*?(?<![^/])" if sign.endswith("/") else ".*?")
+        elif sign == "*":
+            pieces[-1].append("")
+        else:
+            pieces[-1][-1] += "[^/]" if sign == "?" else _one_of(sign)
+    pieces[-1][-1] += re.escape(pattern[at:])
+    *before, (*parts, end) = pieces
+    found = zip(opened[:-1], before, strict=True)
+    text = "".join(f"(?>{gap}{_in_order(piece)})" for gap, piece in found)
+    last = f"{_in_order(parts)}[^/]*" if parts else ""
+    return re.compile(f"(?s){text}{opened[-1]}{last}{end}")
+
+
+def _in_order(parts: Sequence[str]) -> str:
+    """The first of `parts`, and every other one at the earliest place behind the one before."""
+    return parts[0] + "".join(f"(?>[^/]*?{part})" for part in parts[1:])
+
+
+def _one_of(brackets: str) -> str:
+    """The regular expression of ``[...]`` or ``[!...]``, which never stand for a ``/``."""
+    other = brackets.startswith("[!")
+    text = ""
+    for first, last, single in _RANGES.findall(brackets[1 + other : -1]):
+        if first > last:
+            raise ConfigError(
+                "dataset.path",
+                brackets,
+                f"the range {first}-{last} is empty; write {last}-{first}, or [[] where the [ "
+                "stands for itself",
+            )
+        text += re.escape(single) or f"{re.escape(first)}-{re.escape(last)}"
+    return f"(?!/)[{'^' if other else ''}{text}]"
