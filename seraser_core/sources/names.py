@@ -35,13 +35,22 @@ def class_names(options: DatasetOptions) -> list[str] | None:
         raise ConfigError("dataset.classes", options.classes, "must be UTF-8 text") from None
     except (OSError, TransientError, ValueError, ImportError) as error:
         raise ConfigError("dataset.classes", options.classes, f"cannot be read: {error}") from None
-    names = [line.strip() for line in text.splitlines() if line.strip()]
+    names = [line.strip() for line in text_lines(text) if line.strip()]
     if not names:
         raise ConfigError("dataset.classes", options.classes, "holds no names; one per line")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ConfigError("dataset.classes", repeated[0], "is named more than once in the file")
     return names
+
+
+def text_lines(text: str) -> list[str]:
+    """The lines of a text, which end with ``\\n`` or ``\\r\\n`` and nothing else.
+
+    `str.splitlines` also cuts at form feeds and other signs that a name may hold.
+    """
+    lines = text.replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def to_index(texts: pl.Series, names: Sequence[str], field: str, listed_in: str) -> pl.Series:

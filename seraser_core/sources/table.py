@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import io
 
@@ -72,7 +73,8 @@ class TableSource(Source):
         if ending not in (*_SEPARATORS, *_JSON_LINES, ".parquet"):
             raise ConfigError("dataset.path", path, "must end in .csv, .tsv, .jsonl or .parquet")
         try:
-            content = io.BytesIO(storage.read_bytes(path, self.options.storage_options))
+            data = storage.read_bytes(path, self.options.storage_options)
+            content = io.BytesIO(data.removeprefix(codecs.BOM_UTF8))
             if ending == ".parquet":
                 return pl.read_parquet(content)
             if ending in _JSON_LINES:

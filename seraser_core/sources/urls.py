@@ -7,14 +7,15 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.base import Listing, Source, check_paths, listed
-from seraser_core.sources.names import class_names
+from seraser_core.sources.names import class_names, text_lines
 from seraser_core.sources.patterns import expand, expand_braces, split_root
 
 
 class UrlsSource(Source):
     """A text file with one image per line, a URL or a path relative to the file.
 
-    The id of an image is its line. Empty lines, and those that begin with #, are passed over.
+    The id of an image is its line, without the blanks and tabs around it. Empty lines, and those
+    that begin with #, are passed over.
     """
 
     def listing(self) -> Listing:
@@ -22,7 +23,7 @@ class UrlsSource(Source):
         options = self.options
         try:
             content = storage.read_bytes(options.path, options.storage_options)
-            lines = [line.strip() for line in content.decode("utf-8-sig").splitlines()]
+            lines = [line.strip(" \t") for line in text_lines(content.decode("utf-8-sig"))]
         except FileNotFoundError:
             raise ConfigError("dataset.path", options.path, "there is no such file") from None
         except (OSError, TransientError, ValueError, ImportError) as error:
