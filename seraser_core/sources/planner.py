@@ -104,7 +104,8 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
             report(f"WARNING: {warning}")
         for name in ("label", "attribute", "mask", "box"):
             lacking = items[name].null_count()
-            if lacking and getattr(dataset, name, None) is not None:
+            given = getattr(dataset, name, None) is not None or lacking < items.height
+            if lacking and given:
                 report(f"WARNING: {lacking} of {items.height} images have no {name}")
     table = _to_arrow(items, listing.base)
     source = {
@@ -123,20 +124,17 @@ def check_needs(config: RunConfig, listing: Listing) -> None:
     """Refuse methods that need masks or boxes which the data set does not have.
 
     Raises:
-        ConfigError: No mask or box column is named, and no image has a mask or box of itself.
+        ConfigError: No image has a mask or box.
     """
     for method in config.methods:
         kind = getattr(method, "auxiliary", None)
         for need in ("mask", "box"):
-            if (
-                kind is not None
-                and need in kind.split("+")
-                and getattr(config.dataset, need) is None
-                and listing.items[need].null_count() == listing.items.height
-            ):
+            lacking = listing.items[need].null_count() == listing.items.height
+            if kind is not None and need in kind.split("+") and lacking:
+                named = getattr(config.dataset, need)
                 raise ConfigError(
                     f"dataset.{need}",
-                    "not given",
+                    "not given" if named is None else f"{named!r}, of which no image has one",
                     f"method {method.id!r} has auxiliary {kind!r} and needs it; name the {need} "
                     "column or choose auxiliary: relevance",
                 )
