@@ -45,3 +45,7 @@ class ItemError(SeraserError):
 
 class TransientError(SeraserError):
     """A fault that may pass (throttling, time-out): the shard is held back and tried again."""
+
+
+class ChangedError(SeraserError):
+    """A file is not the one that was planned with."""

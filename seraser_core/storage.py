@@ -19,9 +19,10 @@ from typing import IO, Any
 
 import aiohttp
 import fsspec
+import fsspec.asyn
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from seraser_core.errors import TransientError
+from seraser_core.errors import ChangedError, TransientError
 
 Options = Mapping[str, Any]
 
@@ -31,10 +32,11 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # S3 also calls stale credentials and a wrong clock forbidden; only these concern the object.
 _FORBIDDEN_CODES = ("AccessDenied", "403", "AllAccessDisabled", "InvalidObjectState")
 _IMPOSSIBLE_CODES = ("InvalidBucketName", "KeyTooLongError", "InvalidURI")
+_CHANGED_CODES = ("PreconditionFailed", "412")
 _CONNECTIONS = 64
+"""To one object store at once; botocore's own 10 would be what bounds the reading."""
 _BLOCK = 2**20
 """Bytes that are read at once of a file of which parts are wanted."""
-"""To one object store at once; botocore's own 10 would be what bounds the reading."""
 _PASSING_STATUS = (408, 425, 429)
 
 
@@ -93,7 +95,7 @@ def filesystem(url: str, options: Options | None = None) -> tuple[fsspec.Abstrac
     if is_local(url):
         return fsspec.filesystem("file", **extra), str(local_path(url).absolute())
     extra.setdefault("use_listings_cache", False)
-    if url.startswith(("s3://", "s3a://")):
+    if _is_s3(url):
         extra["config_kwargs"] = {
             "max_pool_connections": _CONNECTIONS,
             **extra.get("config_kwargs", {}),
@@ -126,32 +128,55 @@ def read_bytes(url: str, options: Options | None = None, most: int | None = None
             raise
 
 
-def read_range(url: str, start: int, length: int, options: Options | None = None) -> bytes:
+def read_range(
+    url: str, start: int, length: int, options: Options | None = None, version: str | None = None
+) -> bytes:
     """`length` bytes of `url` from `start` on, fewer where it ends before.
 
+    Args:
+        url: A file.
+        start: First byte.
+        length: Number of bytes.
+        options: fsspec options.
+        version: What `version` said of the file; None to take what is there.
+
     Raises:
+        ChangedError: The file is not of that version.
         As `read_bytes`.
     """
     with _sorted_faults("read", url):
         if is_local(url):
             _regular_size(local_path(url))
             with local_path(url).open("rb") as file:
+                _check_version(_local_version(os.fstat(file.fileno())), version, url)
                 file.seek(start)
                 return file.read(length)
         fs, path = filesystem(url, options)
+        if not length:
+            return b""
         try:
-            return bytes(fs.cat_file(path, start=start, end=start + length)) if length else b""
+            if version is not None and _is_s3(url):
+                return _read_tagged(fs, path, start, length, version)
+            if version is not None:
+                _check_once(url, version, options)
+            return bytes(fs.cat_file(path, start=start, end=start + length))
         except OSError as error:
-            if _s3_code(error) in ("InvalidRange", "416"):  # behind the end
+            code = _s3_code(error)
+            if code in _CHANGED_CODES:
+                raise ChangedError(_changed(url)) from error
+            if code in ("InvalidRange", "416"):  # behind the end
                 return b""
             raise
 
 
 @contextmanager
-def open_file(url: str, options: Options | None = None) -> Iterator[IO[bytes]]:
+def open_file(
+    url: str, options: Options | None = None, version: str | None = None
+) -> Iterator[IO[bytes]]:
     """Open `url` to read parts of it.
 
     Raises:
+        ChangedError: The file is not of that version, see `read_range`.
         As `read_bytes`, also while it is read.
     """
     with _sorted_faults("read", url):
@@ -159,31 +184,66 @@ def open_file(url: str, options: Options | None = None) -> Iterator[IO[bytes]]:
         if is_local(url):
             _regular_size(local_path(url))
         with fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead") as file:
+            if is_local(url):
+                _check_version(_local_version(os.fstat(file.fileno())), version, url)
+            elif _is_s3(url):  # s3fs reads none but the object that it saw here
+                _check_version(str(file.details.get("ETag")), version, url)
+            elif version is not None:
+                _check_once(url, version, options)
             yield file
 
 
 def version(url: str, options: Options | None = None) -> str:
-    """What changes when the content of `url` does: its size with its tag or time of change.
+    """What changes when the content of `url` does: its tag, or its size and time of change.
 
     Raises:
         As `read_bytes`.
     """
     with _sorted_faults("look at", url):
+        if is_local(url):
+            return _local_version(local_path(url).stat())
         fs, path = filesystem(url, options)
-        return str(fs.ukey(path))
+        return str(fs.info(path).get("ETag")) if _is_s3(url) else str(fs.ukey(path))
 
 
-def local_version(url: str) -> str | None:
-    """What changes when a file on this machine's disk does; None for other locations.
+def _local_version(status: os.stat_result) -> str:
+    return f"{status.st_size} {status.st_mtime_ns}"
 
-    Raises:
-        As `read_bytes`.
-    """
-    if not is_local(url):
-        return None
-    with _sorted_faults("look at", url):
-        found = local_path(url).stat()
-        return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
+
+def _is_s3(url: str) -> bool:
+    return url.startswith(("s3://", "s3a://"))
+
+
+def _check_version(found: str, wanted: str | None, url: str) -> None:
+    if wanted not in (None, found):
+        raise ChangedError(_changed(url))
+
+
+def _changed(url: str) -> str:
+    return f"{url} is not the file that was planned with; plan the run anew"
+
+
+def _read_tagged(fs: Any, path: str, start: int, length: int, tag: str) -> bytes:
+    """A part of an object, if it still has this tag; s3fs has no reading with conditions."""
+    bucket, key, _ = fs.split_path(path)
+
+    async def read() -> bytes:
+        part = f"bytes={start}-{start + length - 1}"
+        found = await fs._call_s3("get_object", Bucket=bucket, Key=key, Range=part, IfMatch=tag)
+        async with found["Body"] as body:
+            return bytes(await body.read())
+
+    return bytes(fsspec.asyn.sync(fs.loop, read))
+
+
+_checked: set[tuple[str, str]] = set()
+
+
+def _check_once(url: str, wanted: str, options: Options | None) -> None:
+    """Compare versions, once per process: where reading has no conditions, this asks anew."""
+    if (url, wanted) not in _checked:
+        _check_version(version(url, options), wanted, url)
+        _checked.add((url, wanted))
 
 
 def local_size(url: str) -> int | None:
@@ -303,7 +363,7 @@ def delete(url: str, options: Options | None = None) -> None:
 
 def polars_options(url: str, options: Options | None = None) -> dict[str, str] | None:
     """Options with which Polars reads `url`, from the same environment that fsspec uses."""
-    if not url.startswith(("s3://", "s3a://")):
+    if not _is_s3(url):
         return None
     given = dict(options or {})
     endpoint = (

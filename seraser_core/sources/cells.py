@@ -28,7 +28,9 @@ def is_picture(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in kinds)
 
 
-def read_cell(url: str, column: str, row: int, options: Mapping[str, Any]) -> bytes:
+def read_cell(
+    url: str, column: str, row: int, options: Mapping[str, Any], version: str | None = None
+) -> bytes:
     """The bytes in a cell of a Parquet file.
 
     Args:
@@ -36,12 +38,14 @@ def read_cell(url: str, column: str, row: int, options: Mapping[str, Any]) -> by
         column: A column for which `is_picture` holds.
         row: Of the file, from 0.
         options: fsspec options.
+        version: Of the file, see `storage.open_file`.
 
     Raises:
         ItemError: The file is damaged, or the cell is missing; it will stay so.
+        ChangedError: The file is of another version.
         As `storage.read_bytes`.
     """
-    file = _File(url, storage.local_version(url))
+    file = _File(url, version)
     group, first = _group_of(file, row, options)
     cell = _groups.get((file, column, group), options)[row - first].as_py()
     data = cell["bytes"] if isinstance(cell, dict) else cell
@@ -56,7 +60,7 @@ class _File:
 
     Attributes:
         url: Where it is.
-        version: What changes with its content, on a local disk.
+        version: What changes with its content, where that is known.
     """
 
     url: str
@@ -106,7 +110,7 @@ _starts: dict[_File, np.ndarray] = {}
 def _group_of(file: _File, row: int, options: Mapping[str, Any]) -> tuple[int, int]:
     """Number of the row group that holds a row, and its first row."""
     if file not in _starts:
-        with _opened(file.url, options) as opened:
+        with _opened(file, options) as opened:
             meta = opened.metadata
             rows = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
         _starts[file] = np.concatenate([[0], np.cumsum(rows)])
@@ -120,7 +124,7 @@ def _group_of(file: _File, row: int, options: Mapping[str, Any]) -> tuple[int, i
 def _read_group(
     file: _File, column: str, group: int, options: Mapping[str, Any]
 ) -> pa.ChunkedArray:
-    with _opened(file.url, options) as opened:
+    with _opened(file, options) as opened:
         table = opened.read_row_group(group, columns=[column], use_threads=False)
     if column not in table.column_names:
         raise ItemError(
@@ -130,9 +134,11 @@ def _read_group(
 
 
 @contextmanager
-def _opened(url: str, options: Mapping[str, Any]) -> Iterator[pq.ParquetFile]:
+def _opened(file: _File, options: Mapping[str, Any]) -> Iterator[pq.ParquetFile]:
     try:
-        with storage.open_file(url, dict(options)) as file:
-            yield pq.ParquetFile(file)
+        with storage.open_file(file.url, options, file.version) as opened:
+            yield pq.ParquetFile(opened)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ItemError("fetch", "damaged", f"{url} is no whole Parquet file: {error}") from None
+        raise ItemError(
+            "fetch", "damaged", f"{file.url} is no whole Parquet file: {error}"
+        ) from None

@@ -8,7 +8,7 @@ from typing import Any
 
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions, LimitOptions
-from seraser_core.errors import ItemError
+from seraser_core.errors import ChangedError, ItemError
 from seraser_core.sources.cells import read_cell
 
 
@@ -17,6 +17,7 @@ def fetch(
     options: Mapping[str, Any],
     limits: LimitOptions,
     span: tuple[int, int] | None = None,
+    version: str | None = None,
 ) -> bytes:
     """All bytes of `url`, at most limits.max_bytes of them.
 
@@ -25,9 +26,10 @@ def fetch(
         options: fsspec options.
         limits: Its limits.
         span: First byte and number of bytes of a part of the file; the whole file when None.
+        version: Of the file of which a part is wanted, see `storage.read_range`.
 
     Raises:
-        ItemError: The file is missing, forbidden, cut short or too large; it will stay so.
+        ItemError: The file is missing, forbidden, changed, cut short or too large; it will stay so.
         TransientError: A fault that may pass.
     """
     with _permanent(url):
@@ -35,7 +37,7 @@ def fetch(
             return _whole(url, options, limits)
         start, length = span
         _check_size(length, limits)
-        data = storage.read_range(url, start, length, options)
+        data = storage.read_range(url, start, length, options, version)
     if len(data) < length:
         raise ItemError(
             "fetch", "cut_short", f"{url} ends before byte {start + length}; it changed since"
@@ -45,23 +47,31 @@ def fetch(
 
 def fetch_image(item: Mapping[str, Any], dataset: DatasetOptions) -> bytes:
     """The image of a planned item; see `fetch` for what is raised."""
-    return _fetch(item["image"], item["offset"], item["length"], dataset.image, dataset)
+    place = item["image"], item["offset"], item["length"], item["version"]
+    return _fetch(*place, dataset.image, dataset)
 
 
 def fetch_mask(item: Mapping[str, Any], dataset: DatasetOptions) -> bytes:
     """The mask of a planned item that has one; see `fetch` for what is raised."""
-    place = item["mask"], item["mask_offset"], item["mask_length"]
+    place = item["mask"], item["mask_offset"], item["mask_length"], item["version"]
     return _fetch(*place, dataset.mask or "mask", dataset)
 
 
 def _fetch(
-    url: str, offset: int | None, length: int | None, column: str, dataset: DatasetOptions
+    url: str,
+    offset: int | None,
+    length: int | None,
+    version: str | None,
+    column: str,
+    dataset: DatasetOptions,
 ) -> bytes:
     options, limits = dataset.storage_options, dataset.limits
-    if offset is None or length is not None:
-        return fetch(url, options, limits, None if offset is None else (offset, length or 0))
+    if offset is None:
+        return fetch(url, options, limits)
+    if length is not None:
+        return fetch(url, options, limits, (offset, length), version)
     with _permanent(url):
-        data = read_cell(url, column, offset, options)
+        data = read_cell(url, column, offset, options, version)
     _check_size(len(data), limits)
     return data
 
@@ -90,5 +100,7 @@ def _permanent(url: str) -> Iterator[None]:
         raise ItemError("fetch", "missing", f"there is no file {url}") from None
     except PermissionError:
         raise ItemError("fetch", "forbidden", f"{url} may not be read") from None
+    except ChangedError as error:
+        raise ItemError("fetch", "changed", str(error)) from None
     except (ValueError, ImportError) as error:
         raise ItemError("fetch", "missing", f"{url} is not a usable location: {error}") from None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-PLANNER_VERSION = 2
+PLANNER_VERSION = 3
 
 ITEMS_SCHEMA = pa.schema(
     [
@@ -22,11 +22,13 @@ ITEMS_SCHEMA = pa.schema(
         pa.field("mask_offset", pa.int64()),
         pa.field("mask_length", pa.int64()),
         pa.field("size", pa.int64()),
+        pa.field("version", pa.string()),
     ]
 )
 """Columns of plan/items.parquet; image and mask are absolute paths or full URLs, box is x0, y0,
 x1, y1 in pixels, size is in bytes. Inside an archive, offset and length locate an image in bytes;
-an offset without a length is a row of a Parquet file. Those of its mask are beside them."""
+an offset without a length is a row of a Parquet file. Those of its mask are beside them. Of
+archives, version is what `seraser_core.storage.version` said when they were listed."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
-from seraser_core.errors import ConfigError, TransientError
+from seraser_core.errors import ChangedError, ConfigError, TransientError
 from seraser_core.sources.base import Listing
 from seraser_core.sources.cells import is_picture
 from seraser_core.sources.names import class_names
@@ -19,7 +19,7 @@ from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.table import TableSource
 
 _FILE, _ROW, _BYTES = "file of the row", "row of the file", "bytes of the row"
-_NAME = "short name of the file"
+_NAME, _VERSION = "short name of the file", "version of the file"
 
 
 class ParquetSource(TableSource):
@@ -54,6 +54,7 @@ class ParquetSource(TableSource):
                 "mask": urls if options.mask else pl.Series([None] * len(urls), dtype=pl.String),
                 "box": self._boxes(table),
                 "size": table[_BYTES],
+                "version": table[_VERSION],
             }
         )
         if options.mask:
@@ -78,7 +79,8 @@ class ParquetSource(TableSource):
     def _read_file(self, url: str) -> pl.DataFrame:
         """The columns that are no pictures, of one file."""
         try:
-            with storage.open_file(url, self.options.storage_options) as opened:
+            version = storage.version(url, self.options.storage_options)
+            with storage.open_file(url, self.options.storage_options, version) as opened:
                 file = pq.ParquetFile(opened)
                 schema = file.schema_arrow
                 self._check_pictures(schema, url)
@@ -93,13 +95,16 @@ class ParquetSource(TableSource):
             pa.ArrowException,
             pl.exceptions.PolarsError,
             TransientError,
+            ChangedError,
             OSError,
             ImportError,
         ) as error:
             raise ConfigError(
                 "dataset.path", url, f"cannot be read as Parquet: {str(error)[:300]}"
             ) from None
-        places = pl.DataFrame({_FILE: [url] * len(sizes), _ROW: range(len(sizes)), _BYTES: sizes})
+        places = pl.DataFrame({_ROW: range(len(sizes)), _BYTES: sizes}).with_columns(
+            pl.lit(url).alias(_FILE), pl.lit(version).alias(_VERSION)
+        )
         return pl.concat([places, table], how="horizontal") if table.width else places
 
     def _add_features(self, found: dict[str, list[str]], url: str) -> None:

@@ -5,27 +5,46 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
 
 import polars as pl
 
 from seraser_core import storage
-from seraser_core.errors import ConfigError, TransientError
+from seraser_core.errors import ChangedError, ConfigError, TransientError
 
-_TEXTS = ("cls", "txt", "json")
-_MOST_TEXT = 64 * 2**10
+TEXT_ENDINGS = ("cls", "txt", "json")
+MOST_TEXT = 64 * 2**10
+"""Bytes of a member whose text is kept."""
 _COLUMNS = {"key": pl.String, "ending": pl.String, "offset": pl.Int64, "length": pl.Int64}
-_INDEX_VERSION = 1
+_SCHEMA = pl.Schema({**_COLUMNS, "text": pl.String})
+_INDEX_VERSION = 2
 _BLOCK = 2**20
+_LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
+_MOST_ZEROS = tarfile.RECORDSIZE + 2 * tarfile.BLOCKSIZE
+"""Two blocks of zeros end a tar, and more of them fill the last record."""
 
 
-def index_tar(url: str, options: Mapping[str, Any], cache: str) -> pl.DataFrame:
-    """The members of a plain tar: key, ending, offset, length (bytes), text; in their order.
+@dataclass(frozen=True)
+class TarIndex:
+    """What is in a tar.
 
-    A member ``a/b.left.png`` has the key ``a/b`` and the ending ``left.png``. ``text`` is the
-    content of the endings cls, txt and json. Folders, links, hidden members and those without an
-    ending are left out. Nothing is ever written to disk by a member's name.
+    Attributes:
+        members: key, ending, offset, length (bytes), text; in their order. A member
+            ``a/b.left.png`` has the key ``a/b`` and the ending ``left.png``; ``text`` is what those
+            of TEXT_ENDINGS hold, up to MOST_TEXT. Links and sparse members have no offset.
+            Folders, hidden members and those without an ending are left out.
+        version: Of the tar that was listed, see `storage.version`.
+    """
+
+    members: pl.DataFrame
+    version: str
+
+
+def index_tar(url: str, options: Mapping[str, Any], cache: str) -> TarIndex:
+    """List a plain tar; nothing is ever written to disk by a member's name.
 
     Args:
         url: The tar.
@@ -35,12 +54,26 @@ def index_tar(url: str, options: Mapping[str, Any], cache: str) -> pl.DataFrame:
     Raises:
         ConfigError: It is no plain tar, cannot be read, or ends early.
     """
+    with _blamed_on(url):
+        version = storage.version(url, options)
+    mark = hashlib.sha256(f"{_INDEX_VERSION}\n{url}\n{version}".encode()).hexdigest()
+    kept = storage.join(cache, f"{mark}.parquet") if cache else ""
+    if kept and (found := _read(kept)) is not None:
+        return TarIndex(found, version)
+    with _blamed_on(url), storage.open_file(url, options, version) as file:
+        members = _list(file)
+    if kept:
+        data = io.BytesIO()
+        members.write_parquet(data)
+        storage.write_bytes(kept, data.getvalue())
+    return TarIndex(members, version)
+
+
+@contextmanager
+def _blamed_on(url: str) -> Iterator[None]:
+    """Whatever keeps the tar from being read becomes an error of the data set's path."""
     try:
-        kept = _place(url, options, cache)
-        if kept and (found := _read(kept)) is not None:
-            return found
-        with storage.open_file(url, dict(options)) as file:
-            index = _list(file)
+        yield
     except FileNotFoundError:
         raise ConfigError("dataset.path", url, "there is no such file") from None
     except tarfile.TarError as error:
@@ -49,49 +82,37 @@ def index_tar(url: str, options: Mapping[str, Any], cache: str) -> pl.DataFrame:
             url,
             f"is no plain, whole tar ({error}); fetch it again, or unpack it if it is compressed",
         ) from None
-    except (OSError, TransientError, ValueError, ImportError) as error:
+    except (OSError, TransientError, ChangedError, ValueError, ImportError) as error:
         raise ConfigError("dataset.path", url, f"cannot be read: {error}") from None
-    if kept:
-        data = io.BytesIO()
-        index.write_parquet(data)
-        storage.write_bytes(kept, data.getvalue())
-    return index
-
-
-def _place(url: str, options: Mapping[str, Any], cache: str) -> str:
-    if not cache:
-        return ""
-    mark = f"{_INDEX_VERSION}\n{url}\n{storage.version(url, dict(options))}"
-    return storage.join(cache, f"{hashlib.sha256(mark.encode()).hexdigest()}.parquet")
 
 
 def _read(kept: str) -> pl.DataFrame | None:
     try:
         found = pl.read_parquet(io.BytesIO(storage.read_bytes(kept)))
-        return found if found.schema == {**_COLUMNS, "text": pl.String} else None
+        return found if found.schema == _SCHEMA else None
     except (FileNotFoundError, pl.exceptions.PolarsError):  # not there, or damaged
         return None
 
 
-def _list(file: Any) -> pl.DataFrame:
-    columns: dict[str, list[Any]] = {name: [] for name in (*_COLUMNS, "text")}
+def _list(file: IO[bytes]) -> pl.DataFrame:
+    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA}
     with tarfile.open(fileobj=file, mode="r:") as tar:
         while (member := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
             name = _split(member.name)
-            if name is None or not member.isreg() or member.issparse():
+            if name is None or not (member.isreg() or member.type in _LINKS):
                 continue
+            whole = member.isreg() and not member.issparse()
             text = None
-            if name[1] in _TEXTS and member.size <= _MOST_TEXT:
+            if whole and name[1] in TEXT_ENDINGS and member.size <= MOST_TEXT:
                 file.seek(member.offset_data)
                 text = file.read(member.size).decode("utf-8-sig", "replace").strip()
-            for column, value in zip(
-                columns, (*name, member.offset_data, member.size, text), strict=True
-            ):
+            offset = member.offset_data if whole else None
+            for column, value in zip(columns, (*name, offset, member.size, text), strict=True):
                 columns[column].append(value)
         end = tar.offset
     _check_end(file, end)
-    return pl.DataFrame(columns, schema={**_COLUMNS, "text": pl.String})
+    return pl.DataFrame(columns, schema=_SCHEMA)
 
 
 def _split(name: str) -> tuple[str, str] | None:
@@ -104,11 +125,12 @@ def _split(name: str) -> tuple[str, str] | None:
     return folder + slash + stem, ending.lower()
 
 
-def _check_end(file: Any, end: int) -> None:
+def _check_end(file: IO[bytes], end: int) -> None:
     """See that a whole tar ends here: with zeros, where a header would be, and nothing else.
 
     Raises:
-        tarfile.ReadError: It was cut, a header is damaged, or another tar follows.
+        tarfile.ReadError: It was cut, a header is damaged, another tar follows, or there are more
+            zeros than writers leave: room that was set aside for what never came.
     """
     file.seek(end)
     block = file.read(tarfile.BLOCKSIZE)
@@ -119,3 +141,9 @@ def _check_end(file: Any, end: int) -> None:
     while block := file.read(_BLOCK):
         if block.strip(b"\0"):
             raise tarfile.ReadError(f"something follows its end at byte {end}; split it there")
+    zeros = file.tell() - end
+    if zeros > _MOST_ZEROS:
+        raise tarfile.ReadError(
+            f"{zeros} zeros follow its last member at byte {end}, as when a download breaks off; "
+            "if it is whole, write it again with tar's usual blocks"
+        )

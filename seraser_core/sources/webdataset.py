@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 
 from seraser_core import storage
+from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.base import Listing, Source
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.names import class_names, found_names, to_index
 from seraser_core.sources.patterns import expand, short_names
-from seraser_core.sources.tar import index_tar
+from seraser_core.sources.tar import MOST_TEXT, TEXT_ENDINGS, index_tar
 
 _TARS_AT_ONCE = 8
 _LABEL, _MASK = "cls", "mask.png"
-_TEXTS = ("cls", "txt", "json")
+_IMAGES = [ending.removeprefix(".") for ending in IMAGE_ENDINGS]
+_SHOWN = 5
 
 
 class WebDatasetSource(Source):
@@ -27,6 +30,18 @@ class WebDatasetSource(Source):
     tar's name and its key.
     """
 
+    def __init__(self, options: DatasetOptions, cache: str = "") -> None:
+        super().__init__(options, cache)
+        self._mask = (options.mask or _MASK).removeprefix(".").lower()
+        image = options.image.removeprefix(".").lower()
+        self._image = image if image != DatasetOptions.model_fields["image"].default else None
+        if self._image and self._image.rpartition(".")[2] not in _IMAGES:
+            raise ConfigError(
+                "dataset.image",
+                repr(options.image),
+                f"of webdataset, must be an ending of images: {', '.join(_IMAGES)}",
+            )
+
     def listing(self) -> Listing:
         """See `Source.listing`."""
         options = self.options
@@ -34,12 +49,12 @@ class WebDatasetSource(Source):
         # Python lists a tar that is at hand; of those that are far away, several are waited for.
         with ThreadPoolExecutor(1 if storage.is_local(tars[0]) else _TARS_AT_ONCE) as pool:
             samples = pl.concat(pool.map(self._samples, tars, short_names(tars)))
-        lacking = samples["image_offset"].null_count()
+        warnings = _empty(tars, samples) + self._split(samples)
         samples = samples.filter(pl.col("image_offset").is_not_null())
         if not samples.height:
-            raise ConfigError(
-                "dataset.path", options.path, f"no sample has an image ({', '.join(_endings())})"
-            )
+            wanted = self._image or ", ".join(_IMAGES)
+            said = f"no sample has an image ({wanted}); {'; '.join(warnings)}"
+            raise ConfigError("dataset.path", options.path, said.removesuffix("; "))
         label = options.label or (_LABEL if samples["cls"].count() else None)
         texts = {
             "label": _texts(samples, label, "label"),
@@ -56,35 +71,39 @@ class WebDatasetSource(Source):
             pl.when(pl.col("mask_offset").is_not_null()).then("tar").alias("mask"),
             "mask_offset",
             "mask_length",
+            "version",
             pl.lit(None, pl.List(pl.Float64)).alias("box"),
             to_index(texts["label"], classes, "dataset.label", "dataset.classes").alias("label"),
             to_index(
                 texts["attribute"], attributes, "dataset.attribute", "dataset.attributes"
             ).alias("attribute"),
         )
-        warnings = [f"{lacking} samples have no image and are left out"] if lacking else []
-        facts = {"tars": len(tars)}
-        return Listing(items, classes, attributes, facts, warnings=warnings)
+        return Listing(items, classes, attributes, {"tars": len(tars)}, warnings=warnings)
 
     def _samples(self, tar: str, name: str) -> pl.DataFrame:
-        """One row per sample: tar, its short name, key, places of image and mask, texts."""
-        members = index_tar(tar, self.options.storage_options, self.cache)
-        ending = pl.col("ending")
-        wanted = self.options.image
-        is_image = ending == wanted if wanted in _endings() else ending.is_in(_endings())
-        is_mask = ending == (self.options.mask or _MASK)
-        sample = pl.col("key").rle_id().alias("sample")
-        found = members.group_by(sample, maintain_order=True).agg(
+        """One row per sample: tar, its short name and version, key, endings, places of image and
+        mask, texts and their lengths."""
+        index = index_tar(tar, self.options.storage_options, self.cache)
+        ending, key = pl.col("ending"), pl.col("key")
+        is_mask = ending == self._mask
+        is_image = ending == self._image if self._image else ending.is_in(_IMAGES) & ~is_mask
+        found = index.members.group_by(key.rle_id().alias("sample"), maintain_order=True).agg(
             pl.lit(tar).first().alias("tar"),
             pl.lit(name).first().alias("name"),
-            pl.col("key").first(),
+            pl.lit(index.version).first().alias("version"),
+            key.first(),
+            ending.alias("endings"),
             is_image.sum().alias("images"),
             *(
-                pl.col(column).filter(chosen).first().alias(f"{name}_{column}")
-                for name, chosen in (("image", is_image), ("mask", is_mask))
+                pl.col(column).filter(chosen).first().alias(f"{what}_{column}")
+                for what, chosen in (("image", is_image), ("mask", is_mask))
                 for column in ("offset", "length")
             ),
-            *(pl.col("text").filter(ending == name).first().alias(name) for name in _TEXTS),
+            *(
+                pl.col(column).filter(ending == text).first().alias(f"{text}{suffix}")
+                for text in TEXT_ENDINGS
+                for column, suffix in (("text", ""), ("length", "_length"))
+            ),
         )
         several = found.filter(pl.col("images") > 1)
         if several.height:
@@ -93,25 +112,89 @@ class WebDatasetSource(Source):
                 f"{several['images'][0]} images in the sample {several['key'][0]!r} of {tar}",
                 "name the ending to take, e.g. jpg",
             )
-        return found.drop("sample", "images")
+        whole = found.filter(pl.col("images") > 0)["key"]
+        torn = found.filter((pl.col("images") == 0) & key.is_in(whole.implode()))
+        if torn.height:
+            raise ConfigError(
+                "dataset.path",
+                tar,
+                f"the members of the sample {torn['key'][0]!r} do not follow each other; write "
+                "the tar in the order of its names, e.g. with tar --sort=name",
+            )
+        return found.drop("sample")
+
+    def _split(self, samples: pl.DataFrame) -> list[str]:
+        """What is to be said of the samples whose image or mask cannot be read."""
+        said = []
+        without = samples.filter(pl.col("images") == 0)
+        if without.height:
+            endings = without["endings"].explode().value_counts(sort=True).head(_SHOWN)
+            seen = ", ".join(f".{name} {count}" for name, count in endings.iter_rows())
+            said.append(
+                f"{without.height} samples have no image and are left out; their members end in "
+                f"{seen} (an ending begins at the first dot of a name)"
+            )
+        for what, then in (("image", "are left out"), ("mask", "count as without one")):
+            place = f"{what}_offset", f"{what}_length"
+            bad = samples.filter(pl.col(place[0]).is_null() & pl.col(place[1]).is_not_null())
+            if bad.height:
+                said.append(
+                    f"{bad.height} samples whose {what} is a link or a sparse member {then}, e.g. "
+                    f"{bad['key'][0]!r} of {bad['tar'][0]}; write the tar with --dereference "
+                    "--hard-dereference and without --sparse"
+                )
+        return said
 
 
-def _endings() -> list[str]:
-    return [ending.removeprefix(".") for ending in IMAGE_ENDINGS]
+def _empty(tars: list[str], samples: pl.DataFrame) -> list[str]:
+    empty = sorted(set(tars) - set(samples["tar"]))
+    return [f"{len(empty)} tars hold no members, e.g. {empty[0]}"] if empty else []
 
 
 def _texts(samples: pl.DataFrame, name: str | None, setting: str) -> pl.Series:
-    """The texts of a member, ``cls`` or ``txt``, or of a field of ``json``."""
+    """The texts of a member, ``cls`` or ``txt``, or of a field of ``json``.
+
+    Raises:
+        ConfigError: No sample has it, or that of a sample cannot be read.
+    """
     if name is None:
         return pl.Series([None] * samples.height, dtype=pl.String)
-    if name in ("cls", "txt"):
+    field = f"dataset.{setting}"
+    member = name if name in ("cls", "txt") else "json"
+    lost = samples.filter(pl.col(f"{member}_length").is_not_null() & pl.col(member).is_null())
+    if lost.height:
+        place = f"the .{member} of {lost['key'][0]!r} in {lost['tar'][0]}"
+        raise ConfigError(field, place, f"must be a plain member of at most {MOST_TEXT} bytes")
+    if member != "json":
         return samples[name]
-    field = name.removeprefix("json.").replace("'", "")
-    texts = samples.select(pl.col("json").str.json_path_match(f"$['{field}']"))["json"]
-    if not texts.count():
+    key = name.removeprefix("json.")
+    texts = [
+        None if document is None else _field(document, key, field, sample, tar)
+        for document, sample, tar in samples.select("json", "key", "tar").iter_rows()
+    ]
+    if all(text is None for text in texts):
         raise ConfigError(
-            f"dataset.{setting}",
+            field,
             repr(name),
             "is neither cls nor txt, and no sample has a .json member with such a field",
         )
-    return texts
+    return pl.Series(texts, dtype=pl.String)
+
+
+def _field(document: str, key: str, setting: str, sample: str, tar: str) -> str | None:
+    """The value of a field of a sample's JSON, as text; None where there is none."""
+    place = f"the .json of {sample!r} in {tar}"
+    try:
+        found = json.loads(document)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(setting, place, f"is no JSON: {error}") from None
+    value = found.get(key) if isinstance(found, dict) else None
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    raise ConfigError(
+        setting, place, f"has a {type(value).__name__} as {key!r}; give texts or numbers"
+    )

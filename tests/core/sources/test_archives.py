@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -13,9 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from seraser_core import storage
 from seraser_core.config import parse_config
 from seraser_core.config.options import LimitOptions
 from seraser_core.errors import ConfigError, ItemError
+from seraser_core.results.fingerprints import plan_hash
 from seraser_core.sources import tar as tars
 from seraser_core.sources.cells import read_cell
 from seraser_core.sources.fetch import fetch, fetch_image, fetch_mask
@@ -107,12 +111,170 @@ def test_what_is_no_sample_is_passed_over_and_what_lacks_an_image_is_told(tmp_pa
             member = tarfile.TarInfo(name)
             member.size = 1
             tar.addfile(member, io.BytesIO(b"0"))
-        link = tarfile.TarInfo("5.jpg")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        tar.addfile(link)
     planned, said = plan(tmp_path, **web(path), allow_empty_classes=True)
     assert planned.table["item_id"].to_pylist() == ["x.tar/4"]
-    assert "WARNING: 1 samples have no image and are left out" in said
+    assert any(
+        "1 samples have no image and are left out; their members end in .cls 1" in line
+        for line in said
+    )
+
+
+def test_links_and_sparse_members_are_told(tmp_path):
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as tar:
+        for name in ("1.jpg", "1.cls"):
+            member = tarfile.TarInfo(name)
+            member.size = 1
+            tar.addfile(member, io.BytesIO(b"0"))
+        for name, kind in (
+            ("1.mask.png", tarfile.LNKTYPE),
+            ("2.jpg", tarfile.SYMTYPE),
+            ("3.jpg", tarfile.LNKTYPE),
+        ):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, "1.jpg"
+            tar.addfile(link)
+    planned, said = plan(tmp_path, **web(path), allow_empty_classes=True)
+    assert planned.table["item_id"].to_pylist() == ["x.tar/1"]
+    assert planned.table["mask"].to_pylist() == [None]
+    assert any("2 samples whose image is a link or a sparse member are left out" in x for x in said)
+    assert any("1 samples whose mask is a link or a sparse member count as" in x for x in said)
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="needs GNU tar")
+@pytest.mark.parametrize("kind", ["gnu", "posix"])
+def test_sparse_members_as_gnu_tar_writes_them(tmp_path, kind):
+    (tmp_path / "1.jpg").write_bytes(b"x")
+    with (tmp_path / "2.jpg").open("wb") as file:
+        file.truncate(2**20)
+        file.seek(0, io.SEEK_END)
+        file.write(b"end")
+    command = ["tar", f"--format={kind}", "-S", "-cf", "x.tar", "1.jpg", "2.jpg"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    planned, said = plan(tmp_path, **web(tmp_path / "x.tar"))
+    assert planned.table["item_id"].to_pylist() == ["x.tar/1"]
+    assert any("'2' of" in line and "sparse" in line for line in said)
+
+
+def test_endings_that_are_no_images_and_empty_tars_are_told(tmp_path):
+    write_tar(tmp_path / "x-0.tar", [("1.heic", b""), ("2.v1.jpg", b""), ("3.jpg", b"")])
+    write_tar(tmp_path / "x-1.tar", [])
+    _, said = plan(tmp_path, **web(tmp_path / "x-*.tar"))
+    assert any(".heic 1" in line and ".v1.jpg 1" in line for line in said)
+    assert any("1 tars hold no members" in line and "x-1.tar" in line for line in said)
+    error = refused(tmp_path, **web(write_tar(tmp_path / "y.tar", [("2.v1.jpg", b"")])))
+    assert "begins at the first dot" in error.remedy
+
+
+def test_zeros_in_place_of_the_rest_of_a_tar(tmp_path):
+    path = write_tar(tmp_path / "x.tar", SAMPLES)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"a/2.jpg")] + bytes(20_000))
+    assert "zeros follow its last member" in refused(tmp_path, **web(path)).remedy
+
+
+def test_members_of_a_sample_that_do_not_follow_each_other(tmp_path):
+    path = write_tar(tmp_path / "x.tar", [("1.jpg", b""), ("2.jpg", b""), ("1.cls", b"1")])
+    error = refused(tmp_path, **web(path))
+    assert "'1' do not follow each other" in error.remedy
+    assert "--sort=name" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"y": 1', "is no JSON"),
+        (b'{"y": 1, "text": "' + b"x" * 2**16 + b'"}', "at most 65536 bytes"),
+        (b'{"y": [1]}', "has a list as 'y'"),
+    ],
+)
+def test_labels_in_json_that_cannot_be_read(tmp_path, content, said):
+    members = [("1.jpg", b""), ("1.json", b'{"y": 0}'), ("2.jpg", b""), ("2.json", content)]
+    path = write_tar(tmp_path / "x.tar", members)
+    error = refused(tmp_path, **web(path), label="y", allow_empty_classes=True)
+    assert error.field == "dataset.label"
+    assert "'2'" in error.value
+    assert said in error.remedy
+
+
+def test_labels_of_all_types_in_json(tmp_path):
+    values = ["1", "1.0", "true", '"a deer"', "0", "null"]
+    members = [
+        member
+        for i, value in enumerate(values)
+        for member in (
+            (f"{i}.jpg", b""),
+            (f"{i}.json", b'{"it\'s": %s, "loss": NaN}' % value.encode()),
+        )
+    ]
+    path = write_tar(tmp_path / "x.tar", members)
+    planned, said = plan(tmp_path, **web(path), label="it's")
+    assert planned.table["label"].to_pylist() == [1, 1, 1, 1, 0, None]
+    assert "WARNING: 1 of 6 images have no label" in said
+
+
+def test_labels_that_some_samples_lack_are_told(tmp_path):
+    path = write_tar(tmp_path / "x.tar", [("1.jpg", b""), ("1.cls", b"0"), ("2.jpg", b"")])
+    _, said = plan(tmp_path, **web(path), allow_empty_classes=True)
+    assert "WARNING: 1 of 2 images have no label" in said
+
+
+def test_endings_of_images_and_masks(tmp_path):
+    members = [("1.left.JPG", b"l"), ("1.right.jpg", b"r"), ("1.Seg.png", b"m")]
+    path = write_tar(tmp_path / "x.tar", members)
+    for dataset in (
+        {"image": ".left.jpg", "mask": "seg.PNG"},
+        {"image": "right.jpg", "mask": ".seg.png"},
+    ):
+        given = web(path) | dataset
+        planned, _ = plan(tmp_path, **given)
+        options = parse_config({"dataset": {"classes": CLASSES, **given}}).dataset
+        item = planned.table.to_pylist()[0]
+        assert fetch_image(item, options) == dataset["image"].removeprefix(".").encode()[:1]
+        assert fetch_mask(item, options) == b"m"
+    path = write_tar(tmp_path / "y.tar", [("1.jpg", b"j"), ("1.png", b"p")])
+    assert plan(tmp_path, **web(path), mask="png")[0].table["length"].to_pylist() == [1]
+    error = refused(tmp_path, **web(path), image="cls")
+    assert (error.field, error.value) == ("dataset.image", "'cls'")
+
+
+def test_a_mask_that_no_sample_has(tmp_path):
+    path = write_tar(tmp_path / "x.tar", [("1.jpg", b"")])
+    error = refused(tmp_path, **web(path), mask="seg.png", methods=["foreground"])
+    assert error.field == "dataset.mask"
+    assert "'seg.png', of which no image has one" in error.value
+
+
+@pytest.mark.parametrize("place", ["disk", "s3"])
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_an_archive_that_changed_since_it_was_planned(tmp_path, request, place, kind):
+    root = f"{tmp_path}/data" if place == "disk" else request.getfixturevalue("bucket")
+
+    def write(content):
+        data = io.BytesIO()
+        if kind == "tar":
+            with tarfile.open(fileobj=data, mode="w") as tar:
+                for i, part in enumerate(content):
+                    member = tarfile.TarInfo(f"{i}.jpg")
+                    member.size = len(part)
+                    tar.addfile(member, io.BytesIO(part))
+        else:
+            pq.write_table(pa.table({"image": list(content)}), data, row_group_size=1)
+        storage.write_bytes(f"{root}/x.{kind}", data.getvalue())
+
+    write([b"first", b"other"])
+    dataset = {"format": "webdataset" if kind == "tar" else kind, "path": f"{root}/x.{kind}"}
+    planned, _ = plan(tmp_path, **dataset)
+    options = parse_config({"dataset": {"classes": CLASSES, **dataset}}).dataset
+    first, second = planned.table.to_pylist()
+    assert fetch_image(first, options) == b"first"
+    write([b"FIRST", b"OTHER"])  # of the same size
+    with pytest.raises(ItemError) as caught:
+        fetch_image(second, options)
+    assert caught.value.code == "changed"
+    replanned, _ = plan(tmp_path, **dataset)
+    assert fetch_image(replanned.table.to_pylist()[1], options) == b"OTHER"
+    assert plan_hash(replanned.table, replanned.shards) != plan_hash(planned.table, planned.shards)
 
 
 def test_long_and_strange_names_are_names_and_nothing_else(tmp_path):
@@ -194,7 +356,7 @@ def test_an_index_is_made_once_and_again_when_the_tar_changes(tmp_path, monkeypa
 def test_a_tar_that_shrank_since_it_was_planned(tmp_path):
     path = write_tar(tmp_path / "x.tar", SAMPLES)
     index = index_tar(str(path), {}, "")
-    place = index.filter(pl.col("key") == "a/2", pl.col("ending") == "jpg").to_dicts()[0]
+    place = index.members.filter(pl.col("key") == "a/2", pl.col("ending") == "jpg").to_dicts()[0]
     path.write_bytes(path.read_bytes()[: place["offset"] + 3])
     with pytest.raises(ItemError) as caught:
         fetch(str(path), {}, LimitOptions(), (place["offset"], place["length"]))
@@ -240,7 +402,8 @@ def test_parquet_cells_that_cannot_be_used(tmp_path):
             "dataset.path"
         )
     with pytest.raises(ItemError) as caught:
-        item = {"image": str(tmp_path / "gone.parquet"), "offset": 0, "length": None}
+        gone = {"offset": 0, "length": None, "version": None}
+        item = {"image": str(tmp_path / "gone.parquet"), **gone}
         fetch_image(item, parse_config({"dataset": {"path": "/x", "classes": CLASSES}}).dataset)
     assert caught.value.code == "missing"
 
@@ -284,20 +447,6 @@ def test_files_of_the_same_name_in_several_folders(tmp_path):
     planned, _ = plan(tmp_path, format="parquet", path=path)
     ids = planned.table["item_id"].to_pylist()
     assert ids == ["p1/x.parquet/000000000", "p2/x.parquet/000000000"]
-
-
-def test_a_parquet_file_that_was_replaced_gives_its_new_rows(tmp_path):
-    path = tmp_path / "x.parquet"
-    write_parquet(path, image=[b"a", b"b", b"c"])
-    assert read_cell(str(path), "image", 2, {}) == b"c"
-    write_parquet(path, image=[b"0", b"1", b"2", b"3", b"4"])
-    assert [read_cell(str(path), "image", row, {}) for row in range(5)] == [
-        b"0",
-        b"1",
-        b"2",
-        b"3",
-        b"4",
-    ]
 
 
 @pytest.mark.parametrize("line", ["/etc/passwd", "../up.jpg", "file:///etc/passwd", "a::b"])
