@@ -16,10 +16,10 @@ from seraser_core.sources.base import Listing
 from seraser_core.sources.cells import is_picture
 from seraser_core.sources.names import class_names
 from seraser_core.sources.patterns import expand, short_names
-from seraser_core.sources.table import TableSource
+from seraser_core.sources.table import TableSource, no_column
 
-_FILE, _ROW, _BYTES = "file of the row", "row of the file", "bytes of the row"
-_NAME, _VERSION = "short name of the file", "version of the file"
+_NO_LABEL = "-1"
+"""Of Hugging Face's label features, as their test splits have it."""
 
 
 class ParquetSource(TableSource):
@@ -36,9 +36,14 @@ class ParquetSource(TableSource):
     def listing(self) -> Listing:
         """See `Source.listing`."""
         options = self.options
-        table, rows = self._rows()
-        urls = table[_FILE]
-        ids = table[_NAME] + "/" + table[_ROW].cast(pl.String).str.zfill(9)
+        table, places = self._read_files()
+        rows, chosen = table.height, self._chosen(table)
+        table, places = table.filter(chosen), places.filter(chosen)
+        urls = places["url"]
+        ids = places["name"] + "/" + places["row"].cast(pl.String).str.zfill(9)
+        warnings: list[str] = []
+        for setting in ("label", "attribute"):
+            table = self._without_no_label(table, setting, warnings)
         classes = class_names(options) or self._features.get(options.label or "", [])
         known = options.attributes or self._features.get(options.attribute or "", [])
         attributes = known or self._found_attributes(table)
@@ -48,46 +53,47 @@ class ParquetSource(TableSource):
             {
                 "item_id": self._texts(table, "id") if options.id else ids,
                 "image": urls,
-                "offset": table[_ROW],
+                "offset": places["row"],
                 "label": self._indices(table, "label", classes, "dataset.classes"),
                 "attribute": self._indices(table, "attribute", attributes, "dataset.attributes"),
                 "mask": urls if options.mask else pl.Series([None] * len(urls), dtype=pl.String),
                 "box": self._boxes(table),
-                "size": table[_BYTES],
-                "version": table[_VERSION],
+                "size": places["bytes"],
+                "version": places["version"],
             }
         )
         if options.mask:
-            items = items.with_columns(table[_ROW].alias("mask_offset"))
+            items = items.with_columns(places["row"].alias("mask_offset"))
         self._check_ids(items)
-        facts = {"rows": rows, "rows_of_split": table.height, "files": urls.n_unique()}
-        return Listing(items, classes, attributes, facts)
+        facts = {"rows": rows, "rows_of_split": len(urls), "files": urls.n_unique()}
+        return Listing(items, classes, attributes, facts, warnings=warnings)
 
-    def _read(self) -> pl.DataFrame:
+    def _read_files(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The columns that are no pictures, and for every row its place: name, url, row, bytes of
+        the row, version of the file."""
         urls = list(expand(self.options))
-        tables = [
-            self._read_file(url).with_columns(pl.lit(name).alias(_NAME))
-            for url, name in zip(urls, short_names(urls), strict=True)
-        ]
+        tables, places = [], []
+        for url, name in zip(urls, short_names(urls), strict=True):
+            table, place = self._read_file(url)
+            tables.append(table)
+            places.append(place.with_columns(pl.lit(name).alias("name")))
         try:
-            return pl.concat(tables, how="vertical_relaxed")
+            return pl.concat(tables, how="vertical_relaxed"), pl.concat(places)
         except pl.exceptions.PolarsError as error:
             raise ConfigError(
                 "dataset.path", self.options.path, f"its files have different columns: {error}"
             ) from None
 
-    def _read_file(self, url: str) -> pl.DataFrame:
-        """The columns that are no pictures, of one file."""
+    def _read_file(self, url: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """See `_read_files`; of one file."""
         try:
             version = storage.version(url, self.options.storage_options)
             with storage.open_file(url, self.options.storage_options, version) as opened:
                 file = pq.ParquetFile(opened)
                 schema = file.schema_arrow
-                self._check_pictures(schema, url)
+                names = self._check_columns(schema, url)
                 self._add_features(_label_features(schema), url)
-                wanted = self._text_columns(), self.options.box or []
-                names = [n for part in wanted for n in part if n in schema.names]
-                table = pl.DataFrame(file.read(columns=list(dict.fromkeys(names))))
+                table = pl.DataFrame(file.read(columns=names).select(names))
                 sizes = _mean_sizes(file)
         except FileNotFoundError:
             raise ConfigError("dataset.path", url, "there is no such file") from None
@@ -102,10 +108,10 @@ class ParquetSource(TableSource):
             raise ConfigError(
                 "dataset.path", url, f"cannot be read as Parquet: {str(error)[:300]}"
             ) from None
-        places = pl.DataFrame({_ROW: range(len(sizes)), _BYTES: sizes}).with_columns(
-            pl.lit(url).alias(_FILE), pl.lit(version).alias(_VERSION)
+        places = pl.DataFrame({"row": range(len(sizes)), "bytes": sizes})
+        return table, places.with_columns(
+            pl.lit(url).alias("url"), pl.lit(version).alias("version")
         )
-        return pl.concat([places, table], how="horizontal") if table.width else places
 
     def _add_features(self, found: dict[str, list[str]], url: str) -> None:
         for column in {self.options.label, self.options.attribute} & found.keys():
@@ -127,34 +133,67 @@ class ParquetSource(TableSource):
         recorded = self._features.get(column or "", [])
         if recorded == names or sorted(recorded) != sorted(names):
             return table
-        return table.with_columns(
-            pl.col(column).replace_strict(
-                range(len(recorded)), recorded, default=None, return_dtype=pl.String
-            )
+        indices = self._indices(table, setting, recorded, f"the label feature {column!r}")
+        named = indices.replace_strict(
+            range(len(recorded)), recorded, default=None, return_dtype=pl.String
         )
+        return table.with_columns(named.alias(column))
 
-    def _text_columns(self) -> list[str]:
+    def _without_no_label(
+        self, table: pl.DataFrame, setting: str, warnings: list[str]
+    ) -> pl.DataFrame:
+        """The table with nulls for what Hugging Face's label features call no label."""
+        column = getattr(self.options, setting)
+        if column not in self._features:
+            return table
+        none = (self._texts(table, setting) == _NO_LABEL).fill_null(False)
+        if not none.any():
+            return table
+        warnings.append(f"{none.sum()} rows have {_NO_LABEL} in {column!r}, which is no {setting}")
+        return table.with_columns(pl.when(~none).then(pl.col(column)))
+
+    def _check_columns(self, schema: pa.Schema, url: str) -> list[str]:
+        """The columns to read, which are not those of pictures.
+
+        Raises:
+            ConfigError: A column is missing, there several times, or not of its kind.
+        """
         pictures = {self.options.image, self.options.mask}
-        return [name for name in super()._text_columns() if name not in pictures]
-
-    def _check_pictures(self, schema: pa.Schema, url: str) -> None:
-        for setting in ("image", "mask"):
-            name = getattr(self.options, setting)
-            if name is None:
-                continue
-            if name not in schema.names:
+        boxes = [("box", name) for name in self.options.box or []]
+        wanted: dict[str, None] = {}
+        for setting, name in [*self._text_columns().items(), *boxes]:
+            count = schema.names.count(name)
+            if not count:
+                raise no_column(setting, name, schema.names, url)
+            if count > 1:
                 raise ConfigError(
                     f"dataset.{setting}",
                     repr(name),
-                    f"{url} has no such column; columns: {', '.join(schema.names)}",
+                    f"{url} has {count} columns of this name; give each a name of its own",
                 )
             kind = schema.field(name).type
-            if not is_picture(kind):
+            if setting in ("image", "mask"):
+                _check_picture(setting, name, kind)
+            elif name in pictures:
                 raise ConfigError(
                     f"dataset.{setting}",
                     f"column {name!r} of type {kind}",
-                    "must hold bytes, or {bytes, path}; for paths of image files use format: table",
+                    "holds pictures; name a column of texts or numbers",
                 )
+            else:
+                wanted[name] = None
+        return list(wanted)
+
+
+def _check_picture(setting: str, name: str, kind: pa.DataType) -> None:
+    # A cell of either is bytes as any other's.
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (is_picture(plain) or pa.types.is_fixed_size_binary(plain)):
+        raise ConfigError(
+            f"dataset.{setting}",
+            f"column {name!r} of type {kind}",
+            "must hold bytes, or {bytes, path}; for paths of image files use format: table",
+        )
 
 
 def _mean_sizes(file: pq.ParquetFile) -> list[int]:

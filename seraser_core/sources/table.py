@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import difflib
 import io
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -48,17 +49,20 @@ class TableSource(Source):
 
     def _rows(self) -> tuple[pl.DataFrame, int]:
         """The rows of the split, and the number of all."""
-        table, split = self._read(), self._split
-        rows = table.height
-        if split:
-            table = self._filter(table)
-        if not table.height:
+        table = self._read()
+        return table.filter(self._chosen(table)), table.height
+
+    def _chosen(self, table: pl.DataFrame) -> pl.Series:
+        """Whether a row is of the split."""
+        split = self._split
+        chosen = self._of_split(table, split) if split else pl.repeat(True, len(table), eager=True)
+        if not chosen.any():
             raise ConfigError(
                 "dataset.split" if split else "dataset.path",
                 split.values if split else self.options.path,
-                f"no row is left of {rows}; check the column and its values",
+                f"no row is left of {table.height}; check the column and its values",
             )
-        return table, rows
+        return chosen
 
     def _found_attributes(self, table: pl.DataFrame) -> list[str]:
         return found_names(self._texts(table, "attribute")) if self.options.attribute else []
@@ -84,7 +88,7 @@ class TableSource(Source):
                 separator=_SEPARATORS[ending],
                 infer_schema_length=None,
                 # An id 007 is a name, not a number, and a class may be called true.
-                schema_overrides=dict.fromkeys(self._text_columns(), pl.String),
+                schema_overrides=dict.fromkeys(self._text_columns().values(), pl.String),
             )
             return table.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
         except FileNotFoundError:
@@ -104,11 +108,13 @@ class TableSource(Source):
                 "dataset.path", path, f"cannot be read as a table: {str(error)[:300]}"
             ) from error
 
-    def _text_columns(self) -> list[str]:
-        options = self.options
-        names = (options.id, options.image, options.mask, options.label, options.attribute)
-        split = self._split.column if self._split else None
-        return [name for name in (*names, split) if name]
+    def _text_columns(self) -> dict[str, str]:
+        """Setting -> column, of those with texts."""
+        settings = ("id", "image", "mask", "label", "attribute")
+        columns = {name: getattr(self.options, name) for name in settings}
+        if self._split:
+            columns["split.column"] = self._split.column
+        return {setting: name for setting, name in columns.items() if name}
 
     def _texts(self, table: pl.DataFrame, setting: str, name: str | None = None) -> pl.Series:
         column = self._column(table, setting, name)
@@ -126,13 +132,7 @@ class TableSource(Source):
     def _column(self, table: pl.DataFrame, setting: str, name: str | None = None) -> pl.Series:
         name = name or getattr(self.options, setting)
         if name not in table.columns:
-            near = difflib.get_close_matches(str(name), table.columns, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(
-                f"dataset.{setting}",
-                repr(name),
-                f"the table has no such column; {hint}columns: {', '.join(table.columns)}",
-            )
+            raise no_column(setting, str(name), table.columns)
         return table[name]
 
     @property
@@ -140,10 +140,7 @@ class TableSource(Source):
         split = self.options.split
         return split if isinstance(split, SplitOptions) else None
 
-    def _filter(self, table: pl.DataFrame) -> pl.DataFrame:
-        split = self._split
-        if split is None:
-            return table
+    def _of_split(self, table: pl.DataFrame, split: SplitOptions) -> pl.Series:
         texts = self._texts(table, "split.column", split.column)
         wanted = {str(value) for value in split.values}
         numbers = {value for value in split.values if isinstance(value, int)}
@@ -153,7 +150,7 @@ class TableSource(Source):
             # pandas writes 2 as 2.0; true in YAML is 1 here
             if wanted & {text, text.removesuffix(".0")} or number_of(text) in numbers
         ]
-        return table.filter(texts.is_in(kept))
+        return texts.is_in(kept).fill_null(False)
 
     def _indices(
         self, table: pl.DataFrame, setting: str, names: list[str], listed_in: str
@@ -185,3 +182,16 @@ class TableSource(Source):
         """The paths, relative to `base` or absolute; none outside of it unless allowed."""
         check_paths(paths, base, setting, self.options.allow_outside)
         return paths
+
+
+def no_column(
+    setting: str, name: str, columns: Sequence[str], where: str = "the table"
+) -> ConfigError:
+    """That none of the columns is called `name`, as dataset.<setting> says."""
+    near = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return ConfigError(
+        f"dataset.{setting}",
+        repr(name),
+        f"{where} has no such column; {hint}columns: {', '.join(columns)}",
+    )

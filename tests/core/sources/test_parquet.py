@@ -1,0 +1,168 @@
+"""Parquet files: columns of every kind, and those that cannot be used."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from seraser_core.config import parse_config
+from seraser_core.errors import ConfigError
+from seraser_core.sources.fetch import fetch_image, fetch_mask
+from seraser_core.sources.planner import plan_items
+
+CLASSES = ["a camel", "a deer"]
+PICTURES = [b"1st", b"2nd", b"1st", b"4th"]
+
+
+def write(path, table, **label_features):
+    if label_features:
+        features = {
+            name: {"names": names, "_type": "ClassLabel"} for name, names in label_features.items()
+        }
+        said = {"huggingface": json.dumps({"info": {"features": features}})}
+        table = table.replace_schema_metadata(said)
+    pq.write_table(table, path, row_group_size=2)
+    return {"format": "parquet", "path": str(path)}
+
+
+def plan(tmp_path, **dataset):
+    tree = {
+        "output": str(tmp_path / "runs"),
+        "dataset": {"classes": CLASSES, "allow_empty_classes": True} | dataset,
+        "methods": ["zero_shot"],
+    }
+    said = []
+    config = parse_config(tree)
+    return plan_items(config, said.append), said, config.dataset
+
+
+def refused(tmp_path, **dataset) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        plan(tmp_path, **dataset)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(PICTURES).dictionary_encode(),
+        pa.array(PICTURES, pa.binary(3)),
+        pa.array(PICTURES, pa.large_binary()),
+        pa.array([{"bytes": data, "path": None} for data in PICTURES]),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_pictures_of_every_kind_of_column(tmp_path, column):
+    dataset = write(tmp_path / "x.parquet", pa.table({"image": column, "mask": column}))
+    planned, _, options = plan(tmp_path, **dataset, mask="mask")
+    items = planned.table.to_pylist()
+    assert [fetch_image(item, options) for item in items] == PICTURES
+    assert [fetch_mask(item, options) for item in items] == PICTURES
+
+
+def test_labels_of_a_dictionary(tmp_path):
+    labels = pa.array(["a deer", "a camel", None]).dictionary_encode()
+    dataset = write(tmp_path / "x.parquet", pa.table({"image": PICTURES[:3], "y": labels}))
+    planned, _, _ = plan(tmp_path, **dataset, label="y")
+    assert planned.table["label"].to_pylist() == [1, 0, None]
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "value"),
+    [
+        ("image", "image", "image"),
+        ("label", "y", "y"),
+        ("box", "b", ["b", "c", "d", "e"]),
+        ("split.column", "s", None),
+    ],
+)
+def test_columns_of_the_same_name_are_refused_where_they_are_used(tmp_path, setting, name, value):
+    columns = {"image": pa.array(PICTURES), "y": pa.array([0, 1, 0, 1]), "s": pa.array([1] * 4)}
+    columns |= {side: pa.array([0, 1, 2, 3]) for side in "bcde"}
+    names = [*columns, name]
+    table = pa.Table.from_arrays([*columns.values(), columns[name]], names=names)
+    dataset = write(tmp_path / "x.parquet", table)
+    if setting == "split.column":
+        dataset["split"] = {"column": "s", "values": [1]}
+    else:
+        dataset[setting] = value
+    error = refused(tmp_path, **dataset)
+    assert (error.field, error.value) == (f"dataset.{setting}", repr(name))
+    assert "has 2 columns of this name" in error.remedy
+
+
+def test_columns_of_the_same_name_that_nobody_reads_do_not_matter(tmp_path):
+    table = pa.Table.from_arrays(
+        [pa.array(PICTURES), pa.array(["x"] * 4), pa.array(["y"] * 4)], names=["image", "n", "n"]
+    )
+    planned, _, options = plan(tmp_path, **write(tmp_path / "x.parquet", table))
+    assert [fetch_image(item, options) for item in planned.table.to_pylist()] == PICTURES
+
+
+@pytest.mark.parametrize("name", ["file of the row", "row", "url", "name", "version", "bytes"])
+def test_a_column_may_have_any_name(tmp_path, name):
+    dataset = write(tmp_path / "x.parquet", pa.table({"image": PICTURES, name: [0, 1, 1, 0]}))
+    planned, _, _ = plan(tmp_path, **dataset, label=name)
+    assert planned.table["label"].to_pylist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("setting", ["label", "attribute", "id", "box", "split"])
+def test_of_a_missing_column_all_that_are_there_are_named_and_no_other(tmp_path, setting):
+    dataset = write(tmp_path / "x.parquet", pa.table({"image": PICTURES, "y": [0, 1, 1, 0]}))
+    dataset[setting] = "z"
+    if setting == "box":
+        dataset["box"] = ["z", "y", "y", "y"]
+    if setting == "split":
+        dataset["split"] = {"column": "z", "values": [1]}
+    error = refused(tmp_path, **dataset)
+    assert error.field.startswith(f"dataset.{setting}")
+    assert error.remedy.endswith("x.parquet has no such column; columns: image, y")
+
+
+def test_pictures_are_no_labels(tmp_path):
+    dataset = write(tmp_path / "x.parquet", pa.table({"image": PICTURES}))
+    error = refused(tmp_path, **dataset, id="image")
+    assert (error.field, error.value) == ("dataset.id", "column 'image' of type binary")
+
+
+def test_files_whose_columns_differ_are_told_by_their_own_names(tmp_path):
+    write(tmp_path / "1.parquet", pa.table({"image": PICTURES, "y": [0, 1, 1, 0]}))
+    write(tmp_path / "2.parquet", pa.table({"image": PICTURES, "y": [[0], [1], [1], [0]]}))
+    error = refused(tmp_path, format="parquet", path=f"{tmp_path}/*.parquet", label="y")
+    assert "different columns" in error.remedy
+
+
+@pytest.mark.parametrize("names", [CLASSES, CLASSES[::-1]])
+def test_no_label_of_hugging_face_is_none_and_is_told(tmp_path, names):
+    table = pa.table({"image": PICTURES, "y": [0, -1, None, 1], "place": [-1, -1, 0, 1]})
+    dataset = write(tmp_path / "x.parquet", table, y=names, place=["desert", "lake"])
+    planned, said, _ = plan(tmp_path, **dataset, label="y", attribute="place")
+    expected = [CLASSES.index(names[0]), None, None, CLASSES.index(names[1])]
+    assert planned.table["label"].to_pylist() == expected
+    assert planned.table["attribute"].to_pylist() == [None, None, 0, 1]
+    assert "WARNING: 1 rows have -1 in 'y', which is no label" in said
+    assert "WARNING: 2 rows have -1 in 'place', which is no attribute" in said
+
+
+def test_a_test_split_without_labels_is_an_audit(tmp_path):
+    dataset = write(tmp_path / "x.parquet", pa.table({"image": PICTURES, "y": [-1] * 4}), y=CLASSES)
+    planned, said, _ = plan(tmp_path, **dataset, label="y", classes=None)
+    assert planned.table["label"].null_count == 4
+    assert "WARNING: 4 rows have -1 in 'y', which is no label" in said
+
+
+def test_minus_one_of_a_column_without_label_features_is_refused(tmp_path):
+    dataset = write(tmp_path / "x.parquet", pa.table({"image": PICTURES, "y": [0, -1, 1, 0]}))
+    error = refused(tmp_path, **dataset, label="y")
+    assert (error.field, error.value) == ("dataset.label", "-1 (1 rows)")
+
+
+@pytest.mark.parametrize("names", [CLASSES, CLASSES[::-1]])
+def test_a_label_that_its_feature_does_not_name_is_refused(tmp_path, names):
+    table = pa.table({"image": PICTURES, "y": [0, 7, 1, 0]})
+    dataset = write(tmp_path / "x.parquet", table, y=names)
+    error = refused(tmp_path, **dataset, label="y")
+    assert (error.field, error.value) == ("dataset.label", "7 (1 rows)")
