@@ -75,7 +75,8 @@ def check_relevance(model: ClipModel, field: str) -> None:
         field,
         "relevance",
         f"needs a plain vision transformer of open_clip, and this image tower "
-        f"({type(tower).__name__}) is none; use another auxiliary, e.g. augment, or another model",
+        f"({type(tower).__name__}) is none; use another auxiliary: mask or box where the data set "
+        "has them, segment, augment or black; or another model",
     )
 
 

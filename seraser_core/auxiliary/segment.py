@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,11 @@ from torchvision.ops import nms
 
 from seraser_core.config.auxiliary import SegmentOptions
 from seraser_core.errors import ConfigError, ItemError
+from seraser_core.models.folders import import_transformers, without_origin
 from seraser_core.models.loading import hash_weights
 
 _BOXES_AT_ONCE = 16  # the mask decoder takes about 50 MB for each
 _GREATEST_ASPECT = 40  # beyond it, the detector's feature maps have fewer places than its queries
-
-# They say where a configuration was read and by what, not what the model computes.
-_ORIGIN = ("_name_or_path", "_commit_hash", "transformers_version")
 
 
 class Segmenter:
@@ -56,7 +53,7 @@ class Segmenter:
     def __init__(
         self, options: SegmentOptions, classes: Sequence[str], device: torch.device
     ) -> None:
-        library = _import_transformers()
+        library = import_transformers("segment", "`auxiliary: segment`", "segment")
         self._options = options
         self._device = device
         self._prompt = _prompt(options, classes)
@@ -185,18 +182,6 @@ def _prompt(options: SegmentOptions, classes: Sequence[str]) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def _import_transformers() -> ModuleType:
-    try:
-        import transformers
-    except ImportError as error:
-        raise ConfigError(
-            "segment",
-            f"`auxiliary: segment` needs transformers ({error})",
-            "pip install 'seraser[segment]'",
-        ) from error
-    return transformers
-
-
 def _load(field: str, name: str, model: Any, processor: Any) -> tuple[Any, Any]:
     """A frozen model in fp32 on the CPU, and what prepares its input.
 
@@ -243,7 +228,7 @@ def _load(field: str, name: str, model: Any, processor: Any) -> tuple[Any, Any]:
 def _hash_config(net: Any, reader: Any) -> str:
     config = json.loads(net.config.to_json_string(use_diff=False))
     content = {
-        "model": {key: value for key, value in config.items() if key not in _ORIGIN},
+        "model": without_origin(config),
         "preprocessing": json.loads(reader.image_processor.to_json_string()),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

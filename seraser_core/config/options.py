@@ -220,18 +220,24 @@ def is_folder(name: str) -> bool:
     return _FOLDER.match(name) is not None and not name.endswith(".json")
 
 
+def folder_weights(name: str) -> str:
+    """What `model.pretrained` is when `model.name` is a folder and nothing else is said."""
+    return f"{name.rstrip('/')}/{_FOLDER_WEIGHTS}"
+
+
 class ModelOptions(Options):
     """The CLIP model."""
 
     name: str = Field(
         default="ViT-B-32-quickgelu",
         description="open_clip model name, a path/URL of an open_clip model JSON, or a folder with "
-        "a CLIP of transformers that begins with `/`, `./` or `../`.",
+        "a CLIP or BLIP-2 of transformers that begins with `/`, `./` or `../`.",
     )
     pretrained: str | None = Field(
         default="openai",
         description="open_clip tag, a path/URL of weights (safetensors, or torch loaded "
-        "weights-only), or null for random weights; of a folder, its model.safetensors.",
+        "weights-only), or null for random weights; of a folder, its model.safetensors, which a "
+        "BLIP-2 may have in parts.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="auto: fp32 on CPU, bf16 towers on GPU."
@@ -243,7 +249,7 @@ class ModelOptions(Options):
     def _weights_of_folder(cls, data: Any) -> Any:
         name = data.get("name") if isinstance(data, dict) else None
         if isinstance(name, str) and is_folder(name) and "pretrained" not in data:
-            return {**data, "pretrained": f"{name.rstrip('/')}/{_FOLDER_WEIGHTS}"}
+            return {**data, "pretrained": folder_weights(name)}
         return data
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Loading a CLIP model through open_clip, once per process."""
+"""Loading a model, most through open_clip, once per process."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from seraser_core import storage
 from seraser_core.config.options import ModelOptions, is_folder
 from seraser_core.errors import ConfigError, SeraserError
+from seraser_core.models.blip2_folder import holds_blip2, read_blip2
 from seraser_core.models.preprocessing import Preprocessing
 from seraser_core.models.transformers_clip import as_open_clip, read_folder
 from seraser_core.models.weights import local_weights
@@ -42,10 +43,10 @@ class ClipModel:
     """A frozen CLIP model with its tokenizer and preprocessing.
 
     Attributes:
-        net: open_clip model (its attributes are untyped) in evaluation mode, on `device`, in
-            `dtype`.
+        net: open_clip model (its attributes are untyped), or one that looks like it, in
+            evaluation mode, on `device`, in `dtype`.
         tokenizer: Texts -> (N, context_length) int64 token ids.
-        architecture: SHA-256 of open_clip's configuration of this model.
+        architecture: SHA-256 of this model's configuration.
         weights_hash: SHA-256 over the names, shapes and values of the loaded fp32 tensors.
         preprocessing: From pictures to the model's input.
         random: True when no weights were given.
@@ -186,24 +187,32 @@ def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> ClipModel:
-    name = _register(options.name)
-    net = _create(name, options)
+    read = read_blip2 if holds_blip2(options.name) else _read_open_clip
+    net, tokenizer, architecture, preprocessing = read(options)
     net = net.eval().requires_grad_(False)
     weights_hash = hash_weights(net)
-    wanted = {**net.visual.preprocess_cfg, **_preprocessing_of.get(name, {})}
-    preprocessing = Preprocessing(PreprocessCfg(**wanted))
-    tokenizer = open_clip.get_tokenizer(name)
-    _check_vocabulary(net, tokenizer)
     return ClipModel(
         net=net.to(device=device, dtype=dtype),
         tokenizer=tokenizer,
-        architecture=_hash_config(name),
+        architecture=architecture,
         weights_hash=weights_hash,
-        preprocessing=preprocessing,
+        preprocessing=Preprocessing(PreprocessCfg(**preprocessing)),
         device=device,
         dtype=dtype,
         random=options.pretrained is None,
     )
+
+
+def _read_open_clip(
+    options: ModelOptions,
+) -> tuple[Any, Callable[..., Tensor], str, dict[str, Any]]:
+    """A model of open_clip: itself, its tokenizer, architecture and preprocessing."""
+    name = _register(options.name)
+    net = _create(name, options)
+    tokenizer = open_clip.get_tokenizer(name)
+    _check_vocabulary(net, tokenizer)
+    preprocessing = {**net.visual.preprocess_cfg, **_preprocessing_of.get(name, {})}
+    return net, tokenizer, _hash_config(name), preprocessing
 
 
 def _register(name: str) -> str:

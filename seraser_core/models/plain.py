@@ -29,7 +29,8 @@ class PlainPromptEngine:
 
     The tuned tokens are put in place of the token embedding's output at positions 1..n; the rest
     is the model's own code over the whole context, so towers that are not causal, or pool
-    elsewhere than at end-of-text, are served as well.
+    elsewhere than at end-of-text, are served as well. A tower with `cut_padding` says which
+    positions change nothing.
     """
 
     def __init__(self, model: ClipModel, prompts: Prompts, context_tokens: int) -> None:
@@ -45,7 +46,8 @@ class PlainPromptEngine:
         tuned = _with_module(tower, "token_embedding", self._embedding)
         self._net = tuned if tower is model.net else _with_module(model.net, "text", tuned)
         self._layers = len(tower.transformer.resblocks)
-        self._tokens = prompts.tokens.to(model.device)
+        cut = getattr(tower, "cut_padding", lambda tokens: tokens)
+        self._tokens = cut(prompts.tokens).to(model.device)
         self._dtype = model.dtype
         self.recompute = False
         span = slice(1, 1 + context_tokens)
