@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,9 +13,32 @@ from torch import Tensor
 
 from seraser_core import storage
 from seraser_core.errors import ConfigError
+from seraser_core.models.folders import read_document
+from seraser_core.models.transformers_pictures import preprocess_cfg, refused
 
 _ACTIVATIONS = {"quick_gelu": True, "gelu": False}
-_RESAMPLING = {2: "bilinear", 3: "bicubic"}
+_NORM_EPS = 1e-5
+_HIGHEST_TOKEN, _END_OF_TEXT = 2, 49407
+_SHARED = {"hidden_act": "quick_gelu", "num_hidden_layers": 12, "layer_norm_eps": _NORM_EPS}
+_TEXT = {
+    **_SHARED,
+    "hidden_size": 512,
+    "intermediate_size": 2048,
+    "num_attention_heads": 8,
+    "max_position_embeddings": 77,
+    "vocab_size": 49408,
+    "eos_token_id": _END_OF_TEXT,
+}
+_VISION = {
+    **_SHARED,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_attention_heads": 12,
+    "image_size": 224,
+    "patch_size": 32,
+    "num_channels": 3,
+}
+"""What transformers takes for what config.json does not say."""
 _TOWERS = {
     "text_model.encoder.layers": "transformer",
     "vision_model.encoder.layers": "visual.transformer",
@@ -50,73 +74,151 @@ _IN_PROJ = re.compile(r"(.+)\.self_attn\.([qkv])_proj\.(weight|bias)")
 def read_folder(folder: str) -> dict[str, Any]:
     """The model in a folder, as open_clip's model JSON: ``model_cfg`` and ``preprocess_cfg``.
 
+    What config.json leaves out is what transformers takes for it.
+
     Raises:
         ConfigError: There is no CLIP of transformers in it, or one that open_clip cannot build.
     """
-    config = _read(folder, "config.json")
+    config = read_document(folder, "config.json")
     if config.get("model_type") != "clip":
         kind = config.get("model_type", "none")
         raise ConfigError(
             "model.name", folder, f"holds a model of type {kind}; give one of type clip"
         )
-    try:
-        text, vision = config["text_config"], config["vision_config"]
-        activations = {text.get("hidden_act", "quick_gelu"), vision.get("hidden_act", "quick_gelu")}
-        if len(activations) != 1 or not activations <= _ACTIVATIONS.keys():
-            raise ConfigError(
-                "model.name", folder, f"its activations {sorted(activations)} are not those of CLIP"
-            )
-        model = {
-            "embed_dim": config.get("projection_dim", 512),
-            "quick_gelu": _ACTIVATIONS[activations.pop()],
-            "vision_cfg": {
-                "image_size": vision["image_size"],
-                "patch_size": vision["patch_size"],
-                "layers": vision["num_hidden_layers"],
-                "width": vision["hidden_size"],
-                "head_width": vision["hidden_size"] // vision["num_attention_heads"],
-                "mlp_ratio": vision["intermediate_size"] / vision["hidden_size"],
-            },
-            "text_cfg": {
-                "context_length": text.get("max_position_embeddings", 77),
-                "vocab_size": text.get("vocab_size", 49408),
-                "width": text["hidden_size"],
-                "heads": text["num_attention_heads"],
-                "layers": text["num_hidden_layers"],
-                "mlp_ratio": text["intermediate_size"] / text["hidden_size"],
-            },
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigError("model.name", folder, f"its config.json lacks {error}") from None
-    return {"model_cfg": model, "preprocess_cfg": _preprocessing(folder)}
-
-
-def _preprocessing(folder: str) -> dict[str, Any]:
-    if not storage.exists(storage.join(folder, "preprocessor_config.json")):
-        return {}  # CLIP's own
-    given = _read(folder, "preprocessor_config.json")
-    found = {"mean": given.get("image_mean"), "std": given.get("image_std")}
-    found["interpolation"] = _RESAMPLING.get(given.get("resample", 3))
-    if None in found.values():
-        raise ConfigError(
-            "model.name", folder, "its preprocessor_config.json is not that of a CLIP"
+    whole = _Part(folder, "config.json", {"projection_dim": 512, **config})
+    text = _tower(folder, config, "text_config", _TEXT)
+    vision = _tower(folder, config, "vision_config", _VISION)
+    activations = [tower.given["hidden_act"] for tower in (text, vision)]
+    if activations[0] != activations[1] or activations[0] not in list(_ACTIVATIONS):
+        raise refused(
+            folder,
+            "hidden_act",
+            activations,
+            f"its activations must be those of CLIP, in both towers {' or '.join(_ACTIVATIONS)}",
         )
-    return found
+    side, patch = vision.number("image_size"), vision.number("patch_size")
+    if patch > side:
+        raise vision.refused("patch_size", f"must not be above the image_size {side}")
+    if vision.number("num_channels") != 3:
+        raise vision.refused("num_channels", "must be 3, those of RGB pictures")
+    # transformers reads a text where it has this token, or of 2 its highest, where texts end, too.
+    if text.number("eos_token_id") not in (_HIGHEST_TOKEN, _END_OF_TEXT):
+        raise text.refused(
+            "eos_token_id",
+            f"must be {_END_OF_TEXT}, with which CLIP's tokenizer ends texts, or "
+            f"{_HIGHEST_TOKEN}, which old releases saved for it",
+        )
+    model = {
+        "embed_dim": whole.number("projection_dim"),
+        "quick_gelu": _ACTIVATIONS[activations[0]],
+        "vision_cfg": {
+            "image_size": side,
+            "patch_size": patch,
+            "layers": vision.number("num_hidden_layers"),
+            "width": vision.number("hidden_size"),
+            "head_width": vision.number("hidden_size") // vision.heads(),
+            "mlp_ratio": vision.mlp_ratio(),
+            **vision.norm(),
+        },
+        "text_cfg": {
+            "context_length": text.number("max_position_embeddings"),
+            "vocab_size": text.number("vocab_size"),
+            "width": text.number("hidden_size"),
+            "heads": text.heads(),
+            "layers": text.number("num_hidden_layers"),
+            "mlp_ratio": text.mlp_ratio(),
+            **text.norm(),
+        },
+    }
+    return {"model_cfg": model, "preprocess_cfg": _preprocessing(folder, side)}
 
 
-def _read(folder: str, name: str) -> dict[str, Any]:
-    url = storage.join(folder, name)
+@dataclass(frozen=True)
+class _Part:
+    """A part of config.json.
+
+    Attributes:
+        folder: The folder.
+        name: Of the part.
+        given: What it says, or else what transformers takes.
+
+    All methods raise a ConfigError of what cannot be used.
+    """
+
+    folder: str
+    name: str
+    given: dict[str, Any]
+
+    def number(self, name: str) -> int:
+        """A whole number above 0."""
+        value = self.given[name]
+        if type(value) is not int or value < 1:
+            raise self.refused(name, "must be a whole number above 0")
+        return value
+
+    def heads(self) -> int:
+        """Heads of the attention."""
+        heads, width = self.number("num_attention_heads"), self.number("hidden_size")
+        if width % heads:
+            raise self.refused("num_attention_heads", f"must divide the hidden_size {width}")
+        return heads
+
+    def mlp_ratio(self) -> float:
+        """What the width is multiplied with, and rounded down, to give that inside the MLP."""
+        hidden, width = self.number("intermediate_size"), self.number("hidden_size")
+        ratio = hidden / width
+        return ratio if int(width * ratio) == hidden else math.nextafter(ratio, math.inf)
+
+    def norm(self) -> dict[str, Any]:
+        """Options of the layer norms, where they are not those of open_clip."""
+        eps = self.given["layer_norm_eps"]
+        if type(eps) not in (int, float) or not 0 < eps < 1:
+            raise self.refused("layer_norm_eps", "must be a number between 0 and 1")
+        return {} if eps == _NORM_EPS else {"norm_kwargs": {"eps": eps}}
+
+    def refused(self, name: str, remedy: str) -> ConfigError:
+        """That the part says of `name` what cannot be used."""
+        return refused(self.folder, f"{self.name}.{name}", self.given[name], remedy)
+
+
+def _tower(folder: str, config: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> _Part:
+    # Old releases also saved what they were given by another name, and that counts.
+    old = config.get(f"{name}_dict")
+    given = config.get(name) if old is None else old
+    if not isinstance(given, dict | None):
+        raise refused(folder, name, given, "must be a JSON object")
+    return _Part(folder, name, {**defaults, **(given or {})})
+
+
+def _preprocessing(folder: str, side: int) -> dict[str, Any]:
+    if storage.exists(storage.join(folder, "processor_config.json")):
+        given = read_document(folder, "processor_config.json").get("image_processor")
+        if given is not None:
+            return preprocess_cfg(folder, given, side)
+    if storage.exists(storage.join(folder, "preprocessor_config.json")):
+        return preprocess_cfg(folder, read_document(folder, "preprocessor_config.json"), side)
+    return {}  # CLIP's own
+
+
+def weight_files(url: str) -> list[str]:
+    """The files with the weights at `url`: itself, or the parts that transformers has cut it into.
+
+    Raises:
+        ConfigError: The index of the parts is damaged, or names files elsewhere.
+        As `storage.read_bytes`.
+    """
+    index = f"{url}.index.json"
+    if not url.endswith(".safetensors") or storage.exists(url) or not storage.exists(index):
+        return [url]
     try:
-        document = json.loads(storage.read_bytes(url))
-    except (FileNotFoundError, NotADirectoryError):
+        names = set(storage.read_json(index)["weight_map"].values())
+        if not names or any("/" in name or not name.endswith(".safetensors") for name in names):
+            raise ValueError(f"it names {sorted(names)}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
-            "model.name", folder, f"holds no {name}; give a folder that transformers has saved"
+            "model.pretrained", index, f"is no index of safetensors beside it: {error}"
         ) from None
-    except ValueError as error:
-        raise ConfigError("model.name", url, f"is no JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise ConfigError("model.name", url, "is no JSON object")
-    return document
+    return [storage.join(storage.parent(url), name) for name in sorted(names)]
 
 
 def as_open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
