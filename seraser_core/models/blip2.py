@@ -28,8 +28,8 @@ class Blip2Towers(nn.Module):
 
     Attributes:
         logit_scale: log(1 / 0.07), where LAVIS starts from. The temperature that was learned is
-            not among the weights that transformers saves, so confidences are not the authors', and
-            neither is the strength of losses; the order of the classes does not depend on it.
+            not among the weights that transformers saves. Zero-shot predictions do not depend on
+            it; confidences, losses and tuned prompts do.
     """
 
     def __init__(self, net: Any, pad_id: int) -> None:
@@ -77,6 +77,8 @@ class Blip2Towers(nn.Module):
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """Text features: the mean of the normalised projections of all that is not padding.
+
+        In training, the loss took the projection of [CLS] alone.
 
         Args:
             tokens: (N, L) token ids.
