@@ -26,6 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from PIL import Image
 
 _START_SECONDS = 90
+_GCS_BUCKET = "bucket"
 _STRAY_SETTINGS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION")
 
 
@@ -101,6 +102,41 @@ def bucket(s3: str) -> Iterator[str]:
     fs.mkdir(name)
     yield f"s3://{name}"
     fs.rm(name, recursive=True)
+
+
+@pytest.fixture(scope="session")
+def gcs() -> Iterator[None]:
+    """A Google Cloud Storage emulator runs, and the environment points at it."""
+    with ExitStack() as stack:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+        program = str(Path(sysconfig.get_path("scripts")) / "gcp-storage-emulator")
+        command = [program, "start", "--host=127.0.0.1", f"--port={port}", "--in-memory"]
+        command.append(f"--default-bucket={_GCS_BUCKET}")
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        stack.callback(server.wait)
+        stack.callback(server.kill)
+        environment = stack.enter_context(pytest.MonkeyPatch.context())
+        environment.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        # The emulator has no gRPC, with which gcsfs would ask for the kind of a bucket.
+        environment.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and server.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                time.sleep(0.1)
+            else:
+                yield
+                return
+    pytest.fail("the emulator of Google Cloud Storage did not start")
+
+
+@pytest.fixture
+def gcs_folder(gcs: None) -> str:
+    """URL of a new, empty folder of a bucket, e.g. ``gs://bucket/tests-1a2b3c4d``."""
+    return f"gs://{_GCS_BUCKET}/tests-{secrets.token_hex(4)}"
 
 
 def _command(program: str, folder: Path, config: Path) -> tuple[int, list[str]]:

@@ -16,12 +16,13 @@ from seraser_core import storage
 from seraser_core.errors import TransientError
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", "s3", "gcs"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A folder, on disk and in object storage."""
     if request.param == "local":
         return str(tmp_path / "root")
-    return request.getfixturevalue("bucket") + "/root"
+    bucket = "bucket" if request.param == "s3" else "gcs_folder"
+    return f"{request.getfixturevalue(bucket)}/root"
 
 
 @pytest.mark.parametrize(
@@ -244,6 +245,7 @@ def test_web_servers(status, expected):
         server.shutdown()
 
 
+@pytest.mark.parametrize("root", ["local", "s3"], indirect=True)
 def test_polars_reads_what_storage_wrote(root, tmp_path):
     frame = pl.DataFrame({"a": [1, 2, 3]})
     frame.write_parquet(tmp_path / "a.parquet")

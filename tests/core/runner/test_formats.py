@@ -1,4 +1,4 @@
-"""The same pictures in every format, on disk and on S3, give the same numbers."""
+"""The same pictures in every format, on disk and in object stores, give the same numbers."""
 
 from __future__ import annotations
 
@@ -42,10 +42,12 @@ def samples() -> list[tuple[str, int, bytes, bytes]]:
     return found
 
 
-@pytest.fixture(params=["disk", "s3"])
+@pytest.fixture(params=["disk", "s3", "gcs"])
 def root(request, tmp_path) -> str:
     """An empty place for data."""
-    return f"{tmp_path}/data" if request.param == "disk" else request.getfixturevalue("bucket")
+    if request.param == "disk":
+        return f"{tmp_path}/data"
+    return request.getfixturevalue("bucket" if request.param == "s3" else "gcs_folder")
 
 
 def put(url: str, data: bytes) -> None:
