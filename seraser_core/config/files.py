@@ -150,7 +150,7 @@ def _read_files(method: Any, field: str) -> Any:
 def _read_lines(field: str, location: str) -> list[str]:
     content = _read(field, location)
     try:
-        lines = content.decode().splitlines()
+        lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ConfigError(field, location, f"is no UTF-8 text: {error}") from None
     return [line.strip() for line in lines if line.strip()]

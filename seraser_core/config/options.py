@@ -89,8 +89,8 @@ class DatasetOptions(Options):
     )
     path: str = Field(
         description="Table file, root folder, or tars or files of a name with `*`, `**`, `?`, "
-        "`{000..009}` or `{a,b}`: a local path or any fsspec URL. A relative path is relative to "
-        "the config file."
+        "`[a-c]`, `{000..009}` or `{a,b}` (`[[]` is a bracket): a local path or any fsspec URL. A "
+        "relative path is relative to the config file."
     )
     name: str | None = Field(
         default=None,
@@ -236,8 +236,8 @@ class ModelOptions(Options):
     pretrained: str | None = Field(
         default="openai",
         description="open_clip tag, a path/URL of weights (safetensors, or torch loaded "
-        "weights-only), or null for random weights; of a folder, its model.safetensors, which a "
-        "BLIP-2 may have in parts.",
+        "weights-only), or null for random weights; of a folder, its model.safetensors, which may "
+        "be in parts.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="auto: fp32 on CPU, bf16 towers on GPU."

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from seraser_core import storage
-from seraser_core.errors import ConfigError
+from seraser_core.errors import ConfigError, TransientError
 
 _ORIGIN = ("_name_or_path", "_commit_hash", "transformers_version")
 
@@ -26,6 +26,8 @@ def read_document(folder: str, name: str) -> dict[str, Any]:
         raise ConfigError(
             "model.name", folder, f"holds no {name}; give a folder that transformers has saved"
         ) from None
+    except (OSError, TransientError) as error:
+        raise ConfigError("model.name", url, f"cannot be read: {error}") from None
     except ValueError as error:
         raise ConfigError("model.name", url, f"is no JSON: {error}") from None
     if not isinstance(document, dict):

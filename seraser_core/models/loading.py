@@ -30,7 +30,7 @@ from seraser_core.config.options import ModelOptions, is_folder
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.models.blip2_folder import holds_blip2, read_blip2
 from seraser_core.models.preprocessing import Preprocessing
-from seraser_core.models.transformers_clip import as_open_clip, read_folder
+from seraser_core.models.transformers_clip import as_open_clip, read_folder, weight_files
 from seraser_core.models.weights import local_weights
 
 WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
@@ -309,16 +309,22 @@ def _create(name: str, options: ModelOptions) -> Any:
     return net
 
 
+def _read_tensors(url: str) -> dict[str, Tensor]:
+    file = local_weights(url)
+    try:
+        return dict(load_state_dict(str(file), weights_only=True))
+    except Exception:
+        if not storage.is_local(url):
+            file.unlink()  # or a damaged copy would be taken for ever
+        raise
+
+
 def _load_file(net: Any, url: str) -> None:
     field = "model.pretrained"
+    state: dict[str, Tensor] = {}
     try:
-        file = local_weights(url)
-        try:
-            state = load_state_dict(str(file), weights_only=True)
-        except Exception:
-            if not storage.is_local(url):
-                file.unlink()  # or a damaged copy would be taken for ever
-            raise
+        for part in weight_files(url):
+            state |= _read_tensors(part)
     except FileNotFoundError:
         raise ConfigError(field, url, "there is no such file") from None
     except pickle.UnpicklingError:

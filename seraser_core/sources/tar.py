@@ -58,32 +58,36 @@ def index_tar(url: str, options: Mapping[str, Any], cache: str) -> TarIndex:
         version = storage.version(url, options)
     mark = hashlib.sha256(f"{_INDEX_VERSION}\n{url}\n{version}".encode()).hexdigest()
     kept = storage.join(cache, f"{mark}.parquet") if cache else ""
-    if kept and (found := _read(kept)) is not None:
-        return TarIndex(found, version)
+    if kept:
+        with _blamed_on(cache, "output"):
+            found = _read(kept)
+        if found is not None:
+            return TarIndex(found, version)
     with _blamed_on(url), storage.open_file(url, options, version) as file:
         members = _list(file)
     if kept:
         data = io.BytesIO()
         members.write_parquet(data)
-        storage.write_bytes(kept, data.getvalue())
+        with _blamed_on(cache, "output"):
+            storage.write_bytes(kept, data.getvalue())
     return TarIndex(members, version)
 
 
 @contextmanager
-def _blamed_on(url: str) -> Iterator[None]:
-    """Whatever keeps the tar from being read becomes an error of the data set's path."""
+def _blamed_on(url: str, field: str = "dataset.path") -> Iterator[None]:
+    """Whatever keeps a tar from being read, or its index from being kept, becomes a ConfigError."""
     try:
         yield
     except FileNotFoundError:
-        raise ConfigError("dataset.path", url, "there is no such file") from None
+        raise ConfigError(field, url, "there is no such file") from None
     except tarfile.TarError as error:
         raise ConfigError(
-            "dataset.path",
+            field,
             url,
             f"is no plain, whole tar ({error}); fetch it again, or unpack it if it is compressed",
         ) from None
     except (OSError, TransientError, ChangedError, ValueError, ImportError) as error:
-        raise ConfigError("dataset.path", url, f"cannot be read: {error}") from None
+        raise ConfigError(field, url, f"cannot be used: {error}") from None
 
 
 def _read(kept: str) -> pl.DataFrame | None:

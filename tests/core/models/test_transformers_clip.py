@@ -370,6 +370,13 @@ def test_weights_in_parts_are_found_by_their_index(plain, tmp_path):
     assert state.keys() == net.state_dict().keys()
 
 
+def test_weights_in_parts_are_loaded(plain, tmp_path):
+    net = transformers.CLIPModel.from_pretrained(plain).eval()
+    net.save_pretrained(tmp_path, max_shard_size="100KB")
+    assert not (tmp_path / "model.safetensors").exists()
+    assert_equal_features(net, tmp_path)
+
+
 @pytest.mark.parametrize(
     "index",
     [

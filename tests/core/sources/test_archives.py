@@ -498,3 +498,9 @@ def test_braces():
     assert expand_braces("plain") == ["plain"]
     with pytest.raises(ConfigError, match="1000000"):
         expand_braces("{0000..9999}{0000..9999}")
+
+
+def test_an_output_below_a_file_is_not_blamed_on_the_tar(tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    error = refused(tmp_path, **web(write_tar(tmp_path / "x.tar", SAMPLES)))
+    assert error.field == "output"
