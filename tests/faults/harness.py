@@ -1,0 +1,179 @@
+"""Starting workers, pausing and killing them, and seeing what they left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from seraser_core import storage
+from seraser_core.config import load_config
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.verify import verify
+from seraser_core.runner.plan import plan_run
+
+Tree = dict[str, Any]
+KILLED = -signal.SIGKILL
+
+
+class Workers:
+    """A fork server of real workers; see worker.py.
+
+    Args:
+        folder: For what they print.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> Self:
+        self._server = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("worker.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._server.pid, signal.SIGKILL)  # with workers that a failed test forgot
+        self._server.wait()
+
+    def start(self, tree: Tree, trap: dict[str, Any] | None = None, **job: Any) -> int:
+        """Begin to run a configuration; returns the process id.
+
+        Args:
+            tree: The configuration.
+            trap: Arguments of `worker.Trap`.
+            job: More for `worker.work`.
+        """
+        job |= {"tree": tree, "trap": trap, "environment": dict(os.environ)}
+        log = self._folder / "next"
+        log.touch()
+        pid = int(self._ask({"start": {**job, "log": str(log)}}))
+        log.rename(self._log(pid))
+        return pid
+
+    def wait(self, pid: int) -> int | None:
+        """The exit code of a worker, negative for a signal; None when it was stopped."""
+        status = int(self._ask({"wait": pid}))
+        return None if os.WIFSTOPPED(status) else os.waitstatus_to_exitcode(status)
+
+    def run(self, tree: Tree, trap: dict[str, Any] | None = None, **job: Any) -> int | None:
+        """Start a worker and wait for it."""
+        return self.wait(self.start(tree, trap, **job))
+
+    def finish(self, tree: Tree, **job: Any) -> None:
+        """Run a configuration with a worker to which nothing happens."""
+        pid = self.start(tree, **job)
+        assert self.wait(pid) == 0, self.printed(pid)
+
+    def printed(self, pid: int) -> str:
+        """What a worker printed."""
+        return self._log(pid).read_text()
+
+    def _log(self, pid: int) -> Path:
+        return self._folder / f"{pid}.log"
+
+    def _ask(self, request: dict[str, Any]) -> Any:
+        assert self._server.stdin
+        assert self._server.stdout
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        return json.loads(self._server.stdout.readline())
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a run to which nothing happened wrote.
+
+    Attributes:
+        run_id: The name of its folder, which does not depend on where that is.
+        predictions: Shard -> bytes of its Parquet file.
+        sums: Shard -> its metrics but for the timings.
+        rows: Of all shards.
+        steps: Step -> how often a worker came to it.
+        seconds: That a worker took, the report included.
+    """
+
+    run_id: str
+    predictions: dict[str, bytes]
+    sums: dict[str, Any]
+    rows: int
+    steps: dict[str, int]
+    seconds: float
+
+    @classmethod
+    def of(cls, workers: Workers, tree: Tree, folder: Path) -> Self:
+        """Run `tree` in `folder`."""
+        tree = {**tree, "output": str(folder)}
+        counts = folder.with_suffix(".json")
+        workers.finish(tree, report=True, counts=str(counts))
+        began = time.perf_counter()
+        workers.finish({**tree, "output": str(folder / "again")}, report=True)
+        seconds = time.perf_counter() - began
+        directory = RunDirectory(plan_run(load_config(tree)))
+        report = verify(directory.url)
+        assert report.problems == []
+        assert report.rows == report.images * len(directory.run()["methods"])
+        names = [shard.id for shard in directory.shards()]
+        return cls(
+            run_id=directory.run()["run_id"],
+            predictions={name: _predictions(directory, name) for name in names},
+            sums={name: _sums(directory, name) for name in names},
+            rows=report.rows,
+            steps=json.loads(counts.read_text()),
+            seconds=seconds,
+        )
+
+    def directory(self, tree: Tree) -> RunDirectory:
+        """That of the same run somewhere else."""
+        return RunDirectory(storage.join(tree["output"], self.run_id))
+
+    def check_finished(self, tree: Tree) -> None:
+        """See that the run of `tree` is whole and the same."""
+        directory = self.directory(tree)
+        report = verify(directory.url)
+        assert report.problems == []
+        assert report.rows == self.rows
+        assert self.check_committed(tree) == list(self.predictions)
+        assert directory.failures() == {}
+
+    def check_committed(self, tree: Tree) -> list[str]:
+        """See that what is committed is the same, at any moment of the run of `tree`.
+
+        Returns:
+            The names of the committed shards.
+        """
+        directory = self.directory(tree)
+        if not storage.exists(directory.path("run.json")):
+            return []
+        committed = list(directory.commits())
+        assert committed == [name for name in self.predictions if directory.is_done(name)]
+        for name in committed:
+            assert _predictions(directory, name) == self.predictions[name]
+            assert _sums(directory, name) == self.sums[name]
+        return committed
+
+
+def _predictions(directory: RunDirectory, shard: str) -> bytes:
+    return storage.read_bytes(directory.predictions_path(shard))
+
+
+def _sums(directory: RunDirectory, shard: str) -> Any:
+    return directory.metrics(shard)["methods"]

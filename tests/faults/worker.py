@@ -1,0 +1,209 @@
+"""A fork server of real workers, each of which runs a configuration to its end unless it is killed.
+
+``python worker.py`` imports all that a worker needs, once, and then does what its lines of JSON on
+standard input say: ``{"start": job}`` forks a worker and answers its process id, ``{"wait": pid}``
+answers the wait status with which it ended or was stopped. What a worker prints is in the file
+that its job names.
+
+The code that is tested knows nothing of this. A worker wraps the functions that begin or end a step
+of a shard's life, and at the n-th time that it comes to a step, it sends itself a signal.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from seraser_core import storage
+from seraser_core.config import load_config
+from seraser_core.errors import SeraserError
+from seraser_core.methods import tuning
+from seraser_core.results.summary import aggregate
+from seraser_core.runner import feed, local, shard
+from seraser_core.runner.plan import plan_run
+
+Reach = Callable[[str], None]
+
+
+def announce_steps(reach: Reach) -> None:
+    """Have `reach` called with the name of every step that this process comes to.
+
+    ``begun``, ``fetched``, ``decoded``, ``tuned`` (one step of one batch), ``scored`` (one batch);
+    and of each kind of file, which is the name of its folder: ``before KIND`` and ``after KIND`` is
+    written, on a local disk ``KIND opened`` (a temporary file, still empty) and ``KIND unrenamed``
+    (a whole one), in object storage ``KIND half sent``.
+    """
+    _tell(local, "run_shard", reach, before=lambda *_: "begun")
+    _tell(feed, "fetch_image", reach, after=lambda *_: "fetched")
+    _tell(feed, "decode_image", reach, after=lambda *_: "decoded")
+    _tell(tuning._Loop, "_make_step", reach, after=lambda *_: "tuned")
+    _tell(shard, "score", reach, after=lambda *_: "scored")
+    _tell(
+        storage,
+        "write_bytes",
+        reach,
+        before=lambda url, *_: f"before {_kind(url)}",
+        after=lambda url, *_: f"after {_kind(url)}",
+    )
+    _tell(tempfile, "mkstemp", reach, after=lambda **to: f"{Path(to['dir']).name} opened")
+    _tell(Path, "replace", reach, before=lambda _, to: f"{_kind(str(to))} unrenamed")
+    _tell_half_sent(reach)
+
+
+def _tell(
+    owner: Any,
+    name: str,
+    reach: Reach,
+    before: Callable[..., str] | None = None,
+    after: Callable[..., str] | None = None,
+) -> None:
+    function = getattr(owner, name)
+
+    @wraps(function)
+    def telling(*arguments: Any, **named: Any) -> Any:
+        if before:
+            reach(before(*arguments, **named))
+        result = function(*arguments, **named)
+        if after:
+            reach(after(*arguments, **named))
+        return result
+
+    setattr(owner, name, telling)
+
+
+def _kind(url: str) -> str:
+    return PurePosixPath(url).parent.name
+
+
+def _tell_half_sent(reach: Reach) -> None:
+    """Send the body of every put in two halves, and tell of the time between."""
+    kinds: dict[int, str] = {}
+
+    def send(self: socket.socket, data: Any, *flags: int) -> int:
+        view = memoryview(data).cast("B")
+        start = 0
+        if bytes(view[:4]) == b"PUT ":
+            head = bytes(view[:8192])
+            kinds[self.fileno()] = _kind(head.split(b" ", 2)[1].decode())
+            start = head.index(b"\r\n\r\n") + 4
+        if start == len(view) or self.fileno() not in kinds:
+            return whole(self, data, *flags)
+        kind = kinds.pop(self.fileno())
+        sent = whole(self, view[: start + (len(view) - start + 1) // 2], *flags)
+        reach(f"{kind} half sent")
+        return sent
+
+    whole = socket.socket.send
+    socket.socket.send = send  # type: ignore[method-assign]
+    if hasattr(socket.socket, "sendmsg"):  # what asyncio prefers since Python 3.12
+
+        def sendmsg(self: socket.socket, buffers: Any, *more: Any) -> int:
+            return send(self, b"".join(buffers))
+
+        socket.socket.sendmsg = sendmsg  # type: ignore[method-assign]
+
+
+class Trap:
+    """Sends this process a signal at the n-th time that it comes to a step.
+
+    Args:
+        step: Name of the step; see `announce_steps`.
+        nth: From 1.
+        number: Of the signal.
+    """
+
+    def __init__(self, step: str, nth: int = 1, number: int = signal.SIGKILL) -> None:
+        self._step, self._left, self._number = step, nth, number
+        self._lock = threading.Lock()
+
+    def __call__(self, step: str) -> None:
+        if step != self._step:
+            return
+        with self._lock:
+            self._left -= 1
+            if not self._left:
+                os.kill(os.getpid(), self._number)
+
+
+class Counts:
+    """Counts the steps, and writes their numbers to a file."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._counts, self._lock = path, Counter[str](), threading.Lock()
+
+    def __call__(self, step: str) -> None:
+        with self._lock:
+            self._counts[step] += 1
+
+    def write(self) -> None:
+        """Write them as JSON."""
+        Path(self._path).write_text(json.dumps(self._counts))
+
+
+def work(job: dict[str, Any]) -> int:
+    """Run the configuration of `job`, as ``seraser run`` does it; returns the exit code."""
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    if trap := job.get("trap"):
+        announce_steps(Trap(**trap))
+    elif path := job.get("counts"):
+        counts = Counts(path)
+        announce_steps(counts)
+    try:
+        run_url = plan_run(load_config(job["tree"]))
+        local.run_local(run_url)
+        if job.get("report"):
+            aggregate(run_url)
+    except SeraserError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 3
+    if job.get("counts"):
+        counts.write()
+    return 0
+
+
+def start(job: dict[str, Any]) -> int:
+    """Fork a worker; returns its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 3
+    try:
+        with open(job["log"], "ab") as log, open(os.devnull, "rb") as nothing:  # noqa: PTH123
+            for stream, target in ((nothing, 0), (log, 1), (log, 2)):
+                os.dup2(stream.fileno(), target)
+        logging.basicConfig(stream=sys.stderr)
+        code = work(job)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def serve() -> None:
+    """Answer until standard input ends."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "start" in request:
+            answer = start(request["start"])
+        else:
+            answer = os.waitpid(request["wait"], os.WUNTRACED)[1]
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
