@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,7 @@ COMMIT = {
     "finished": Number,
 }
 FAILURE = {"error": str, "message": str, "attempt": int}
+REPORT = {"commits": str, "files": Each(dict, str)}
 COMPARISON = {
     "name": str,
     "runs": Each(list, {"dataset": str, "model": str, "run_id": str, "run": str}),
@@ -154,3 +156,17 @@ def encode(document: Any) -> bytes:
     """The bytes of `document` as a file: JSON with sorted keys; equal documents, equal bytes."""
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
+
+
+def sealed(document: dict[str, Any]) -> dict[str, Any]:
+    """`document` with its own SHA-256 under ``seal``, so that any change of its file shows."""
+    content = {key: value for key, value in document.items() if key != "seal"}
+    return {**content, "seal": hashlib.sha256(encode(content)).hexdigest()}
+
+
+def seal_fault(data: bytes) -> str | None:
+    """Why the bytes of a document, which must parse, are not those of a sealed one; else None."""
+    document = json.loads(data)
+    if "seal" not in document:
+        return "has no seal: it was changed, or written before there were seals"
+    return None if encode(sealed(document)) == data else "is not as it was written: its seal is off"

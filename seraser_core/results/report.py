@@ -9,8 +9,6 @@ from typing import Any
 import jinja2
 import polars as pl
 
-from seraser_core import storage
-from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.schema import TOP
 
 _MOST_GROUPS = 12
@@ -34,27 +32,25 @@ _PERCENT = (
 _HIDDEN = ("label", "attribute")
 
 
-def write_report(
-    directory: RunDirectory,
+def make_report(
     run: dict[str, Any],
     tables: dict[str, pl.DataFrame],
     status: dict[str, Any],
     missing: int,
-) -> None:
-    """Write report/report.html and, for runs with groups, report/groups.png.
+) -> dict[str, bytes]:
+    """``report.html`` and, for runs with groups, ``groups.png``.
 
     Args:
-        directory: Where the run is.
         run: run.json.
         tables: ``summary``, ``groups`` and ``classes``.
         status: The run's status.
         missing: Shards that are not in the tables.
     """
-    svg = ""
+    svg, files = "", {}
     if tables["groups"].height:
         drawn = draw_groups(tables["groups"], tables["summary"]["method"].to_list())
         svg = drawn["svg"].decode()
-        storage.write_bytes(directory.path("report", "groups.png"), drawn["png"])
+        files["groups.png"] = drawn["png"]
     # The label of every image is among the five likeliest classes where there are no more.
     hidden = (*_HIDDEN, "top5") if len(run["classes"]) <= TOP else _HIDDEN
     page = _environment().get_template("report.html.jinja")
@@ -68,7 +64,7 @@ def write_report(
         labelled=tables["summary"]["accuracy"].count() > 0,
         times=_times(status),
     )
-    storage.write_bytes(directory.path("report", "report.html"), html.encode())
+    return files | {"report.html": html.encode()}
 
 
 def draw_groups(groups: pl.DataFrame, methods: list[str]) -> dict[str, bytes]:

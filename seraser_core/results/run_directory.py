@@ -53,7 +53,7 @@ class RunDirectory:
         directory = cls(url)
         if not storage.exists(directory.path("run.json")):
             directory._write_plan(items, plan)
-            storage.write_json(directory.path("run.json"), run)
+            storage.write_json(directory.path("run.json"), documents.sealed(run))
             return directory
         there = directory.run()
         directory._check_same(there, run)
@@ -64,7 +64,7 @@ class RunDirectory:
                 f"{directory.path('plan', 'plan.json')} has other shards than were planned; "
                 f"delete it, and {_WRITE_AGAIN}"
             )
-        resumed = {**run, "created": there["created"]}
+        resumed = documents.sealed({**run, "created": there["created"]})
         if differing(there, resumed):
             storage.write_json(directory.path("run.json"), resumed)
         return directory
@@ -73,7 +73,7 @@ class RunDirectory:
         data = items_to_parquet(items)
         storage.write_bytes(self.path("plan", "items.parquet"), data)
         plan = {**plan, "items_sha256": hashlib.sha256(data).hexdigest()}
-        storage.write_json(self.path("plan", "plan.json"), plan)
+        storage.write_json(self.path("plan", "plan.json"), documents.sealed(plan))
 
     def _check_same(self, there: dict[str, Any], run: dict[str, Any]) -> None:
         if there["fingerprint"] == run["fingerprint"] and there["plan_hash"] == run["plan_hash"]:
@@ -191,7 +191,7 @@ class RunDirectory:
             "write_s": time.perf_counter() - began,
             "finished": time.time(),
         }
-        storage.write_json(self.path("commits", f"{shard_id}.json"), commit)
+        storage.write_json(self.path("commits", f"{shard_id}.json"), documents.sealed(commit))
         self.clear_failure(shard_id)
         return commit
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
+from seraser_core.results import documents
+from seraser_core.results.fingerprints import fingerprint
 from seraser_core.results.metrics import count_rows, merge
 from seraser_core.results.reading import read_report, scan
-from seraser_core.results.report import write_report
+from seraser_core.results.report import make_report
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.survey import survey
@@ -22,6 +25,8 @@ from seraser_core.results.tables import classes, groups, summarise
 logger = logging.getLogger(__name__)
 Tables = dict[str, pl.DataFrame]
 """``summary``, ``groups`` and ``classes``."""
+FILES = "files.json"
+"""In RUN/report: what the report was made of, and the hashes of its files."""
 
 
 def aggregate(
@@ -49,12 +54,25 @@ def aggregate(
     for warning in failed_entirely(sums):
         (report or logger.warning)(f"WARNING: {warning}")
     tables = make_tables(sums, run)
-    for name, table in tables.items():
-        buffer = io.BytesIO()
-        table.write_parquet(buffer)
-        storage.write_bytes(directory.path("report", f"{name}.parquet"), buffer.getvalue())
-    write_report(directory, run, tables, status(run_url), len(missing))
+    files = {f"{name}.parquet": _to_parquet(table) for name, table in tables.items()}
+    files |= make_report(run, tables, status(run_url), len(missing))
+    for name, data in files.items():
+        storage.write_bytes(directory.path("report", name), data)
+    marks = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    listed = documents.sealed({"commits": commits_mark(found.commits), "files": marks})
+    storage.write_json(directory.path("report", FILES), listed)
     return tables
+
+
+def _to_parquet(table: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def commits_mark(commits: Mapping[str, Mapping[str, Any]]) -> str:
+    """SHA-256 over the shards and the predictions that their commits name."""
+    return fingerprint({shard_id: commit["sha256"] for shard_id, commit in commits.items()})
 
 
 def is_finished(run_url: str) -> bool:

@@ -2,84 +2,76 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import documents
 from seraser_core.results.fingerprints import differing, fingerprint, plan_hash
-from seraser_core.results.metrics import count_rows
-from seraser_core.results.run_directory import RunDirectory
-from seraser_core.results.schema import PREDICTIONS_SCHEMA
+from seraser_core.results.problems import Problem, VerifyReport
+from seraser_core.results.run_directory import READERS, RunDirectory
+from seraser_core.results.verify_report import report_problems
+from seraser_core.results.verify_shard import CheckedShard, check_shard
 from seraser_core.sources.items import ShardRange
 
-_PLANNED = ("item_index", "item_id", "image", "label", "attribute")
-
-
-@dataclass
-class VerifyReport:
-    """What `verify` found.
-
-    Attributes:
-        run: URL of the run directory.
-        problems: One line each; empty when all is as planned.
-        shards: Planned shards.
-        done: Shards with a valid commit.
-        rows: Prediction rows read.
-        images: Planned images.
-    """
-
-    run: str
-    problems: list[str] = field(default_factory=list)
-    shards: int = 0
-    done: int = 0
-    rows: int = 0
-    images: int = 0
+_RUN, _PLAN, _ITEMS = "run.json", "plan/plan.json", "plan/items.parquet"
+_PER_SHARD = {"predictions": ".parquet", "metrics": ".json", "commits": ".json"}
 
 
 def verify(run_url: str) -> VerifyReport:
-    """Read plan, commits, Parquet and metrics of a run again and compare them.
+    """Read every file of a run again, hash it, and compare it with all others.
+
+    Sums and report are made again from the prediction rows.
 
     Raises:
-        RunDirectoryError: There is no run.
+        RunDirectoryError: There is no run, or its run.json cannot be read.
     """
     directory = RunDirectory(run_url)
     run, report = directory.run(), VerifyReport(directory.url)
-    report.problems += _run_problems(run)
+    report.problems += _run_problems(directory, run)
     try:
-        items, shards = directory.items(), directory.shards()
-        report.problems += _plan_problems(directory, run, items, shards)
+        shards = directory.shards()
     except RunDirectoryError as error:
-        report.problems.append(f"plan: {error}")
+        report.problems.append(Problem(_PLAN, str(error)))
         return report
+    report.problems += _seal_problems(directory, _PLAN)
+    try:
+        directory.check_items()  # what is in a damaged file is not looked at
+        items = directory.items()
+    except RunDirectoryError as error:
+        report.problems.append(Problem(_ITEMS, str(error)))
+        return report
+    report.problems += _plan_problems(run, items, shards)
+    whole = not report.problems
     report.images, report.shards = items.num_rows, len(shards)
-    commits = directory.commits()
-    report.done = len(commits)
-    for shard in shards:
-        if shard.id not in commits:
-            report.problems.append(f"shard {shard.id}: no commit of this run")
-            continue
+
+    def check(shard: ShardRange) -> CheckedShard:
         planned = items.slice(max(0, shard.start), max(0, shard.stop - shard.start))
-        for problem in _shard_problems(directory, run, shard.id, commits[shard.id], planned):
-            report.problems.append(f"shard {shard.id}: {problem}")
-        report.rows += int(commits[shard.id]["rows"])
+        return check_shard(directory, run, shard.id, planned)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        checked = list(pool.map(check, shards))
+    committed = [shard for shard in checked if shard.commit is not None]
+    report.done = len(committed)
+    report.rows = sum(int(shard.commit["rows"]) for shard in committed if shard.commit)
+    report.problems += [problem for shard in checked for problem in shard.problems]
     report.problems += _strays(directory, {shard.id for shard in shards})
+    if whole:
+        report.problems += report_problems(directory, run, committed)
+    else:
+        report.unchecked.append("report: the plan that says what belongs in it is not whole")
     return report
 
 
-def _run_problems(run: dict[str, Any]) -> Iterator[str]:
+def _run_problems(directory: RunDirectory, run: dict[str, Any]) -> Iterator[Problem]:
+    yield from _seal_problems(directory, _RUN)
     inputs, config = run["fingerprint_inputs"], run["config"]
     if fingerprint(inputs) != run["fingerprint"]:
-        yield "run.json: the fingerprint is not that of its inputs"
+        yield Problem(_RUN, "the fingerprint is not that of its inputs")
     said = {
         **{name: run[name] for name in ("classes", "attributes", "prompts", "methods")},
         "plan": run["plan_hash"],
@@ -92,87 +84,31 @@ def _run_problems(run: dict[str, Any]) -> Iterator[str]:
     hashed = {name: inputs.get(name.removeprefix("config.")) for name in said}
     hashed["config.methods"] = [_without(m, "stateful") for m in inputs.get("methods", [])]
     for name in differing(said, hashed):
-        yield f"run.json: {name} is not what the fingerprint was made of"
+        yield Problem(_RUN, f"{name} is not what the fingerprint was made of")
 
 
 def _without(mapping: dict[str, Any], *names: str) -> dict[str, Any]:
     return {key: value for key, value in mapping.items() if key not in names}
 
 
+def _seal_problems(directory: RunDirectory, name: str) -> Iterator[Problem]:
+    if fault := documents.seal_fault(documents.read(directory.path(name))):
+        yield Problem(name, fault)
+
+
 def _plan_problems(
-    directory: RunDirectory, run: dict[str, Any], items: pa.Table, shards: list[ShardRange]
-) -> Iterator[str]:
-    try:
-        directory.check_items()
-    except RunDirectoryError as error:
-        yield f"plan: {error}"
+    run: dict[str, Any], items: pa.Table, shards: list[ShardRange]
+) -> Iterator[Problem]:
     if plan_hash(items, shards) != run["plan_hash"]:
-        yield "plan: its hash is not the one in run.json"
+        yield Problem(_PLAN, "the hash of the plan is not the one in run.json")
     edges = [0, *(shard.stop for shard in shards)]
     if [shard.start for shard in shards] != edges[:-1] or edges[-1] != items.num_rows:
-        yield "plan: the shards do not cover the images once"
+        yield Problem(_PLAN, "the shards do not cover the images once")
 
 
-def _shard_problems(
-    directory: RunDirectory,
-    run: dict[str, Any],
-    shard_id: str,
-    commit: dict[str, Any],
-    planned: pa.Table,
-) -> Iterator[str]:
-    try:
-        data = documents.read(directory.predictions_path(shard_id))
-    except FileNotFoundError:
-        yield "its Parquet file is missing"
-        return
-    if hashlib.sha256(data).hexdigest() != commit["sha256"]:
-        yield "its Parquet file is not the one that the commit names"
-        return
-    try:
-        rows = pq.read_table(io.BytesIO(data))
-    except pa.ArrowException as error:
-        yield f"its Parquet file cannot be read: {error}"
-        return
-    footer = (rows.schema.metadata or {}).get(b"seraser_fingerprint", b"").decode()
-    if not rows.schema.equals(PREDICTIONS_SCHEMA) or footer != run["fingerprint"]:
-        yield "its Parquet file has another schema or fingerprint"
-        return
-    frame, methods = pl.DataFrame(rows), [method["id"] for method in run["methods"]]
-    expected = pl.DataFrame(planned.select(_PLANNED)).join(
-        pl.DataFrame({"method": methods}), how="cross", maintain_order="left_right"
-    )
-    if not frame.select(expected.columns).equals(expected):
-        yield f"its {frame.height} rows are not one per planned image and method, in order"
-    ok = int((frame["status"] == "ok").sum())
-    if (commit["rows"], commit["ok"], commit["errors"]) != (
-        frame.height,
-        ok,
-        frame.height - ok,
-    ):
-        yield "the counts in its commit are not those of its rows"
-    try:
-        sums = directory.committed_metrics(shard_id, commit, run)["methods"]
-    except RunDirectoryError as error:
-        yield f"its metrics are not usable: {error}"
-        return
-    for method, counted in count_rows(frame, methods).items():
-        kept = sums.get(method, {})
-        names = [name for name, value in counted.items() if not _same(value, kept.get(name))]
-        if names:
-            yield f"metrics of {method} are not those of its rows: {', '.join(names)}"
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Equal, real numbers up to rounding."""
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(_same, a, b))
-    if isinstance(a, float):
-        return isinstance(b, int | float) and math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
-    return bool(a == b)
-
-
-def _strays(directory: RunDirectory, planned: set[str]) -> Iterator[str]:
-    """Files that ``predictions/*.parquet`` would read although no shard has them."""
-    for name in storage.list_files(directory.path("predictions")):
-        if name.removesuffix(".parquet") not in planned:
-            yield f"predictions/{name} belongs to no planned shard"
+def _strays(directory: RunDirectory, planned: set[str]) -> Iterator[Problem]:
+    """Files of no planned shard, which ``predictions/*.parquet`` would read nevertheless."""
+    for folder, ending in _PER_SHARD.items():
+        for name in storage.list_files(directory.path(folder)):
+            if name.removesuffix(ending) not in planned:
+                yield Problem(f"{folder}/{name}", "belongs to no planned shard; remove it")

@@ -102,7 +102,8 @@ def test_problems_exit_with_1(seraser, finished):
     done = seraser("verify", finished, "--json")
     assert done.exit_code == 1
     report = json.loads(done.stdout)
-    assert report["problems"] == ["shard 00001: its Parquet file is missing"]
+    missing = {"file": "predictions/00001.parquet", "shard": "00001", "what": "is missing"}
+    assert report["problems"] == [missing]
     RunDirectory(finished).write_failure("00001", OSError("no disk"), 4)
     assert seraser("status", finished).exit_code == 1
     Path(finished, "commits", "00001.json").unlink()

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from seraser_core.errors import ItemError
+from seraser_core.results.documents import encode, sealed
 from seraser_core.results.fingerprints import fingerprint, plan_hash
 from seraser_core.results.metrics import shard_metrics
 from seraser_core.results.rows import MethodOutcome, build_table
@@ -233,13 +234,13 @@ def finished(small: Scored, tmp_path: Path) -> RunDirectory:
 
 @pytest.fixture
 def edit() -> Callable[..., None]:
-    """Changes the JSON document ``<run>/<name>`` by a function of it."""
+    """Changes the JSON document ``<run>/<name>`` by a function of it, and its seal with it."""
 
     def change(directory: RunDirectory, name: str, how: Callable[[Any], object]) -> None:
         path = Path(directory.path(name))
         document = json.loads(path.read_text())
         how(document)
-        path.write_text(json.dumps(document))
+        path.write_bytes(encode(sealed(document) if "seal" in document else document))
 
     return change
 

@@ -4,28 +4,72 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from seraser_core.errors import RunDirectoryError
+from seraser_core.results.documents import encode, sealed
 from seraser_core.results.parquet import items_to_parquet
+from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
 
+COMMIT, ROWS, SUMS = "commits/00001.json", "predictions/00001.parquet", "metrics/00001.json"
+FILES = [
+    "run.json",
+    "plan/items.parquet",
+    "plan/plan.json",
+    COMMIT,
+    ROWS,
+    SUMS,
+    "report/files.json",
+    "report/summary.parquet",
+    "report/groups.parquet",
+    "report/classes.parquet",
+    "report/groups.png",
+    "report/report.html",
+]
 
-def replace(directory, change, *, commit=True):
+
+@pytest.fixture
+def reported(finished):
+    """The finished run with its report."""
+    aggregate(finished.url)
+    return finished
+
+
+def problems(directory):
+    """What is wrong, as text; also where it is so bad that there is no run."""
+    try:
+        return [str(problem) for problem in verify(directory.url).problems]
+    except RunDirectoryError as error:
+        return [str(error)]
+
+
+def commit_anew(directory, shard_id):
+    """Let the commit name the files that are there, as a careful forger would."""
+    place = Path(directory.path(f"commits/{shard_id}.json"))
+    rows = Path(directory.predictions_path(shard_id)).read_bytes()
+    sums = Path(directory.path(f"metrics/{shard_id}.json")).read_bytes()
+    commit = json.loads(place.read_text()) | {
+        "sha256": hashlib.sha256(rows).hexdigest(),
+        "bytes": len(rows),
+        "metrics_sha256": hashlib.sha256(sums).hexdigest(),
+    }
+    place.write_bytes(encode(sealed(commit)))
+
+
+def replace(directory, change):
     """Write shard 00001 anew with `change` made to its table; its commit names the new file."""
     path = Path(directory.predictions_path("00001"))
     pq.write_table(change(pq.read_table(path)), path)
-    if commit:
-        place = Path(directory.path("commits/00001.json"))
-        document = json.loads(place.read_text())
-        document["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-        place.write_text(json.dumps(document))
+    commit_anew(directory, "00001")
 
 
 def with_column(table, name, values):
@@ -33,44 +77,107 @@ def with_column(table, name, values):
     return table.set_column(place, table.schema.field(name), pa.array(values, table[name].type))
 
 
-def test_a_finished_run_is_as_planned(finished):
-    report = verify(finished.url)
-    assert report.problems == []
+def test_a_finished_run_is_as_planned(reported):
+    report = verify(reported.url)
+    assert report.problems == report.unchecked == []
     assert (report.shards, report.done, report.rows, report.images) == (3, 3, 26, 13)
 
 
-@pytest.mark.parametrize(
-    ("name", "problem"),
-    [
-        ("commits/00001.json", "shard 00001: no commit of this run"),
-        ("predictions/00001.parquet", "shard 00001: its Parquet file is missing"),
-        ("metrics/00001.json", "shard 00001: its metrics are not usable"),
-        ("plan/items.parquet", "plan: "),
-        ("plan/plan.json", "plan: "),
-    ],
-)
-def test_a_missing_file(finished, name, problem):
-    Path(finished.path(name)).unlink()
-    (found,) = verify(finished.url).problems
-    assert found.startswith(problem)
+def test_a_run_without_a_report_is_as_planned(finished):
+    assert problems(finished) == []
+
+
+def test_every_file_of_a_run_is_named_here(reported):
+    there = {str(p.relative_to(reported.url)) for p in Path(reported.url).rglob("*.*")}
+    assert {name.replace("00000", "00001").replace("00002", "00001") for name in there} == {*FILES}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_bit_anywhere(reported, name):
+    path = Path(reported.path(name))
+    right = path.read_bytes()
+    for place in np.linspace(0, len(right) - 1, 20).astype(int):
+        data = bytearray(right)
+        data[place] ^= 1 << (place % 8)
+        path.write_bytes(data)
+        found = problems(reported)
+        assert any(name in problem for problem in found), (place, found)
+        if "00001" in name:
+            others = [p for p in found if not p.startswith(f"shard 00001: {name}: ")]
+            assert others in ([], [REPORT_OF_OTHERS] * (name == COMMIT))
+        elif name.startswith("report/"):
+            assert all(problem.startswith("report/") for problem in found)
+    path.write_bytes(right)
+    assert problems(reported) == []
 
 
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("predictions/00001.parquet", "shard 00001: its Parquet file is not the one"),
-        ("plan/items.parquet", "plan"),
-        ("metrics/00001.json", "shard 00001: its metrics are not usable"),
-        ("plan/plan.json", "plan: "),
-        ("commits/00001.json", "shard 00001: no commit of this run"),
+        (COMMIT, f"shard 00001: {COMMIT}: is missing, though {ROWS} is there"),
+        (ROWS, f"shard 00001: {ROWS}: is missing"),
+        (SUMS, f"shard 00001: {SUMS}: "),
+        ("plan/items.parquet", "plan/items.parquet: "),
+        ("plan/plan.json", "plan/plan.json: "),
+        ("report/files.json", "report/files.json: is missing"),
+        ("report/summary.parquet", "report/summary.parquet: is missing"),
     ],
 )
-def test_a_file_that_was_cut_off(finished, name, problem):
-    path = Path(finished.path(name))
+def test_a_missing_file(reported, name, problem):
+    Path(reported.path(name)).unlink()
+    first, *others = problems(reported)
+    assert first.startswith(problem)
+    assert others == [REPORT_OF_OTHERS] * (name == COMMIT)
+
+
+REPORT_OF_OTHERS = "report/files.json: the report was made of other shards than those committed now"
+
+
+@pytest.mark.parametrize("name", FILES[1:])
+def test_a_file_that_was_cut_off(reported, name):
+    path = Path(reported.path(name))
     path.write_bytes(path.read_bytes()[:-9])
-    found = verify(finished.url).problems
-    assert found
-    assert all(one.startswith(problem) for one in found)
+    first, *others = problems(reported)
+    assert first.removeprefix("shard 00001: ").startswith(f"{name}: ")
+    assert all(name in other or other == REPORT_OF_OTHERS for other in others)
+
+
+def test_a_parquet_file_without_a_commit_and_a_commit_without_a_parquet_file(finished):
+    Path(finished.path(COMMIT)).unlink()
+    Path(finished.path("predictions/00002.parquet")).unlink()
+    assert problems(finished) == [
+        f"shard 00001: {COMMIT}: is missing, though {ROWS} is there",
+        "shard 00002: predictions/00002.parquet: is missing",
+    ]
+
+
+@pytest.mark.parametrize("folders", [["predictions"], ["metrics"], ["commits"]])
+def test_files_of_two_shards_that_were_swapped(finished, folders):
+    swap(finished, folders)
+    assert [problem.partition(f": {folders[0]}/")[0] for problem in problems(finished)] == [
+        "shard 00000",
+        "shard 00001",
+    ]
+
+
+@pytest.mark.parametrize("sealed_anew", [False, True])
+def test_two_shards_that_were_swapped_as_a_whole(finished, edit, sealed_anew):
+    swap(finished, ["predictions", "metrics", "commits"])
+    if sealed_anew:
+        for name in ("00000", "00001"):
+            edit(finished, f"commits/{name}.json", lambda c, name=name: c.update(shard=name))
+    found = problems(finished)
+    what = "rows are not one per planned" if sealed_anew else "is the commit of shard"
+    assert [what in problem for problem in found] == [True, True]
+
+
+def swap(directory, folders):
+    """Swap the files of shards 00000 and 00001."""
+    for folder in folders:
+        first, second = sorted(Path(directory.path(folder)).iterdir())[:2]
+        shutil.move(first, first.with_suffix(".kept"))
+        shutil.move(second, first)
+        shutil.move(first.with_suffix(".kept"), second)
 
 
 def test_run_without_run_json(finished):
@@ -81,24 +188,43 @@ def test_run_without_run_json(finished):
 
 def test_a_changed_option(finished, edit):
     edit(finished, "run.json", lambda run: run["fingerprint_inputs"].update(seed=1))
-    found = verify(finished.url).problems
-    assert found == [
+    assert problems(finished) == [
         "run.json: the fingerprint is not that of its inputs",
         "run.json: config.seed is not what the fingerprint was made of",
     ]
 
 
 @pytest.mark.parametrize("key", ["classes", "attributes", "prompts", "methods"])
-def test_a_run_that_says_something_else_than_was_hashed(finished, edit, key):
-    edit(finished, "run.json", lambda run: run[key].reverse())
-    problem = f"run.json: {key} is not what the fingerprint was made of"
-    assert problem in verify(finished.url).problems
+def test_a_run_that_says_something_else_than_was_hashed(reported, edit, key):
+    edit(reported, "run.json", lambda run: run[key].reverse())
+    assert f"run.json: {key} is not what the fingerprint was made of" in problems(reported)
+    edit(reported, "run.json", lambda run: run[key].clear())
+    report = verify(reported.url)
+    assert report.unchecked == ["report: the plan that says what belongs in it is not whole"]
 
 
 def test_a_config_that_says_something_else_than_was_hashed(finished, edit):
     edit(finished, "run.json", lambda run: run["config"]["methods"][1].update(steps=99))
-    (found,) = verify(finished.url).problems
-    assert found == "run.json: config.methods is not what the fingerprint was made of"
+    found = problems(finished)
+    assert found == ["run.json: config.methods is not what the fingerprint was made of"]
+
+
+def test_an_option_that_no_prediction_depends_on_and_that_was_edited(finished):
+    path = Path(finished.path("run.json"))
+    path.write_text(path.read_text().replace('"path": "/pictures"', '"path": "/elsewhere"'))
+    assert problems(finished) == ["run.json: is not as it was written: its seal is off"]
+
+
+@pytest.mark.parametrize("name", ["run.json", "plan/plan.json", COMMIT])
+def test_a_document_without_a_seal(finished, name):
+    path = Path(finished.path(name))
+    document = json.loads(path.read_bytes())
+    del document["seal"]
+    path.write_bytes(encode(document))
+    (found,) = problems(finished)
+    assert found.endswith(
+        f"{name}: has no seal: it was changed, or written before there were seals"
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,17 +238,19 @@ def test_a_config_that_says_something_else_than_was_hashed(finished, edit):
 )
 def test_shards_that_do_not_cover_the_images_once(finished, edit, change):
     edit(finished, "plan/plan.json", change)
-    found = verify(finished.url).problems
-    assert "plan: the shards do not cover the images once" in found
-    assert "plan: its hash is not the one in run.json" in found
+    found = problems(finished)
+    assert "plan/plan.json: the shards do not cover the images once" in found
+    assert "plan/plan.json: the hash of the plan is not the one in run.json" in found
 
 
-def test_another_plan(scored, finished):
+def test_another_plan(scored, finished, edit):
     other = items_to_parquet(scored(seed=5).items)
     Path(finished.path("plan/items.parquet")).write_bytes(other)
-    found = verify(finished.url).problems
-    assert any("plan/items.parquet is not the file that plan.json names" in p for p in found)
-    assert "plan: its hash is not the one in run.json" in found
+    (found,) = problems(finished)
+    assert "plan/items.parquet is not the file that plan.json names" in found
+    mark = hashlib.sha256(other).hexdigest()
+    edit(finished, "plan/plan.json", lambda plan: plan.update(items_sha256=mark))
+    assert "plan/plan.json: the hash of the plan is not the one in run.json" in problems(finished)
 
 
 @pytest.mark.parametrize(
@@ -137,16 +265,17 @@ def test_another_plan(scored, finished):
 )
 def test_rows_that_are_not_one_per_image_and_method(finished, change):
     replace(finished, change)
-    assert any(
-        "are not one per planned image and method" in p for p in verify(finished.url).problems
-    )
+    first = problems(finished)[0]
+    assert first.startswith(f"shard 00001: {ROWS}: its ")
+    assert first.endswith("rows are not one per planned image and method, in order")
 
 
 def test_a_row_that_failed_behind_the_back_of_its_commit(finished):
     replace(finished, lambda table: with_column(table, "status", ["error"] + ["ok"] * 9))
-    found = verify(finished.url).problems
-    assert "shard 00001: the counts in its commit are not those of its rows" in found
-    assert any("metrics of zero_shot are not those of its rows: ok" in p for p in found)
+    found = problems(finished)
+    assert f"shard 00001: {ROWS}: the counts in its commit are not those of its rows" in found
+    sums = f"shard 00001: {SUMS}: the sums of zero_shot are not those of its rows: ok"
+    assert any(problem.startswith(sums) for problem in found)
 
 
 def test_a_changed_prediction(finished):
@@ -156,8 +285,9 @@ def test_a_changed_prediction(finished):
         return with_column(table, "correct", pc.if_else(keep, table["correct"], correct))
 
     replace(finished, change)
-    (found,) = verify(finished.url).problems
-    assert found.startswith("shard 00001: metrics of seraser are not those of its rows: correct")
+    (found,) = problems(finished)
+    start = f"shard 00001: {SUMS}: the sums of seraser are not those of its rows: correct"
+    assert found.startswith(start)
 
 
 @pytest.mark.parametrize("name", ["correct", "fixed", "rows", "changed"])
@@ -165,23 +295,35 @@ def test_a_changed_sum(finished, edit_metrics, name):
     def change(metrics):
         metrics["methods"]["seraser"][name] += 1
 
-    edit_metrics(finished, "00002", change)
-    (found,) = verify(finished.url).problems
-    assert found == f"shard 00002: metrics of seraser are not those of its rows: {name}"
+    edit_metrics(finished, "00001", change)
+    (found,) = problems(finished)
+    assert found == f"shard 00001: {SUMS}: the sums of seraser are not those of its rows: {name}"
 
 
 @pytest.mark.parametrize("name", ["nll", "brier"])
 def test_a_changed_sum_that_rows_do_not_give(finished, edit, name):
-    edit(finished, "metrics/00002.json", lambda m: m["methods"]["seraser"].update({name: 9999.0}))
-    (found,) = verify(finished.url).problems
-    assert found.startswith("shard 00002: its metrics are not usable: ")
-    assert "metrics/00002.json is not the file that its commit names" in found
+    edit(finished, SUMS, lambda m: m["methods"]["seraser"].update({name: 9999.0}))
+    (found,) = problems(finished)
+    assert found.startswith(f"shard 00001: {SUMS}: ")
+    assert f"{SUMS} is not the file that its commit names" in found
+
+
+@pytest.mark.parametrize("name", ["nll", "brier"])
+def test_a_changed_sum_that_kept_logits_give(scored, tmp_path, edit_metrics, name):
+    run = scored(save_logits=True)
+    directory = run.create(str(tmp_path))
+    run.write(directory)
+    assert problems(directory) == []
+    change = lambda metrics: metrics["methods"]["seraser"].update({name: 9999.0})  # noqa: E731
+    edit_metrics(directory, "00001", change)
+    (found,) = problems(directory)
+    assert found == f"shard 00001: {SUMS}: the sums of seraser are not those of its rows: {name}"
 
 
 def test_sums_of_a_method_that_are_missing(finished, edit_metrics):
-    edit_metrics(finished, "00002", lambda metrics: metrics["methods"].pop("seraser"))
-    (found,) = verify(finished.url).problems
-    assert found.startswith("shard 00002:")
+    edit_metrics(finished, "00001", lambda metrics: metrics["methods"].pop("seraser"))
+    (found,) = problems(finished)
+    assert found.startswith(f"shard 00001: {SUMS}: ")
     assert "seraser" in found
 
 
@@ -189,20 +331,45 @@ def test_a_parquet_file_of_another_run(scored, finished):
     other = scored(seed=0, name="other")
     other.run["fingerprint"] = "0" * 64
     replace(finished, lambda _: other.predictions(range(5, 10)))
-    (found,) = verify(finished.url).problems
-    assert found == "shard 00001: its Parquet file has another schema or fingerprint"
+    assert problems(finished) == [f"shard 00001: {ROWS}: has another schema or fingerprint"]
 
 
-def test_a_parquet_file_that_is_none(finished, edit):
-    path = Path(finished.predictions_path("00001"))
-    path.write_bytes(b"not parquet")
+def test_a_commit_of_another_run(finished, edit):
+    edit(finished, COMMIT, lambda commit: commit.update(fingerprint="0" * 64))
+    assert problems(finished) == [f"shard 00001: {COMMIT}: is of another configuration"]
+
+
+def test_a_parquet_file_that_is_none(finished):
+    Path(finished.path(ROWS)).write_bytes(b"not parquet")
+    commit_anew(finished, "00001")
+    (found,) = problems(finished)
+    assert found.startswith(f"shard 00001: {ROWS}: cannot be read")
+
+
+@pytest.mark.parametrize("name", ["predictions/9.parquet", "metrics/9.json", "commits/9.json"])
+def test_a_file_of_no_planned_shard(finished, name):
+    Path(finished.path(name)).write_bytes(b"")
+    assert problems(finished) == [f"{name}: belongs to no planned shard; remove it"]
+
+
+def test_a_report_of_other_shards(small, finished):
+    finished.withdraw("00001")
+    aggregate(finished.url, partial=True)
+    first, *others = problems(finished)
+    assert first.startswith(f"shard 00001: {COMMIT}: is missing")
+    assert others == []  # what it was made of is still so
+    small.write(finished, "00001")
+    assert problems(finished) == [REPORT_OF_OTHERS]
+    aggregate(finished.url)
+    assert problems(finished) == []
+
+
+def test_a_report_that_says_what_the_rows_do_not(reported, edit):
+    path = Path(reported.path("report/summary.parquet"))
+    table = pl.read_parquet(path).with_columns(accuracy=pl.lit(0.99), nll=pl.lit(0.1))
+    table.write_parquet(path)
     mark = hashlib.sha256(path.read_bytes()).hexdigest()
-    edit(finished, "commits/00001.json", lambda commit: commit.update(sha256=mark))
-    (found,) = verify(finished.url).problems
-    assert found.startswith("shard 00001: its Parquet file cannot be read")
-
-
-def test_a_file_that_a_glob_would_read_as_well(finished):
-    Path(finished.path("predictions/00009.parquet")).write_bytes(b"")
-    (found,) = verify(finished.url).problems
-    assert found == "predictions/00009.parquet belongs to no planned shard"
+    edit(reported, "report/files.json", lambda f: f["files"].update({path.name: mark}))
+    assert problems(reported) == [
+        "report/summary.parquet: is not what the predictions give: accuracy, nll"
+    ]

@@ -1,0 +1,85 @@
+"""Comparing a run's report with the rows that it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from seraser_core import storage
+from seraser_core.errors import RunDirectoryError
+from seraser_core.results import documents
+from seraser_core.results.metrics import merge
+from seraser_core.results.problems import Problem
+from seraser_core.results.reading import read_report
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.summary import FILES, commits_mark, make_tables
+from seraser_core.results.verify_shard import CheckedShard, same
+
+_FILES = f"report/{FILES}"
+
+
+def report_problems(
+    directory: RunDirectory, run: dict[str, Any], committed: Sequence[CheckedShard]
+) -> Iterator[Problem]:
+    """What is wrong with RUN/report; nothing when there is none.
+
+    Args:
+        directory: Where the run is.
+        run: run.json.
+        committed: The shards with a commit.
+    """
+    if not storage.list_files(directory.path("report")):
+        return
+    url = directory.path(_FILES)
+    try:
+        data = documents.read(url)
+        listed = documents.parse(data, url, documents.REPORT)
+    except FileNotFoundError:
+        yield Problem(_FILES, "is missing, and with it the hashes of the report's files")
+        return
+    except RunDirectoryError as error:
+        yield Problem(_FILES, str(error))
+        return
+    if fault := documents.seal_fault(data):
+        yield Problem(_FILES, fault)
+        return
+    yield from _file_problems(directory, listed["files"])
+    if listed["commits"] != commits_mark({shard.id: shard.commit or {} for shard in committed}):
+        yield Problem(_FILES, "the report was made of other shards than those committed now")
+    elif not any(shard.problems for shard in committed):
+        yield from _table_problems(directory, run, committed)
+
+
+def _file_problems(directory: RunDirectory, listed: dict[str, str]) -> Iterator[Problem]:
+    for name, mark in listed.items():
+        try:
+            data = documents.read(directory.path("report", name))
+        except FileNotFoundError:
+            yield Problem(f"report/{name}", "is missing")
+            continue
+        if hashlib.sha256(data).hexdigest() != mark:
+            yield Problem(f"report/{name}", f"is not the file that {_FILES} names")
+
+
+def _table_problems(
+    directory: RunDirectory, run: dict[str, Any], committed: Sequence[CheckedShard]
+) -> Iterator[Problem]:
+    """The tables that the rows give, against those that are there."""
+    sums = merge([{"methods": shard.sums} for shard in committed])
+    for name, expected in make_tables(sums, run).items():
+        file = f"report/{name}.parquet"
+        try:
+            found = read_report(directory.url, name)
+        except RunDirectoryError:  # said already: it has not its hash
+            continue
+        if (found.columns, found.height) != (expected.columns, expected.height):
+            yield Problem(file, "has other columns or rows than its run's predictions give")
+            continue
+        differing = [
+            column
+            for column in expected.columns
+            if not same(found[column].to_list(), expected[column].to_list())
+        ]
+        if differing:
+            yield Problem(file, f"is not what the predictions give: {', '.join(differing)}")
