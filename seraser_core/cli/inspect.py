@@ -14,6 +14,8 @@ from seraser_core.cli.console import cell, count, errors, print_json, print_tabl
 if TYPE_CHECKING:
     import polars as pl
 
+    from seraser_core.results.problems import VerifyReport
+
 SUMMARY_COLUMNS = (
     "method",
     "images",
@@ -44,16 +46,41 @@ def status(run: RunArgument, json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def verify(run: RunArgument, json: JsonOption = False) -> None:
-    """Re-read everything in RUN and compare it with the plan; exit code 1 when it disagrees."""
+def verify(
+    run: RunArgument,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Load and hash the model's weights as well.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Re-read everything in RUN, hash it and compare it; exit code 1 when it disagrees.
+
+    Sums and report are made again from the rows. `seraser repair` mends what is found.
+    """
+    show_problems(_verified(run, deep), json)
+
+
+def _verified(run: str, deep: bool) -> VerifyReport:
+    if deep:
+        from seraser_core.runner.verify import verify_deep
+
+        return verify_deep(run)
     from seraser_core.results.verify import verify as read_again
 
-    report = read_again(run)
+    return read_again(run)
+
+
+def show_problems(report: VerifyReport, json: bool) -> None:
+    """Print what `verify` found.
+
+    Raises:
+        typer.Exit: There are problems.
+    """
     if json:
         print_json(dataclasses.asdict(report))
     else:
-        for problem in report.problems:
-            results.print(problem, markup=False, highlight=False)
+        for line in (*report.problems, *(f"not checked: {text}" for text in report.unchecked)):
+            results.print(str(line), markup=False, highlight=False)
         found = len(report.problems)
         results.print(
             f"{count(found, 'problem') if found else 'clean'}: {report.done} of "

@@ -10,7 +10,19 @@ import typer
 from rich.logging import RichHandler
 from typer.core import TyperGroup
 
-from seraser_core.cli import compare, datasets, demo, inspect, masks, methods, models, plan, run, up
+from seraser_core.cli import (
+    compare,
+    datasets,
+    demo,
+    inspect,
+    masks,
+    methods,
+    models,
+    plan,
+    repair,
+    run,
+    up,
+)
 from seraser_core.cli.console import errors
 from seraser_core.errors import ConfigError, SeraserError
 
@@ -51,6 +63,7 @@ app.command()(run.run)
 app.command()(compare.compare)
 app.command()(inspect.status)
 app.command()(inspect.verify)
+app.command()(repair.repair)
 app.command()(inspect.summary)
 app.command()(masks.masks)
 app.command()(methods.methods)

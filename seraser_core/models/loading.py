@@ -186,9 +186,17 @@ def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
+def read_weights_hash(options: ModelOptions) -> str:
+    """The hash of the weights as they are now, whatever this process has loaded already.
+
+    Raises:
+        ConfigError: As of `get_model`.
+    """
+    return hash_weights(_read(options)[0])
+
+
 def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> ClipModel:
-    read = read_blip2 if holds_blip2(options.name) else _read_open_clip
-    net, tokenizer, architecture, preprocessing = read(options)
+    net, tokenizer, architecture, preprocessing = _read(options)
     net = net.eval().requires_grad_(False)
     weights_hash = hash_weights(net)
     return ClipModel(
@@ -201,6 +209,12 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
         dtype=dtype,
         random=options.pretrained is None,
     )
+
+
+def _read(options: ModelOptions) -> tuple[Any, Callable[..., Tensor], str, dict[str, Any]]:
+    """A model in fp32 on the CPU: itself, its tokenizer, architecture and preprocessing."""
+    read = read_blip2 if holds_blip2(options.name) else _read_open_clip
+    return read(options)
 
 
 def _read_open_clip(

@@ -1,0 +1,255 @@
+"""`seraser repair`: a damaged run becomes the undamaged one, and nothing else moves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import fsspec
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from seraser_core.config.options import ModelOptions
+from seraser_core.models.loading import get_model
+from seraser_core.results.documents import encode
+
+_SERASER = "from seraser_core.cli.main import app; app()"
+
+
+class Run:
+    """The files of a run directory, on any file system."""
+
+    def __init__(self, url):
+        self.url = url
+        self._fs, self._root = fsspec.core.url_to_fs(url)
+
+    def files(self):
+        """Name -> bytes."""
+        names = self._fs.find(self._root)
+        return {n.removeprefix(self._root).lstrip("/"): self._fs.cat_file(n) for n in names}
+
+    def read(self, name):
+        return self._fs.cat_file(f"{self._root}/{name}")
+
+    def write(self, name, data):
+        self._fs.pipe_file(f"{self._root}/{name}", data)
+
+    def delete(self, name):
+        self._fs.rm_file(f"{self._root}/{name}")
+
+    def flip(self, name):
+        """Flip a bit in the middle."""
+        data = bytearray(self.read(name))
+        data[len(data) // 2] ^= 1
+        self.write(name, bytes(data))
+
+    def cut(self, name):
+        self.write(name, self.read(name)[:-9])
+
+    def swap(self, name, other):
+        mine, others = self.read(name), self.read(other)
+        self.write(name, others)
+        self.write(other, mine)
+
+
+@pytest.fixture
+def on_disk(finished):
+    return Run(finished)
+
+
+@pytest.fixture
+def on_s3(seraser, config, bucket):
+    done = seraser("run", config, "--no-prefect", "--json", "--set", f"output={bucket}/runs")
+    assert done.exit_code == 0, done.output
+    return Run(json.loads(done.stdout)["run"])
+
+
+def apart(environment, *arguments):
+    """A command in a process of its own, which has loaded no model yet."""
+    return subprocess.run(
+        [sys.executable, "-c", _SERASER, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+
+
+def swap_shards(run, folders=("predictions", "metrics", "commits")):
+    for folder in folders:
+        ending = "parquet" if folder == "predictions" else "json"
+        run.swap(f"{folder}/00000.{ending}", f"{folder}/00001.{ending}")
+
+
+def without_timings(data):
+    """Metrics but for the timings and the seal over them."""
+    return json.loads(data)["methods"]
+
+
+def check_repaired(run, before, wrong):
+    """Predictions, sums and tables are as before; of shards that were right, every byte is."""
+    after = run.files()
+    assert after.keys() == before.keys()
+    for name, data in before.items():
+        folder, _, file = name.partition("/")
+        shard = file.partition(".")[0]
+        if folder == "metrics" and shard in wrong:
+            assert without_timings(after[name]) == without_timings(data), name
+        elif folder == "commits" and shard in wrong:
+            assert json.loads(after[name])["sha256"] == json.loads(data)["sha256"], name
+        elif name != "report/report.html" and name != "report/files.json":  # they tell times
+            assert after[name] == data, name
+
+
+def flip(name):
+    return lambda run: run.flip(name)
+
+
+DAMAGE = {
+    "flipped predictions": (flip("predictions/00001.parquet"), ["00001"]),
+    "flipped metrics": (flip("metrics/00001.json"), ["00001"]),
+    "flipped commit": (flip("commits/00001.json"), ["00001"]),
+    "cut predictions": (lambda run: run.cut("predictions/00002.parquet"), ["00002"]),
+    "deleted commit": (lambda run: run.delete("commits/00000.json"), ["00000"]),
+    "deleted predictions": (lambda run: run.delete("predictions/00000.parquet"), ["00000"]),
+    "swapped predictions": (lambda run: swap_shards(run, ["predictions"]), ["00000", "00001"]),
+    "swapped shards": (swap_shards, ["00000", "00001"]),
+    "flipped summary": (flip("report/summary.parquet"), []),
+    "flipped groups": (flip("report/groups.parquet"), []),
+    "deleted summary": (lambda run: run.delete("report/summary.parquet"), []),
+    "deleted list of the report": (lambda run: run.delete("report/files.json"), []),
+}
+
+
+def repair_and_check(seraser, run, damage, wrong):
+    before = run.files()
+    damage(run)
+    assert seraser("verify", run.url).exit_code == 1
+    done = seraser("repair", run.url, "--no-prefect")
+    assert done.exit_code == 0, done.output
+    said = "writing the report"
+    if wrong:
+        said = f"computing {len(wrong)} shard{'s' * (len(wrong) > 1)}: {', '.join(wrong)}"
+    assert said in done.stderr
+    assert done.stdout == "clean: 3 of 3 shards, 42 rows\n"
+    check_repaired(run, before, wrong)
+    assert seraser("verify", run.url, "--deep").stdout == "clean: 3 of 3 shards, 42 rows\n"
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_run_on_disk(seraser, on_disk, name):
+    repair_and_check(seraser, on_disk, *DAMAGE[name])
+
+
+def test_a_damaged_run_on_s3(seraser, on_s3):
+    """One after the other, of the same run: it is as before each time."""
+    for name in ("flipped predictions", "deleted commit", "swapped shards", "flipped summary"):
+        repair_and_check(seraser, on_s3, *DAMAGE[name])
+
+
+def test_a_run_that_is_right_is_not_touched(seraser, on_disk):
+    before = {path: path.stat().st_mtime_ns for path in Path(on_disk.url).rglob("*")}
+    done = seraser("repair", on_disk.url)
+    assert (done.exit_code, done.stdout) == (0, "clean: 3 of 3 shards, 42 rows\n")
+    assert {path: path.stat().st_mtime_ns for path in Path(on_disk.url).rglob("*")} == before
+
+
+def test_an_unfinished_run_is_finished(seraser, config):
+    url = seraser("plan", config).stdout.strip()
+    done = seraser("repair", url, "--no-prefect", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["done"] == 3
+    assert (Path(url) / "report" / "summary.parquet").exists()
+
+
+@pytest.mark.parametrize("name", ["run.json", "plan/plan.json", "plan/items.parquet"])
+@pytest.mark.parametrize("how", ["flipped", "deleted"])
+def test_a_damaged_plan_is_refused_and_the_remedy_works(seraser, config, on_disk, name, how):
+    before = on_disk.files()
+    on_disk.delete("commits/00001.json")
+    on_disk.flip(name) if how == "flipped" else on_disk.delete(name)
+    damaged = on_disk.files()
+    done = seraser("repair", on_disk.url, "--no-prefect")
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert name in done.stderr
+    assert on_disk.files() == damaged
+    if how == "flipped":
+        assert "delete" in done.stderr
+        assert "run the same configuration again" in done.stderr
+        on_disk.delete(name)
+    assert seraser("run", config, "--no-prefect").exit_code == 0
+    assert seraser("verify", on_disk.url).exit_code == 0
+    after = on_disk.files()
+    for part in ("predictions/00000.parquet", "commits/00000.json", "commits/00002.json"):
+        assert after[part] == before[part]
+
+
+def test_an_edited_option_is_refused(seraser, on_disk):
+    document = json.loads(on_disk.read("run.json"))
+    document["config"]["dataset"]["path"] = "/elsewhere"
+    on_disk.write("run.json", encode(document))
+    done = seraser("repair", on_disk.url)
+    assert done.exit_code == 1
+    assert "run.json: is not as it was written" in done.stderr
+    assert "nothing was repaired" in done.stderr
+
+
+def test_a_file_of_no_planned_shard_is_left(seraser, on_disk):
+    on_disk.write("predictions/00009.parquet", b"mine")
+    done = seraser("repair", on_disk.url)
+    assert done.exit_code == 1
+    assert "predictions/00009.parquet: belongs to no planned shard; remove it" in done.stdout
+    assert on_disk.read("predictions/00009.parquet") == b"mine"
+
+
+def test_a_shard_that_cannot_be_computed_now(seraser, environment, config, tree, tmp_path):
+    """Its commit is gone, so nobody takes its rows for right; the others are as they were."""
+    model = tmp_path / "model.json"
+    shutil.copy(tree["model"]["name"], model)
+    url = json.loads(
+        seraser("run", config, "--no-prefect", "--json", "--set", f"model.name={model}").stdout
+    )["run"]
+    run, kept = Run(url), model.read_bytes()
+    run.flip("predictions/00001.parquet")
+    model.unlink()
+    done = apart(environment, "repair", url, "--no-prefect")
+    assert done.returncode == 1
+    assert str(model) in done.stderr
+    assert "commits/00001.json" not in run.files()
+    assert "weights: they cannot be loaded here" in seraser("verify", url, "--deep").stdout
+    model.write_bytes(kept)
+    assert seraser("repair", url, "--no-prefect").exit_code == 0
+
+
+def test_other_weights_are_found(seraser, config, tree, tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    options = ModelOptions(name=tree["model"]["name"], pretrained=None, device="cpu")
+    save_file(get_model(options).net.state_dict(), weights)
+    done = seraser(
+        *("run", config, "--no-prefect", "--json", "--set", f"model.pretrained={weights}")
+    )
+    url = json.loads(done.stdout)["run"]
+    assert seraser("verify", url, "--deep").exit_code == 0
+    state = load_file(weights)
+    state["visual.proj"] = torch.zeros_like(state["visual.proj"])
+    save_file(state, weights)
+    assert seraser("verify", url).exit_code == 0
+    done = seraser("verify", url, "--deep")
+    assert done.exit_code == 1
+    assert f"{weights}: the weights are not those of the run" in done.stdout
+
+
+def test_repair_under_prefect(environment, on_disk):
+    before = on_disk.files()
+    on_disk.flip("predictions/00001.parquet")
+    done = apart(environment, "repair", on_disk.url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "clean: 3 of 3 shards, 42 rows\n"
+    check_repaired(on_disk, before, ["00001"])
