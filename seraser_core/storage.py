@@ -6,38 +6,33 @@ passed here: they come from the environment or a profile.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 import fsspec
-import fsspec.asyn
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from seraser_core.errors import ChangedError, TransientError
+from seraser_core.backoff import again
+from seraser_core.errors import ChangedError
+from seraser_core.faults import BEHIND_END_CODES, CHANGED_CODES, s3_code, sorted_faults
+
+if TYPE_CHECKING:
+    from seraser_core.s3 import Store
 
 Options = Mapping[str, Any]
 
-_FAULTS = (OSError, BotoCoreError, ClientError, aiohttp.ClientError)
-_PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# S3 also calls stale credentials and a wrong clock forbidden; only these concern the object.
-_FORBIDDEN_CODES = ("AccessDenied", "403", "AllAccessDisabled", "InvalidObjectState")
-_IMPOSSIBLE_CODES = ("InvalidBucketName", "KeyTooLongError", "InvalidURI")
-_CHANGED_CODES = ("PreconditionFailed", "412")
-_CONNECTIONS = 64
-"""To one object store at once; botocore's own 10 would be what bounds the reading."""
 _BLOCK = 2**20
 """Bytes that are read at once of a file of which parts are wanted."""
-_PASSING_STATUS = (408, 425, 429)
+_WEB_TIMES = aiohttp.ClientTimeout(total=300, sock_connect=10, sock_read=30)
+T = TypeVar("T")
 
 
 def is_local(url: str) -> bool:
@@ -95,15 +90,12 @@ def filesystem(url: str, options: Options | None = None) -> tuple[fsspec.Abstrac
     if is_local(url):
         return fsspec.filesystem("file", **extra), str(local_path(url).absolute())
     extra.setdefault("use_listings_cache", False)
-    if _is_s3(url):
-        extra["config_kwargs"] = {
-            "max_pool_connections": _CONNECTIONS,
-            **extra.get("config_kwargs", {}),
-        }
+    if _is_web(url):
+        extra["client_kwargs"] = {"timeout": _WEB_TIMES, **extra.get("client_kwargs", {})}
     if not _SCHEME.match(url):  # a chain such as simplecache::s3://bucket/key
         return fsspec.core.url_to_fs(url, **extra)
     # Not url_to_fs: a `::` in the name of an object would lead to another file system.
-    kind = fsspec.get_filesystem_class(url.partition("://")[0])
+    kind = _store() if _is_s3(url) else fsspec.get_filesystem_class(url.partition("://")[0])
     return kind(**{**kind._get_kwargs_from_urls(url), **extra}), kind._strip_protocol(url)
 
 
@@ -116,14 +108,17 @@ def read_bytes(url: str, options: Options | None = None, most: int | None = None
         TransientError: A fault that may pass.
         ValueError, ImportError: The location cannot be used; see `filesystem`.
     """
-    with _sorted_faults("read", url):
+    with sorted_faults("read", url):
         if is_local(url):
             return _read_local(local_path(url), most)
         fs, path = filesystem(url, options)
         try:
-            return bytes(fs.cat_file(path, end=most))
+            if _is_s3(url):
+                return fs.read(path, most)
+            # A web server may give more than it was asked for.
+            return bytes(_tried(url, lambda: fs.cat_file(path, end=most)))[:most]
         except OSError as error:
-            if _s3_code(error) in ("InvalidRange", "416"):  # the first bytes of an empty object
+            if s3_code(error) in BEHIND_END_CODES:  # the first bytes of an empty object
                 return b""
             raise
 
@@ -144,7 +139,7 @@ def read_range(
         ChangedError: The file is not of that version.
         As `read_bytes`.
     """
-    with _sorted_faults("read", url):
+    with sorted_faults("read", url):
         if is_local(url):
             _regular_size(local_path(url))
             with local_path(url).open("rb") as file:
@@ -155,18 +150,20 @@ def read_range(
         if not length:
             return b""
         try:
-            if version is not None and _is_s3(url):
-                return _read_tagged(fs, path, start, length, version)
+            if _is_s3(url):
+                return fs.read_part(path, start, length, version)
             if version is not None:
                 _check_once(url, version, options)
-            return bytes(fs.cat_file(path, start=start, end=start + length))
+            data = _tried(url, lambda: fs.cat_file(path, start=start, end=start + length))
         except OSError as error:
-            code = _s3_code(error)
-            if code in _CHANGED_CODES:
+            if s3_code(error) in CHANGED_CODES:
                 raise ChangedError(_changed(url)) from error
-            if code in ("InvalidRange", "416"):  # behind the end
+            if s3_code(error) in BEHIND_END_CODES:
                 return b""
             raise
+        if len(data) > length:
+            raise ValueError(f"the server of {url} gives no parts of files")
+        return bytes(data)
 
 
 @contextmanager
@@ -179,18 +176,24 @@ def open_file(
         ChangedError: The file is not of that version, see `read_range`.
         As `read_bytes`, also while it is read.
     """
-    with _sorted_faults("read", url):
+    with sorted_faults("read", url):
         fs, path = filesystem(url, options)
         if is_local(url):
             _regular_size(local_path(url))
-        with fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead") as file:
+        with _open_parts(fs, path, url) as file:
             if is_local(url):
                 _check_version(_local_version(os.fstat(file.fileno())), version, url)
-            elif _is_s3(url):  # s3fs reads none but the object that it saw here
+            elif _is_s3(url):  # it reads none but the object that it saw here
                 _check_version(str(file.details.get("ETag")), version, url)
             elif version is not None:
                 _check_once(url, version, options)
             yield file
+
+
+def _open_parts(fs: fsspec.AbstractFileSystem, path: str, url: str) -> Any:
+    if _is_s3(url):
+        return fs.open_parts(path)
+    return _tried(url, lambda: fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead"))
 
 
 def version(url: str, options: Options | None = None) -> str:
@@ -199,11 +202,13 @@ def version(url: str, options: Options | None = None) -> str:
     Raises:
         As `read_bytes`.
     """
-    with _sorted_faults("look at", url):
+    with sorted_faults("look at", url):
         if is_local(url):
             return _local_version(local_path(url).stat())
         fs, path = filesystem(url, options)
-        return str(fs.info(path).get("ETag")) if _is_s3(url) else str(fs.ukey(path))
+        if _is_s3(url):
+            return str(fs.info(path).get("ETag"))
+        return str(_tried(url, lambda: fs.ukey(path)))
 
 
 def _local_version(status: os.stat_result) -> str:
@@ -214,6 +219,24 @@ def _is_s3(url: str) -> bool:
     return url.startswith(("s3://", "s3a://"))
 
 
+def _store() -> type[Store]:
+    from seraser_core.s3 import Store  # takes most of a second, which local runs need not wait
+
+    return Store
+
+
+def _is_web(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
+
+
+def _tried(url: str, attempt: Callable[[], T]) -> T:
+    """What `attempt` returns; it is repeated where the client itself repeats nothing.
+
+    `Store` makes its requests again one by one, as the clients of Google and Azure do.
+    """
+    return again(attempt) if _is_web(url) else attempt()
+
+
 def _check_version(found: str, wanted: str | None, url: str) -> None:
     if wanted not in (None, found):
         raise ChangedError(_changed(url))
@@ -221,19 +244,6 @@ def _check_version(found: str, wanted: str | None, url: str) -> None:
 
 def _changed(url: str) -> str:
     return f"{url} is not the file that was planned with; plan the run anew"
-
-
-def _read_tagged(fs: Any, path: str, start: int, length: int, tag: str) -> bytes:
-    """A part of an object, if it still has this tag; s3fs has no reading with conditions."""
-    bucket, key, _ = fs.split_path(path)
-
-    async def read() -> bytes:
-        part = f"bytes={start}-{start + length - 1}"
-        found = await fs._call_s3("get_object", Bucket=bucket, Key=key, Range=part, IfMatch=tag)
-        async with found["Body"] as body:
-            return bytes(await body.read())
-
-    return bytes(fsspec.asyn.sync(fs.loop, read))
 
 
 _checked: set[tuple[str, str]] = set()
@@ -254,7 +264,7 @@ def local_size(url: str) -> int | None:
     """
     if not is_local(url):
         return None
-    with _sorted_faults("look at", url):
+    with sorted_faults("look at", url):
         return _regular_size(local_path(url))
 
 
@@ -265,8 +275,10 @@ def read_json(url: str, options: Options | None = None) -> Any:
 
 def exists(url: str, options: Options | None = None) -> bool:
     """Whether there is a file at `url`."""
-    with _sorted_faults("look for", url):
+    with sorted_faults("look for", url):
         fs, path = filesystem(url, options)
+        if _is_web(url):  # without `strict`, what it cannot say is called missing
+            return bool(_tried(url, lambda: fs.exists(path, strict=True)))
         return bool(fs.exists(path))
 
 
@@ -275,7 +287,7 @@ def list_files(folder: str, options: Options | None = None) -> list[str]:
 
     What a killed `write_bytes` left behind is not listed.
     """
-    with _sorted_faults("list", folder):
+    with sorted_faults("list", folder):
         fs, path = filesystem(folder, options)
         try:
             found = fs.ls(path, detail=True)
@@ -287,7 +299,7 @@ def list_files(folder: str, options: Options | None = None) -> list[str]:
 
 def list_folders(folder: str, options: Options | None = None) -> list[str]:
     """Names of the folders directly in `folder`, sorted; empty when it does not exist."""
-    with _sorted_faults("list", folder):
+    with sorted_faults("list", folder):
         fs, path = filesystem(folder, options)
         try:
             found = fs.ls(path, detail=True)
@@ -302,7 +314,7 @@ def find_files(folder: str, options: Options | None = None) -> dict[str, int]:
     Raises:
         As `read_bytes`; of a folder that does not exist, nothing is found.
     """
-    with _sorted_faults("list", folder):
+    with sorted_faults("list", folder):
         fs, root = filesystem(folder, options)
         found = fs.find(root, detail=True)
     prefix = root.rstrip("/") + "/"
@@ -322,7 +334,7 @@ def write_bytes(url: str, data: bytes, options: Options | None = None) -> None:
     Raises:
         As `read_bytes`.
     """
-    with _sorted_faults("write", url):
+    with sorted_faults("write", url):
         if is_local(url):
             _write_local(local_path(url), data)
             return
@@ -342,18 +354,21 @@ def fetch_file(url: str, place: Path) -> None:
     Raises:
         As `read_bytes`.
     """
-    with _sorted_faults("fetch", url):
+    with sorted_faults("fetch", url):
         fs, path = filesystem(url)
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=place.parent) as folder:
             part = Path(folder) / "part"
-            fs.get_file(path, str(part))
+            if _is_s3(url):
+                fs.fetch(path, part)
+            else:
+                _tried(url, lambda: fs.get_file(path, str(part)))
             part.replace(place)
 
 
 def delete(url: str, options: Options | None = None) -> None:
     """Remove the file at `url`; nothing happens when it is not there."""
-    with _sorted_faults("remove", url):
+    with sorted_faults("remove", url):
         fs, path = filesystem(url, options)
         try:
             fs.rm_file(path)
@@ -383,38 +398,6 @@ def polars_options(url: str, options: Options | None = None) -> dict[str, str] |
         if name in os.environ:
             found[name.lower()] = os.environ[name]
     return found
-
-
-@contextmanager
-def _sorted_faults(verb: str, url: str) -> Iterator[None]:
-    """Sort the faults of all kinds of storage into permanent and passing ones."""
-    try:
-        yield
-    except ParamValidationError as error:
-        raise FileNotFoundError(f"{url}: {error}") from error
-    except aiohttp.ClientResponseError as error:
-        if error.status in (401, 403):
-            raise PermissionError(f"{url}: {error.message}") from error
-        if 400 <= error.status < 500 and error.status not in _PASSING_STATUS:
-            raise FileNotFoundError(f"{url}: {error.message}") from error
-        raise TransientError(f"cannot {verb} {url}: {error}") from error
-    except _FAULTS as error:
-        code = _s3_code(error)
-        if code in _IMPOSSIBLE_CODES or getattr(error, "errno", None) in (
-            errno.ENAMETOOLONG,
-            errno.ELOOP,
-        ):
-            raise FileNotFoundError(f"{url}: {error}") from error
-        stale = isinstance(error, PermissionError) and code not in (None, *_FORBIDDEN_CODES)
-        if isinstance(error, _PERMANENT) and not stale:
-            raise
-        raise TransientError(f"cannot {verb} {url}: {error}") from error
-
-
-def _s3_code(error: BaseException) -> str | None:
-    """The code with which S3 refused, e.g. ``AccessDenied``; None for other errors."""
-    cause = error if isinstance(error, ClientError) else error.__cause__
-    return str(cause.response["Error"].get("Code")) if isinstance(cause, ClientError) else None
 
 
 def _regular_size(path: Path) -> int:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sysconfig
@@ -22,12 +20,11 @@ import numpy as np
 import pytest
 import s3fs
 import torch
-from botocore.exceptions import BotoCoreError, ClientError
 from PIL import Image
+from s3_server import S3Server, forget_clients
 
 _START_SECONDS = 90
 _GCS_BUCKET = "bucket"
-_STRAY_SETTINGS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,53 +41,18 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Endpoint URL of a running S3 server; AWS_* in the environment point at it meanwhile."""
-    program = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
-    if program is None:
-        pytest.fail("the S3 server `weed` is not installed; install the dev dependencies")
     folder = tmp_path_factory.mktemp("seaweedfs")
-    key, secret = secrets.token_hex(8), secrets.token_hex(16)
-    config = folder / "s3.json"
-    config.write_text(
-        json.dumps(
-            {
-                "identities": [
-                    {
-                        "name": "tests",
-                        "credentials": [{"accessKey": key, "secretKey": secret}],
-                        "actions": ["Admin", "Read", "List", "Tagging", "Write"],
-                    }
-                ]
-            }
-        )
-    )
     with ExitStack() as stack:
-        log = stack.enter_context((folder / "server.log").open("wb"))
         # A port that was free may be taken when the server asks for it: try other ones.
         for _ in range(3):
-            port, command = _command(program, folder, config)
-            server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
-            # On SIGTERM it takes 11 s to end.
-            stack.callback(server.wait)
-            stack.callback(server.kill)
-            endpoint = f"http://127.0.0.1:{port}"
-            environment = stack.enter_context(pytest.MonkeyPatch.context())
-            for name in _STRAY_SETTINGS:
-                environment.delenv(name, raising=False)
-            environment.setenv("AWS_ACCESS_KEY_ID", key)
-            environment.setenv("AWS_SECRET_ACCESS_KEY", secret)
-            environment.setenv("AWS_ENDPOINT_URL", endpoint)
-            environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
-            environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
-            environment.setenv("AWS_CONFIG_FILE", os.devnull)
-            environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-            # File systems made before this know other credentials.
-            s3fs.S3FileSystem.clear_instance_cache()
-            if _wait_until_it_stores(server):
-                yield endpoint
-                s3fs.S3FileSystem.clear_instance_cache()
+            server = stack.enter_context(S3Server(folder))
+            server.start()
+            if server.stores():
+                server.announce(stack.enter_context(pytest.MonkeyPatch.context()))
+                stack.callback(forget_clients)
+                yield server.url
                 return
-    text = (folder / "server.log").read_text(errors="replace")
-    pytest.fail(f"the S3 server did not start; end of its log:\n{text[-3000:]}")
+    pytest.fail(f"the S3 server did not start; end of its log:\n{server.log()}")
 
 
 @pytest.fixture
@@ -137,57 +99,6 @@ def gcs() -> Iterator[None]:
 def gcs_folder(gcs: None) -> str:
     """URL of a new, empty folder of a bucket, e.g. ``gs://bucket/tests-1a2b3c4d``."""
     return f"gs://{_GCS_BUCKET}/tests-{secrets.token_hex(4)}"
-
-
-def _command(program: str, folder: Path, config: Path) -> tuple[int, list[str]]:
-    """The S3 port and the command of a server whose every port was free just now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(8)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        ports = [one.getsockname()[1] for one in sockets]
-    options = {
-        "dir": folder,
-        "ip": "127.0.0.1",
-        "ip.bind": "127.0.0.1",
-        "master.port": ports[0],
-        "master.port.grpc": ports[1],
-        "master.telemetry": "false",
-        "master.volumeSizeLimitMB": 64,
-        "volume.port": ports[2],
-        "volume.port.grpc": ports[3],
-        "volume.max": 200,  # a bucket that is written to takes several
-        "filer": "true",
-        "filer.port": ports[4],
-        "filer.port.grpc": ports[5],
-        "filer.localSocket": "filer.sock",
-        "s3": "true",
-        "s3.port": ports[6],
-        "s3.port.grpc": ports[7],
-        "s3.port.iceberg": 0,
-        "s3.port.lance": 0,
-        "s3.localSocket": "s3.sock",
-        "s3.config": config,
-    }
-    return ports[6], [program, "server", *(f"-{name}={value}" for name, value in options.items())]
-
-
-def _wait_until_it_stores(server: subprocess.Popen[bytes]) -> bool:
-    """Whether the server keeps an object before it ends or the time is over."""
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        with contextlib.suppress(OSError, BotoCoreError, ClientError):
-            fs = s3fs.S3FileSystem(
-                use_listings_cache=False,
-                skip_instance_cache=True,
-                config_kwargs={"retries": {"max_attempts": 0}, "connect_timeout": 2},
-            )
-            if not fs.exists("ready"):
-                fs.mkdir("ready")
-            fs.pipe_file("ready/object", b"kept")
-            return bool(fs.cat_file("ready/object") == b"kept")
-        time.sleep(0.1)
-    return False
 
 
 CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import aiohttp
+import gcsfs
+import google.auth.exceptions
 import polars as pl
 import pytest
-import s3fs
+from botocore.exceptions import NoCredentialsError
+from botocore.parsers import ResponseParserError
+from s3_server import forget_clients
 
-from seraser_core import storage
-from seraser_core.errors import TransientError
+from seraser_core import backoff, storage
+from seraser_core.backoff import Backoff, Policy
+from seraser_core.errors import ChangedError, TransientError
+from seraser_core.faults import sorted_faults
+
+
+@pytest.fixture(autouse=True)
+def policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few tries that follow each other at once."""
+    monkeypatch.setattr(backoff, "POLICY", Policy(tries=3, shortest_s=0.001))
 
 
 @pytest.fixture(params=["local", "s3", "gcs"])
@@ -190,11 +205,11 @@ def test_forbidden_and_stale_credentials_differ(bucket, monkeypatch):
         storage.read_bytes(url, {"anon": True}, most=10)
     # A wrong secret says nothing about the object: the images of a run must not become errors.
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget_clients()
     with pytest.raises(TransientError):
         storage.read_bytes(url, most=10)
     monkeypatch.undo()
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget_clients()
 
 
 def test_a_missing_bucket_and_an_impossible_name(s3):
@@ -218,31 +233,146 @@ def test_unknown_schemes_are_no_passing_fault():
         storage.read_bytes("rubbish://a/b")
 
 
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        (404, FileNotFoundError),
-        (403, PermissionError),
-        (410, FileNotFoundError),
-        (429, TransientError),
-        (503, TransientError),
-    ],
-)
-def test_web_servers(status, expected):
+class Web:
+    """A web server that answers with these statuses, and from then on with a file.
+
+    Attributes:
+        url: Of the file.
+        statuses: What it answers next.
+        asked: Requests that came.
+        ranges: Whether it gives parts of files.
+    """
+
+    content = bytes(range(200))
+
+    def __init__(self) -> None:
+        self.url, self.asked, self.ranges = "", 0, True
+        self.statuses: list[int] = []
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        self.asked += 1
+        status, content = self.statuses.pop(0) if self.statuses else 200, self.content
+        wanted = handler.headers.get("Range", "").removeprefix("bytes=")
+        if status >= 300:
+            content = b""
+        elif wanted and self.ranges:
+            first, last = map(int, wanted.split("-"))
+            status, content = 206, content[first : last + 1]
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        if handler.command == "GET":
+            handler.wfile.write(content)
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A web server."""
+    web = Web()
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            web.answer(self)
+
+        do_HEAD = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(expected):
-            storage.read_bytes(f"http://127.0.0.1:{server.server_port}/a.png")
+        web.url = f"http://127.0.0.1:{server.server_port}/a.png"
+        yield web
         server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "tries"),
+    [
+        (404, FileNotFoundError, 1),
+        (403, PermissionError, 1),
+        (410, FileNotFoundError, 1),
+        (429, TransientError, 3),
+        (503, TransientError, 3),
+    ],
+)
+def test_web_servers(web, status, expected, tries):
+    web.statuses = [status] * 100
+    with pytest.raises(expected):
+        storage.read_bytes(web.url)
+    assert web.asked == tries
+
+
+def test_a_web_server_that_is_overloaded_for_a_moment(web):
+    for read, expected in (
+        (lambda: storage.read_bytes(web.url), web.content),
+        (lambda: storage.read_bytes(web.url, most=9), web.content[:9]),
+        (lambda: storage.read_range(web.url, 10, 20), web.content[10:30]),
+        (lambda: storage.exists(web.url), True),
+    ):
+        web.statuses = [503, 502]
+        assert read() == expected
+
+
+def test_what_a_web_server_cannot_say_now_is_not_missing(web):
+    web.statuses = [503] * 100
+    with pytest.raises(TransientError):
+        storage.exists(web.url)
+    with pytest.raises(TransientError), storage.open_file(web.url):
+        pass
+    web.statuses = [404]
+    assert not storage.exists(web.url)
+
+
+def test_a_web_server_that_gives_no_parts_of_files(web):
+    web.ranges = False
+    assert storage.read_bytes(web.url, most=9) == web.content[:9]
+    with pytest.raises(ValueError, match="gives no parts"):
+        storage.read_range(web.url, 10, 20)
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (gcsfs.retry.HttpError({"code": 503, "message": "Backend Error"}), TransientError),
+        (gcsfs.retry.ChecksumError("another hash"), TransientError),
+        (google.auth.exceptions.RefreshError("no answer"), TransientError),
+        (ResponseParserError("no element found"), TransientError),
+        (NoCredentialsError(), TransientError),
+        (aiohttp.InvalidURL("http://"), FileNotFoundError),
+        (ValueError("no such option"), ValueError),
+        (RuntimeError("a mistake of ours"), RuntimeError),
+        (ChangedError("not the file"), ChangedError),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_the_faults_of_every_client_are_sorted(fault, expected):
+    with pytest.raises(expected), sorted_faults("read", "there"):
+        raise fault
+
+
+def test_retries_are_told_once_in_a_hundred_and_without_the_url(web, monkeypatch, caplog):
+    monkeypatch.setattr(backoff, "_again", itertools.count(1))
+    for _ in range(60):
+        web.statuses = [503, 503]
+        storage.read_bytes(f"{web.url}?signature=hunter2")
+    assert [record.args[0] for record in caplog.records] == [1, 101]
+    assert "hunter2" not in caplog.text
+
+
+def test_pauses_grow_are_drawn_and_end(monkeypatch):
+    monkeypatch.setattr(backoff, "POLICY", Policy(tries=6, shortest_s=1, longest_s=4, total_s=99))
+    drawn = []
+    for _ in range(200):
+        tries = Backoff()
+        drawn.append([tries.after(ConnectionError()) for _ in range(6)])
+    *pauses, last = zip(*drawn, strict=True)
+    assert set(last) == {None}
+    for bound, some in zip((1, 2, 4, 4, 4), pauses, strict=True):
+        assert 0 <= min(some) < bound / 10
+        assert bound * 0.9 < max(some) <= bound
+    monkeypatch.setattr(backoff, "POLICY", Policy(shortest_s=1e9, longest_s=1e9))
+    assert Backoff().after(ConnectionError()) is None
 
 
 @pytest.mark.parametrize("root", ["local", "s3"], indirect=True)

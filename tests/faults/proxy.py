@@ -25,7 +25,6 @@ _REFUSALS = {
     "stale key": (403, "InvalidAccessKeyId", "The AWS Access Key Id does not exist."),
     "skewed clock": (403, "RequestTimeTooSkewed", "The difference is too large."),
     "forbidden": (403, "AccessDenied", "Access Denied."),
-    "not whole": (400, "IncompleteBody", "Fewer bytes than Content-Length."),
 }
 KINDS = (
     *_REFUSALS,
@@ -36,7 +35,7 @@ KINDS = (
     "stalled",  # some bytes, then none
     "dripping",  # byte after byte, none of them late
     "short",  # fewer bytes than were asked for, and a Content-Length that agrees
-    "whole",  # all of the object, where a part was asked for
+    "no range",  # what was asked for, as if it were all of the object
 )
 """The ways to spoil a request or its answer."""
 
@@ -173,7 +172,7 @@ class Proxy:
             await reader.read()  # until the client has had enough
             return False
         elif kind is None:
-            writer.write(b"".join(await self._pass_on(request, request.head)))
+            writer.write(b"".join(await self._pass_on(request)))
         else:
             return await self._spoil(kind, request, reader, writer)
         await writer.drain()
@@ -198,15 +197,16 @@ class Proxy:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> bool:
-        head = request.head
-        if kind == "whole":  # the range is not part of what is signed
-            head = _without(head, "range")
-        head, body = await self._pass_on(request, head)
-        if kind == "whole" or (kind == "short" and len(body) > 1):
-            body = body if kind == "whole" else body[: len(body) // 2]
-            head = _without(head, "content-length", "content-range")
-            head = head[:-2] + f"Content-Length: {len(body)}\r\n\r\n".encode()
-            writer.write(head.replace(b" 206 Partial Content", b" 200 OK", 1) + body)
+        head, body = await self._pass_on(request)
+        if kind == "no range":
+            head = _without(head, "content-range").replace(b" 206 Partial Content", b" 200 OK", 1)
+            writer.write(head + body)
+            await writer.drain()
+            return True
+        if kind == "short" and len(body) > 1:
+            body = body[: len(body) // 2]
+            head = _without(head, "content-length")[:-2]
+            writer.write(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()
             return True
         if len(body) < 2 or kind == "lost answer":
@@ -227,7 +227,7 @@ class Proxy:
             await reader.read()
         return False
 
-    async def _pass_on(self, request: Request, head: bytes) -> tuple[bytes, bytes]:
+    async def _pass_on(self, request: Request) -> tuple[bytes, bytes]:
         """Head and body of the server's answer.
 
         Raises:
@@ -236,7 +236,7 @@ class Proxy:
         place = urlsplit(self.upstream)
         reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=2**24)
         try:
-            writer.write(head + request.body)
+            writer.write(request.head + request.body)
             await writer.drain()
             answer = await reader.readuntil(b"\r\n\r\n")
             if answer.split(b" ", 2)[1] == b"100":

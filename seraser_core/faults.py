@@ -1,0 +1,156 @@
+"""What the faults of storage mean: for good, for a while, or until there are other credentials."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aiohttp
+import botocore.exceptions
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    ParamValidationError,
+)
+
+from seraser_core.errors import SeraserError, TransientError
+
+CHANGED_CODES = ("PreconditionFailed", "412")
+BEHIND_END_CODES = ("InvalidRange", "416")
+_PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+# S3 also calls stale credentials and a wrong clock forbidden; only these concern the object.
+_FORBIDDEN_CODES = ("AccessDenied", "403", "AllAccessDisabled", "InvalidObjectState")
+_IMPOSSIBLE_CODES = ("InvalidBucketName", "KeyTooLongError", "InvalidURI")
+_STALE_CODES = (
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+)
+# Refusals with a status that blames the client, which pass nevertheless.
+_SOON_CODES = (
+    "BadDigest",  # it was damaged on its way
+    "IncompleteBody",
+    "OperationAborted",
+    "RequestTimeout",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "XAmzContentSHA256Mismatch",
+)
+_SOON_STATUS = (408, 425, 429, 500, 502, 503, 504)
+_SOON_CLIENT_FAULTS = (
+    botocore.exceptions.ConnectionError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+)
+# The clients' own faults, most of which are no OSError.
+_CLIENTS = ("aiohttp", "aiobotocore", "azure", "botocore", "gcsfs", "google")
+
+
+@contextmanager
+def sorted_faults(verb: str, url: str) -> Iterator[None]:
+    """Sort the faults of all kinds of storage into permanent and passing ones.
+
+    Raises:
+        FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError: It stays so.
+        TransientError: It may pass.
+    """
+    try:
+        yield
+    except (SeraserError, ValueError, ImportError) as error:
+        if not isinstance(error, aiohttp.ClientError):  # a URL that is none is both
+            raise
+        raise FileNotFoundError(f"{url}: {error}") from error
+    except Exception as error:
+        meant = _meant(error)
+        if not isinstance(meant, OSError) and type(meant).__module__.split(".")[0] not in _CLIENTS:
+            raise
+        lasting = _lasting(meant, url)
+        if lasting is error:
+            raise
+        if lasting is not None:
+            raise lasting from error
+        raise TransientError(f"cannot {verb} {url}: {why(meant)}") from error
+
+
+def _lasting(error: Exception, url: str) -> Exception | None:
+    """The fault as what it stays, or None when it may pass."""
+    if isinstance(error, ParamValidationError):
+        return FileNotFoundError(f"{url}: {error}")
+    if isinstance(error, aiohttp.ClientResponseError):
+        if error.status in (401, 403):
+            return PermissionError(f"{url}: {error.message}")
+        if 400 <= error.status < 500 and error.status not in _SOON_STATUS:
+            return FileNotFoundError(f"{url}: {error.message}")
+        return None
+    code = s3_code(error)
+    if code in _IMPOSSIBLE_CODES or getattr(error, "errno", None) in (
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    ):
+        return FileNotFoundError(f"{url}: {error}")
+    if code == "NoSuchUpload":  # it was completed, and the answer was lost
+        return None
+    stale = isinstance(error, PermissionError) and code not in (None, *_FORBIDDEN_CODES)
+    return error if isinstance(error, _PERMANENT) and not stale else None
+
+
+def passes_soon(error: Exception) -> bool:
+    """Whether the same request, asked again in a moment, may well succeed.
+
+    Of the faults for which `sorted_faults` raises TransientError, those that do not are refusals
+    for what was asked and by whom.
+    """
+    error = _meant(error)
+    refusal = _refusal(error)
+    if refusal is not None:
+        status = refusal.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return status in _SOON_STATUS or s3_code(refusal) in _SOON_CODES
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.status in _SOON_STATUS
+    if isinstance(error, BotoCoreError):
+        return isinstance(error, _SOON_CLIENT_FAULTS)
+    if isinstance(error, (aiohttp.ClientError, OSError)):
+        return not isinstance(error, (ValueError, *_PERMANENT))
+    return type(error).__name__ == "ResponseParserError"  # half an XML; its module is large
+
+
+def is_stale(error: Exception) -> bool:
+    """Whether S3 refused credentials that may have been valid, and may have been replaced."""
+    return s3_code(error) in _STALE_CODES
+
+
+def s3_code(error: BaseException) -> str | None:
+    """The code with which S3 refused, e.g. ``AccessDenied``; None for other errors."""
+    refusal = _refusal(error)
+    return None if refusal is None else str(refusal.response["Error"].get("Code"))
+
+
+def why(error: BaseException) -> str:
+    """What is wrong, for people; many time-outs have no text."""
+    return str(error) or str(error.__cause__ or "") or type(error).__name__
+
+
+def _refusal(error: BaseException) -> ClientError | None:
+    found = error if isinstance(error, ClientError) else error.__cause__
+    return found if isinstance(found, ClientError) else None
+
+
+def _meant(error: Exception) -> Exception:
+    """The fault behind one: fsspec calls whatever hinders it from asking a web server missing."""
+    cause = error.__cause__
+    if isinstance(error, FileNotFoundError) and isinstance(
+        cause, (aiohttp.ClientError, TimeoutError, ConnectionError)
+    ):
+        return cause
+    return error

@@ -1,0 +1,196 @@
+"""S3 with every request bounded in time, compared with what was asked, and made again.
+
+s3fs and botocore each have retries of their own, which multiply (25 requests for one read of a
+server that says SlowDown), end before the body begins, and know no time for a whole answer. Here
+both are switched off, and one policy holds for all that is asked: see `seraser_core.backoff`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from fsspec.asyn import sync
+from s3fs.core import S3File, S3FileSystem, version_id_kw
+
+from seraser_core.backoff import Backoff
+from seraser_core.faults import is_stale, s3_code
+
+T = TypeVar("T")
+_BLOCK = 2**20
+"""Bytes that are read at once of a file of which parts are wanted."""
+_PART = 16 * 2**20
+_PARTS_AT_ONCE = 8
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+
+_CONFIG = {
+    "connect_timeout": 10,
+    "read_timeout": 30,  # between two pieces of an answer
+    "max_pool_connections": 64,  # botocore's own 10 would be what bounds the reading
+    "retries": {"total_max_attempts": 1},
+}
+"""Of botocore; ours."""
+ANSWER_S = 60.0
+"""For a whole answer, beside the time of its bytes: those that drip never meet `read_timeout`."""
+SLOWEST = 16 * 2**10
+"""Bytes per second, below which a body is given up."""
+
+
+class Part(NamedTuple):
+    """Some bytes of an object, of how many in all, and its tag."""
+
+    data: bytes
+    total: int
+    tag: str | None
+
+
+class Store(S3FileSystem):
+    """An object store; what is not overridden asks by `_call_s3` too."""
+
+    retries = 1  # of s3fs: that is none
+
+    def __init__(self, *given: Any, **kwargs: Any) -> None:
+        super().__init__(*given, **kwargs)
+        self._renewing = asyncio.Lock()
+
+    def _prepare_config_kwargs(self) -> dict[str, Any]:
+        return _CONFIG | self.config_kwargs
+
+    async def _call_s3(self, method: str, *given: Any, **kwargs: Any) -> Any:
+        call = super()._call_s3
+
+        async def ask() -> Any:
+            try:
+                return await call(method, *given, **kwargs)
+            except OSError as error:
+                if method == "head_object" and s3_code(error) in ("400", "403"):
+                    # The refusal of a HEAD does not say why, that of a GET does.
+                    with suppress(FileNotFoundError):
+                        answer = await call("get_object", Range="bytes=0-0", **kwargs)
+                        answer["Body"].close()
+                raise
+
+        return await self._again(ask, len(kwargs.get("Body") or b""))
+
+    def read(self, path: str, most: int | None = None) -> bytes:
+        """All bytes of an object, or its first `most`; of one object, if it is replaced meanwhile.
+
+        Raises:
+            OSError, BotoCoreError: As s3fs; of an object without bytes, those of `InvalidRange`.
+        """
+
+        async def read() -> bytes:
+            return b"".join([part async for part in self._parts(path, most)])
+
+        return bytes(sync(self.loop, read))
+
+    def read_part(self, path: str, start: int, length: int, tag: str | None = None) -> bytes:
+        """Up to `length` bytes from `start` on, fewer where it ends; of the object of this tag.
+
+        Raises:
+            As `read`.
+        """
+        return bytes(sync(self.loop, self._part, path, start, length, tag).data)
+
+    def fetch(self, path: str, place: Path) -> None:
+        """Write the bytes of an object to a local file.
+
+        Raises:
+            As `read`.
+        """
+
+        async def fetch() -> None:
+            with place.open("wb") as file:
+                async for part in self._parts(path, None):
+                    file.write(part)
+
+        sync(self.loop, fetch)
+
+    def open_parts(self, path: str) -> S3File:
+        """An object whose parts are read when they are wanted; none of another object.
+
+        Raises:
+            As `read`, also while it is read.
+        """
+        return _File(self, path, "rb", block_size=_BLOCK, cache_type="readahead")
+
+    async def _parts(self, path: str, most: int | None) -> AsyncIterator[bytes]:
+        first = await self._part(path, 0, _PART if most is None else min(most, _PART))
+        yield first.data
+        end = first.total if most is None else min(most, first.total)
+        starts = range(len(first.data), end, _PART)
+        for i in range(0, len(starts), _PARTS_AT_ONCE):
+            asked = [
+                self._part(path, start, min(_PART, end - start), first.tag)
+                for start in starts[i : i + _PARTS_AT_ONCE]
+            ]
+            for part in await asyncio.gather(*asked):
+                yield part.data
+
+    async def _part(self, path: str, start: int, length: int, tag: str | None = None) -> Part:
+        bucket, key, number = self.split_path(path)
+        place = {"Bucket": bucket, "Key": key, **version_id_kw(number)}
+        wanted = {"Range": f"bytes={start}-{start + length - 1}"}
+        if tag is not None:
+            wanted["IfMatch"] = tag
+        call = super()._call_s3
+
+        async def ask() -> Part:
+            answer = await call("get_object", **place, **wanted)
+            async with answer["Body"] as body:
+                data = await body.read()
+            found = _RANGE.fullmatch(answer.get("ContentRange") or "")
+            if found:
+                first, total = int(found[1]), int(found[2])
+            else:  # all of the object, perhaps; a range that covers it may be ignored
+                head = await call("head_object", **place)
+                first, total = 0, int(head["ContentLength"])
+            # A whole answer may be less than what was asked for.
+            expected = min(length, total - start) if found else total
+            if first != start or len(data) != expected:
+                raise ConnectionError(
+                    f"{len(data)} bytes from byte {first} on came, not {expected} from {start} on"
+                )
+            return Part(data[:length], total, answer.get("ETag"))
+
+        return await self._again(ask, length)
+
+    async def _again(self, ask: Callable[[], Awaitable[T]], size: int) -> T:
+        """What `ask` returns, which is called anew after faults that may pass soon.
+
+        Credentials that are refused as stale are taken anew from where they come from, once.
+
+        Args:
+            ask: Makes a request, and reads its answer.
+            size: Bytes that are read or written.
+        """
+        backoff, seconds, renewed = Backoff(), ANSWER_S + size / SLOWEST, False
+        while True:
+            client = self._s3
+            try:
+                async with asyncio.timeout(seconds) as limit:
+                    return await ask()
+            except Exception as error:
+                fault = error
+                if limit.expired():
+                    # No TimeoutError: fsspec would put one without this text in its place.
+                    fault = ConnectionAbortedError(f"no whole answer in {seconds:.0f} s")
+                if is_stale(error) and not renewed:
+                    renewed = True
+                    async with self._renewing:
+                        if self._s3 is client:  # else another request has done so
+                            await self.set_session(refresh=True)
+                    continue
+                pause = backoff.after(fault)
+                if pause is None:
+                    raise fault from fault.__cause__
+            await asyncio.sleep(pause)
+
+
+class _File(S3File):
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return self.fs.read_part(self.path, start, end - start, self.details.get("ETag"))
