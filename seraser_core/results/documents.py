@@ -118,13 +118,17 @@ def parse(data: bytes, url: str, shape: Any) -> dict[str, Any]:
         RunDirectoryError: It is no JSON or lacks something; names the file.
     """
     try:
-        document = json.loads(data)
+        document = json.loads(data, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:  # of JSON, UTF-8 or the length of a number
         raise RunDirectoryError(f"{url} is damaged: {error}") from None
     fault = find_fault(document, shape)
     if fault or not isinstance(document, dict):
         raise RunDirectoryError(f"{url} is damaged: {fault or 'it is no mapping'}")
     return document
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")  # though Python reads it
 
 
 def find_fault(value: Any, shape: Any, name: str = "it") -> str | None:

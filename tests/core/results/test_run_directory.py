@@ -315,3 +315,16 @@ def test_plan_hash_depends_on_every_item_and_on_the_cut(scored, small):
     }
     assert len(hashes) == 5
     assert plan_hash(scored().items, small.shards) in hashes
+
+
+@pytest.mark.parametrize("name", ["run.json", "commits/00001.json", "metrics/00001.json"])
+def test_a_number_that_json_does_not_have_is_damage(finished, name):
+    path = Path(finished.path(name))
+    path.write_bytes(path.read_bytes().replace(b"{\n", b'{\n  "extra": NaN,\n', 1))
+    if name == "run.json":
+        with pytest.raises(RunDirectoryError, match="run.json is damaged: NaN is no JSON"):
+            finished.run()
+        return
+    assert done(finished) == ["00000", "00002"]
+    (problem,) = verify(finished.url).problems
+    assert f"{name} is damaged: NaN is no JSON" in str(problem)
