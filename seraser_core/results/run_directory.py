@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seraser_core import storage
-from seraser_core.errors import RunDirectoryError
+from seraser_core.errors import RunDirectoryError, TransientError
 from seraser_core.results import documents
 from seraser_core.results.fingerprints import differing
 from seraser_core.results.metrics import metrics_shape
@@ -169,13 +169,18 @@ class RunDirectory:
     def write_shard(
         self, shard_id: str, predictions: pa.Table, metrics: dict[str, Any], info: dict[str, Any]
     ) -> dict[str, Any]:
-        """Write predictions, metrics and, last, the commit; returns the commit."""
+        """Write predictions, metrics and, last, the commit; returns the commit.
+
+        Raises:
+            TransientError: What was written is not there any more: another worker with other
+                bytes, of another device perhaps, was at the same shard. The last one to commit
+                always sees it.
+        """
         began = time.perf_counter()
         run = self.run()
         data = predictions_to_parquet(predictions)
         storage.write_bytes(self.predictions_path(shard_id), data)
-        metrics_data = documents.encode(metrics)
-        storage.write_bytes(self._metrics_path(shard_id), metrics_data)
+        storage.write_json(self._metrics_path(shard_id), documents.sealed(metrics))
         failed = pc.sum(pc.equal(predictions["status"], "error")).as_py() or 0
         commit = {
             **info,
@@ -187,11 +192,13 @@ class RunDirectory:
             "errors": failed,
             "sha256": hashlib.sha256(data).hexdigest(),
             "bytes": len(data),
-            "metrics_sha256": hashlib.sha256(metrics_data).hexdigest(),
+            "metrics_sha256": sums_hash(metrics),
             "write_s": time.perf_counter() - began,
             "finished": time.time(),
         }
         storage.write_json(self.path("commits", f"{shard_id}.json"), documents.sealed(commit))
+        if not self.is_done(shard_id):
+            raise TransientError(f"another worker wrote shard {shard_id} at the same time")
         self.clear_failure(shard_id)
         return commit
 
@@ -215,30 +222,30 @@ class RunDirectory:
         """
         return self._metrics(shard_id, self.run())[0]
 
-    def _metrics(self, shard_id: str, run: dict[str, Any]) -> tuple[dict[str, Any], str]:
-        """The metrics and the SHA-256 of their file."""
+    def _metrics(self, shard_id: str, run: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """The metrics, and their file as it is."""
         url = self._metrics_path(shard_id)
         try:
             data = documents.read(url)
         except FileNotFoundError:
             raise RunDirectoryError(f"{url} is missing; {_COMPUTE_AGAIN}") from None
         shape = metrics_shape(method["id"] for method in run["methods"])
-        return documents.parse(data, url, shape), hashlib.sha256(data).hexdigest()
+        return documents.parse(data, url, shape), data
 
     def committed_metrics(
         self, shard_id: str, commit: dict[str, Any], run: dict[str, Any]
     ) -> dict[str, Any]:
-        """The shard's metrics, if they are those that its commit names.
+        """The shard's metrics, if their sums are those that its commit names.
 
         Raises:
             RunDirectoryError: They are not, or they are missing or damaged.
         """
-        metrics, mark = self._metrics(shard_id, run)
-        if mark != commit["metrics_sha256"]:
-            raise RunDirectoryError(
-                f"{self._metrics_path(shard_id)} is not the file that its commit names; "
-                f"{_COMPUTE_AGAIN}"
-            )
+        metrics, data = self._metrics(shard_id, run)
+        fault = documents.seal_fault(data)
+        if sums_hash(metrics) != commit["metrics_sha256"]:
+            fault = "is not the file that its commit names"
+        if fault:
+            raise RunDirectoryError(f"{self._metrics_path(shard_id)} {fault}; {_COMPUTE_AGAIN}")
         return metrics
 
     def commit(self, shard_id: str) -> dict[str, Any] | None:
@@ -354,3 +361,13 @@ class RunDirectory:
             return None
         except RunDirectoryError as error:
             return {"error": "unreadable record", "message": str(error), "attempt": 0}
+
+
+def sums_hash(metrics: dict[str, Any]) -> str:
+    """SHA-256 of a shard's metrics but for their timings, which no two workers share.
+
+    Of two that compute the same shard, either may be the last to write the metrics, and either the
+    last to commit.
+    """
+    sums = {name: value for name, value in metrics.items() if name not in ("timings", "seal")}
+    return hashlib.sha256(documents.encode(sums)).hexdigest()

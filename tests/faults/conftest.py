@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
+pytest.register_assert_rewrite("harness")
 
-from harness import Undisturbed, Workers
+from harness import Undisturbed, Workers  # noqa: E402 - pytest must know of it first
 
 
 @pytest.fixture(scope="session")

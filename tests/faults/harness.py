@@ -54,15 +54,19 @@ class Workers:
             os.killpg(self._server.pid, signal.SIGKILL)  # with workers that a failed test forgot
         self._server.wait()
 
-    def start(self, tree: Tree, trap: dict[str, Any] | None = None, **job: Any) -> int:
+    def load(self, model: dict[str, Any]) -> None:
+        """Load a model once for all workers that are started from now on."""
+        self._ask({"load": model})
+
+    def start(self, tree: Tree, *traps: dict[str, Any], **job: Any) -> int:
         """Begin to run a configuration; returns the process id.
 
         Args:
             tree: The configuration.
-            trap: Arguments of `worker.Trap`.
+            traps: Arguments of `worker.Trap`.
             job: More for `worker.work`.
         """
-        job |= {"tree": tree, "trap": trap, "environment": dict(os.environ)}
+        job |= {"tree": tree, "traps": traps, "environment": dict(os.environ)}
         log = self._folder / "next"
         log.touch()
         pid = int(self._ask({"start": {**job, "log": str(log)}}))
@@ -74,9 +78,16 @@ class Workers:
         status = int(self._ask({"wait": pid}))
         return None if os.WIFSTOPPED(status) else os.waitstatus_to_exitcode(status)
 
-    def run(self, tree: Tree, trap: dict[str, Any] | None = None, **job: Any) -> int | None:
+    def go_on(self, *pids: int) -> None:
+        """Let stopped workers go on, and see that they come to a good end."""
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        for pid in pids:
+            assert self.wait(pid) == 0, self.printed(pid)
+
+    def run(self, tree: Tree, *traps: dict[str, Any], **job: Any) -> int | None:
         """Start a worker and wait for it."""
-        return self.wait(self.start(tree, trap, **job))
+        return self.wait(self.start(tree, *traps, **job))
 
     def finish(self, tree: Tree, **job: Any) -> None:
         """Run a configuration with a worker to which nothing happens."""
@@ -122,6 +133,7 @@ class Undisturbed:
     def of(cls, workers: Workers, tree: Tree, folder: Path) -> Self:
         """Run `tree` in `folder`."""
         tree = {**tree, "output": str(folder)}
+        workers.load(tree["model"])
         counts = folder.with_suffix(".json")
         workers.finish(tree, report=True, counts=str(counts))
         began = time.perf_counter()

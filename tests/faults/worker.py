@@ -1,9 +1,9 @@
 """A fork server of real workers, each of which runs a configuration to its end unless it is killed.
 
 ``python worker.py`` imports all that a worker needs, once, and then does what its lines of JSON on
-standard input say: ``{"start": job}`` forks a worker and answers its process id, ``{"wait": pid}``
-answers the wait status with which it ended or was stopped. What a worker prints is in the file
-that its job names.
+standard input say: ``{"load": model}`` loads the model that later workers have, ``{"start": job}``
+forks a worker and answers its process id, ``{"wait": pid}`` answers the wait status with which it
+ended or was stopped. What a worker prints is in the file that its job names.
 
 The code that is tested knows nothing of this. A worker wraps the functions that begin or end a step
 of a shard's life, and at the n-th time that it comes to a step, it sends itself a signal.
@@ -26,10 +26,15 @@ from functools import wraps
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import matplotlib.figure  # noqa: F401 - or every worker that writes a report would import it
+import numpy.ma  # noqa: F401
+
 from seraser_core import storage
 from seraser_core.config import load_config
+from seraser_core.config.options import ModelOptions
 from seraser_core.errors import SeraserError
 from seraser_core.methods import tuning
+from seraser_core.models.loading import get_model
 from seraser_core.results.summary import aggregate
 from seraser_core.runner import feed, local, shard
 from seraser_core.runner.plan import plan_run
@@ -156,9 +161,9 @@ def work(job: dict[str, Any]) -> int:
     """Run the configuration of `job`, as ``seraser run`` does it; returns the exit code."""
     os.environ.clear()
     os.environ.update(job["environment"])
-    if trap := job.get("trap"):
+    for trap in job.get("traps") or []:
         announce_steps(Trap(**trap))
-    elif path := job.get("counts"):
+    if path := job.get("counts"):
         counts = Counts(path)
         announce_steps(counts)
     try:
@@ -198,7 +203,9 @@ def serve() -> None:
     """Answer until standard input ends."""
     for line in sys.stdin:
         request = json.loads(line)
-        if "start" in request:
+        if "load" in request:
+            answer = get_model(ModelOptions(**request["load"])).weights_hash
+        elif "start" in request:
             answer = start(request["start"])
         else:
             answer = os.waitpid(request["wait"], os.WUNTRACED)[1]

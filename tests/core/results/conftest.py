@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from seraser_core.results.documents import encode, sealed
 from seraser_core.results.fingerprints import fingerprint, plan_hash
 from seraser_core.results.metrics import shard_metrics
 from seraser_core.results.rows import MethodOutcome, build_table
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.run_directory import RunDirectory, sums_hash
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 
 CLASSES = ["a camel", "a deer", "a red-billed oxpecker", "an élan", "a fox", "a gnu", "a hare"]
@@ -251,8 +250,7 @@ def edit_metrics(edit: Callable[..., None]) -> Callable[..., None]:
 
     def change(directory: RunDirectory, shard_id: str, how: Callable[[Any], object]) -> None:
         edit(directory, f"metrics/{shard_id}.json", how)
-        data = Path(directory.path("metrics", f"{shard_id}.json")).read_bytes()
-        mark = hashlib.sha256(data).hexdigest()
+        mark = sums_hash(json.loads(Path(directory.path(f"metrics/{shard_id}.json")).read_text()))
         edit(directory, f"commits/{shard_id}.json", lambda c: c.update(metrics_sha256=mark))
 
     return change

@@ -17,6 +17,7 @@ import pytest
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results.documents import encode, sealed
 from seraser_core.results.parquet import items_to_parquet
+from seraser_core.results.run_directory import sums_hash
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
 
@@ -56,11 +57,10 @@ def commit_anew(directory, shard_id):
     """Let the commit name the files that are there, as a careful forger would."""
     place = Path(directory.path(f"commits/{shard_id}.json"))
     rows = Path(directory.predictions_path(shard_id)).read_bytes()
-    sums = Path(directory.path(f"metrics/{shard_id}.json")).read_bytes()
     commit = json.loads(place.read_text()) | {
         "sha256": hashlib.sha256(rows).hexdigest(),
         "bytes": len(rows),
-        "metrics_sha256": hashlib.sha256(sums).hexdigest(),
+        "metrics_sha256": sums_hash(directory.metrics(shard_id)),
     }
     place.write_bytes(encode(sealed(commit)))
 

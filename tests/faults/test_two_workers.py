@@ -1,0 +1,79 @@
+"""Two workers have the same shard: at once, or one after the other has paused."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from harness import KILLED
+
+from seraser_core.results.verify import verify
+
+FILES = ["before predictions", "after predictions", "before metrics", "after metrics"]
+FILES += ["before commits", "after commits"]
+LOCAL = [f"{kind} unrenamed" for kind in ("predictions", "metrics", "commits")]
+
+
+def pause(workers, tree, step):
+    """Start a worker that stops at a step of the first shard."""
+    pid = workers.start(tree, {"step": step, "number": signal.SIGSTOP})
+    assert workers.wait(pid) is None, workers.printed(pid)
+    return pid
+
+
+@pytest.mark.parametrize("step", ["begun", "scored", *FILES, *LOCAL])
+def test_a_worker_that_wakes_after_another_has_done_its_work(workers, tree, undisturbed, step):
+    sleeper = pause(workers, tree, step)
+    workers.finish(tree)
+    undisturbed.check_finished(tree)
+    workers.go_on(sleeper)
+    undisturbed.check_finished(tree)
+
+
+@pytest.mark.parametrize("step", FILES)
+def test_a_worker_that_wakes_in_object_storage(workers, tree, undisturbed, bucket, step):
+    tree["output"] = f"{bucket}/runs"
+    sleeper = pause(workers, tree, step)
+    workers.finish(tree)
+    workers.go_on(sleeper)
+    undisturbed.check_finished(tree)
+
+
+@pytest.mark.parametrize("step", ["scored", *FILES])
+def test_two_workers_side_by_side(workers, tree, undisturbed, step):
+    """Both stop at the same step of the same shard, and go on from there at once."""
+    first, second = (workers.start(tree, {"step": step, "number": signal.SIGSTOP}) for _ in "ab")
+    assert workers.wait(first) is workers.wait(second) is None
+    workers.go_on(first, second)
+    undisturbed.check_finished(tree)
+
+
+@pytest.mark.parametrize("step", ["after predictions", "after metrics"])
+def test_a_worker_that_dies_over_a_finished_shard(workers, tree, undisturbed, step):
+    """It has replaced files of a shard that another one committed."""
+    sleeper = workers.start(
+        tree,
+        {"step": "before predictions", "number": signal.SIGSTOP},
+        {"step": step},
+    )
+    assert workers.wait(sleeper) is None
+    workers.finish(tree)
+    os.kill(sleeper, signal.SIGCONT)
+    assert workers.wait(sleeper) == KILLED
+    undisturbed.check_finished(tree)
+
+
+@pytest.mark.parametrize("step", FILES)
+def test_a_worker_that_wakes_and_finds_other_bytes(workers, tree, undisturbed, step):
+    """Other numbers of images at once round otherwise, as another device does."""
+    sleeper = pause(workers, tree, step)
+    workers.finish({**tree, "runtime": {"batch_size": 5}})
+    directory = undisturbed.directory(tree)
+    other = Path(directory.predictions_path("00000")).read_bytes()
+    assert other != undisturbed.predictions["00000"]
+    workers.go_on(sleeper)
+    report = verify(directory.url)
+    assert report.problems == []
+    assert report.rows == undisturbed.rows
