@@ -49,3 +49,7 @@ class TransientError(SeraserError):
 
 class ChangedError(SeraserError):
     """A file is not the one that was planned with."""
+
+
+class ErrorRateError(SeraserError):
+    """Too many images of a shard failed: what is wrong is not the images."""

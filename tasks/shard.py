@@ -6,10 +6,10 @@ from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.runtime import task_run
+from prefect.runtime import flow_run, task_run
 from prefect.tasks import Task, exponential_backoff
 
-from seraser_core.errors import TransientError
+from seraser_core.errors import ErrorRateError, SeraserError, TransientError
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.shard import run_shard
 from tasks.observer import ShardProgress, current
@@ -18,6 +18,10 @@ BACKOFF_S = 2
 JITTER = 0.5
 MOST_RETRIES = 50
 """Prefect takes no more delays than this."""
+
+
+_stopped: set[tuple[str, str]] = set()
+"""Flow runs, with their run directories, of which no more shards are to be begun."""
 
 
 def is_passing(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
@@ -42,8 +46,14 @@ def shard(run_url: str, shard_id: str) -> dict[str, Any]:
     """
     observer = current()
     progress = ShardProgress(observer)
+    run = (str(flow_run.id), run_url)
+    if run in _stopped:
+        raise SeraserError("not begun: too many images of another shard failed")
     try:
         commit = run_shard(run_url, shard_id, progress, attempt=task_run.run_count or 1)
+    except ErrorRateError:
+        _stopped.add(run)
+        raise
     except TransientError as error:
         progress.begin_again()
         observer.say(f"shard {shard_id}: {error}; to be tried again")

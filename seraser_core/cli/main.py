@@ -20,6 +20,7 @@ from seraser_core.cli import (
     models,
     plan,
     repair,
+    retry_errors,
     run,
     up,
 )
@@ -60,6 +61,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(plan.plan)
 app.command()(run.run)
+app.command()(retry_errors.retry_errors)
 app.command()(compare.compare)
 app.command()(inspect.status)
 app.command()(inspect.verify)

@@ -289,6 +289,14 @@ class RuntimeOptions(Options):
         le=1000,
         description="Times a shard is tried again after a passing fault.",
     )
+    max_error_rate: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="A shard in which more than this share of the images, and more than 32, "
+        "cannot be used is not committed, and the run stops: the path or the credentials are "
+        "wrong. 1 keeps them all as error rows.",
+    )
     parallel_shards: int = Field(
         default=1,
         ge=1,

@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from seraser_core.errors import SeraserError, TransientError
+from seraser_core.errors import ErrorRateError, SeraserError, TransientError
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.shard import Progress, run_shard
 from seraser_core.sources.items import ShardRange
 
+Compute = Callable[[str, str, Progress, int], object]
+"""Given run, shard, progress and number of the attempt."""
 logger = logging.getLogger(__name__)
 _BACKOFF_S = (1.0, 60.0)
 
@@ -24,11 +26,12 @@ def run_local(
     stop: threading.Event | None = None,
     shards: Sequence[ShardRange] | None = None,
     committed: Callable[[dict[str, Any]], None] | None = None,
+    compute: Compute | None = None,
 ) -> None:
     """Compute every missing shard, ``runtime.parallel_shards`` at once; one more is made ready.
 
     Passing faults are retried with backoff. A shard that fails for good does not keep the others
-    from being computed.
+    from being computed, unless too many of its images do.
 
     Args:
         run_url: The run directory.
@@ -36,6 +39,7 @@ def run_local(
         stop: When set, no further shard is begun; an interruption sets it.
         shards: Those to compute; all that are missing when None.
         committed: Told of the timings of every shard that is committed, from the same threads.
+        compute: What computes a shard; `run_shard` when None.
 
     Raises:
         SeraserError: Shards failed; the message names the first fault of each.
@@ -45,7 +49,8 @@ def run_local(
     directory = RunDirectory(run_url)
     runtime = directory.run()["config"]["runtime"]
     todo = [shard.id for shard in (directory.missing() if shards is None else shards)]
-    work = _Work(directory, runtime["retries"], progress, stop or threading.Event(), committed)
+    stop = stop or threading.Event()
+    work = _Work(directory, runtime["retries"], progress, stop, committed, compute or run_shard)
     with ThreadPoolExecutor(runtime["parallel_shards"] + 1, thread_name_prefix="shard") as pool:
         try:
             faults = list(pool.map(work.compute, todo))
@@ -68,8 +73,9 @@ class _Work:
         progress: Progress | None,
         stop: threading.Event,
         committed: Callable[[dict[str, Any]], None] | None,
+        compute: Compute,
     ) -> None:
-        self._directory, self._retries = directory, retries
+        self._directory, self._retries, self._compute = directory, retries, compute
         self._progress, self._stop, self._committed = progress, stop, committed
         self._interrupted = threading.Event()
 
@@ -97,6 +103,8 @@ class _Work:
             self._with_retries(shard_id)
         except Exception as error:  # whatever it is, it must not cost the other shards
             logger.error("shard %s failed: %s", shard_id, error)
+            if isinstance(error, ErrorRateError):  # the others would fare the same
+                self._stop.set()
             return f"{type(error).__name__}: {error}"
         except BaseException:
             self.interrupt()
@@ -107,7 +115,7 @@ class _Work:
         attempt = 1
         while True:
             try:
-                run_shard(self._directory.url, shard_id, self, attempt)
+                self._compute(self._directory.url, shard_id, self, attempt)
                 if self._committed:
                     self._committed(self._directory.metrics(shard_id)["timings"])
                 return

@@ -6,15 +6,19 @@ import logging
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from seraser_core.auxiliary import RELEVANCE_VIEWS, pictures_of
-from seraser_core.errors import ItemError, RunDirectoryError, TransientError
+from seraser_core.errors import ErrorRateError, ItemError, RunDirectoryError, TransientError
 from seraser_core.methods import Scores
 from seraser_core.results.metrics import shard_metrics
 from seraser_core.results.rows import MethodOutcome, build_table
@@ -27,6 +31,8 @@ from seraser_core.runner.plan import describe_device
 from seraser_core.runner.session import Session, open_session
 
 logger = logging.getLogger(__name__)
+_FEW_ERRORS = 32
+"""As many images may fail, whatever their share."""
 # The number of a process is given again after its end; with the time, it is not.
 _PROCESS = f"{os.getpid()} since {datetime.now(UTC).isoformat(timespec='seconds')}"
 
@@ -58,8 +64,18 @@ def run_shard(
                 progress.advance(commit["images"])
             directory.clear_failure(shard_id)  # of a slower worker, after the commit
             return commit
+    with recorded(directory, shard_id, attempt):
+        session = open_session(run_url)
+        items = directory.items(shard_id)
+        part = score_items(session, items, progress, session.config.runtime.max_error_rate)
+        return directory.write_shard(shard_id, part.predictions, part.metrics, part.info)
+
+
+@contextmanager
+def recorded(directory: RunDirectory, shard_id: str, attempt: int) -> Iterator[None]:
+    """Record a failed attempt at a shard, and make memory that ran out a passing fault."""
     try:
-        return _compute(open_session(run_url), shard_id, progress)
+        yield
     except Exception as error:
         fault = error
         if is_out_of_memory(error) and not isinstance(error, TransientError):
@@ -73,16 +89,40 @@ def run_shard(
         raise fault from error
 
 
-def _compute(session: Session, shard_id: str, progress: Progress | None) -> dict[str, Any]:
-    items = session.directory.items(shard_id)
+@dataclass(frozen=True)
+class ScoredItems:
+    """Items of a shard with their rows.
+
+    Attributes:
+        predictions: One row per item and method.
+        outcomes: What the rows are made from, one per method.
+        metrics: Their sums and timings, see `shard_metrics`.
+        info: Where and when, for the commit.
+    """
+
+    predictions: pa.Table
+    outcomes: list[MethodOutcome]
+    metrics: dict[str, Any]
+    info: dict[str, Any]
+
+
+def score_items(
+    session: Session, items: pa.Table, progress: Progress | None, max_error_rate: float = 1.0
+) -> ScoredItems:
+    """Fetch, decode and score planned items of a shard.
+
+    Raises:
+        ErrorRateError: More than this share of them cannot be used.
+        TransientError: A fault that may pass.
+    """
     # One shard more than compute is under way: its first images are fetched and decoded before
     # it may compute, and its rows are written while another one does.
+    most_errors = max(_FEW_ERRORS, int(max_error_rate * items.num_rows))
     with Feed(session, items.to_pylist(), batch_size(session)) as feed:
-        work = session.compute.submit(_scored, session, feed, progress).result()
+        work = session.compute.submit(_scored, session, feed, progress, most_errors).result()
     if len(work.done) + len(work.errors) != items.num_rows:
         raise RunDirectoryError(
-            f"shard {shard_id}: {items.num_rows} images planned, "
-            f"{len(work.done) + len(work.errors)} accounted for"
+            f"{items.num_rows} images planned, {len(work.done) + len(work.errors)} accounted for"
         )
     mark = time.perf_counter()
     outcomes = _outcomes(session, work.parts)
@@ -96,18 +136,31 @@ def _compute(session: Session, shard_id: str, progress: Progress | None) -> dict
         "process": _PROCESS,
         "started": work.began,
     }
-    return session.directory.write_shard(shard_id, predictions, metrics, info)
+    return ScoredItems(predictions, outcomes, metrics, info)
 
 
-def _scored(session: Session, feed: Feed, progress: Progress | None) -> _Work:
+def _scored(session: Session, feed: Feed, progress: Progress | None, most_errors: int) -> _Work:
     work = _Work(session)
     work.fit()
     for batch in work.timed(feed):
         work.score(batch)
+        if len(work.errors) > most_errors:
+            raise ErrorRateError(_too_many(work.errors))
         if progress:
             progress.advance(len(batch))
     work.end()
     return work
+
+
+def _too_many(errors: dict[int, ItemError]) -> str:
+    codes = Counter(error.code for error in errors.values())
+    first = next(iter(errors.values()))
+    return (
+        f"{len(errors)} images cannot be used so far "
+        f"({', '.join(f'{code} {n}' for code, n in codes.most_common())}), e.g. {first.message}; "
+        "check the path and the credentials, or raise runtime.max_error_rate to keep them as "
+        "error rows"
+    )
 
 
 class _Work:

@@ -197,3 +197,15 @@ def test_the_delivered_config_is_the_demo(tmp_path):
     delivered = load_config(str(path))
     kept = {"dataset": {"path"}, "output": True}
     assert delivered.model_dump(exclude=kept) == ours.model_dump(exclude=kept)
+
+
+def test_a_run_of_which_no_image_is_there_stops_early(prefect_server, tree, tmp_path):
+    rows = [{"id": f"{i:03}", "file": f"{i}.png", "y": i % 3} for i in range(240)]
+    pl.DataFrame(rows).write_csv(tmp_path / "t.csv")
+    tree["dataset"] |= {"path": str(tmp_path / "t.csv"), "attribute": None, "mask": None}
+    tree |= {"methods": ["zero_shot"], "shard": {"max_items": 40}}
+    with pytest.raises(SeraserError, match=r"6 of 6 shards failed .*40 images cannot be used"):
+        seraser(tree)
+    directory = RunDirectory(plan_run(load_config(tree)))
+    assert directory.commits() == {}
+    assert 1 <= len(directory.failures()) < 6  # the others were not begun

@@ -214,7 +214,7 @@ def test_a_failure_that_cannot_be_recorded_does_not_hide_its_cause(planned, monk
     def write_failure(*_):
         raise TransientError("no space left")
 
-    monkeypatch.setattr(shard, "_compute", compute)
+    monkeypatch.setattr(shard, "score_items", compute)
     monkeypatch.setattr(RunDirectory, "write_failure", write_failure)
     with pytest.raises(RunDirectoryError, match="the cause"):
         run_shard(planned, "00000")

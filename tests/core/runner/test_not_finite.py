@@ -1,0 +1,69 @@
+"""Images for which the model gives no numbers: rows of their own, and all others are the same."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+from polars.testing import assert_frame_equal
+
+from seraser_core.config.options import ModelOptions
+from seraser_core.models.loading import get_model
+from seraser_core.results.reading import read_report
+from seraser_core.results.verify import verify
+
+BAD = 6
+
+
+@pytest.fixture
+def fails_on_white(tree):
+    """The model gives NaN (or infinity) for white pictures, as an overflowing one would."""
+    values = []
+
+    def hook(_, inputs, features):
+        pixels = inputs[0].flatten(2)
+        white = (pixels == pixels[..., :1]).all(-1).all(-1) & (pixels > 1).all(-1).all(-1)
+        return torch.where(white[:, None], values[0], features)
+
+    visual = get_model(ModelOptions(**tree["model"])).net.visual
+    handle = visual.register_forward_hook(hook)
+    yield values.append
+    handle.remove()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_image_without_finite_logits_is_an_error_row_and_in_no_metric(
+    run, tree, pictures, tmp_path, fails_on_white, value
+):
+    tree["methods"] += [
+        "tda",
+        {"id": "grown", "name": "seraser", "auxiliary": "augment", "steps": 2},
+    ]
+    folder = tmp_path / "data"
+    shutil.copytree(pictures.parent, folder)
+    tree["dataset"]["path"] = str(folder / "metadata.csv")
+    fails_on_white(value)
+    without = pl.read_csv(folder / "metadata.csv").filter(pl.col("id") != f"item-{BAD:02}")
+    without.write_csv(folder / "without.csv")
+    tree["shard"] = {"max_items": 100}
+    _, expected = run(tree, f"dataset.path={folder / 'without.csv'}", "name=without")
+    white = np.full((40, 40, 3), 255, dtype=np.uint8)
+    Image.fromarray(white).save(folder / f"picture {BAD:02}é.png")
+    Image.fromarray(white[..., 0]).save(folder / f"mask{BAD}.png")
+    url, rows = run(tree)
+    bad = rows.filter(pl.col("item_id") == f"item-{BAD:02}")
+    assert set(bad["error_code"]) == {"nan_output"}
+    assert set(bad["error_stage"]) == {"infer"}
+    assert bad["prediction"].is_null().all()
+    good = rows.filter(pl.col("item_id") != f"item-{BAD:02}")
+    same = ["item_id", "method", "prediction", "logits", "loss_first", "loss_last"]
+    assert_frame_equal(good.select(same), expected.select(same), rel_tol=1e-4, abs_tol=1e-4)
+    assert verify(url).problems == []
+    summary = read_report(url, "summary")
+    assert set(summary["errors"]) == {1}
+    for name in ("accuracy", "nll", "brier"):
+        assert summary[name].is_finite().all()

@@ -1,0 +1,162 @@
+"""Failed images that are computed again, and runs that stop because too many fail."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from seraser_core.config import load_config
+from seraser_core.errors import ConfigError, ErrorRateError, RunDirectoryError, SeraserError
+from seraser_core.results.reading import read_report
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.summary import aggregate
+from seraser_core.results.verify import verify
+from seraser_core.runner.local import run_local
+from seraser_core.runner.plan import plan_run
+from seraser_core.runner.retry import Retry
+from seraser_core.runner.shard import run_shard
+
+MISSING = (3, 4, 12)
+
+
+@pytest.fixture
+def folder(tree, pictures, tmp_path) -> Path:
+    """The pictures, in a place of their own where `tree` finds them."""
+    shutil.copytree(pictures.parent, tmp_path / "data")
+    tree["dataset"]["path"] = str(tmp_path / "data" / "metadata.csv")
+    return tmp_path / "data"
+
+
+def take_away(folder: Path) -> None:
+    for i in MISSING:
+        path = folder / f"picture {i:02}é.png"
+        path.rename(path.with_suffix(".away"))
+
+
+def bring_back(folder: Path) -> None:
+    for path in folder.glob("*.away"):
+        path.rename(path.with_suffix(".png"))
+
+
+def retry(url: str, *codes: str) -> dict[str, int]:
+    again = Retry(codes)
+    shards = again.shards(url)
+    run_local(url, shards=list(shards), compute=again)
+    aggregate(url)
+    return {shard.id: n for shard, n in shards.items()}
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_failed_images_alone_are_computed_and_the_run_is_as_if_they_had_not_failed(
+    run, tree, folder, stateful
+):
+    if stateful:
+        tree["methods"].append("tda")
+    url, expected = run(tree)
+    reports = {name: read_report(url, name) for name in ("summary", "groups", "classes")}
+    files = {p.name: p.read_bytes() for p in Path(url, "predictions").iterdir()}
+    take_away(folder)
+    shutil.rmtree(url)
+    assert run(tree)[0] == url
+    assert verify(url).problems == []
+    bring_back(folder)
+    if not stateful:
+        good = {p for i in range(14) if i not in MISSING for p in folder.glob(f"picture {i:02}*")}
+        for path in good:
+            path.unlink()  # those are not even read
+    assert retry(url) == ({"00000": 5, "00002": 4} if stateful else {"00000": 2, "00002": 1})
+    assert verify(url).problems == []
+    again = pl.read_parquet(f"{url}/predictions/*.parquet").sort("item_id", "method")
+    if stateful:  # all of its images were in the same batches
+        assert files == {p.name: p.read_bytes() for p in Path(url, "predictions").iterdir()}
+    assert_same(again, expected)
+    for name, report in reports.items():
+        assert_same(read_report(url, name), report)
+
+
+def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
+    """Equal, but for what rounding in other batches changes."""
+    assert_frame_equal(found, expected, rel_tol=1e-4, abs_tol=1e-4)
+
+
+def test_codes_choose_the_images(run, tree, folder):
+    take_away(folder)
+    (folder / "picture 00é.png").write_bytes(b"no picture")
+    url, _ = run(tree)
+    bring_back(folder)
+    with pytest.raises(RunDirectoryError, match=r"no image of .* has the error code 'forbidden'"):
+        retry(url, "forbidden")
+    assert retry(url, "undecodable") == {"00000": 1}
+    assert errors(url) == {"missing": 3, "undecodable": 1}
+    assert retry(url, "missing") == {"00000": 2, "00002": 1}
+    assert errors(url) == {"undecodable": 1}
+    assert verify(url).problems == []
+    assert Retry(()).shards(url).keys() == {RunDirectory(url).shard("00000")}
+
+
+def errors(url: str) -> dict[str, int]:
+    rows = pl.read_parquet(f"{url}/predictions/*.parquet").filter(pl.col("method") == "zero_shot")
+    return dict(rows["error_code"].drop_nulls().value_counts().sort("error_code").iter_rows())
+
+
+def test_nothing_failed(run, tree):
+    assert Retry().shards(run(tree)[0]) == {}
+
+
+def test_methods_that_learn_from_a_sample_are_refused(run, tree, folder):
+    take_away(folder)
+    tree["methods"].append({"name": "seraser_task", "sample": 3})
+    url, _ = run(tree)
+    with pytest.raises(ConfigError, match=r"methods\.seraser_task"):
+        retry(url)
+
+
+def test_a_shard_that_is_not_done_is_left_to_the_run(tree):
+    url = plan_run(load_config(tree))
+    with pytest.raises(RunDirectoryError, match="not done"):
+        Retry()(url, "00000")
+
+
+@pytest.fixture
+def wrong_bucket(tree, tmp_path) -> str:
+    """URL of a planned run of four shards of 50 images, none of which is there."""
+    rows = [{"id": f"{i:03}", "file": f"{i}.png", "y": i % 3} for i in range(200)]
+    pl.DataFrame(rows).write_csv(tmp_path / "t.csv")
+    tree["dataset"] |= {"path": str(tmp_path / "t.csv"), "attribute": None, "mask": None}
+    return plan_run(load_config(tree | {"methods": ["zero_shot"], "shard": {"max_items": 50}}))
+
+
+def test_a_run_stops_when_too_many_images_of_a_shard_fail(wrong_bucket):
+    with pytest.raises(SeraserError, match=r"50 images cannot be used so far \(missing 50\)"):
+        run_local(wrong_bucket)
+    directory = RunDirectory(wrong_bucket)
+    assert directory.commits() == {}
+    assert directory.failures()["00000"]["error"] == "ErrorRateError"
+    assert not {"00002", "00003"} & directory.failures().keys()  # they were not begun
+
+
+def test_a_higher_rate_keeps_them_as_error_rows(wrong_bucket, tree):
+    config = load_config(
+        tree | {"methods": ["zero_shot"], "shard": {"max_items": 50}},
+        ["runtime.max_error_rate=1"],
+    )
+    assert plan_run(config) == wrong_bucket
+    run_local(wrong_bucket)
+    assert errors(wrong_bucket) == {"missing": 200}
+
+
+def test_few_images_may_fail_whatever_their_share(run, tree, tmp_path):
+    rows = [{"id": f"{i:03}", "file": f"{i}.png", "y": i % 3} for i in range(32)]
+    pl.DataFrame(rows).write_csv(tmp_path / "t.csv")
+    tree["dataset"] |= {"path": str(tmp_path / "t.csv"), "attribute": None, "mask": None}
+    tree |= {"methods": ["zero_shot"], "shard": {"max_items": 100}}
+    assert errors(run(tree, "runtime.max_error_rate=0")[0]) == {"missing": 32}
+
+
+def test_the_error_of_the_shard_itself(wrong_bucket):
+    with pytest.raises(ErrorRateError, match=r"missing \d+\), e\.g\. there is no file"):
+        run_shard(wrong_bucket, "00000")
