@@ -16,16 +16,9 @@ FILES += ["before commits", "after commits"]
 LOCAL = [f"{kind} unrenamed" for kind in ("predictions", "metrics", "commits")]
 
 
-def pause(workers, tree, step):
-    """Start a worker that stops at a step of the first shard."""
-    pid = workers.start(tree, {"step": step, "number": signal.SIGSTOP})
-    assert workers.wait(pid) is None, workers.printed(pid)
-    return pid
-
-
 @pytest.mark.parametrize("step", ["begun", "scored", *FILES, *LOCAL])
 def test_a_worker_that_wakes_after_another_has_done_its_work(workers, tree, undisturbed, step):
-    sleeper = pause(workers, tree, step)
+    sleeper = workers.pause(tree, step)
     workers.finish(tree)
     undisturbed.check_finished(tree)
     workers.go_on(sleeper)
@@ -35,7 +28,7 @@ def test_a_worker_that_wakes_after_another_has_done_its_work(workers, tree, undi
 @pytest.mark.parametrize("step", FILES)
 def test_a_worker_that_wakes_in_object_storage(workers, tree, undisturbed, bucket, step):
     tree["output"] = f"{bucket}/runs"
-    sleeper = pause(workers, tree, step)
+    sleeper = workers.pause(tree, step)
     workers.finish(tree)
     workers.go_on(sleeper)
     undisturbed.check_finished(tree)
@@ -68,7 +61,7 @@ def test_a_worker_that_dies_over_a_finished_shard(workers, tree, undisturbed, st
 @pytest.mark.parametrize("step", FILES)
 def test_a_worker_that_wakes_and_finds_other_bytes(workers, tree, undisturbed, step):
     """Other numbers of images at once round otherwise, as another device does."""
-    sleeper = pause(workers, tree, step)
+    sleeper = workers.pause(tree, step)
     workers.finish({**tree, "runtime": {"batch_size": 5}})
     directory = undisturbed.directory(tree)
     other = Path(directory.predictions_path("00000")).read_bytes()

@@ -3,7 +3,7 @@
 ``python worker.py`` imports all that a worker needs, once, and then does what its lines of JSON on
 standard input say: ``{"load": model}`` loads the model that later workers have, ``{"start": job}``
 forks a worker and answers its process id, ``{"wait": pid}`` answers the wait status with which it
-ended or was stopped. What a worker prints is in the file that its job names.
+ended or was stopped. What a worker prints is in the file PID.log of the folder that its job names.
 
 The code that is tested knows nothing of this. A worker wraps the functions that begin or end a step
 of a shard's life, and at the n-th time that it comes to a step, it sends itself a signal.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -40,15 +41,16 @@ from seraser_core.runner import feed, local, shard
 from seraser_core.runner.plan import plan_run
 
 Reach = Callable[[str], None]
+_FOLDERS = ("plan", "predictions", "metrics", "commits", "failures", "report")
 
 
 def announce_steps(reach: Reach) -> None:
     """Have `reach` called with the name of every step that this process comes to.
 
     ``begun``, ``fetched``, ``decoded``, ``tuned`` (one step of one batch), ``scored`` (one batch);
-    and of each kind of file, which is the name of its folder: ``before KIND`` and ``after KIND`` is
-    written, on a local disk ``KIND opened`` (a temporary file, still empty) and ``KIND unrenamed``
-    (a whole one), in object storage ``KIND half sent``.
+    and of each kind of file, which is the name of its folder, or its own directly in the run's:
+    ``before KIND`` and ``after KIND`` is written, on a local disk ``KIND opened`` (a temporary
+    file, still empty) and ``KIND unrenamed`` (a whole one), in object storage ``KIND half sent``.
     """
     _tell(local, "run_shard", reach, before=lambda *_: "begun")
     _tell(feed, "fetch_image", reach, after=lambda *_: "fetched")
@@ -62,7 +64,7 @@ def announce_steps(reach: Reach) -> None:
         before=lambda url, *_: f"before {_kind(url)}",
         after=lambda url, *_: f"after {_kind(url)}",
     )
-    _tell(tempfile, "mkstemp", reach, after=lambda **to: f"{Path(to['dir']).name} opened")
+    _tell(tempfile, "mkstemp", reach, after=lambda **to: f"{_temporary_kind(**to)} opened")
     _tell(Path, "replace", reach, before=lambda _, to: f"{_kind(str(to))} unrenamed")
     _tell_half_sent(reach)
 
@@ -89,7 +91,12 @@ def _tell(
 
 
 def _kind(url: str) -> str:
-    return PurePosixPath(url).parent.name
+    path = PurePosixPath(url)
+    return path.parent.name if path.parent.name in _FOLDERS else path.name
+
+
+def _temporary_kind(prefix: str, dir: Path, suffix: str) -> str:
+    return _kind(str(dir / prefix.strip(".")))
 
 
 def _tell_half_sent(reach: Reach) -> None:
@@ -161,6 +168,8 @@ def work(job: dict[str, Any]) -> int:
     """Run the configuration of `job`, as ``seraser run`` does it; returns the exit code."""
     os.environ.clear()
     os.environ.update(job["environment"])
+    if most := job.get("file_bytes"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     for trap in job.get("traps") or []:
         announce_steps(Trap(**trap))
     if path := job.get("counts"):
@@ -189,7 +198,8 @@ def start(job: dict[str, Any]) -> int:
         return pid
     code = 3
     try:
-        with open(job["log"], "ab") as log, open(os.devnull, "rb") as nothing:  # noqa: PTH123
+        name = f"{job['logs']}/{os.getpid()}.log"
+        with open(name, "wb") as log, open(os.devnull, "rb") as nothing:  # noqa: PTH123
             for stream, target in ((nothing, 0), (log, 1), (log, 2)):
                 os.dup2(stream.fileno(), target)
         logging.basicConfig(stream=sys.stderr)
