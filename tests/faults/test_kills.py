@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from harness import KILLED
 
-COMPUTING = ["begun", "fetched", "decoded", "tuned", "scored"]
+COMPUTING = ["taken", "fetched", "decoded", "tuned", "scored"]
 WRITING = ["before predictions", "after predictions", "before metrics", "after metrics"]
 WRITING += ["before commits", "after commits"]
 KINDS = ["predictions", "metrics", "commits"]
@@ -25,13 +25,13 @@ def kill_and_go_on(workers, tree, undisturbed, step):
     return before
 
 
-@pytest.mark.parametrize("step", PLANNING + COMPUTING + WRITING + LOCAL)
+@pytest.mark.parametrize("step", [*PLANNING, *COMPUTING, *WRITING, *LOCAL])
 def test_a_worker_killed_on_a_local_disk(workers, tree, undisturbed, step):
     before = kill_and_go_on(workers, tree, undisturbed, step)
     assert len(before) >= 2 if step == "after commits" else len(before) < 3
 
 
-@pytest.mark.parametrize("step", PLANNING[:1] + COMPUTING + WRITING + REMOTE)
+@pytest.mark.parametrize("step", ["fetched", "tuned", *WRITING, *REMOTE])
 def test_a_worker_killed_in_object_storage(workers, tree, undisturbed, bucket, step):
     tree["output"] = f"{bucket}/runs"
     kill_and_go_on(workers, tree, undisturbed, step)

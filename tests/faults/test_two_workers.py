@@ -11,12 +11,11 @@ from harness import KILLED
 
 from seraser_core.results.verify import verify
 
-FILES = ["before predictions", "after predictions", "before metrics", "after metrics"]
-FILES += ["before commits", "after commits"]
-LOCAL = [f"{kind} unrenamed" for kind in ("predictions", "metrics", "commits")]
+BEFORE = ["before predictions", "before metrics", "before commits"]
+UNRENAMED = ["predictions unrenamed", "metrics unrenamed", "commits unrenamed"]
 
 
-@pytest.mark.parametrize("step", ["begun", "scored", *FILES, *LOCAL])
+@pytest.mark.parametrize("step", ["taken", *BEFORE, *UNRENAMED, "after commits"])
 def test_a_worker_that_wakes_after_another_has_done_its_work(workers, tree, undisturbed, step):
     sleeper = workers.pause(tree, step)
     workers.finish(tree)
@@ -25,7 +24,7 @@ def test_a_worker_that_wakes_after_another_has_done_its_work(workers, tree, undi
     undisturbed.check_finished(tree)
 
 
-@pytest.mark.parametrize("step", FILES)
+@pytest.mark.parametrize("step", BEFORE)
 def test_a_worker_that_wakes_in_object_storage(workers, tree, undisturbed, bucket, step):
     tree["output"] = f"{bucket}/runs"
     sleeper = workers.pause(tree, step)
@@ -34,7 +33,7 @@ def test_a_worker_that_wakes_in_object_storage(workers, tree, undisturbed, bucke
     undisturbed.check_finished(tree)
 
 
-@pytest.mark.parametrize("step", ["scored", *FILES])
+@pytest.mark.parametrize("step", ["scored", *BEFORE])
 def test_two_workers_side_by_side(workers, tree, undisturbed, step):
     """Both stop at the same step of the same shard, and go on from there at once."""
     first, second = (workers.start(tree, {"step": step, "number": signal.SIGSTOP}) for _ in "ab")
@@ -58,7 +57,7 @@ def test_a_worker_that_dies_over_a_finished_shard(workers, tree, undisturbed, st
     undisturbed.check_finished(tree)
 
 
-@pytest.mark.parametrize("step", FILES)
+@pytest.mark.parametrize("step", BEFORE)
 def test_a_worker_that_wakes_and_finds_other_bytes(workers, tree, undisturbed, step):
     """Other numbers of images at once round otherwise, as another device does."""
     sleeper = workers.pause(tree, step)

@@ -41,20 +41,21 @@ from seraser_core.runner import feed, local, shard
 from seraser_core.runner.plan import plan_run
 
 Reach = Callable[[str], None]
-_FOLDERS = ("plan", "predictions", "metrics", "commits", "failures", "report")
+_FOLDERS = ("plan", "begun", "predictions", "metrics", "commits", "failures", "report")
 
 
 def announce_steps(reach: Reach) -> None:
     """Have `reach` called with the name of every step that this process comes to.
 
-    ``begun``, ``fetched``, ``decoded``, ``tuned`` (one step of one batch), ``scored`` (one batch);
-    and of each kind of file, which is the name of its folder, or its own directly in the run's:
-    ``before KIND`` and ``after KIND`` is written, on a local disk ``KIND opened`` (a temporary
-    file, still empty) and ``KIND unrenamed`` (a whole one), in object storage ``KIND half sent``.
+    ``taken`` (a shard), ``fetched``, ``decoded``, ``tuned`` (one step of one batch), ``scored``
+    (one batch); and of each kind of file, which is the name of its folder, or its own directly in
+    the run's: ``before KIND`` and ``after KIND`` is written, on a local disk ``KIND opened`` (a
+    temporary file, still empty) and ``KIND unrenamed`` (a whole one), in object storage ``KIND half
+    sent``.
     """
-    _tell(local, "run_shard", reach, before=lambda *_: "begun")
+    _tell(local, "run_shard", reach, before=lambda *_: "taken")
     _tell(feed, "fetch_image", reach, after=lambda *_: "fetched")
-    _tell(feed, "decode_image", reach, after=lambda *_: "decoded")
+    _tell(feed, "_decode", reach, after=lambda *_: "decoded")
     _tell(tuning._Loop, "_make_step", reach, after=lambda *_: "tuned")
     _tell(shard, "score", reach, after=lambda *_: "scored")
     _tell(
@@ -183,9 +184,6 @@ def work(job: dict[str, Any]) -> int:
     except SeraserError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    except BaseException:
-        traceback.print_exc()
-        return 3
     if job.get("counts"):
         counts.write()
     return 0
@@ -204,6 +202,8 @@ def start(job: dict[str, Any]) -> int:
                 os.dup2(stream.fileno(), target)
         logging.basicConfig(stream=sys.stderr)
         code = work(job)
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(code)
