@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
@@ -14,6 +15,7 @@ from seraser_core.errors import ConfigError, TransientError
 
 _TRUTH = {"false": 0, "true": 1}
 _MISSING = ("", "nan")
+_ARTICLE = re.compile(r"(an?|the) (?=.)")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?")
 
 
@@ -51,6 +53,19 @@ def text_lines(text: str) -> list[str]:
     """
     lines = text.replace("\r\n", "\n").split("\n")
     return lines if lines[-1] else lines[:-1]
+
+
+def finder(names: Sequence[str]) -> Callable[[str], int | None]:
+    """Finds the index of a name, or of the only one that has its `word`."""
+    exact = {name: i for i, name in enumerate(names)}
+    times = Counter(map(word, names))
+    alike = {word(name): i for name, i in exact.items() if times[word(name)] == 1}
+    return lambda name: exact.get(name, alike.get(word(name)))
+
+
+def word(name: str) -> str:
+    """What is the same of names that differ in case, signs between words, or an article."""
+    return _ARTICLE.sub("", " ".join(re.split(r"[\s_-]+", name.casefold().strip(" _-"))), count=1)
 
 
 def to_index(texts: pl.Series, names: Sequence[str], field: str, listed_in: str) -> pl.Series:

@@ -14,7 +14,7 @@ from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ChangedError, ConfigError, TransientError
 from seraser_core.sources.base import Listing
 from seraser_core.sources.cells import is_picture
-from seraser_core.sources.names import class_names
+from seraser_core.sources.names import class_names, finder
 from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.table import TableSource, no_column
 
@@ -126,16 +126,39 @@ class ParquetSource(TableSource):
     def _by_name(self, table: pl.DataFrame, setting: str, names: list[str]) -> pl.DataFrame:
         """The table with the recorded names of a column in place of their indices.
 
-        Only where the configured names are the recorded ones in another order: those of other
-        words are taken to be in the same order.
+        Only where a configured name is a recorded one of another index: those of other words are
+        taken to be in the same order.
+
+        Raises:
+            ConfigError: One is, and of another that is used, none is.
         """
         column = getattr(self.options, setting)
         recorded = self._features.get(column or "", [])
-        if recorded == names or sorted(recorded) != sorted(names):
+        place_of = finder(names)
+        places = {
+            i: place for i, name in enumerate(recorded) if (place := place_of(name)) is not None
+        }
+        moved = [(i, place) for i, place in places.items() if i != place]
+        if not moved:
             return table
         indices = self._indices(table, setting, recorded, f"the label feature {column!r}")
+        used = sorted(indices.drop_nulls().unique())
+        unknown = [recorded[i] for i in used if i not in places]
+        if unknown:
+            index, place = moved[0]
+            plural = "classes" if setting == "label" else "attributes"
+            raise ConfigError(
+                f"dataset.{plural}",
+                f"{names[place]!r} at index {place}",
+                f"the file's label feature {column!r} has it at index {index}, and "
+                f"{unknown[0]!r}, which is not among the {plural}; give the names in its order, "
+                "or its own names in any order",
+            )
         named = indices.replace_strict(
-            range(len(recorded)), recorded, default=None, return_dtype=pl.String
+            used,
+            [names[places[i]] for i in used],
+            default=None,
+            return_dtype=pl.String,
         )
         return table.with_columns(named.alias(column))
 

@@ -12,7 +12,7 @@ from seraser_core.sources.base import ABSOLUTE, CLIMBING, Listing, Source
 from seraser_core.sources.benchmarks.base import Benchmark, Names
 from seraser_core.sources.benchmarks.registry import find_benchmark
 from seraser_core.sources.benchmarks.root import Root
-from seraser_core.sources.names import class_names
+from seraser_core.sources.names import class_names, finder
 
 
 class BenchmarkSource(Source):
@@ -64,11 +64,9 @@ class BenchmarkSource(Source):
                 f"{self.options.name} has {len(published)} classes; give one name for each, in "
                 "their order, or leave classes out",
             )
-        moved = [
-            (index, published.index(name))
-            for index, name in enumerate(names)
-            if name in published and published.index(name) != index
-        ]
+        place_of = finder(published)
+        places = [(i, place_of(name)) for i, name in enumerate(names)]
+        moved = [(i, place) for i, place in places if place not in (None, i)]
         if moved:
             index, place = moved[0]
             raise ConfigError(

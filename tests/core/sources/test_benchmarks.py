@@ -196,8 +196,10 @@ def test_configured_classes_keep_the_published_order(tmp_path):
     names = ["a bird of the land", "a bird of the water"]
     assert list_rows("waterbirds", tmp_path, classes=names).classes == names
     assert "2 classes" in refused("waterbirds", tmp_path, classes=["a", "b", "c"])
-    said = refused("waterbirds", tmp_path, classes=["waterbird", "landbird"])
-    assert "has this class at index 1" in said
+    for swapped in (["waterbird", "landbird"], ["Waterbird", "a bird of the land"]):
+        said = refused("waterbirds", tmp_path, classes=swapped)
+        assert "has this class at index 1" in said
+    assert list_rows("waterbirds", tmp_path, classes=["Landbird", "a waterbird"]).classes
 
 
 @pytest.mark.parametrize(

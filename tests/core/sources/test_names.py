@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from seraser_core.errors import ConfigError
-from seraser_core.sources.names import found_names, to_index, whole_number
+from seraser_core.sources.names import finder, found_names, to_index, whole_number, word
 
 
 def indices(texts, names=()):
@@ -86,3 +86,21 @@ def test_names_are_found_where_not_all_are_indices():
 )
 def test_whole_numbers(text, number):
     assert whole_number(text) == number
+
+
+@pytest.mark.parametrize(
+    "name", ["A hot-air balloon", "hot_air_balloon", " Hot air  balloon", "the hot air balloon"]
+)
+def test_a_word_is_the_same_in_any_case_with_any_sign_between_and_with_an_article(name):
+    assert word(name) == "hot air balloon"
+
+
+@pytest.mark.parametrize("name", ["a", "an", "the", "A"])
+def test_an_article_alone_is_a_word(name):
+    assert word(name) == name.lower()
+
+
+def test_a_name_is_found_as_it_is_or_by_a_word_that_no_other_has():
+    find = finder(["Deer", "a camel", "deer", "STRASSE"])
+    words = ["Deer", "deer", "DEER", "Camel", "stra\u00dfe", "cow"]
+    assert [find(one) for one in words] == [0, 2, None, 1, 3, None]

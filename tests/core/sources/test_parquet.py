@@ -160,6 +160,40 @@ def test_minus_one_of_a_column_without_label_features_is_refused(tmp_path):
     assert (error.field, error.value) == ("dataset.label", "-1 (1 rows)")
 
 
+@pytest.mark.parametrize(
+    ("recorded", "classes"),
+    [
+        (["Cat", "dog"], ["dog", "cat"]),
+        (["cat", "dog", "horse"], ["dog", "cat"]),
+        (["cat", "dog"], ["ant", "cat", "dog"]),
+        (["cat", "hot_dog"], ["a hot dog", "a cat"]),
+    ],
+)
+@pytest.mark.parametrize("setting", ["label", "attribute"])
+def test_recorded_names_at_another_index_go_by_name(tmp_path, setting, recorded, classes):
+    table = pa.table({"image": PICTURES, "y": [0, 1, None, 0]})
+    dataset = write(tmp_path / "x.parquet", table, y=recorded) | {setting: "y"}
+    dataset["classes" if setting == "label" else "attributes"] = classes
+    planned, _, _ = plan(tmp_path, **dataset)
+    found = [None if i is None else classes[i] for i in planned.table[setting].to_pylist()]
+    meant = {name.removeprefix("a ").replace(" ", "_"): name for name in classes}
+    first, second = (meant[name.lower()] for name in recorded[:2])
+    assert found == [first, second, None, first]
+
+
+def test_recorded_names_of_which_some_are_elsewhere_and_some_unknown_are_refused(tmp_path):
+    table = pa.table({"image": PICTURES, "y": [0, 1, 2, 3]})
+    names = ["airplane", "automobile", "bird", "cat"]
+    dataset = write(tmp_path / "x.parquet", table, y=names)
+    classes = ["airplane", "bird", "car", "cat"]
+    error = refused(tmp_path, **dataset, label="y", classes=classes)
+    assert (error.field, error.value) == ("dataset.classes", "'bird' at index 1")
+    assert "has it at index 2" in error.remedy
+    assert "'automobile'" in error.remedy
+    error = refused(tmp_path, **dataset, attribute="y", attributes=classes)
+    assert error.field == "dataset.attributes"
+
+
 @pytest.mark.parametrize("names", [CLASSES, CLASSES[::-1]])
 def test_a_label_that_its_feature_does_not_name_is_refused(tmp_path, names):
     table = pa.table({"image": PICTURES, "y": [0, 7, 1, 0]})
