@@ -157,9 +157,8 @@ class RunDirectory:
         """
         url = self.path("plan", "items.parquet")
         shard = None if shard_id is None else self.shard(shard_id)
-        fs, path = storage.filesystem(url)
         try:
-            with fs.open(path, "rb") as file, pq.ParquetFile(file) as parquet:
+            with storage.open_file(url) as file, pq.ParquetFile(file) as parquet:
                 return read_items(parquet, shard)
         except FileNotFoundError:
             raise RunDirectoryError(f"{url} is missing; {_WRITE_AGAIN}") from None
