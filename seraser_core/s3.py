@@ -63,16 +63,18 @@ class Store(S3FileSystem):
     async def _call_s3(self, method: str, *given: Any, **kwargs: Any) -> Any:
         call = super()._call_s3
 
-        async def ask() -> Any:
+        async def ask(_: asyncio.Timeout) -> Any:
             try:
                 return await call(method, *given, **kwargs)
             except OSError as error:
-                if method == "head_object" and s3_code(error) in ("400", "403"):
-                    # The refusal of a HEAD does not say why, that of a GET does.
-                    with suppress(FileNotFoundError):
-                        answer = await call("get_object", Range="bytes=0-0", **kwargs)
-                        answer["Body"].close()
-                raise
+                if method != "head_object" or s3_code(error) not in ("400", "403"):
+                    raise
+                # The refusal of a HEAD does not say why. That of a GET does, and takes the same
+                # permission; when there is none, the HEAD was refused by mistake.
+                with suppress(FileNotFoundError):
+                    answer = await call("get_object", Range="bytes=0-0", **kwargs)
+                    answer["Body"].close()
+                return await call(method, *given, **kwargs)
 
         return await self._again(ask, len(kwargs.get("Body") or b""))
 
@@ -139,8 +141,9 @@ class Store(S3FileSystem):
             wanted["IfMatch"] = tag
         call = super()._call_s3
 
-        async def ask() -> Part:
+        async def ask(limit: asyncio.Timeout) -> Part:
             answer = await call("get_object", **place, **wanted)
+            limit.reschedule(_end(int(answer["ContentLength"])))
             async with answer["Body"] as body:
                 data = await body.read()
             found = _RANGE.fullmatch(answer.get("ContentRange") or "")
@@ -157,28 +160,28 @@ class Store(S3FileSystem):
                 )
             return Part(data[:length], total, answer.get("ETag"))
 
-        return await self._again(ask, length)
+        return await self._again(ask)
 
-    async def _again(self, ask: Callable[[], Awaitable[T]], size: int) -> T:
+    async def _again(self, ask: Callable[[asyncio.Timeout], Awaitable[T]], sent: int = 0) -> T:
         """What `ask` returns, which is called anew after faults that may pass soon.
 
         Credentials that are refused as stale are taken anew from where they come from, once.
 
         Args:
-            ask: Makes a request, and reads its answer.
-            size: Bytes that are read or written.
+            ask: Makes a request and reads its answer, for which it may move the limit in time.
+            sent: Bytes of the request.
         """
-        backoff, seconds, renewed = Backoff(), ANSWER_S + size / SLOWEST, False
+        backoff, renewed = Backoff(), False
         while True:
             client = self._s3
             try:
-                async with asyncio.timeout(seconds) as limit:
-                    return await ask()
+                async with asyncio.timeout_at(_end(sent)) as limit:
+                    return await ask(limit)
             except Exception as error:
                 fault = error
                 if limit.expired():
                     # No TimeoutError: fsspec would put one without this text in its place.
-                    fault = ConnectionAbortedError(f"no whole answer in {seconds:.0f} s")
+                    fault = ConnectionAbortedError("it took too long to answer")
                 if is_stale(error) and not renewed:
                     renewed = True
                     async with self._renewing:
@@ -189,6 +192,11 @@ class Store(S3FileSystem):
                 if pause is None:
                     raise fault from fault.__cause__
             await asyncio.sleep(pause)
+
+
+def _end(size: int) -> float:
+    """When, on the clock of the event loop, the transfer of some bytes has taken too long."""
+    return asyncio.get_running_loop().time() + ANSWER_S + size / SLOWEST
 
 
 class _File(S3File):
