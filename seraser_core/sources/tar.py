@@ -20,9 +20,18 @@ MOST_TEXT = 64 * 2**10
 """Bytes of a member whose text is kept."""
 _COLUMNS = {"key": pl.String, "ending": pl.String, "offset": pl.Int64, "length": pl.Int64}
 _SCHEMA = pl.Schema({**_COLUMNS, "text": pl.String})
-_INDEX_VERSION = 2
+_INDEX_VERSION = 3
 _BLOCK = 2**20
 _LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
+_ABOUT_NEXT = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+"""Members that hold the name and such of those that follow, and are read at once."""
+_MOST_ABOUT_NEXT = 2**20
 _MOST_ZEROS = tarfile.RECORDSIZE + 2 * tarfile.BLOCKSIZE
 """Two blocks of zeros end a tar, and more of them fill the last record."""
 
@@ -34,7 +43,8 @@ class TarIndex:
     Attributes:
         members: key, ending, offset, length (bytes), text; in their order. A member
             ``a/b.left.png`` has the key ``a/b`` and the ending ``left.png``; ``text`` is what those
-            of TEXT_ENDINGS hold, up to MOST_TEXT. Links and sparse members have no offset.
+            of TEXT_ENDINGS hold, up to MOST_TEXT and where it is UTF-8. Links and sparse
+            members have no offset.
             Folders, hidden members and those without an ending are left out.
         version: Of the tar that was listed, see `storage.version`.
     """
@@ -86,6 +96,10 @@ def _blamed_on(url: str, field: str = "dataset.path") -> Iterator[None]:
             url,
             f"is no plain, whole tar ({error}); fetch it again, or unpack it if it is compressed",
         ) from None
+    except RecursionError:
+        raise ConfigError(
+            field, url, "has more names of names than a tar needs; write it again"
+        ) from None
     except (OSError, TransientError, ChangedError, ValueError, ImportError) as error:
         raise ConfigError(field, url, f"cannot be used: {error}") from None
 
@@ -100,9 +114,14 @@ def _read(kept: str) -> pl.DataFrame | None:
 
 def _list(file: IO[bytes]) -> pl.DataFrame:
     columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA}
-    with tarfile.open(fileobj=file, mode="r:") as tar:
+    with tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as tar:
+        end = -1
         while (member := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
+            # A header of its own can give a member another size.
+            if member.size < 0 or tar.offset <= end:
+                raise tarfile.ReadError(f"the size of {member.name!a} is {member.size}")
+            end = tar.offset
             name = _split(member.name)
             if name is None or not (member.isreg() or member.type in _LINKS):
                 continue
@@ -110,13 +129,33 @@ def _list(file: IO[bytes]) -> pl.DataFrame:
             text = None
             if whole and name[1] in TEXT_ENDINGS and member.size <= MOST_TEXT:
                 file.seek(member.offset_data)
-                text = file.read(member.size).decode("utf-8-sig", "replace").strip()
+                text = _decoded(file.read(member.size))
             offset = member.offset_data if whole else None
             for column, value in zip(columns, (*name, offset, member.size, text), strict=True):
                 columns[column].append(value)
         end = tar.offset
     _check_end(file, end)
     return pl.DataFrame(columns, schema=_SCHEMA)
+
+
+class _Header(tarfile.TarInfo):
+    """A member whose size is checked before anything is read because of it."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        """See `tarfile.TarInfo.frombuf`."""
+        member = super().frombuf(buf, encoding, errors)
+        most = _MOST_ABOUT_NEXT if member.type in _ABOUT_NEXT else 2**62
+        if not 0 <= member.size <= most:
+            raise tarfile.ReadError(f"the size of {member.name!a} is {member.size}")
+        return member
+
+
+def _decoded(data: bytes) -> str | None:
+    try:
+        return data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        return None
 
 
 def _split(name: str) -> tuple[str, str] | None:

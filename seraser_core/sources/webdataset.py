@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
@@ -12,6 +12,7 @@ from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.base import Listing, Source
 from seraser_core.sources.decode import IMAGE_ENDINGS
+from seraser_core.sources.documents import parse, to_text
 from seraser_core.sources.names import class_names, found_names, to_index
 from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.tar import MOST_TEXT, TEXT_ENDINGS, index_tar
@@ -55,7 +56,7 @@ class WebDatasetSource(Source):
             wanted = self._image or ", ".join(_IMAGES)
             said = f"no sample has an image ({wanted}); {'; '.join(warnings)}"
             raise ConfigError("dataset.path", options.path, said.removesuffix("; "))
-        label = options.label or (_LABEL if samples["cls"].count() else None)
+        label = options.label or (_LABEL if samples["cls_length"].count() else None)
         texts = {
             "label": _texts(samples, label, "label"),
             "attribute": _texts(samples, options.attribute, "attribute"),
@@ -85,8 +86,10 @@ class WebDatasetSource(Source):
         mask, texts and their lengths."""
         index = index_tar(tar, self.options.storage_options, self.cache)
         ending, key = pl.col("ending"), pl.col("key")
+        last = ending.str.split(".").list.last()
         is_mask = ending == self._mask
         is_image = ending == self._image if self._image else ending.is_in(_IMAGES) & ~is_mask
+        is_read = is_image | is_mask | ending.is_in(TEXT_ENDINGS)
         found = index.members.group_by(key.rle_id().alias("sample"), maintain_order=True).agg(
             pl.lit(tar).first().alias("tar"),
             pl.lit(name).first().alias("name"),
@@ -94,6 +97,8 @@ class WebDatasetSource(Source):
             key.first(),
             ending.alias("endings"),
             is_image.sum().alias("images"),
+            ending.filter(is_read & ending.is_duplicated()).first().alias("twice"),
+            ending.filter(~is_read & last.is_in([*_IMAGES, *TEXT_ENDINGS])).alias("unread"),
             *(
                 pl.col(column).filter(chosen).first().alias(f"{what}_{column}")
                 for what, chosen in (("image", is_image), ("mask", is_mask))
@@ -105,6 +110,14 @@ class WebDatasetSource(Source):
                 for column, suffix in (("text", ""), ("length", "_length"))
             ),
         )
+        twice = found.filter(pl.col("twice").is_not_null())
+        if twice.height:
+            raise ConfigError(
+                "dataset.path",
+                tar,
+                f"the sample {twice['key'][0]!r} has more than one member .{twice['twice'][0]} "
+                "(capitals do not count); leave one",
+            )
         several = found.filter(pl.col("images") > 1)
         if several.height:
             raise ConfigError(
@@ -133,6 +146,15 @@ class WebDatasetSource(Source):
             said.append(
                 f"{without.height} samples have no image and are left out; their members end in "
                 f"{seen} (an ending begins at the first dot of a name)"
+            )
+        unread = samples.filter((pl.col("images") > 0) & (pl.col("unread").list.len() > 0))
+        if unread.height:
+            times = Counter(unread["unread"].explode())
+            seen = ", ".join(f".{name} {count}" for name, count in times.most_common(_SHOWN))
+            said.append(
+                f"{times.total()} members end as images or texts do and are not read: {seen}, e.g. "
+                f"{unread['key'][0]}.{unread['unread'][0][0]} of {unread['tar'][0]} (an ending "
+                "begins at the first dot of a name)"
             )
         for what, then in (("image", "are left out"), ("mask", "count as without one")):
             place = f"{what}_offset", f"{what}_length"
@@ -164,7 +186,9 @@ def _texts(samples: pl.DataFrame, name: str | None, setting: str) -> pl.Series:
     lost = samples.filter(pl.col(f"{member}_length").is_not_null() & pl.col(member).is_null())
     if lost.height:
         place = f"the .{member} of {lost['key'][0]!r} in {lost['tar'][0]}"
-        raise ConfigError(field, place, f"must be a plain member of at most {MOST_TEXT} bytes")
+        raise ConfigError(
+            field, place, f"must be a plain member of at most {MOST_TEXT} bytes of UTF-8"
+        )
     if member != "json":
         return samples[name]
     key = name.removeprefix("json.")
@@ -185,16 +209,10 @@ def _field(document: str, key: str, setting: str, sample: str, tar: str) -> str 
     """The value of a field of a sample's JSON, as text; None where there is none."""
     place = f"the .json of {sample!r} in {tar}"
     try:
-        found = json.loads(document)
-    except (ValueError, RecursionError) as error:
+        found = parse(document)
+    except ValueError as error:
         raise ConfigError(setting, place, f"is no JSON: {error}") from None
-    value = found.get(key) if isinstance(found, dict) else None
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return str(value)
-    raise ConfigError(
-        setting, place, f"has a {type(value).__name__} as {key!r}; give texts or numbers"
-    )
+    try:
+        return to_text(found.get(key)) if isinstance(found, dict) else None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(setting, place, f"{error} as {key!r}; give texts or numbers") from None

@@ -186,6 +186,10 @@ def test_members_of_a_sample_that_do_not_follow_each_other(tmp_path):
         (b'{"y": 1', "is no JSON"),
         (b'{"y": 1, "text": "' + b"x" * 2**16 + b'"}', "at most 65536 bytes"),
         (b'{"y": [1]}', "has a list as 'y'"),
+        (b'{"y": 0, "y": 1}', "has the key 'y' more than once"),
+        (b'{"y": "\\ud800"}', "'\\ud800', which is no valid Unicode as 'y'"),
+        (b'{"y": "\xe9"}', "of UTF-8"),
+        (b"[" * 60_000, "nested too deeply"),
     ],
 )
 def test_labels_in_json_that_cannot_be_read(tmp_path, content, said):
@@ -211,6 +215,49 @@ def test_labels_of_all_types_in_json(tmp_path):
     planned, said = plan(tmp_path, **web(path), label="it's")
     assert planned.table["label"].to_pylist() == [1, 1, 1, 1, 0, None]
     assert "WARNING: 1 of 6 images have no label" in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "ending"), [("label", "cls"), ("label", "txt"), ("attribute", "txt")]
+)
+def test_texts_that_are_no_utf_8_are_refused_where_they_are_used(tmp_path, setting, ending):
+    members = [
+        ("1.jpg", b""),
+        (f"1.{ending}", "é".encode("latin-1")),
+        ("2.jpg", b""),
+        (f"2.{ending}", "è".encode("latin-1")),
+    ]
+    path = write_tar(tmp_path / "x.tar", members)
+    error = refused(tmp_path, **web(path) | {setting: ending})
+    assert (error.field, error.value) == (f"dataset.{setting}", f"the .{ending} of '1' in {path}")
+    assert "UTF-8" in error.remedy
+    if ending == "txt":
+        assert plan(tmp_path, **web(path))[0].table.num_rows == 2
+    else:
+        assert refused(tmp_path, **web(path)).field == "dataset.label"
+
+
+@pytest.mark.parametrize(
+    "twice", [("1.cls", "1.cls"), ("1.CLS", "1.cls"), ("1.mask.png", "1.mask.png"), ("1.txt",) * 2]
+)
+def test_a_sample_with_two_members_of_the_same_ending_is_refused(tmp_path, twice):
+    path = write_tar(tmp_path / "x.tar", [("1.jpg", b""), *((name, b"0") for name in twice)])
+    error = refused(tmp_path, **web(path))
+    assert (error.field, error.value) == ("dataset.path", str(path))
+    assert f"'1' has more than one member .{twice[1][2:]}" in error.remedy
+
+
+def test_members_that_end_like_images_or_texts_and_are_not_read_are_told(tmp_path):
+    names = ["p.png", "p.1.png", "p.1.cls", "q.png", "q.1.png", "q.label.txt", "q.npy"]
+    path = write_tar(tmp_path / "x.tar", [(name, b"") for name in names])
+    _, said = plan(tmp_path, **web(path))
+    told = [line for line in said if "not read" in line]
+    assert len(told) == 1
+    assert "4 members" in told[0]
+    assert ".1.png 2, .1.cls 1, .label.txt 1, e.g. p.1.png of" in told[0]
+    path = write_tar(tmp_path / "y.tar", [(name, b"1") for name in ("p.png", "p.cls", "p.txt")])
+    _, said = plan(tmp_path, **web(path), allow_empty_classes=True)
+    assert not [line for line in said if "not read" in line]
 
 
 def test_labels_that_some_samples_lack_are_told(tmp_path):
@@ -310,6 +357,44 @@ def test_tars_that_are_cut_short_damaged_or_none(tmp_path, change, said):
     assert error.field == "dataset.path"
     assert any(part in error.remedy for part in said.split("|")), error.remedy
     assert str(path) in str(error)
+
+
+def header(kind: bytes, size: int, name: str = "3.cls") -> bytes:
+    member = tarfile.TarInfo(name)
+    member.type = kind
+    block = bytearray(member.tobuf(tarfile.USTAR_FORMAT))
+    block[124:136] = (size % 256**12).to_bytes(12, "big")
+    block[124] = 0x80 if size >= 0 else 0xFF
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+@pytest.mark.parametrize("size", [2**40, 2**62, 2**63, 2**70, -1, -512, -1024, -(10**6)])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_member_of_an_impossible_size_is_refused_at_once(tmp_path, kind, size):
+    path = write_tar(tmp_path / "x.tar", SAMPLES)
+    body = path.read_bytes().rstrip(b"\0")
+    path.write_bytes(body + bytes(-len(body) % 512) + header(kind, size) + bytes(1024))
+    assert refused(tmp_path, **web(path)).value == str(path)
+
+
+@pytest.mark.parametrize("size", ["-512", "-1024", str(2**70)])
+def test_a_size_that_another_header_gives_is_checked(tmp_path, size):
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("1.cls")
+        member.pax_headers = {"size": size}
+        tar.addfile(member)
+    assert refused(tmp_path, **web(path)).value == str(path)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_thousands_of_names_for_one_member_are_refused(tmp_path, kind):
+    said = b"15 path=abcdef\n" if kind == tarfile.XHDTYPE else b"abcd\0"
+    names = (header(kind, len(said)) + said.ljust(512, b"\0")) * 3000
+    (tmp_path / "x.tar").write_bytes(names + header(tarfile.REGTYPE, 0, "1.jpg") + bytes(1024))
+    assert "names of names" in refused(tmp_path, **web(tmp_path / "x.tar")).remedy
 
 
 def test_several_images_in_a_sample(tmp_path):
