@@ -13,15 +13,19 @@ from seraser_core import storage
 from seraser_core.config.options import ModelOptions, folder_weights, is_folder
 from seraser_core.errors import ConfigError
 from seraser_core.models.blip2 import CONTEXT_LENGTH, Blip2Towers, WordPieces
-from seraser_core.models.folders import import_transformers, quiet, read_document, without_origin
+from seraser_core.models.folders import (
+    import_transformers,
+    quiet,
+    read_document,
+    read_image_processor,
+    without_origin,
+)
+from seraser_core.models.transformers_pictures import BLIP, preprocess_cfg
 
 _FIELD = "model.name"
 _ARCHITECTURE = "Blip2ForImageTextRetrieval"
 _RANDOM_WEIGHTS_SEED = 0
-_BICUBIC = 3
-_RESAMPLING = {2: "bilinear", _BICUBIC: "bicubic"}
-_STEPS = {"do_convert_rgb", "do_resize", "do_rescale", "do_normalize"}
-"""What is done to every picture, in the words of preprocessor_config.json."""
+_SIDE = 224
 
 
 def holds_blip2(name: str) -> bool:
@@ -57,7 +61,11 @@ def read_blip2(options: ModelOptions) -> tuple[Blip2Towers, WordPieces, str, dic
         )
     config = read_document(folder, "config.json")
     _check_config(config, folder)
-    preprocessing = _preprocessing(folder, config["vision_config"].get("image_size", 224))
+    side = config["vision_config"].get("image_size", _SIDE)
+    given = read_image_processor(folder)
+    if given is None:
+        raise ConfigError(_FIELD, folder, "holds no preprocessor_config.json; fetch or save it")
+    pictures = preprocess_cfg(folder, given, side, BLIP)
     library = import_transformers(_FIELD, "a BLIP-2", "blip")
     with quiet(library):
         tokenizer = _tokenizer(library, folder)
@@ -77,7 +85,7 @@ def read_blip2(options: ModelOptions) -> tuple[Blip2Towers, WordPieces, str, dic
     described = {"model": without_origin(config), "tokenizer": written}
     architecture = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
     towers = Blip2Towers(net, tokenizer.pad_token_id)
-    return towers, WordPieces(tokenizer), architecture, preprocessing
+    return towers, WordPieces(tokenizer), architecture, {"size": side, **pictures}
 
 
 def _check_config(config: dict[str, Any], folder: str) -> None:
@@ -100,58 +108,6 @@ def _check_config(config: dict[str, Any], folder: str) -> None:
         raise ConfigError(
             _FIELD, folder, f"its Q-Former reads {positions} positions, fewer than {CONTEXT_LENGTH}"
         )
-
-
-def _preprocessing(folder: str, side: object) -> dict[str, Any]:
-    """open_clip's configuration of what the folder says of the model's input.
-
-    Args:
-        folder: The folder.
-        side: Of the square pictures that the image tower takes.
-    """
-    given = _image_processor(folder)
-    done = {name: bool(value) for name, value in given.items() if name.startswith("do_")}
-    faults = [f"{name} is {value}" for name, value in done.items() if value != (name in _STEPS)]
-    if given.get("size") != {"height": side, "width": side}:
-        faults.append(f"size is {given.get('size')}, and the model's {side}")
-    if given.get("rescale_factor", 1 / 255) != 1 / 255:
-        faults.append(f"rescale_factor is {given['rescale_factor']}, not 1/255")
-    if given.get("resample", _BICUBIC) not in list(_RESAMPLING):
-        faults.append(f"resample is {given['resample']}, not one of {list(_RESAMPLING)}")
-    faults += [
-        f"{name} is {given.get(name)}, not three numbers"
-        for name in ("image_mean", "image_std")
-        if not _are_three_numbers(given.get(name))
-    ]
-    if faults:
-        raise ConfigError(
-            _FIELD, folder, f"its pictures are prepared as is not done here: {'; '.join(faults)}"
-        )
-    return {
-        "size": side,
-        "mean": tuple(given["image_mean"]),
-        "std": tuple(given["image_std"]),
-        "interpolation": _RESAMPLING[given.get("resample", _BICUBIC)],
-        "resize_mode": "squash",
-    }
-
-
-def _are_three_numbers(values: object) -> bool:
-    return (
-        isinstance(values, list)
-        and len(values) == 3
-        and all(isinstance(value, int | float) for value in values)
-    )
-
-
-def _image_processor(folder: str) -> dict[str, Any]:
-    """preprocessor_config.json, or what newer releases save in its place with the processor."""
-    both = storage.join(folder, "processor_config.json")
-    if storage.exists(both):
-        nested = read_document(folder, "processor_config.json").get("image_processor")
-        if isinstance(nested, dict):
-            return nested
-    return read_document(folder, "preprocessor_config.json")
 
 
 def _tokenizer(library: ModuleType, folder: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from seraser_core.errors import ConfigError, TransientError
 
 _MOST = 1e30
+_NO_FILE = "there is no such file; a folder or a pipe is none"
 
 
 class UnreadableError(ConfigError, TransientError):
@@ -17,8 +18,13 @@ class UnreadableError(ConfigError, TransientError):
 
 
 @contextmanager
-def blamed(field: str, value: str) -> Iterator[None]:
+def blamed(field: str, value: str, missing: str = _NO_FILE) -> Iterator[None]:
     """Turn the faults of reading `value` into faults of the setting `field`.
+
+    Args:
+        field: Dotted name of the setting.
+        value: Its value.
+        missing: What to say when there is no file.
 
     Raises:
         ConfigError: There is no such file, or it cannot be read.
@@ -27,9 +33,7 @@ def blamed(field: str, value: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(
-            field, value, "there is no such file; a folder or a pipe is none"
-        ) from None
+        raise ConfigError(field, value, missing) from None
     except TransientError as error:
         raise UnreadableError(field, value, f"cannot be read: {error}") from error
     except (OSError, ValueError, ImportError) as error:

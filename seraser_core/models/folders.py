@@ -8,7 +8,8 @@ from types import ModuleType
 from typing import Any
 
 from seraser_core import storage
-from seraser_core.errors import ConfigError, TransientError
+from seraser_core.errors import ConfigError
+from seraser_core.models.documents import blamed, read_object
 
 _ORIGIN = ("_name_or_path", "_commit_hash", "transformers_version")
 
@@ -17,22 +18,40 @@ def read_document(folder: str, name: str) -> dict[str, Any]:
     """The JSON object in the file `name` of a model's folder.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or it cannot be read.
     """
     url = storage.join(folder, name)
-    try:
-        document = storage.read_json(url)
-    except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(
-            "model.name", folder, f"holds no {name}; give a folder that transformers has saved"
-        ) from None
-    except (OSError, TransientError) as error:
-        raise ConfigError("model.name", url, f"cannot be read: {error}") from None
-    except ValueError as error:
-        raise ConfigError("model.name", url, f"is no JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise ConfigError("model.name", url, "is no JSON object")
-    return document
+    missing = f"holds no {name}; give a folder that transformers has saved"
+    with blamed("model.name", folder, missing):
+        content = storage.read_bytes(url)
+    return read_object(content, url)
+
+
+def read_image_processor(folder: str) -> Any:
+    """What a folder says of preparing pictures; None where it is silent.
+
+    That is preprocessor_config.json, or what newer releases save in its place with the processor.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        if holds(folder, name):
+            document = read_document(folder, name)
+            given = document.get("image_processor") if name.startswith("processor") else document
+            if given is not None:
+                return given
+    return None
+
+
+def holds(folder: str, name: str) -> bool:
+    """Whether a model's folder has the file `name`.
+
+    Raises:
+        ConfigError: That cannot be found out.
+    """
+    with blamed("model.name", folder):
+        return storage.exists(storage.join(folder, name))
 
 
 def import_transformers(field: str, what: str, extra: str) -> ModuleType:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from seraser_core import storage
 from seraser_core.errors import ConfigError
-from seraser_core.models.folders import read_document
-from seraser_core.models.transformers_pictures import preprocess_cfg, refused
+from seraser_core.models.documents import refused
+from seraser_core.models.folders import read_document, read_image_processor
+from seraser_core.models.transformers_pictures import preprocess_cfg
 
 _ACTIVATIONS = {"quick_gelu": True, "gelu": False}
 _NORM_EPS = 1e-5
@@ -83,7 +84,7 @@ def read_folder(folder: str) -> dict[str, Any]:
     if config.get("model_type") != "clip":
         kind = config.get("model_type", "none")
         raise ConfigError(
-            "model.name", folder, f"holds a model of type {kind}; give one of type clip"
+            "model.name", folder, f"holds a model of type {kind}; give one of type clip or blip-2"
         )
     whole = _Part(folder, "config.json", {"projection_dim": 512, **config})
     text = _tower(folder, config, "text_config", _TEXT)
@@ -130,7 +131,9 @@ def read_folder(folder: str) -> dict[str, Any]:
             **text.norm(),
         },
     }
-    return {"model_cfg": model, "preprocess_cfg": _preprocessing(folder, side)}
+    given = read_image_processor(folder)
+    pictures = {} if given is None else preprocess_cfg(folder, given, side)
+    return {"model_cfg": model, "preprocess_cfg": pictures}
 
 
 @dataclass(frozen=True)
@@ -188,16 +191,6 @@ def _tower(folder: str, config: Mapping[str, Any], name: str, defaults: Mapping[
     if not isinstance(given, dict | None):
         raise refused(folder, name, given, "must be a JSON object")
     return _Part(folder, name, {**defaults, **(given or {})})
-
-
-def _preprocessing(folder: str, side: int) -> dict[str, Any]:
-    if storage.exists(storage.join(folder, "processor_config.json")):
-        given = read_document(folder, "processor_config.json").get("image_processor")
-        if given is not None:
-            return preprocess_cfg(folder, given, side)
-    if storage.exists(storage.join(folder, "preprocessor_config.json")):
-        return preprocess_cfg(folder, read_document(folder, "preprocessor_config.json"), side)
-    return {}  # CLIP's own
 
 
 def weight_files(url: str) -> list[str]:
