@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
+from seraser_core.redaction import redacted
+
 ErrorStage = Literal["fetch", "decode", "validate", "infer"]
 
 
 class SeraserError(Exception):
-    """Base of all errors that this package raises on purpose."""
+    """Base of all errors that this package raises on purpose; their texts hold no keys."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
 
 
 class ConfigError(SeraserError):
@@ -40,7 +45,7 @@ class ItemError(SeraserError):
 
     def __init__(self, stage: ErrorStage, code: str, message: str) -> None:
         super().__init__(message)
-        self.stage, self.code, self.message = stage, code, message
+        self.stage, self.code, self.message = stage, code, str(self)
 
 
 class TransientError(SeraserError):
@@ -53,3 +58,7 @@ class ChangedError(SeraserError):
 
 class ErrorRateError(SeraserError):
     """Too many images of a shard failed: what is wrong is not the images."""
+
+
+class HangError(TransientError):
+    """A decoder does not come to an end; next time, it is in a process that can be killed."""

@@ -289,6 +289,20 @@ class RuntimeOptions(Options):
         le=1000,
         description="Times a shard is tried again after a passing fault.",
     )
+    decoding: Literal["threads", "processes"] = Field(
+        default="threads",
+        description="Where files are decoded. In processes of its own, slower, a decoder that "
+        "hangs or crashes is killed and makes an error row; a shard in which one hung, or whose "
+        "worker died, is tried again so.",
+    )
+    image_timeout: float = Field(
+        default=120, gt=0, le=86400, description="Seconds that the decoding of an image may take."
+    )
+    shard_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds that a shard may take; then it is held back and tried again.",
+    )
     max_error_rate: float = Field(
         default=0.5,
         ge=0,

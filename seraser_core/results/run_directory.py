@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seraser_core import storage
-from seraser_core.errors import RunDirectoryError, TransientError
+from seraser_core.errors import HangError, RunDirectoryError, TransientError
+from seraser_core.redaction import redacted
 from seraser_core.results import documents
 from seraser_core.results.fingerprints import differing
 from seraser_core.results.metrics import metrics_shape
@@ -199,6 +200,7 @@ class RunDirectory:
         if not self.is_done(shard_id):
             raise TransientError(f"another worker wrote shard {shard_id} at the same time")
         self.clear_failure(shard_id)
+        self.clear_begun(shard_id)
         return commit
 
     def mask_path(self, kind: str, item_index: int) -> str:
@@ -322,13 +324,30 @@ class RunDirectory:
             done = pool.map(lambda shard: self.is_done(shard.id), shards)
             return [shard for shard, is_done in zip(shards, done, strict=True) if not is_done]
 
+    def is_suspicious(self, shard_id: str) -> bool:
+        """Whether a decoder hung in the last attempt at a shard, or its worker died in one."""
+        failure = self._failure(shard_id)
+        hung = failure is not None and failure["error"] == HangError.__name__
+        return hung or storage.exists(self._begun_path(shard_id))
+
+    def write_begun(self, shard_id: str) -> None:
+        """Say that a worker computes a shard."""
+        storage.write_bytes(self._begun_path(shard_id), b"")
+
+    def clear_begun(self, shard_id: str) -> None:
+        """The worker ended, whatever came of it."""
+        storage.delete(self._begun_path(shard_id))
+
+    def _begun_path(self, shard_id: str) -> str:
+        return self.path("begun", shard_id)
+
     def write_failure(self, shard_id: str, error: BaseException, attempt: int) -> None:
         """Record the last failed attempt of a shard."""
         record = {
             "shard": shard_id,
             "attempt": attempt,
             "error": type(error).__name__,
-            "message": str(error)[:_MESSAGE_LENGTH],
+            "message": redacted(str(error))[:_MESSAGE_LENGTH],
             "where": "".join(traceback.format_tb(error.__traceback__)[-1:]).strip()[-500:],
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }

@@ -17,11 +17,13 @@ import torch
 from torch import Tensor
 
 from seraser_core.auxiliary import RELEVANCE_VIEWS, Picture, make_view
-from seraser_core.errors import ItemError, TransientError
+from seraser_core.errors import HangError, ItemError, TransientError
 from seraser_core.runner.masks import segment_mask
 from seraser_core.runner.session import Session
-from seraser_core.sources.decode import box_mask, decode_image, decode_mask, decode_reduced
+from seraser_core.runner.threads import DaemonPool
+from seraser_core.sources.decode import box_mask
 from seraser_core.sources.fetch import fetch_image, fetch_mask
+from seraser_core.sources.isolated import Decoder, IsolatedDecoder, PlainDecoder
 
 _QUEUE_BYTES = 512 * 2**20
 _FETCHES_AT_ONCE = 32
@@ -30,6 +32,8 @@ _UNKNOWN_FILE_BYTES = 2 * 2**20
 _UNREAD_PER_THREAD = 2
 """Files that are asked for beside those that are being read: of these, the sizes are not known."""
 _MOST_AHEAD = 1024
+_WEB = ("http://", "https://")
+"""Of many servers, one that is gone must not hold back the images of all others."""
 _REDUCED_SIDES = 2
 """Sides of the model's input that a reduced image keeps at least."""
 
@@ -97,6 +101,8 @@ class Feed:
         size: Good images of a batch.
         views: Names of the views; by default those of the session. Of relevance, only the view
             ``image`` is made here.
+        isolated: Decode in processes of their own, whatever the option says.
+        last: There is no further attempt: what a web server does not give is an error row.
 
     Attributes:
         times: Where the time goes.
@@ -108,15 +114,19 @@ class Feed:
         items: Sequence[dict[str, Any]],
         size: int,
         views: Sequence[str] | None = None,
+        isolated: bool = False,
+        last: bool = False,
     ) -> None:
         self.times = FeedTimes()
+        isolated = isolated or session.config.runtime.decoding == "processes"
+        decoder = session.isolated_decoder() if isolated else PlainDecoder()
         wanted = session.views if views is None else views
         self._views = tuple(name for name in wanted if name not in RELEVANCE_VIEWS)
         self._size = size
         self._device = session.model.device
         self._copies = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
         self._closed = False
-        self._samples = _samples(session, items, self._views, self.times)
+        self._samples = _samples(session, items, self._views, self.times, decoder, last)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch")
         self._next = self._pool.submit(self._collect)
 
@@ -137,6 +147,7 @@ class Feed:
         """The batches; while one is used, the next is made.
 
         Raises:
+            HangError: The decoding of an image does not come to an end.
             TransientError: An image could not be fetched for a reason that may pass.
         """
         while (batch := self._next.result()) is not None:
@@ -200,7 +211,12 @@ def fetch_threads(session: Session) -> int:
 
 
 def _samples(
-    session: Session, items: Sequence[dict[str, Any]], views: tuple[str, ...], times: FeedTimes
+    session: Session,
+    items: Sequence[dict[str, Any]],
+    views: tuple[str, ...],
+    times: FeedTimes,
+    decoder: Decoder,
+    last: bool,
 ) -> Generator[_Sample]:
     """The samples of `items` in order; those ahead take a bounded number of bytes."""
     waiting: deque[_Waiting] = deque()
@@ -208,7 +224,8 @@ def _samples(
     decoded = session.view_bytes(views)
     most_unread = _UNREAD_PER_THREAD * fetch_threads(session)
     fetchers = ThreadPoolExecutor(fetch_threads(session), thread_name_prefix="fetch")
-    decoders = ThreadPoolExecutor(decode_threads(session), thread_name_prefix="decode")
+    decoders = DaemonPool(decode_threads(session), "decode")
+    hangs = False
     try:
         while rest or waiting:
             while rest and (
@@ -220,23 +237,34 @@ def _samples(
                 )
             ):
                 item = rest.popleft()
-                files = fetchers.submit(_fetch, session, item, views, times)
-                sample = decoders.submit(_decode, session, item, views, files, times)
-                waiting.append(
-                    _Waiting(files, sample, int(item["size"] or _UNKNOWN_FILE_BYTES), decoded)
-                )
+                files = fetchers.submit(_fetch, session, item, views, times, last)
+                sample = decoders.submit(_decode, session, item, views, files, times, decoder)
+                planned = int(item["size"] or _UNKNOWN_FILE_BYTES)
+                waiting.append(_Waiting(item["image"], files, sample, planned, decoded))
             first = waiting.popleft()
             mark = time.perf_counter()
             first.files.exception()
             times.add("fetch_wait_s", mark)
             mark = time.perf_counter()
-            ready = first.sample.result()
+            try:
+                ready = first.sample.result(_seconds(session, decoder))
+            except TimeoutError:
+                hangs = True
+                raise HangError(f"the decoding of {first.image} does not come to an end") from None
             times.add("decode_wait_s", mark)
             del first  # or the pictures would stay until the next ones are there
             yield ready
     finally:
         fetchers.shutdown(wait=True, cancel_futures=True)
-        decoders.shutdown(wait=True, cancel_futures=True)
+        decoders.shutdown(wait=not hangs)
+
+
+def _seconds(session: Session, decoder: Decoder) -> float | None:
+    """What is waited for the decoding of an image whose files are there."""
+    # A decoder of its own keeps the time itself; masks are made one after the other, and may take.
+    if isinstance(decoder, IsolatedDecoder) or session.segmenter is not None:
+        return None
+    return session.config.runtime.image_timeout
 
 
 @dataclass
@@ -253,12 +281,14 @@ class _Waiting:
     """An image on its way.
 
     Attributes:
+        image: Its location.
         files: Its files.
         sample: Its views.
         planned: Bytes that its files were thought to have.
         decoded: Bytes of its views.
     """
 
+    image: str
     files: Future[_Files]
     sample: Future[_Sample]
     planned: int
@@ -275,7 +305,7 @@ class _Waiting:
 
 
 def _fetch(
-    session: Session, item: dict[str, Any], views: tuple[str, ...], times: FeedTimes
+    session: Session, item: dict[str, Any], views: tuple[str, ...], times: FeedTimes, last: bool
 ) -> _Files:
     dataset = session.config.dataset
     mark = time.perf_counter()
@@ -286,7 +316,11 @@ def _fetch(
         return _Files(image, mask)
     except ItemError as error:
         return _Files(error=error)
-    except (TransientError, MemoryError):
+    except TransientError as error:
+        if last and item["image"].startswith(_WEB):
+            return _Files(error=ItemError("fetch", "unreachable", str(error)))
+        raise
+    except MemoryError:
         raise
     except Exception as error:  # as strange as they come, it must not stop ten million others
         return _Files(error=_unexpected("fetch", error))
@@ -300,6 +334,7 @@ def _decode(
     wanted: tuple[str, ...],
     fetched: Future[_Files],
     times: FeedTimes,
+    decoder: Decoder,
 ) -> _Sample:
     index = int(item["item_index"])
     files = fetched.result()
@@ -307,7 +342,7 @@ def _decode(
         return _Sample(index, {}, error=files.error)
     mark = time.perf_counter()
     try:
-        picture = _picture(session, item, wanted, files)
+        picture = _picture(session, item, wanted, files, decoder)
         views = {
             name: _stack(
                 [
@@ -343,19 +378,23 @@ _NEEDS_SEGMENT = ("segment_background", "segment_foreground")
 
 
 def _picture(
-    session: Session, item: dict[str, Any], views: tuple[str, ...], files: _Files
+    session: Session,
+    item: dict[str, Any],
+    views: tuple[str, ...],
+    files: _Files,
+    decoder: Decoder,
 ) -> Picture:
     limits = session.config.dataset.limits
     if session.config.dataset.decode == "reduced":
         least = _REDUCED_SIDES * max(session.model.preprocessing.size)
-        image, scale = decode_reduced(files.image, limits, least)
+        image, scale = decoder.reduced(files.image, limits, least)
     else:
-        image, scale = decode_image(files.image, limits), 1.0
+        image, scale = decoder.image(files.image, limits), 1.0
     region = box = segment = None
     if any(name in _NEEDS_MASK for name in views):
         if files.mask is None:
             raise ItemError("validate", "missing_mask", "the table has no mask for this image")
-        region = decode_mask(files.mask, image.size, limits)
+        region = decoder.mask(files.mask, image.size, limits)
     if any(name in _NEEDS_BOX for name in views):
         if item["box"] is None:
             raise ItemError("validate", "missing_box", "the table has no box for this image")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+
+import psutil
 
 from seraser_core.auxiliary import RELEVANCE_VIEWS, pictures_of
 from seraser_core.auxiliary.relevance import Relevance
@@ -21,6 +24,7 @@ from seraser_core.results.fingerprints import differing, fingerprint
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.plan import build_run_prompts, fingerprint_inputs
 from seraser_core.runner.segmenting import SegmentingThread, get_segmenter
+from seraser_core.sources.isolated import IsolatedDecoder
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +75,8 @@ class Session:
     segmenter: SegmentingThread | None = None
     fits: Fits = field(default_factory=Fits)
     _loads: list[float] = field(default_factory=list)
+    _isolated: list[IsolatedDecoder] = field(default_factory=list)
+    _isolating: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def needs_relevance(self) -> bool:
@@ -82,6 +88,16 @@ class Session:
         """Bytes of these views of one image, as they wait for the model."""
         height, width = self.model.preprocessing.size
         return 3 * height * width * sum(map(pictures_of, views))
+
+    def isolated_decoder(self) -> IsolatedDecoder:
+        """The decoder whose processes can be killed; the session's only one."""
+        with self._isolating:
+            if not self._isolated:
+                cores = len(psutil.Process().cpu_affinity() or [0])
+                decoder = IsolatedDecoder(cores + 1, self.config.runtime.image_timeout)
+                weakref.finalize(self, decoder.close)
+                self._isolated.append(decoder)
+            return self._isolated[0]
 
     def take_load_s(self) -> float:
         """Seconds that opening took, the first time; 0 from then on."""

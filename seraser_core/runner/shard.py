@@ -63,25 +63,34 @@ def run_shard(
             if progress:
                 progress.advance(commit["images"])
             directory.clear_failure(shard_id)  # of a slower worker, after the commit
+            directory.clear_begun(shard_id)
             return commit
+    suspicious = directory.is_suspicious(shard_id)
     with recorded(directory, shard_id, attempt):
         session = open_session(run_url)
-        items = directory.items(shard_id)
-        part = score_items(session, items, progress, session.config.runtime.max_error_rate)
+        runtime, items = session.config.runtime, directory.items(shard_id)
+        last = attempt > runtime.retries
+        part = score_items(session, items, progress, runtime.max_error_rate, suspicious, last)
         return directory.write_shard(shard_id, part.predictions, part.metrics, part.info)
 
 
 @contextmanager
 def recorded(directory: RunDirectory, shard_id: str, attempt: int) -> Iterator[None]:
-    """Record a failed attempt at a shard, and make memory that ran out a passing fault."""
+    """Record an attempt at a shard while it goes on and when it failed.
+
+    Memory that ran out becomes a passing fault.
+    """
     try:
+        directory.write_begun(shard_id)
         yield
-    except Exception as error:
+    except BaseException as error:
         fault = error
         if is_out_of_memory(error) and not isinstance(error, TransientError):
             fault = TransientError(f"out of memory: {error or type(error).__name__}")
         try:
-            directory.write_failure(shard_id, fault, attempt)
+            if isinstance(fault, Exception):  # no interruption
+                directory.write_failure(shard_id, fault, attempt)
+            directory.clear_begun(shard_id)
         except Exception as second:  # must not hide the first
             logger.warning("shard %s: its failure cannot be recorded: %s", shard_id, second)
         if fault is error:
@@ -107,9 +116,21 @@ class ScoredItems:
 
 
 def score_items(
-    session: Session, items: pa.Table, progress: Progress | None, max_error_rate: float = 1.0
+    session: Session,
+    items: pa.Table,
+    progress: Progress | None,
+    max_error_rate: float = 1.0,
+    isolated: bool = False,
+    last: bool = True,
 ) -> ScoredItems:
     """Fetch, decode and score planned items of a shard.
+
+    Args:
+        session: The run.
+        items: Rows of its plan.
+        progress: Told of every image.
+        max_error_rate: Share of the images that may be unusable.
+        isolated, last: See `Feed`.
 
     Raises:
         ErrorRateError: More than this share of them cannot be used.
@@ -118,7 +139,8 @@ def score_items(
     # One shard more than compute is under way: its first images are fetched and decoded before
     # it may compute, and its rows are written while another one does.
     most_errors = max(_FEW_ERRORS, int(max_error_rate * items.num_rows))
-    with Feed(session, items.to_pylist(), batch_size(session)) as feed:
+    size = batch_size(session)
+    with Feed(session, items.to_pylist(), size, isolated=isolated, last=last) as feed:
         work = session.compute.submit(_scored, session, feed, progress, most_errors).result()
     if len(work.done) + len(work.errors) != items.num_rows:
         raise RunDirectoryError(
@@ -146,6 +168,9 @@ def _scored(session: Session, feed: Feed, progress: Progress | None, most_errors
         work.score(batch)
         if len(work.errors) > most_errors:
             raise ErrorRateError(_too_many(work.errors))
+        most_s = session.config.runtime.shard_timeout
+        if most_s is not None and work.seconds > most_s:
+            raise TransientError(f"it takes longer than runtime.shard_timeout = {most_s:g} s")
         if progress:
             progress.advance(len(batch))
     work.end()
@@ -176,6 +201,11 @@ class _Work:
         self.began = time.time() - self._load_s
         self._started = time.perf_counter() - self._load_s
         self._wait_s = self._model_s = self._relevance_s = self._wall_s = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Time since it began."""
+        return time.perf_counter() - self._started
 
     def timed(self, feed: Feed) -> Iterator[Batch]:
         """The batches of `feed`; the time that they are waited for is kept."""

@@ -101,7 +101,7 @@ def test_files_ahead_of_the_model_take_a_bounded_number_of_bytes(opened, monkeyp
 
 
 def test_what_waits_counts_with_its_real_bytes_until_it_is_decoded():
-    one = module._Waiting(Future(), Future(), planned=1000, decoded=7)
+    one = module._Waiting("a.png", Future(), Future(), planned=1000, decoded=7)
     assert one.bytes() == 1007
     one.files.set_result(module._Files(b"x" * 5000, b"y" * 300))
     assert one.bytes() == 5307

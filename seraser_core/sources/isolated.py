@@ -1,0 +1,229 @@
+"""Decoding in child processes: what hangs is killed, and what crashes takes nothing with it.
+
+As a program, ``python -m seraser_core.sources.isolated``, this module is such a child.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import IO, Any, Protocol, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from seraser_core.config.options import LimitOptions
+from seraser_core.errors import ItemError, TransientError
+from seraser_core.sources.decode import decode_image, decode_mask, decode_reduced
+
+T = TypeVar("T")
+_LENGTHS = struct.Struct("<QQ")
+_START_S = 300
+
+
+class Decoder(Protocol):
+    """What decodes files."""
+
+    def image(self, data: bytes, limits: LimitOptions) -> Image.Image:
+        """See `decode_image`."""
+
+    def reduced(self, data: bytes, limits: LimitOptions, least: int) -> tuple[Image.Image, float]:
+        """See `decode_reduced`."""
+
+    def mask(self, data: bytes, size: tuple[int, int], limits: LimitOptions) -> np.ndarray:
+        """See `decode_mask`."""
+
+
+class PlainDecoder:
+    """Decodes in the thread that asks."""
+
+    def image(self, data: bytes, limits: LimitOptions) -> Image.Image:
+        """See `decode_image`."""
+        return decode_image(data, limits)
+
+    def reduced(self, data: bytes, limits: LimitOptions, least: int) -> tuple[Image.Image, float]:
+        """See `decode_reduced`."""
+        return decode_reduced(data, limits, least)
+
+    def mask(self, data: bytes, size: tuple[int, int], limits: LimitOptions) -> np.ndarray:
+        """See `decode_mask`."""
+        return decode_mask(data, size, limits)
+
+
+class IsolatedDecoder:
+    """Decodes as the functions of `seraser_core.sources.decode` do, in child processes.
+
+    All of its methods raise ItemError too where the decoder hung (``timeout``) or died
+    (``crashed``).
+
+    Args:
+        processes: Children, started when they are needed.
+        seconds: What a child may take for one file.
+    """
+
+    def __init__(self, processes: int, seconds: float) -> None:
+        self._seconds = seconds
+        self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
+        for _ in range(processes):
+            self._idle.put(None)
+
+    def image(self, data: bytes, limits: LimitOptions) -> Image.Image:
+        """See `decode_image`."""
+        return self._image(data, limits, None)[0]
+
+    def reduced(self, data: bytes, limits: LimitOptions, least: int) -> tuple[Image.Image, float]:
+        """See `decode_reduced`."""
+        return self._image(data, limits, least)
+
+    def _image(
+        self, data: bytes, limits: LimitOptions, least: int | None
+    ) -> tuple[Image.Image, float]:
+        found, pixels = self._call({"least": least, "limits": limits.model_dump()}, data)
+        return Image.frombytes("RGB", tuple(found["size"]), pixels), found["scale"]
+
+    def mask(self, data: bytes, size: tuple[int, int], limits: LimitOptions) -> np.ndarray:
+        """See `decode_mask`."""
+        _, pixels = self._call({"mask_of": size, "limits": limits.model_dump()}, data)
+        return np.frombuffer(pixels, dtype=bool).reshape(size[::-1])
+
+    def close(self) -> None:
+        """End the children that are idle."""
+        while True:
+            try:
+                child = self._idle.get_nowait()
+            except queue.Empty:
+                return
+            if child is not None:
+                child.end()
+
+    def _call(self, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        child = self._idle.get()
+        answer = None
+        try:
+            child = child or _Child()
+            answer = child.ask(order, data, self._seconds)
+        finally:
+            self._idle.put(None if answer is None else child)
+        if answer is None:
+            hung = f"the decoder took more than {self._seconds:g} s"
+            died = f"the decoder died (exit code {child.code})"
+            code, message = ("timeout", hung) if child.late else ("crashed", died)
+            raise ItemError("decode", code, message)
+        found, pixels = answer
+        if "code" in found:
+            raise ItemError(found["stage"], found["code"], found["message"])
+        if "memory" in found:
+            raise MemoryError(found["memory"])
+        return found, pixels
+
+
+class _Child:
+    """A process that decodes one file after the other."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "seraser_core.sources.isolated"]
+        self._process = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        self.late = False
+        if self._in_time(_START_S, lambda: _receive(self._process.stdout)) is None:
+            raise TransientError(f"no decoder could be started (exit code {self.code})")
+
+    @property
+    def code(self) -> int | None:
+        """How it ended."""
+        return self._process.returncode
+
+    def ask(
+        self, order: dict[str, Any], data: bytes, seconds: float
+    ) -> tuple[dict[str, Any], bytes] | None:
+        """Its answer; None when it took longer or died, and is gone."""
+
+        def exchange() -> tuple[dict[str, Any], bytes]:
+            _send(self._process.stdin, order, data)
+            return _receive(self._process.stdout)
+
+        return self._in_time(seconds, exchange)
+
+    def _in_time(self, seconds: float, work: Callable[[], T]) -> T | None:
+        alarm = threading.Timer(seconds, self._too_late)
+        alarm.start()
+        try:
+            return work()
+        except (OSError, EOFError):
+            self.end()
+            return None
+        finally:
+            alarm.cancel()
+
+    def _too_late(self) -> None:
+        self.late = True
+        self._process.kill()
+
+    def end(self) -> None:
+        """Kill it."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def _send(pipe: IO[bytes] | None, header: dict[str, Any], data: bytes) -> None:
+    if pipe is None:
+        raise EOFError
+    text = json.dumps(header).encode()
+    pipe.write(_LENGTHS.pack(len(text), len(data)) + text)
+    pipe.write(data)
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes] | None) -> tuple[dict[str, Any], bytes]:
+    if pipe is None:
+        raise EOFError
+    lengths = _LENGTHS.unpack(_exactly(pipe, _LENGTHS.size))
+    header, data = (_exactly(pipe, length) for length in lengths)
+    return json.loads(header), data
+
+
+def _exactly(pipe: IO[bytes], count: int) -> bytes:
+    data = pipe.read(count)
+    if len(data) < count:
+        raise EOFError
+    return data
+
+
+def _answer(order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    limits = LimitOptions(**order["limits"])
+    try:
+        if "mask_of" in order:
+            return {}, decode_mask(data, tuple(order["mask_of"]), limits).tobytes()
+        if order["least"] is None:
+            image, scale = decode_image(data, limits), 1.0
+        else:
+            image, scale = decode_reduced(data, limits, order["least"])
+        return {"size": image.size, "scale": scale}, image.tobytes()
+    except ItemError as error:
+        return {"stage": error.stage, "code": error.code, "message": error.message}, b""
+    except MemoryError as error:
+        return {"memory": str(error)}, b""
+    except Exception as error:  # as strange as they come, it is the file's fault
+        text = f"{type(error).__name__}: {error}"
+        return {"stage": "decode", "code": "unexpected", "message": text}, b""
+
+
+def main() -> None:
+    """Answer until the parent closes the pipe."""
+    _send(sys.stdout.buffer, {}, b"")  # what it takes to start is no time of a file
+    while True:
+        try:
+            order, data = _receive(sys.stdin.buffer)
+        except EOFError:
+            return
+        _send(sys.stdout.buffer, *_answer(order, data))
+
+
+if __name__ == "__main__":
+    main()

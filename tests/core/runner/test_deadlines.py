@@ -1,0 +1,117 @@
+"""What does not come to an end, and workers that died: the shard goes on, and so do all others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from seraser_core.config import load_config
+from seraser_core.errors import HangError, TransientError
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.verify import verify
+from seraser_core.runner import local
+from seraser_core.runner.local import run_local
+from seraser_core.runner.plan import plan_run
+from seraser_core.runner.session import open_session
+from seraser_core.runner.shard import run_shard
+from seraser_core.sources import isolated
+
+
+def predictions(url: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(url, "predictions").iterdir()}
+
+
+@pytest.fixture
+def undisturbed(run, tree, tmp_path) -> dict[str, bytes]:
+    """The Parquet files of an undisturbed run of `tree`."""
+    return predictions(run(tree, f"output={tmp_path / 'undisturbed'}")[0])
+
+
+def test_a_decoder_that_hangs_is_left_and_the_shard_decoded_in_processes(
+    tree, undisturbed, monkeypatch
+):
+    monkeypatch.setattr(local, "_BACKOFF_S", (0.0, 0.0))
+    url = plan_run(load_config(tree, ["runtime.image_timeout=2"]))
+    never, hung, whole = threading.Event(), [], isolated.decode_image
+
+    def hang(data, limits):
+        if not hung:
+            hung.append(threading.current_thread())
+            never.wait()
+        return whole(data, limits)
+
+    monkeypatch.setattr(isolated, "decode_image", hang)
+    with pytest.raises(HangError, match=r"the decoding of .*picture 0\dé\.png does not come to"):
+        run_shard(url, "00000")
+    assert RunDirectory(url).failures()["00000"]["error"] == "HangError"
+    run_local(url)
+    assert hung[0].is_alive() and hung[0].daemon
+    assert open_session(url)._isolated
+    assert verify(url).problems == []
+    assert predictions(url) == undisturbed
+    never.set()
+
+
+def test_a_shard_whose_worker_died_is_decoded_in_processes(tree, undisturbed):
+    url = plan_run(load_config(tree))
+    directory = RunDirectory(url)
+    run_shard(url, "00000")
+    assert not open_session(url)._isolated
+    directory.write_begun("00001")
+    assert directory.is_suspicious("00001")
+    run_local(url)
+    assert open_session(url)._isolated
+    assert not any(directory.is_suspicious(shard.id) for shard in directory.shards())
+    assert predictions(url) == undisturbed
+
+
+def test_the_option_to_decode_in_processes_changes_no_byte(run, tree, undisturbed):
+    url, _ = run(tree, "runtime.decoding=processes")
+    assert open_session(url)._isolated
+    assert predictions(url) == undisturbed
+
+
+def test_a_shard_that_takes_too_long_is_held_back(tree):
+    url = plan_run(load_config(tree, ["runtime.shard_timeout=1e-9"]))
+    with pytest.raises(TransientError, match=r"longer than runtime\.shard_timeout = 1e-09 s"):
+        run_shard(url, "00000")
+    assert RunDirectory(url).commits() == {}
+    assert not RunDirectory(url).is_suspicious("00000")
+
+
+def test_threads_that_hang_do_not_keep_a_process_from_ending():
+    script = (
+        "import threading\n"
+        "from seraser_core.runner.threads import DaemonPool\n"
+        "pool = DaemonPool(2, 'x')\n"
+        "begun = threading.Event()\n"
+        "pool.submit(lambda: (begun.set(), threading.Event().wait()))\n"
+        "begun.wait()\n"
+        "pool.shutdown(wait=False)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_a_web_server_that_is_gone_costs_its_own_images_alone(
+    run, tree, pictures, tmp_path, unused_port
+):
+    good = sorted(pictures.parent.glob("picture*.png"))[:4]
+    gone = f"http://127.0.0.1:{unused_port}/x.jpg"
+    (tmp_path / "list.txt").write_text("\n".join([*map(str, good), gone]))
+    tree["dataset"] = {
+        "format": "urls",
+        "path": str(tmp_path / "list.txt"),
+        "classes": tree["dataset"]["classes"],
+        "allow_outside": True,
+    }
+    tree["methods"] = ["zero_shot"]
+    url, rows = run(tree, "runtime.retries=0")
+    assert verify(url).problems == []
+    found = dict(zip(rows["image"], rows["error_code"], strict=True))
+    assert found == {**dict.fromkeys(map(str, good)), gone: "unreachable"}
+    assert rows.filter(pl.col("error_code") == "unreachable")["error_stage"].to_list() == ["fetch"]
