@@ -16,10 +16,14 @@ from seraser_core.errors import ConfigError
 from seraser_core.models.documents import refused
 from seraser_core.models.folders import read_document, read_image_processor
 from seraser_core.models.transformers_pictures import preprocess_cfg
+from seraser_core.models.transformers_tokenizer import check_tokenizer
 
 _ACTIVATIONS = {"quick_gelu": True, "gelu": False}
 _NORM_EPS = 1e-5
 _HIGHEST_TOKEN, _END_OF_TEXT = 2, 49407
+_WORDS = 49408
+"""Of CLIP's tokenizer, those that begin and end a text among them."""
+_MOST = 2**31
 _SHARED = {"hidden_act": "quick_gelu", "num_hidden_layers": 12, "layer_norm_eps": _NORM_EPS}
 _TEXT = {
     **_SHARED,
@@ -27,7 +31,7 @@ _TEXT = {
     "intermediate_size": 2048,
     "num_attention_heads": 8,
     "max_position_embeddings": 77,
-    "vocab_size": 49408,
+    "vocab_size": _WORDS,
     "eos_token_id": _END_OF_TEXT,
 }
 _VISION = {
@@ -109,6 +113,9 @@ def read_folder(folder: str) -> dict[str, Any]:
             f"must be {_END_OF_TEXT}, with which CLIP's tokenizer ends texts, or "
             f"{_HIGHEST_TOKEN}, which old releases saved for it",
         )
+    if text.number("vocab_size") != _WORDS:
+        raise text.refused("vocab_size", f"must be {_WORDS}, that of CLIP's tokenizer")
+    check_tokenizer(folder)
     model = {
         "embed_dim": whole.number("projection_dim"),
         "quick_gelu": _ACTIVATIONS[activations[0]],
@@ -123,7 +130,7 @@ def read_folder(folder: str) -> dict[str, Any]:
         },
         "text_cfg": {
             "context_length": text.number("max_position_embeddings"),
-            "vocab_size": text.number("vocab_size"),
+            "vocab_size": _WORDS,
             "width": text.number("hidden_size"),
             "heads": text.heads(),
             "layers": text.number("num_hidden_layers"),
@@ -153,10 +160,10 @@ class _Part:
     given: dict[str, Any]
 
     def number(self, name: str) -> int:
-        """A whole number above 0."""
+        """A whole number above 0 of usual size."""
         value = self.given[name]
-        if type(value) is not int or value < 1:
-            raise self.refused(name, "must be a whole number above 0")
+        if type(value) is not int or not 0 < value < _MOST:
+            raise self.refused(name, f"must be a whole number above 0 and below {_MOST}")
         return value
 
     def heads(self) -> int:

@@ -173,7 +173,6 @@ def test_folders_that_cannot_be_used(saved, tmp_path):
     [
         ({"layer_norm_eps": 0.3}, {"layer_norm_eps": 0.2}),
         ({"eos_token_id": 2}, {}),
-        ({"vocab_size": 49500}, {}),
         ({"intermediate_size": 30, "hidden_size": 44}, {"intermediate_size": 185}),
         ({"max_position_embeddings": 20}, {"patch_size": 12}),
         ({"num_attention_heads": 1}, {"num_attention_heads": 16}),
@@ -238,7 +237,9 @@ def test_what_old_releases_saved_by_another_name_counts(plain, tmp_path):
         ("vision_config", "hidden_size", "64"),
         ("vision_config", "num_hidden_layers", True),
         ("text_config", "intermediate_size", 80.0),
+        ("text_config", "intermediate_size", 10**400),
         ("text_config", "vocab_size", {}),
+        ("text_config", "vocab_size", 49500),
     ],
 )
 def test_what_a_configuration_must_not_say(plain, tmp_path, tower, name, value):
