@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
+
+import polars as pl
+
+from seraser_core.sources.names import text_lines
 
 
 def parse(document: str | bytes) -> Any:
@@ -42,6 +47,42 @@ def to_text(value: Any) -> str | None:
     except UnicodeEncodeError:
         raise ValueError(f"has {value!a}, which is no valid Unicode") from None
     return value
+
+
+def read_json_lines(text: str, columns: Iterable[str]) -> pl.DataFrame:
+    """A table with an object per line; blank lines are passed over.
+
+    Args:
+        text: The lines.
+        columns: Those to read, as texts; of others there are only the names.
+
+    Raises:
+        ValueError: A line is no object, or holds several values in one of `columns`.
+    """
+    values: dict[str, list[str | None]] = {name: [] for name in columns}
+    seen: dict[str, None] = {}
+    rows = 0
+    for number, line in enumerate(text_lines(text), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = parse(line)
+        except ValueError as error:
+            raise ValueError(f"line {number} is no JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise ValueError(f"line {number} is no object: {line[:40]!r}")
+        seen |= dict.fromkeys(row)
+        rows += 1
+        try:
+            for name, cells in values.items():
+                cells.append(to_text(row.get(name)))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"line {number} {error} as {name!r}; give texts or numbers") from None
+    if not rows:
+        raise ValueError("it holds no object")
+    return pl.DataFrame(
+        {name: pl.Series(values.get(name, [None] * rows), dtype=pl.String) for name in seen}
+    )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

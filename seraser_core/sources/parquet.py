@@ -16,7 +16,7 @@ from seraser_core.sources.base import Listing
 from seraser_core.sources.cells import is_picture
 from seraser_core.sources.names import class_names, finder
 from seraser_core.sources.patterns import expand, short_names
-from seraser_core.sources.table import TableSource, no_column
+from seraser_core.sources.table import TableSource, no_column, several_columns
 
 _NO_LABEL = "-1"
 """Of Hugging Face's label features, as their test splits have it."""
@@ -182,18 +182,13 @@ class ParquetSource(TableSource):
             ConfigError: A column is missing, there several times, or not of its kind.
         """
         pictures = {self.options.image, self.options.mask}
-        boxes = [("box", name) for name in self.options.box or []]
         wanted: dict[str, None] = {}
-        for setting, name in [*self._text_columns().items(), *boxes]:
+        for setting, name in self._columns():
             count = schema.names.count(name)
             if not count:
                 raise no_column(setting, name, schema.names, url)
             if count > 1:
-                raise ConfigError(
-                    f"dataset.{setting}",
-                    repr(name),
-                    f"{url} has {count} columns of this name; give each a name of its own",
-                )
+                raise several_columns(setting, name, count, url)
             kind = schema.field(name).type
             if setting in ("image", "mask"):
                 _check_picture(setting, name, kind)

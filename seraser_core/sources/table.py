@@ -13,6 +13,7 @@ from seraser_core import storage
 from seraser_core.config.options import SplitOptions
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.base import Listing, Source, check_paths
+from seraser_core.sources.documents import read_json_lines
 from seraser_core.sources.names import class_names, found_names, number_of, to_index
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -82,7 +83,10 @@ class TableSource(Source):
             if ending == ".parquet":
                 return pl.read_parquet(content)
             if ending in _JSON_LINES:
-                return pl.read_ndjson(content, infer_schema_length=None)
+                return read_json_lines(
+                    content.getvalue().decode(), [name for _, name in self._columns()]
+                )
+            self._check_header(content, _SEPARATORS[ending])
             table = pl.read_csv(
                 content,
                 separator=_SEPARATORS[ending],
@@ -107,6 +111,22 @@ class TableSource(Source):
             raise ConfigError(
                 "dataset.path", path, f"cannot be read as a table: {str(error)[:300]}"
             ) from error
+
+    def _check_header(self, content: io.BytesIO, separator: str) -> None:
+        """Refuse two columns of one name, of which Polars renames the second."""
+        header = pl.read_csv(
+            content, separator=separator, has_header=False, n_rows=1, infer_schema=False
+        )
+        content.seek(0)
+        names = list(header.row(0)) if header.height else []
+        for setting, name in self._columns():
+            if names.count(name) > 1:
+                raise several_columns(setting, name, names.count(name), self.options.path)
+
+    def _columns(self) -> list[tuple[str, str]]:
+        """Setting and column, of all that are read."""
+        boxes = [("box", name) for name in self.options.box or []]
+        return [*self._text_columns().items(), *boxes]
 
     def _text_columns(self) -> dict[str, str]:
         """Setting -> column, of those with texts."""
@@ -182,6 +202,15 @@ class TableSource(Source):
         """The paths, relative to `base` or absolute; none outside of it unless allowed."""
         check_paths(paths, base, setting, self.options.allow_outside)
         return paths
+
+
+def several_columns(setting: str, name: str, count: int, where: str) -> ConfigError:
+    """That some columns are called `name`, as dataset.<setting> says."""
+    return ConfigError(
+        f"dataset.{setting}",
+        repr(name),
+        f"{where} has {count} columns of this name; give each a name of its own",
+    )
 
 
 def no_column(

@@ -51,9 +51,63 @@ def test_json_lines_with_a_byte_order_mark_and_blank_lines(tmp_path, mark, end):
     assert found.items["label"].to_list() == [0, 1, 0]
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", codecs.BOM_UTF8, b'{"image": 1', b"[1]\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n\n",
+        codecs.BOM_UTF8,
+        b'{"image": 1',
+        b"[1]\n",
+        b"null\n",
+        b'{"image": "a"} {"image": "b"}',
+        b'{"image": "\xe9"}',
+        b'{"image": ["a"]}',
+        b'{"image": "a", "image": "b"}',
+        b'{"image": "a\\ud800.jpg"}',
+        b"[" * 200_000,
+    ],
+    ids=lambda content: content[:30],
+)
 def test_json_lines_that_hold_no_table(tmp_path, content):
     path = tmp_path / "x.jsonl"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match="cannot be read as a table"):
         listing(TableSource, path)
+
+
+def test_json_lines_of_values_of_all_kinds_are_texts_to_the_last_digit(tmp_path):
+    ids = ["9007199254740993", "1.50", "true", '"007"', str(2**70), "1" * 5000]
+    lines = [f'{{"id": {one}, "image": "x.jpg", "other": [1], "b": 1.5}}' for one in ids]
+    (tmp_path / "x.jsonl").write_text("\n".join(lines))
+    box = {"box": ["b"] * 4}
+    found = listing(TableSource, tmp_path / "x.jsonl", id="id", **box)
+    assert found.items["item_id"].to_list() == [one.strip('"') for one in ids]
+    assert found.items["box"].to_list() == [[1.5] * 4] * len(ids)
+    with pytest.raises(ConfigError, match="columns: id, image, other, b"):
+        listing(TableSource, tmp_path / "x.jsonl", label="z")
+
+
+def test_columns_that_only_late_json_lines_have(tmp_path):
+    lines = ['{"image": "a"}'] * 3000 + ['{"image": "b", "y": "a deer"}', '{"image": null}']
+    (tmp_path / "x.jsonl").write_text("\n".join(lines[:-1]))
+    assert listing(TableSource, tmp_path / "x.jsonl", label="y").items["label"][-1] == 1
+    (tmp_path / "x.jsonl").write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match="every row needs an image"):
+        listing(TableSource, tmp_path / "x.jsonl")
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+@pytest.mark.parametrize("setting", ["image", "label", "box", "split.column"])
+def test_columns_of_the_same_name_are_refused_where_they_are_used(tmp_path, ending, setting):
+    twice = {"image": "image", "label": "y", "box": "b", "split.column": "s"}[setting]
+    names = ["image", "y", "b", "c", "d", "e", "s", "n", "n", twice]
+    path = tmp_path / f"x.{ending}"
+    sign = "," if ending == "csv" else "\t"
+    path.write_text(f"{sign.join(names)}\n" + f"{sign.join('1' * len(names))}\n")
+    used = {"label": "y", "box": list("bcde"), "split": {"column": "s", "values": [1]}}
+    with pytest.raises(ConfigError, match="2 columns of this name") as caught:
+        listing(TableSource, path, **used)
+    assert (caught.value.field, caught.value.value) == (f"dataset.{setting}", repr(twice))
+    path.write_text(f"{sign.join(names[:-1])}\n" + f"{sign.join('1' * (len(names) - 1))}\n")
+    assert listing(TableSource, path, **used).items.height == 1
