@@ -169,6 +169,8 @@ class Undisturbed:
     def check_committed(self, tree: Tree) -> list[str]:
         """See that what is committed is the same, at any moment of the run of `tree`.
 
+        And that any Parquet file is whole, for ``predictions/*.parquet`` is read by its name.
+
         Returns:
             The names of the committed shards.
         """
@@ -177,8 +179,14 @@ class Undisturbed:
             return []
         committed = list(directory.commits())
         assert committed == [name for name in self.predictions if directory.is_done(name)]
-        for name in committed:
+        written = [
+            name.removesuffix(".parquet")
+            for name in storage.list_files(directory.path("predictions"))
+        ]
+        assert {*committed} <= {*written} <= {*self.predictions}
+        for name in written:
             assert _predictions(directory, name) == self.predictions[name]
+        for name in committed:
             assert _sums(directory, name) == self.sums[name]
         return committed
 
