@@ -19,7 +19,7 @@ from seraser_core import storage
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.results import documents
 from seraser_core.results.fingerprints import fingerprint
-from seraser_core.results.markup import latex_table, markdown_table, without_empty
+from seraser_core.results.markup import csv_table, latex_table, markdown_table, without_empty
 from seraser_core.results.metrics import holm
 from seraser_core.results.reading import read_report
 from seraser_core.results.run_directory import RunDirectory
@@ -121,7 +121,7 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
         ]
     for ending, content in {
         "parquet": parquet.getvalue(),
-        "csv": table.write_csv().encode(),
+        "csv": csv_table(table).encode(),
         "md": "\n".join(page).encode(),
         "tex": latex_table(typeset).encode(),
     }.items():

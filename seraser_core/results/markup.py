@@ -1,4 +1,4 @@
-"""Tables as text that is typeset: Markdown and LaTeX."""
+"""Tables as text for others: Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
@@ -37,6 +37,15 @@ def latex_table(table: pl.DataFrame) -> str:
     )
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", header, r"\midrule", *rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def csv_table(table: pl.DataFrame) -> str:
+    """A table for spreadsheets: a text that they would compute has an apostrophe before it."""
+    texts = pl.col(pl.String)
+    formula = texts.str.contains(r"^[=+\-@\t\r\n]")
+    return table.with_columns(
+        pl.when(formula).then(pl.lit("'") + texts).otherwise(texts).name.keep()
+    ).write_csv()
 
 
 def escape_markdown(text: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seraser_core.results.markup import latex_table, markdown_table, without_empty
+from seraser_core.results.markup import csv_table, latex_table, markdown_table, without_empty
 
 TABLE = pl.DataFrame(
     {
@@ -77,3 +79,12 @@ def test_every_name_stays_one_cell(names):
 def test_columns_that_are_null_throughout_are_left_out():
     table = TABLE.with_columns(pl.lit(None, pl.String).alias("nothing"))
     assert without_empty(table).columns == TABLE.columns
+
+
+def test_texts_in_csv_are_no_formulas():
+    texts = ["=1+1", "+a", "-a", "@a", "\t=1", "plain", "a=b", ""]
+    table = pl.DataFrame({"text": texts, "number": [-1.5] * len(texts)})
+    header, *rows = csv.reader(io.StringIO(csv_table(table)))
+    assert header == ["text", "number"]
+    assert [row[0] for row in rows] == [*(f"'{text}" for text in texts[:5]), *texts[5:]]
+    assert {row[1] for row in rows} == {"-1.5"}
