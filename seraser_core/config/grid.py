@@ -26,10 +26,12 @@ class GridOptions(Options):
     """Data sets and models; each pair is one run, under the same methods."""
 
     datasets: dict[PartName, Any] = Field(
-        min_length=1, description="For `seraser compare`: name -> options as in `dataset`."
+        min_length=1,
+        description="For `seraser compare`: name -> options as in `dataset`; null leaves one out.",
     )
     models: dict[PartName, Any] = Field(
-        min_length=1, description="For `seraser compare`: name -> options as in `model`."
+        min_length=1,
+        description="For `seraser compare`: name -> options as in `model`; null leaves one out.",
     )
     methods: list[Any] = Field(
         default_factory=default_methods,
@@ -126,12 +128,24 @@ def _single(tree: Mapping[str, Any], source: str) -> Cell:
     )
 
 
+def _chosen(grid: Any) -> Any:
+    """The grid without the data sets and models that are null: `--set` leaves them out so."""
+    if not isinstance(grid, Mapping):
+        return grid
+    return {
+        name: {key: value for key, value in part.items() if value is not None}
+        if name in ("datasets", "models") and isinstance(part, Mapping)
+        else part
+        for name, part in grid.items()
+    }
+
+
 def _expand(tree: Mapping[str, Any], source: str) -> list[Cell]:
     """One run per model and data set, in this order."""
     for part, place in _PLACES.items():
         if part in tree:
             raise ConfigError(part, "is given beside `grid`", f"move it to {place}")
-    grid = parse_options(GridConfig, {"grid": tree["grid"]}).grid
+    grid = parse_options(GridConfig, {"grid": _chosen(tree["grid"])}).grid
     shared = {name: value for name, value in tree.items() if name != "grid"}
     if "methods" in grid.model_fields_set:
         shared["methods"] = grid.methods

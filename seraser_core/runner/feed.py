@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from seraser_core.auxiliary import RELEVANCE_VIEWS, Picture, make_view
+from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import HangError, ItemError, TransientError
 from seraser_core.runner.masks import segment_mask
 from seraser_core.runner.session import Session
@@ -312,8 +313,7 @@ def _fetch(
     try:
         image = fetch_image(item, dataset)
         wanted = item["mask"] and any(name in _NEEDS_MASK for name in views)
-        mask = fetch_mask(item, dataset) if wanted else None
-        return _Files(image, mask)
+        return _Files(image, _fetch_mask(item, dataset) if wanted else None)
     except ItemError as error:
         return _Files(error=error)
     except TransientError as error:
@@ -326,6 +326,15 @@ def _fetch(
         return _Files(error=_unexpected("fetch", error))
     finally:
         times.add("fetch_s", mark)
+
+
+def _fetch_mask(item: dict[str, Any], dataset: DatasetOptions) -> bytes:
+    """As `fetch_mask`, with codes that tell that it is the mask."""
+    try:
+        return fetch_mask(item, dataset)
+    except ItemError as error:
+        code = "missing_mask" if error.code == "missing" else f"mask_{error.code}"
+        raise ItemError(error.stage, code, f"the mask: {error.message}") from None
 
 
 def _decode(

@@ -95,7 +95,8 @@ def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> 
             ],
         },
     )
-    say(f"run {run_id}: {planned.table.num_rows} images in {len(planned.shards)} shards")
+    shards = f"{len(planned.shards)} shard{'s' if len(planned.shards) > 1 else ''}"
+    say(f"run {run_id}: {planned.table.num_rows} images in {shards}")
     return directory.url
 
 

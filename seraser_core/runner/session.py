@@ -153,7 +153,7 @@ def _open(directory: RunDirectory, run: dict[str, Any], compute: ThreadPoolExecu
     setting = Setting(model, prompts)
     for one, other in alike_classes(setting.class_features, run["classes"])[:3]:
         logger.warning(
-            "WARNING: the model cannot tell %r and %r apart: their text features are equal, and "
+            "the model cannot tell %r and %r apart: their text features are equal, and "
             "predictions between them mean nothing",
             one,
             other,

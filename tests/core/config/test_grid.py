@@ -253,3 +253,13 @@ def test_a_secret_is_not_repeated(file):
 def test_a_grid_is_no_single_run(file):
     with pytest.raises(ConfigError, match="seraser compare"):
         load_config(file)
+
+
+def test_null_leaves_a_data_set_or_a_model_out(file):
+    both = load_comparison([file], ["grid.datasets.more={path: more.csv, classes: [a, b]}"])
+    assert {cell.dataset for cell in both.cells} >= {"birds", "more"}
+    left = load_comparison(
+        [file],
+        ["grid.datasets.more={path: more.csv, classes: [a, b]}", "grid.datasets.birds=null"],
+    )
+    assert {cell.dataset for cell in left.cells} == {c.dataset for c in both.cells} - {"birds"}
