@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from pathlib import PurePosixPath
 
 import polars as pl
@@ -16,6 +17,8 @@ from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.names import class_names
 from seraser_core.sources.walk import walk
 
+_SHOWN = 5
+
 
 class FolderSource(Source):
     """Images in ``<path>/<class>/...``; the id of an image is its path below the root.
@@ -24,6 +27,7 @@ class FolderSource(Source):
     as `walk` does.
 
     Classes are the sorted folder names, or the configured names, each of which must be a folder.
+    A folder that has files but no image is refused where empty classes are.
     """
 
     def listing(self) -> Listing:
@@ -39,7 +43,10 @@ class FolderSource(Source):
                 f"<path>/<class>/*{IMAGE_ENDINGS[0]}",
             )
         folders = sorted({name.split("/", 1)[0] for name, _ in rows})
-        classes = class_names(options) or folders
+        others = [
+            name for name in found if "/" in name and is_shown(name) and not is_shown_image(name)
+        ]
+        classes = class_names(options) or self._with_empty(folders, others)
         strange = [folder for folder in folders if folder not in classes]
         if strange:
             near = difflib.get_close_matches(strange[0], classes, n=1)
@@ -57,7 +64,32 @@ class FolderSource(Source):
             pl.Series([storage.join(options.path, name) for name in names], dtype=pl.String),
             pl.Series([size for _, size in rows], dtype=pl.Int64),
         ).with_columns(label=pl.Series(labels, dtype=pl.Int32))
-        return Listing(items, classes, [], {"files": len(found), "images": len(rows)})
+        warnings = left_out(others)
+        loose = [name for name in found if "/" not in name and is_shown_image(name)]
+        if loose:
+            warnings.append(
+                f"{len(loose)} images are in no folder of a class and are left out, e.g. {loose[0]}"
+            )
+        facts = {"files": len(found), "images": len(rows)}
+        return Listing(items, classes, [], facts, warnings=warnings)
+
+    def _with_empty(self, folders: list[str], others: list[str]) -> list[str]:
+        """The sorted names of all folders, also of those that have files but no image.
+
+        Raises:
+            ConfigError: There are such, and classes may not be empty.
+        """
+        found = sorted({*folders, *(name.split("/", 1)[0] for name in others)})
+        empty = [folder for folder in found if folder not in folders]
+        if empty and not self.options.allow_empty_classes:
+            (said,) = left_out([name for name in others if name.startswith(f"{empty[0]}/")])
+            raise ConfigError(
+                "dataset.path",
+                storage.join(self.options.path, empty[0]),
+                f"has no image ({said}); convert them, name the folders that are classes in "
+                "dataset.classes, or set dataset.allow_empty_classes to true where this is one",
+            )
+        return found
 
 
 def find(options: DatasetOptions, path: str, used: Callable[[str], bool]) -> dict[str, int]:
@@ -96,11 +128,28 @@ def find(options: DatasetOptions, path: str, used: Callable[[str], bool]) -> dic
     return found
 
 
+def is_shown(name: str) -> bool:
+    """Whether neither a file nor a folder of it is hidden."""
+    return not any(part.startswith(".") for part in name.split("/"))
+
+
 def is_shown_image(name: str) -> bool:
     """Whether a file is an image by its name, and neither it nor a folder of it is hidden."""
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and path.suffix.lower() in IMAGE_ENDINGS
+    return is_shown(name) and _ending(name) in IMAGE_ENDINGS
+
+
+def left_out(names: Collection[str]) -> list[str]:
+    """The warning of files that are left out for their endings; none where there are none."""
+    if not names:
+        return []
+    times = Counter(_ending(name) or "none" for name in names).most_common()
+    seen = ", ".join(f"{ending} {count}" for ending, count in times[:_SHOWN])
+    more = ", ..." if times[_SHOWN:] else ""
+    return [f"{len(names)} files are no images by their endings and are left out: {seen}{more}"]
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def _is_image_of_class(name: str) -> bool:

@@ -597,9 +597,9 @@ _DOGS = (
 
 
 def write_stanford_dogs(root: Path) -> None:
-    put(root, *(f"Images/{name}" for name in _DOGS), "Images/n02086079-Pekinese/n02086079_9.jpg")
+    put(root, *(f"Images/{name}" for name in _DOGS), "Images/n02085620-Chihuahua/n02085620_9.jpg")
     (root / "test_list.mat").write_bytes(mat_file(_DOGS, [2, 1, 3]))
-    (root / "train_list.mat").write_bytes(mat_file(["n02086079-Pekinese/n02086079_9.jpg"], [2]))
+    (root / "train_list.mat").write_bytes(mat_file(["n02085620-Chihuahua/n02085620_9.jpg"], [1]))
 
 
 STANFORD_DOGS = Miniature(

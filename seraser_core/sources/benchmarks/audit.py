@@ -104,6 +104,7 @@ def audit(
             found.problems.append(problem)
             continue
         listings.append(listing)
+        found.notes += [line for line in listing.warnings if line not in found.notes]
         _count(found, benchmark, one, listing)
     if listings:
         items = pl.concat([listing.items for listing in listings])

@@ -37,6 +37,7 @@ CUB = Benchmark(
     classes=from_table(
         Table("classes.txt", columns=("label", "name"), separator=" "),
         pl.col("name").str.replace(r"^\d+\.", ""),
+        first=1,
     ),
     splits={"test": "0", "train": "1"},
     image=pl.format("images/{}", "file"),

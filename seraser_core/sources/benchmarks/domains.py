@@ -54,7 +54,7 @@ DOMAINNET = Benchmark(
             for domain in _DOMAINNET
         ]
     ),
-    classes=by_id(pl.col("image").str.split("/").list.get(1, null_on_oob=True)),
+    classes=by_id(pl.col("image").str.split("/").list.get(1, null_on_oob=True), first=0),
     attributes=same(*_DOMAINNET),
     splits={"test": "test", "train": "train"},
     attribute=pl.col("image").str.split("/").list.first(),

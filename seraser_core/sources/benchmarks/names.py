@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -13,6 +12,8 @@ import polars as pl
 
 from seraser_core.sources.benchmarks.readers import Table
 from seraser_core.sources.benchmarks.root import Root
+from seraser_core.sources.documents import parse
+from seraser_core.sources.names import whole_number
 
 
 def same(*names: str) -> dict[str, str]:
@@ -20,15 +21,18 @@ def same(*names: str) -> dict[str, str]:
     return {name: name.replace("_", " ") for name in names}
 
 
-def by_id(name: pl.Expr) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
+def by_id(name: pl.Expr, first: int) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
     """Names that stand beside the numbers of their classes, in the order of the numbers.
 
     Args:
         name: The name, from the columns of the reader.
+        first: The number of the first class; those of the others follow it.
     """
 
     def find(root: Root, rows: pl.DataFrame) -> dict[str, str]:
         found = rows.select("label", name=name.str.replace_all("_", " ")).unique()
+        if any(found.null_count().row(0)):
+            raise root.wrong("an image has no class, or it has no name")
         for column in found.columns:
             twice = found.filter(pl.col(column).is_duplicated()).sort("label", "name")
             if twice.height:
@@ -37,22 +41,64 @@ def by_id(name: pl.Expr) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
                     f"class {label} is {one!r} and class {other_label} is {other!r}: labels and "
                     "names do not agree"
                 )
-        try:
-            return dict(sorted(found.rows(), key=lambda row: int(row[0])))
-        except ValueError:
-            raise root.wrong(f"labels are not all numbers: {found['label'][0]!r}") from None
+        return _in_order(
+            root, {label: (whole_number(label), one) for label, one in found.rows()}, first
+        )
 
     return find
 
 
+def _in_order(
+    root: Root, found: Mapping[str, tuple[int | None, str]], first: int
+) -> dict[str, str]:
+    """Names in the order of their numbers.
+
+    Args:
+        root: Where they were found, for errors.
+        found: What is stored -> number and name.
+        first: The lowest number.
+
+    Raises:
+        ConfigError: The numbers are not `first` and those that follow it, each once.
+    """
+    numbers = {number for number, _ in found.values()}
+    if None in numbers:
+        strange = next(name for number, name in found.values() if number is None)
+        raise root.wrong(f"labels are not all numbers: that of {strange!r}")
+    expected = range(first, first + len(found))
+    outside = [(number, name) for number, name in found.values() if number not in expected]
+    if outside:
+        number, name = outside[0]
+        raise root.wrong(
+            f"{len(found)} classes should have the numbers {first} to {expected[-1]}, but that of "
+            f"{name!r} is {number}"
+        )
+    if len(numbers) < len(found):
+        raise root.wrong(f"of {len(found)} classes some have the same number")
+    return {key: name for key, (_, name) in sorted(found.items(), key=lambda item: item[1])}
+
+
 def sorted_names(column: str) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
     """The names that a column of the reader has, sorted."""
-    return lambda root, rows: same(*sorted(rows[column].unique()))
+
+    def find(root: Root, rows: pl.DataFrame) -> dict[str, str]:
+        if column not in rows.columns:
+            raise root.wrong(f"a table lacks the {column}; it has {', '.join(rows.columns[:8])}")
+        if rows[column].null_count():
+            raise root.wrong(f"{rows[column].null_count()} images have an empty {column}")
+        return same(*sorted(rows[column].unique()))
+
+    return find
 
 
-def from_table(table: Table, name: pl.Expr) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
-    """Names in a table of its own, whose columns have `label` and what `name` needs."""
-    return lambda root, rows: by_id(name)(root, table.read(root))
+def from_table(
+    table: Table, name: pl.Expr, first: int
+) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
+    """Names in a table of its own, whose columns have `label` and what `name` needs.
+
+    See `by_id`.
+    """
+    return lambda root, rows: by_id(name, first)(root, table.read(root))
 
 
 def from_json(name: str) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
@@ -60,10 +106,13 @@ def from_json(name: str) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
 
     def find(root: Root, rows: pl.DataFrame) -> dict[str, str]:
         try:
-            ids = json.loads(root.text(name))
-            return same(*sorted(ids, key=lambda key: int(ids[key])))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise root.wrong(f"{name!r} does not hold `name: number` pairs: {error}") from None
+            ids = parse(root.text(name))
+        except ValueError as error:
+            raise root.wrong(f"{name!r} is no JSON: {error}") from None
+        if not isinstance(ids, dict) or not all(isinstance(one, str) for one in ids.values()):
+            raise root.wrong(f"{name!r} does not hold `name: number` pairs")
+        spoken = same(*ids)
+        return _in_order(root, {key: (whole_number(ids[key]), spoken[key]) for key in ids}, 0)
 
     return find
 

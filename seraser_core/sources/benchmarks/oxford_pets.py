@@ -23,7 +23,7 @@ OXFORD_PETS = Benchmark(
             )
         ]
     ),
-    classes=by_id(pl.col("file").str.replace(r"_\d+$", "")),
+    classes=by_id(pl.col("file").str.replace(r"_\d+$", ""), first=1),
     template="a photo of a {}, a type of pet",
     splits={"test": "test", "train": "trainval"},
     image=pl.format("images/{}.jpg", "file"),

@@ -7,10 +7,12 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import polars as pl
 
 from seraser_core.sources.benchmarks.root import Root
+from seraser_core.sources.folder import left_out
 
 
 class Reader(ABC):
@@ -54,17 +56,22 @@ class Table:
             ConfigError: The file is missing, empty, or has other columns.
         """
         name = self.name.replace("{split}", split)
+        content = root.text(name).encode()
+        read = partial(
+            pl.read_csv,
+            separator=self.separator,
+            comment_prefix=self.comment,
+            infer_schema=False,
+            quote_char='"' if self.separator == "," else None,
+        )
         try:
-            table = pl.read_csv(
-                io.BytesIO(root.text(name).encode()),
-                separator=self.separator,
-                has_header=not self.columns,
-                comment_prefix=self.comment,
-                infer_schema=False,
-                quote_char='"' if self.separator == "," else None,
-            )
+            table = read(io.BytesIO(content), has_header=not self.columns)
+            first = read(io.BytesIO(content), has_header=False, n_rows=1).row(0)
         except pl.exceptions.PolarsError as error:
             raise root.wrong(f"{name!r} cannot be read: {str(error)[:200]}") from None
+        twice = [column for column in first if column and first.count(column) > 1]
+        if twice and not self.columns:
+            raise root.wrong(f"{name!r} has more than one column {twice[0]!r}")
         table = table.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
         if self.columns:
             if table.width != len(self.columns) or any(table.null_count().row(0)):
@@ -108,10 +115,16 @@ class Tables(Reader):
         for columns in (rows.columns, more.columns):
             if self.key not in columns:
                 raise root.wrong(f"no column {self.key!r} beside {', '.join(columns[:5])}")
-        lacking = rows.join(more, on=self.key, how="anti")
+        lacking = pl.concat(
+            one.join(other, on=self.key, how="anti").select(self.key)
+            for one, other in ((rows, more), (more, rows))
+        )
         if lacking.height or more[self.key].is_duplicated().any():
             example = lacking[self.key][0] if lacking.height else "an image twice"
-            raise root.wrong(f"{name!r} has not one row for every image; see {example}")
+            raise root.wrong(
+                f"{name!r} and the tables before have not one row each for every image; see "
+                f"{example}"
+            )
         return rows.join(more, on=self.key, how="left")
 
 
@@ -132,12 +145,21 @@ class Tree(Reader):
         """See `Reader.rows`."""
         pattern = self.pattern.replace("{split}", split)
         fixed = re.match(r"(?:[^{*/]+/)*", pattern)
-        files = root.images(fixed[0].rstrip("/") if fixed else "")
+        folder = fixed[0].rstrip("/") if fixed else ""
+        files = root.images(folder)
         path = re.compile(_as_regex(pattern))
         matches = [(match, size) for name, size in files.items() if (match := path.fullmatch(name))]
+        others = root.others(folder)
+        root.warnings += left_out([name for name in others if path.fullmatch(name)])
         if not matches:
             elsewhere = f"; {len(files)} elsewhere, such as {next(iter(files))}" if files else ""
             raise root.wrong(f"no image is at {pattern}{elsewhere}")
+        if len(matches) < len(files):
+            strange = next(name for name in files if not path.fullmatch(name))
+            root.warnings.append(
+                f"{len(files) - len(matches)} images are not at {pattern} and are left out, e.g. "
+                f"{strange}"
+            )
         found = pl.DataFrame(
             [{"image": match.string, "size": size, **match.groupdict()} for match, size in matches],
             infer_schema_length=1,

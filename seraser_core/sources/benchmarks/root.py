@@ -7,7 +7,7 @@ import contextlib
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
-from seraser_core.sources.folder import find, is_shown_image
+from seraser_core.sources.folder import find, is_shown, is_shown_image
 
 _LEVELS_UP = 2
 
@@ -18,12 +18,17 @@ class Root:
     Args:
         options: Where it is.
         layout: What lies in it, for errors.
+
+    Attributes:
+        warnings: What people should know of it, as readers find it.
     """
 
     def __init__(self, options: DatasetOptions, layout: str) -> None:
         self.options, self.layout = options, layout
         self.url = options.path
+        self.warnings: list[str] = []
         self._images: dict[str, dict[str, int]] = {}
+        self._others: dict[str, list[str]] = {}
 
     def wrong(self, found: str, remedy: str = "") -> ConfigError:
         """The error that says what is wrong with the root, and what lies in a right one."""
@@ -42,10 +47,21 @@ class Root:
             url = storage.join(self.url, folder) if folder else self.url
             found = find(self.options, url, is_shown_image)
             prefix = f"{folder}/" if folder else ""
-            self._images[folder] = {
-                prefix + name: size for name, size in found.items() if is_shown_image(name)
-            }
+            images = {name: size for name, size in found.items() if is_shown_image(name)}
+            self._images[folder] = {prefix + name: size for name, size in images.items()}
+            self._others[folder] = [
+                prefix + name for name in found if name not in images and is_shown(name)
+            ]
         return self._images[folder]
+
+    def others(self, folder: str = "") -> list[str]:
+        """Files below `folder`, relative to the root, that are neither images nor hidden.
+
+        Raises:
+            As `images`.
+        """
+        self.images(folder)
+        return self._others[folder]
 
     def read(self, name: str) -> bytes:
         """The file `name`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping
 
 import polars as pl
@@ -35,6 +36,9 @@ class BenchmarkSource(Source):
         classes = _resolved(benchmark.classes, root, rows)
         attributes = _resolved(benchmark.attributes, root, rows)
         found = _select(benchmark, root, rows)
+        unnamed = found["image"].fill_null("").is_in([""])
+        if unnamed.any():
+            raise root.wrong(f"{unnamed.sum()} images have no name")
         outside = found["image"].str.contains(f"{ABSOLUTE}|{CLIMBING}")
         if outside.any():
             raise root.wrong(f"{found['image'].filter(outside)[0]!r} is outside of it")
@@ -49,6 +53,7 @@ class BenchmarkSource(Source):
             list(attributes.values()),
             {"benchmark": benchmark.name, "split": split or None},
             base=options.path,
+            warnings=root.warnings,
             template=benchmark.template,
         )
 
@@ -99,7 +104,12 @@ def chosen_split(benchmark: Benchmark, split: str | None) -> str:
 
 
 def _resolved(names: Names, root: Root, rows: pl.DataFrame) -> Mapping[str, str]:
-    return names(root, rows) if callable(names) else names
+    found = names(root, rows) if callable(names) else names
+    times = Counter(found.values())
+    twice = [stored for stored, name in found.items() if times[name] > 1]
+    if twice:
+        raise root.wrong(f"{twice[0]!r} and {twice[1]!r} are both called {found[twice[0]]!r}")
+    return found
 
 
 def _select(benchmark: Benchmark, root: Root, rows: pl.DataFrame) -> pl.DataFrame:

@@ -14,7 +14,7 @@ STANFORD_DOGS = Benchmark(
     licence="that of ImageNet: non-commercial research only",
     marks=("Images", "{split}_list.mat"),
     reader=MatList("{split}_list.mat"),
-    classes=by_id(pl.col("file").str.extract(r"^n\d+-([^/]+)/")),
+    classes=by_id(pl.col("file").str.extract(r"^n\d+-([^/]+)/"), first=1),
     splits={"test": "test", "train": "train"},
     image=pl.format("Images/{}", "file"),
     counts={"test": Counts(8580), "train": Counts(12000, of_class=[100] * 120)},

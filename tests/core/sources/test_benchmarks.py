@@ -175,7 +175,73 @@ def test_tables_that_do_not_agree(tmp_path):
     MINIATURES["celeba"].write(tmp_path)
     table = tmp_path / "list_eval_partition.csv"
     table.write_text(table.read_text().replace("000003.jpg,2\n", ""))
-    assert "not one row for every image; see 000003.jpg" in refused("celeba", tmp_path)
+    assert "not one row each for every image; see 000003.jpg" in refused("celeba", tmp_path)
+
+
+def test_a_table_that_was_cut_loses_no_image(tmp_path):
+    MINIATURES["celeba"].write(tmp_path)
+    table = tmp_path / "list_attr_celeba.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    assert "not one row each for every image; see 000004.jpg" in refused("celeba", tmp_path)
+
+
+def test_a_table_with_a_column_twice(tmp_path):
+    text(tmp_path, "metadata.csv", "id,filename,split,y,y,a", "1,a.jpg,2,0,1,1")
+    assert "more than one column 'y'" in refused("waterbirds", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (("filename,split,y,a", "1.png,2,0,a_b", "2.png,2,1,a b"), "are both called 'a b'"),
+        (("filename,split,y,a", "1.png,2,0,x", "2.png,2,1,"), "1 images have an empty attribute"),
+        (("filename,split,y", "1.png,2,0", "2.png,2,1"), "a table lacks the attribute"),
+        (("filename,split,y,a", ",2,0,x", "2.png,2,1,x"), "1 images have no name"),
+        (("filename,split,y,a", '"",2,0,x', "2.png,2,1,x"), "1 images have no name"),
+    ],
+)
+def test_tables_of_pairs_that_lack_something(tmp_path, rows, said):
+    text(tmp_path, "metadata.csv", *rows)
+    assert said in refused("camel_deer", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ('{"bird": 1, "hot air balloon": 1}', "have the same number"),
+        ('{"bird": 2, "hot air balloon": 0}', "numbers 0 to 1, but that of 'bird' is 2"),
+        ('{"bird": -1, "hot air balloon": 0}', "that of 'bird' is -1"),
+        ('{"bird": 0.5, "hot air balloon": 0}', "not all numbers: that of 'bird'"),
+        ('{"bird": 0, "hot air balloon": 0, "bird": 1}', "the key 'bird' more than once"),
+        ('{"bird": null, "hot air balloon": 0}', "`name: number` pairs"),
+        ('["bird"]', "`name: number` pairs"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_numbers_of_classes_that_are_wrong(tmp_path, numbers, said):
+    MINIATURES["nicopp"].write(tmp_path)
+    (tmp_path / "dg_label_id_mapping.json").write_text(numbers)
+    assert said in refused("nicopp", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [("7", "is 7"), ("-1", "is -1"), ("x", "not all numbers")]
+)
+def test_numbers_in_lists_follow_each_other(tmp_path, number, said):
+    MINIATURES["domainnet"].write(tmp_path)
+    for path in tmp_path.glob("*_test.txt"):
+        path.write_text(path.read_text().replace(".jpg 1", f".jpg {number}"))
+    assert said in refused("domainnet", tmp_path)
+
+
+def test_files_of_other_endings_and_images_elsewhere_are_told(tmp_path):
+    MINIATURES["pacs"].write(tmp_path)
+    assert list_rows("pacs", tmp_path).warnings == []
+    put(tmp_path, "photo/dog/3.jfif", "photo/dog/sub/2.jpg", "photo/dog/.hidden", "README.md")
+    assert list_rows("pacs", tmp_path).warnings == [
+        "1 files are no images by their endings and are left out: .jfif 1",
+        "1 images are not at {attribute}/{label}/* and are left out, e.g. photo/dog/sub/2.jpg",
+    ]
 
 
 @pytest.mark.parametrize("broken", [b"", b"MATLAB", mat_file(["a/b.jpg"], [1])[:-30]])
