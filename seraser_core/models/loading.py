@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,11 +15,13 @@ from open_clip.transform import PreprocessCfg
 from PIL import Image
 from torch import Tensor, nn
 
-from seraser_core.config.options import ModelOptions
-from seraser_core.errors import ConfigError
+from seraser_core import storage
+from seraser_core.config.options import ModelOptions, is_folder
+from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.models.blip2_folder import holds_blip2, read_blip2
-from seraser_core.models.open_clip_models import read_open_clip
+from seraser_core.models.open_clip_models import WEIGHT_ENDINGS, read_open_clip
 from seraser_core.models.preprocessing import Preprocessing
+from seraser_core.models.transformers_clip import weight_files
 
 _TEXTS_AT_ONCE = 256
 
@@ -131,7 +134,7 @@ def get_model(options: ModelOptions) -> ClipModel:
     """
     device = resolve_device(options.device)
     dtype = resolve_dtype(options.precision, device)
-    key = (options.name, options.pretrained, device, dtype)
+    key = (options.name, options.pretrained, device, dtype, _versions(options))
     with _cache_lock:
         if key not in _cache:
             _cache.clear()
@@ -178,11 +181,37 @@ def read_weights_hash(options: ModelOptions) -> str:
     return hash_weights(_read(options)[0])
 
 
+def _versions(options: ModelOptions) -> tuple[str, ...]:
+    """What changes when a file of the model is replaced where it is.
+
+    A file that cannot be looked at has none: what is wrong with it, loading will say.
+    """
+    found = []
+    for url in _files(options):
+        with suppress(SeraserError, OSError, ValueError, ImportError):
+            found.append(f"{url} {storage.version(url)}")
+    return tuple(found)
+
+
+def _files(options: ModelOptions) -> Iterator[str]:
+    name, weights = options.name, options.pretrained
+    with suppress(SeraserError, OSError, ValueError, ImportError):
+        if is_folder(name):
+            files = storage.list_files(name) if storage.is_local(name) else ["config.json"]
+            yield from (storage.join(name, file) for file in files)
+        elif name.endswith(".json"):
+            yield name
+        if weights is not None and weights.endswith(WEIGHT_ENDINGS):
+            yield from weight_files(weights)
+
+
 def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> ClipModel:
     net, tokenizer, architecture, preprocessing = _read(options)
     net = net.eval().requires_grad_(False)
+    if options.pretrained is not None:  # open_clip leaves some of no use as memory was
+        _check_finite(net, options.pretrained)
     weights_hash = hash_weights(net)
-    return ClipModel(
+    model = ClipModel(
         net=net.to(device=device, dtype=dtype),
         tokenizer=tokenizer,
         architecture=architecture,
@@ -192,6 +221,39 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
         dtype=dtype,
         random=options.pretrained is None,
     )
+    _check_features(model, options.name)
+    return model
+
+
+def _check_finite(net: nn.Module, weights: str) -> None:
+    for name, tensor in net.state_dict().items():
+        if not tensor.isfinite().all():
+            raise ConfigError(
+                "model.pretrained",
+                repr(weights),
+                f"its tensor {name} holds NaN or infinity; fetch or save the weights again",
+            )
+
+
+def _check_features(model: ClipModel, name: str) -> None:
+    """That the model can compute, tried with one picture and one text before there is a run."""
+    try:
+        image, text = model.black_feature, model.encode_text(model.tokenizer(["a photo"]))[0]
+    except (MemoryError, torch.OutOfMemoryError):  # which may pass
+        raise
+    except Exception as error:
+        raise ConfigError("model.name", name, f"cannot compute a feature: {error}") from error
+    if image.ndim != 1 or image.shape != text.shape:
+        raise ConfigError(
+            "model.name",
+            name,
+            f"its image feature has the shape {tuple(image.shape)} and its text feature "
+            f"{tuple(text.shape)}; they must be vectors of one length",
+        )
+    if not (image.isfinite().all() and text.isfinite().all()):
+        raise ConfigError(
+            "model.name", name, "its feature of a black picture or of `a photo` is not finite"
+        )
 
 
 def _read(options: ModelOptions) -> tuple[Any, Callable[..., Tensor], str, dict[str, Any]]:

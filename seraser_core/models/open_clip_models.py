@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import hashlib
 import json
 import logging
 import tempfile
-import urllib.error
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import open_clip
 import torch
-from open_clip.pretrained import get_pretrained_cfg
-from open_clip.transform import PreprocessCfg
+from open_clip.factory import load_checkpoint
+from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import Tensor, nn
 
-from seraser_core import storage
 from seraser_core.config.options import ModelOptions, is_folder
 from seraser_core.errors import ConfigError
 from seraser_core.models.checkpoints import load_file
+from seraser_core.models.model_json import check_size, read_model_json
 from seraser_core.models.transformers_clip import read_folder
 
 WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
@@ -41,12 +40,22 @@ def read_open_clip(
     Raises:
         ConfigError: It is not known, cannot be had, or cannot be built.
     """
-    name = _register(options.name)
-    net = _create(name, options)
-    tokenizer = open_clip.get_tokenizer(name)
+    name, tag = _register(options.name), options.pretrained
+    given = _preprocessing_of.get(name, {})
+    from_file = tag is not None and tag.endswith(WEIGHT_ENDINGS)
+    described = {} if tag is None or from_file else _describe(name, tag, options.name)
+    with _quiet():
+        tokenizer = _tokenizer(name, options.name)  # before the weights: it is small
+        file = _fetch(described, tag) if described else None
+        net = _build(name, options.name, described)
+        if file is not None:
+            _load_fetched(net, file)
+        elif from_file:
+            load_file(net, str(tag))
     _check_vocabulary(net, tokenizer)
-    preprocessing = {**net.visual.preprocess_cfg, **_preprocessing_of.get(name, {})}
-    return net, tokenizer, _hash_config(name), preprocessing
+    usual = net.visual.preprocess_cfg
+    check_size(options.name, given.get("size", usual["size"]), usual["size"])
+    return net, tokenizer, _hash_config(name), {**usual, **given}
 
 
 def _register(name: str) -> str:
@@ -61,19 +70,7 @@ def _register(name: str) -> str:
                 "model.name", repr(name), f"open_clip does not know it; {_nearest_names(name)}"
             )
         return name
-    try:
-        content = storage.read_bytes(name)
-        config = json.loads(content)
-        preprocessing = config.get("preprocess_cfg", {})
-        config = config.get("model_cfg", config)
-        missing = [k for k in ("embed_dim", "vision_cfg", "text_cfg") if k not in config]
-    except FileNotFoundError:
-        raise ConfigError("model.name", name, "there is no such file") from None
-    except (ValueError, AttributeError) as error:
-        raise ConfigError("model.name", name, f"is not an open_clip model JSON: {error}") from None
-    if missing:
-        raise ConfigError("model.name", name, f"is not an open_clip model JSON: no {missing[0]}")
-    return _add(config, _read_preprocessing(preprocessing, name), content)
+    return _add(*read_model_json(name))
 
 
 def _add(config: dict[str, Any], preprocessing: dict[str, Any], content: bytes) -> str:
@@ -88,60 +85,90 @@ def _add(config: dict[str, Any], preprocessing: dict[str, Any], content: bytes) 
     return registered
 
 
-def _read_preprocessing(given: Any, name: str) -> dict[str, Any]:
-    """What a model JSON as the Hugging Face hub has it says of the model's input.
-
-    Raises:
-        ConfigError: It holds what open_clip does not know.
-    """
-    known = {field.name for field in dataclasses.fields(PreprocessCfg)}
-    if not isinstance(given, dict) or not given.keys() <= known:
-        raise ConfigError(
-            "model.name", name, f"its preprocess_cfg must hold none but {', '.join(sorted(known))}"
-        )
-    return given
-
-
 def _nearest_names(name: str) -> str:
     near = difflib.get_close_matches(name, open_clip.list_models(), n=3, cutoff=0.5)
     return f"did you mean {', '.join(near)}?" if near else "see open_clip.list_models()"
 
 
-def _create(name: str, options: ModelOptions) -> Any:
-    tag = options.pretrained
-    from_file = tag is not None and tag.endswith(WEIGHT_ENDINGS)
-    if tag is not None and not from_file:
-        tags = open_clip.list_pretrained_tags_by_model(name)
-        if tag not in tags:
-            raise ConfigError(
-                "model.pretrained",
-                repr(tag),
-                f"{options.name} has the tags {', '.join(tags) or '(none)'}; or give a file "
-                f"ending in {', '.join(WEIGHT_ENDINGS)}",
+def _describe(name: str, tag: str, called: str) -> dict[str, Any]:
+    """What open_clip says of the weights of a tag: where they are, how pictures are prepared."""
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if tag not in tags:
+        raise ConfigError(
+            "model.pretrained",
+            repr(tag),
+            f"{called} has the tags {', '.join(tags) or '(none)'}; or give a file "
+            f"ending in {', '.join(WEIGHT_ENDINGS)}",
+        )
+    check_activation(name, tag)
+    return dict(get_pretrained_cfg(name, tag))
+
+
+def _tokenizer(name: str, called: str) -> Callable[..., Tensor]:
+    """The tokenizer of a model, which may have to be fetched."""
+    text: dict[str, Any] = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
+    try:
+        return cast(Callable[..., Tensor], open_clip.get_tokenizer(name))
+    except Exception as error:  # transformers and the hub raise their own types
+        wanted = text.get("hf_tokenizer_name")
+        fault = f"its tokenizer cannot be made: {error}"
+        if wanted or "siglip" in name.lower():
+            fault = (
+                f"its tokenizer {wanted or ''} could not be fetched ({error}); it needs the "
+                "package transformers, and a network once: what is fetched stays in the cache of "
+                "the Hugging Face hub (HF_HOME), which may be copied to this machine"
             )
-        check_activation(name, tag)
+        raise ConfigError("model.name", called, fault) from error
+
+
+def _fetch(described: dict[str, Any], tag: str | None) -> str:
+    """The file with the weights of a tag, on this machine's disk."""
+    try:
+        return str(download_pretrained(described))
+    except Exception as error:  # the hub raises its own types
+        raise ConfigError(
+            "model.pretrained",
+            repr(tag),
+            f"the weights could not be fetched ({error}); without a network, give the path of "
+            "a weights file, or null to try the pipeline with random weights",
+        ) from error
+
+
+def _build(name: str, called: str, described: dict[str, Any]) -> Any:
+    """The model with random weights, the same in every process."""
+    prepared = {key: value for key, value in described.items() if key != "size"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_RANDOM_WEIGHTS_SEED)
-        level = logging.root.level
-        logging.root.setLevel(logging.ERROR)  # open_clip warns through the root logger
         try:
-            net = open_clip.create_model(name, pretrained=None if from_file else tag)
-        except (OSError, RuntimeError, urllib.error.URLError) as error:
+            return open_clip.create_model(
+                name, pretrained_text=False, force_preprocess_cfg=prepared
+            )
+        except Exception as error:  # timm and transformers raise their own types
             raise ConfigError(
-                "model.pretrained",
-                repr(tag),
-                f"the weights could not be fetched ({error}); without a network, give the path of "
-                "a weights file, or null to try the pipeline with random weights",
+                "model.name", called, f"its configuration makes no model: {error}"
             ) from error
-        except (TypeError, ValueError, AssertionError, AttributeError) as error:
-            raise ConfigError(
-                "model.name", options.name, f"its configuration makes no model: {error}"
-            ) from error
-        finally:
-            logging.root.setLevel(level)
-    if from_file:
-        load_file(net, str(tag))
-    return net
+
+
+def _load_fetched(net: Any, file: str) -> None:
+    try:
+        load_checkpoint(net, file)
+    except Exception as error:  # safetensors and torch raise their own types
+        raise ConfigError(
+            "model.pretrained",
+            file,
+            f"was fetched and cannot be loaded ({error}); delete it, to fetch it again",
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip, which warns through the root logger, from the terminal."""
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.root.setLevel(level)
 
 
 def check_activation(name: str, tag: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from seraser_core import storage
 from seraser_core.config.options import ModelOptions
@@ -42,6 +42,31 @@ def test_random_weights_are_the_same_in_every_process(tiny_json):
 
 def test_the_model_is_loaded_once(tiny_json):
     assert get_model(options(tiny_json)) is get_model(options(tiny_json))
+
+
+def test_files_that_were_replaced_are_loaded_again(tiny_json, weights, tmp_path):
+    name = tmp_path / "model.json"
+    name.write_text(Path(tiny_json).read_text())
+    first = get_model(options(name, weights))
+    assert get_model(options(name, weights)) is first
+    save_file({k: v + 0.1 for k, v in load_file(weights).items()}, weights)
+    second = get_model(options(name, weights))
+    assert second.weights_hash != first.weights_hash
+    tiny = json.loads(name.read_text())
+    tiny["vision_cfg"]["head_width"] = 32
+    name.write_text(json.dumps(tiny))
+    third = get_model(options(name, weights))
+    assert third.weights_hash == second.weights_hash
+    assert third.architecture != second.architecture
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(tiny_json, weights, value):
+    state = load_file(weights)
+    state["visual.proj"][3, 4] = value
+    save_file(state, weights)
+    with pytest.raises(ConfigError, match=r"model.pretrained(.|\n)*visual\.proj holds NaN"):
+        get_model(options(tiny_json, weights))
 
 
 def test_safetensors_and_torch_files_are_the_same_model(tiny_json, weights):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import open_clip
 import pytest
+import torch
 from open_clip.pretrained import get_pretrained_cfg
 
 from seraser_core.config.options import ModelOptions
@@ -37,3 +38,44 @@ def test_all_tags_of_open_clip_are_of_a_model_with_their_activation():
                 kept.add(name)
     assert {"ViT-B-32", "RN50", "ViT-L-14-336"} <= refused
     assert kept == {"roberta-ViT-B-32"}
+
+
+def test_the_weights_of_a_tag_are_fetched_and_loaded(monkeypatch, tmp_path):
+    made = open_clip.create_model("ViT-B-32-quickgelu")
+    file = tmp_path / "weights.pt"
+    torch.save(made.state_dict(), file)
+    monkeypatch.setattr(open_clip_models, "download_pretrained", lambda described: str(file))
+    model = get_model(options("ViT-B-32-quickgelu", "openai"))
+    assert all(torch.equal(made.state_dict()[k], v) for k, v in model.net.state_dict().items())
+    assert not model.random
+    expected = open_clip.create_model("ViT-B-32-quickgelu", str(file)).visual.preprocess_cfg
+    assert model.net.visual.preprocess_cfg == {**expected, **merge(expected, "openai")}
+    file.write_bytes(b"half a file")
+    with pytest.raises(ConfigError, match=r"(?s)model\.pretrained: .*weights\.pt.*delete it"):
+        get_model(options("ViT-B-32-quickgelu", "openai").model_copy(update={"precision": "bf16"}))
+
+
+def merge(preprocessing, tag):
+    described = get_pretrained_cfg("ViT-B-32-quickgelu", tag)
+    return {key: described[key] for key in preprocessing.keys() & described.keys() - {"size"}}
+
+
+def test_weights_that_cannot_be_fetched_are_named(monkeypatch):
+    def fail(described):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(open_clip_models, "download_pretrained", fail)
+    with pytest.raises(ConfigError, match=r"could not be fetched \(no network") as caught:
+        get_model(options("ViT-B-32-quickgelu", "openai"))
+    assert caught.value.field == "model.pretrained"
+
+
+def test_a_tokenizer_that_cannot_be_fetched_says_how_to_have_it(monkeypatch):
+    def fail(name):
+        raise OSError("We couldn't connect to the hub")
+
+    monkeypatch.setattr(open_clip, "get_tokenizer", fail)
+    with pytest.raises(ConfigError, match="timm/ViT-B-16-SigLIP could not be fetched") as caught:
+        get_model(options("ViT-B-16-SigLIP"))
+    assert caught.value.field == "model.name"
+    assert "HF_HOME" in caught.value.remedy

@@ -128,6 +128,15 @@ def test_features_are_those_of_transformers(saved):
     assert model.logit_scale == pytest.approx(float(net.logit_scale.detach().exp()))
 
 
+def test_files_of_a_folder_that_were_replaced_are_loaded_again(saved):
+    _, folder = saved
+    first = load(folder)
+    assert load(folder) is first
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"image_mean": [0.1, 0.2, 0.3]}))
+    assert load(folder).preprocessing.describe()["mean"] == [0.1, 0.2, 0.3]
+
+
 def test_the_folder_in_a_configuration(saved, tree, tmp_path):
     _, folder = saved
     path = tmp_path / "run.yaml"
