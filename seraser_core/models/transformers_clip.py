@@ -214,7 +214,7 @@ def weight_files(url: str) -> list[str]:
         names = set(storage.read_json(index)["weight_map"].values())
         if not names or any("/" in name or not name.endswith(".safetensors") for name in names):
             raise ValueError(f"it names {sorted(names)}")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(
             "model.pretrained", index, f"is no index of safetensors beside it: {error}"
         ) from None
