@@ -80,10 +80,19 @@ def read_yaml(field: str, location: str) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(content)
     except (*NO_YAML, RecursionError) as error:
-        raise ConfigError(field, location, f"not readable as YAML: {error}") from None
+        raise ConfigError(field, location, f"not readable as YAML: {_yaml_fault(error)}") from None
     if not isinstance(tree, dict):
         raise ConfigError(field, location, "must hold `key: value` lines at its top level")
     return tree
+
+
+def _yaml_fault(error: BaseException) -> str:
+    """What is wrong and where, without the line itself, which may hold a key."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return str(error)
+    problem = getattr(error, "problem", None) or "error"
+    return f"{problem} in line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _change(

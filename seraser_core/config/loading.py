@@ -17,8 +17,9 @@ from seraser_core.config.base import Options
 from seraser_core.config.files import NO_YAML, absolute, absolute_paths, read_yaml, with_files
 from seraser_core.config.methods import METHOD_OPTIONS
 from seraser_core.config.options import RunConfig
-from seraser_core.config.secrets import REFUSED_URL
+from seraser_core.config.secrets import is_secret_key, refuse_secret_url
 from seraser_core.errors import ConfigError
+from seraser_core.redaction import SECRET_URL
 
 _Group = TypeVar("_Group", bound=Options)
 _NUMBER_OR_TEXT = ("int", "constrained-int", "str")
@@ -56,6 +57,7 @@ def load_tree(
     if isinstance(source, Mapping):
         tree: dict[str, Any] = deepcopy(dict(source))
     else:
+        _refuse_secret("config", str(source))
         location = absolute("config", str(source), Path.cwd())
         tree = absolute_paths(read_yaml("config", location), storage.parent(location))
     for override in overrides:
@@ -81,7 +83,7 @@ def parse_options(group: type[_Group], tree: Mapping[str, Any]) -> _Group:
         ConfigError: As of `parse_config`.
     """
     try:
-        _refuse_surrogates(tree, "")
+        _check_texts(tree, "")
         return group.model_validate(tree)
     except RecursionError:
         raise ConfigError("config", "nested too deeply", "write plain options") from None
@@ -108,15 +110,15 @@ def describe_options(
         yield f"{prefix}{name}", default, field.description or ""
 
 
-def _refuse_surrogates(node: Any, field: str) -> None:
-    """Refuse texts such as "\\ud800", which no file and no tokenizer takes."""
+def _check_texts(node: Any, field: str) -> None:
+    """Refuse texts such as "\\ud800", which no file and no tokenizer takes, and URLs with keys."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            _refuse_surrogates(str(key), field or "config")
-            _refuse_surrogates(value, f"{field}.{key}" if field else str(key))
+            _check_texts(str(key), field or "config")
+            _check_texts(value, f"{field}.{key}" if field else str(key))
     elif isinstance(node, list | tuple):
         for index, value in enumerate(node):
-            _refuse_surrogates(value, f"{field}.{index}")
+            _check_texts(value, f"{field}.{index}")
     elif isinstance(node, str):
         try:
             node.encode()
@@ -124,10 +126,21 @@ def _refuse_surrogates(node: Any, field: str) -> None:
             raise ConfigError(
                 field, ascii(node), "is no valid Unicode text; write it anew"
             ) from None
+        _refuse_secret(field, node)
+
+
+def _refuse_secret(field: str, text: str) -> None:
+    try:
+        refuse_secret_url(field, text)
+    except ValueError as error:
+        found, _, remedy = str(error).removeprefix(f"{field}: ").rpartition("; ")
+        raise ConfigError(field, found, remedy) from None
 
 
 def _override(tree: dict[str, Any], text: str) -> None:
     key, separator, value = text.partition("=")
+    if "storage_options" in key or any(map(is_secret_key, key.split("."))):
+        text = f"{key}=***"
     if not separator or not key:
         raise ConfigError("--set", text, "write it as name.of.option=value")
     try:
@@ -219,7 +232,7 @@ def _explain(error: ValidationError, group: type[BaseModel]) -> ConfigError:
         return ConfigError(field, "missing", "this option is required")
     if first["type"] == "union_tag_not_found":
         return ConfigError(
-            field, _shown(value), f"needs the method's `name`: {', '.join(METHOD_OPTIONS)}"
+            field, _shown(field, value), f"needs the method's `name`: {', '.join(METHOD_OPTIONS)}"
         )
     if first["type"] == "value_error":
         message = message.removeprefix("Value error, ")
@@ -228,9 +241,17 @@ def _explain(error: ValidationError, group: type[BaseModel]) -> ConfigError:
             # A rule between options: "option: what was found; remedy".
             found, _, remedy = rest.rpartition("; ")
             return ConfigError(f"{field}.{name}" if location else name, found, remedy)
-    return ConfigError(field, _shown(value), message)
+    return ConfigError(field, _shown(field, value), message)
 
 
-def _shown(value: Any) -> str:
+def _shown(field: str, value: Any) -> str:
+    """A value that is refused, for people; not one that may hold a key."""
     shown = repr(value)
-    return "(hidden: holds a secret)" if re.search(REFUSED_URL, shown) else shown
+    hidden = "storage_options" in field or _has_secret_key(value) or re.search(SECRET_URL, shown)
+    return "(hidden: holds a secret)" if hidden else shown
+
+
+def _has_secret_key(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(is_secret_key(str(key)) or _has_secret_key(v) for key, v in value.items())
+    return isinstance(value, list | tuple) and any(map(_has_secret_key, value))

@@ -6,17 +6,22 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from seraser_core.redaction import SECRET_URL
+
 _SECRET_KEY = re.compile(
     r"secret|pass(word|wd|phrase)|pwd|token|credential|^auth(?!or)|auth$|authorization|bearer|"
     r"connectionstring|connstr|signature(?!version)|header|cookie|^sas|sas$|"
     r"^key$|^pw$|(access|account|shared|private|api)key"
 )
-REFUSED_URL = r"(?i)[a-z][a-z0-9+.-]*://[^/@\s]*:[^/\s]*@|[?&;]((x-amz-|x-goog-)?(signature|sig|security-token)|((access|auth|api)[_-]?)?(token|key))="
-"""Matches URLs with ``user:password@`` and presigned ones; for `re` and for Polars."""
 PLAIN_URL_REMEDY = (
     "a URL must hold no password and no signature, which would be recorded; give the plain URL, "
     "and credentials in the environment (AWS_ACCESS_KEY_ID, ...), a profile or a Prefect block"
 )
+
+
+def is_secret_key(key: str) -> bool:
+    """Whether an option of this name holds a secret."""
+    return _SECRET_KEY.search(re.sub(r"[_\W]", "", key).lower()) is not None
 
 
 def refuse_secrets(where: str, options: Any) -> None:
@@ -27,7 +32,7 @@ def refuse_secrets(where: str, options: Any) -> None:
     """
     if isinstance(options, Mapping):
         for key, value in options.items():
-            if _SECRET_KEY.search(re.sub(r"[_\W]", "", str(key)).lower()):
+            if is_secret_key(str(key)):
                 raise ValueError(
                     f"{where}.{key}: secrets do not belong in a config; set them in the "
                     "environment (AWS_ACCESS_KEY_ID, ...), a profile or a Prefect block"
@@ -46,6 +51,6 @@ def refuse_secret_url(where: str, url: str) -> None:
     Raises:
         ValueError: As of `refuse_secrets`.
     """
-    if re.search(REFUSED_URL, url):
+    if re.search(SECRET_URL, url):
         found, _, remedy = PLAIN_URL_REMEDY.rpartition("; ")
         raise ValueError(f"{where}: {found}; {remedy}")

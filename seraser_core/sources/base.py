@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 
 from seraser_core.config.options import DatasetOptions
-from seraser_core.config.secrets import PLAIN_URL_REMEDY, REFUSED_URL
+from seraser_core.config.secrets import PLAIN_URL_REMEDY
 from seraser_core.errors import ConfigError
+from seraser_core.redaction import SECRET_URL
 
 ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
 """Pattern of paths and URLs that are complete."""
@@ -34,7 +35,7 @@ def check_paths(
     Raises:
         ConfigError: One of them is refused.
     """
-    if paths.str.contains(REFUSED_URL).any():
+    if paths.str.contains(SECRET_URL).any():
         raise ConfigError(f"dataset.{setting}", "a URL with a secret", PLAIN_URL_REMEDY)
     absolute = paths.str.contains(ABSOLUTE)
     inside = paths.str.starts_with(base.rstrip("/") + "/")

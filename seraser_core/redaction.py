@@ -1,0 +1,64 @@
+"""Keeping keys out of what is printed, logged and recorded."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+_NAMES = (
+    r"(?:x-amz-|x-goog-)?(?:(?:access|account|api|auth|client|id|refresh|secret|session|shared)"
+    r"[_-]?)*(?:key|passwd|password|pwd|secret|security-token|sig|signature|token)"
+)
+SECRET_URL = rf"(?i)[a-z][a-z0-9+.-]*://[^/@\s]*:[^/\s]*@|https?://[^/@?#\s]+@|[?&;#](?:{_NAMES})="
+"""Matches URLs with ``user:password@`` or ``token@``, presigned ones, and connection strings; for
+`re` and for Polars."""
+_PARTS = (
+    (re.compile(r"(?i)([a-z][a-z0-9+.-]*://[^/@\s:]*:)[^/\s@]*@"), r"\1***@"),
+    (re.compile(r"(?i)(https?://)[^/@?#\s:]+@"), r"\1***@"),
+    (re.compile(rf"(?i)(?<![a-z0-9])({_NAMES})=[^\s&;#'\"<>]+"), r"\1=***"),
+)
+_VARIABLE = re.compile(r"(KEY|SECRET|TOKEN|PASSWORD|CONNECTION_STRING|AUTH_STRING)$")
+_SHORTEST = 16
+"""Characters of a value in the environment that is taken for a key."""
+
+
+def redacted(text: str) -> str:
+    """`text` with ``***`` for what is secret in URLs, and for keys of the environment."""
+    for pattern, shown in _PARTS:
+        text = pattern.sub(shown, text)
+    for name, value in os.environ.items():
+        if _VARIABLE.search(name) and len(value) >= _SHORTEST:
+            text = text.replace(value, "***")
+    return text
+
+
+def redact_logs() -> None:
+    """Redact all that this process logs from now on, whoever logs it and wherever it goes.
+
+    Tracebacks too: the fault behind ours has its own text, such as a URL that a server led to.
+    """
+    make = logging.getLogRecordFactory()
+    if not isinstance(make, _Redacting):
+        logging.setLogRecordFactory(_Redacting(make))
+
+
+class _Redacting:
+    """Makes the records of the `logging` module."""
+
+    def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self._make(*args, **kwargs)
+        try:
+            text = record.getMessage()
+        except Exception:  # of wrong arguments, of which `logging` tells later
+            return record
+        if (clean := redacted(text)) != text:
+            record.msg, record.args = clean, ()
+        if record.exc_info and record.exc_info[0] is not None:
+            record.exc_text = redacted(logging.Formatter().formatException(record.exc_info))
+        return record
