@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from seraser_core import storage
 from seraser_core.errors import ItemError
 
+T = TypeVar("T")
 _KEPT_BYTES = 512 * 2**20
 """Of decoded row groups; a shard's images follow each other, and so do their row groups."""
 
@@ -135,10 +136,37 @@ def _read_group(
 
 @contextmanager
 def _opened(file: _File, options: Mapping[str, Any]) -> Iterator[pq.ParquetFile]:
-    try:
-        with storage.open_file(file.url, options, file.version) as opened:
-            yield pq.ParquetFile(opened)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ItemError(
-            "fetch", "damaged", f"{file.url} is no whole Parquet file: {error}"
-        ) from None
+    with storage.open_file(file.url, options, file.version) as opened:
+        watched = _Watched(opened)
+        # Inside of open_file, which takes an OSError for one that may pass.
+        try:
+            yield pq.ParquetFile(watched)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+            if watched.failed:
+                raise
+            raise ItemError(
+                "fetch", "damaged", f"{file.url} is no whole Parquet file: {error}"
+            ) from None
+
+
+class _Watched:
+    """A file that knows whether its storage failed: Arrow raises OSError for damage, too."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.failed = file, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, *size: int) -> bytes:
+        return self._watch(self._file.read, *size)
+
+    def seek(self, *place: int) -> int:
+        return self._watch(self._file.seek, *place)
+
+    def _watch(self, act: Callable[..., T], *given: int) -> T:
+        try:
+            return act(*given)
+        except BaseException:
+            self.failed = True
+            raise

@@ -199,8 +199,26 @@ class ParquetSource(TableSource):
                     "holds pictures; name a column of texts or numbers",
                 )
             else:
+                _check_plain(setting, name, kind)
                 wanted[name] = None
         return list(wanted)
+
+
+def _check_plain(setting: str, name: str, kind: pa.DataType) -> None:
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    types = pa.types
+    numbers = (types.is_integer, types.is_floating, types.is_decimal32, types.is_decimal64)
+    known = [*numbers, types.is_decimal128, types.is_null]
+    if setting != "box":
+        known += [types.is_string, types.is_large_string, types.is_string_view, types.is_boolean]
+        known += [types.is_binary, types.is_large_binary, types.is_binary_view]
+        known += [types.is_fixed_size_binary, types.is_date, types.is_time, types.is_timestamp]
+    if not any(is_kind(plain) for is_kind in known):
+        raise ConfigError(
+            f"dataset.{setting}",
+            f"column {name!r} of type {kind}",
+            "must hold numbers" if setting == "box" else "must hold texts or numbers",
+        )
 
 
 def _check_picture(setting: str, name: str, kind: pa.DataType) -> None:

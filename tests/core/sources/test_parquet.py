@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
+from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from seraser_core import storage
 from seraser_core.config import parse_config
-from seraser_core.errors import ConfigError
+from seraser_core.errors import ConfigError, ItemError, TransientError
+from seraser_core.sources.cells import read_cell
 from seraser_core.sources.fetch import fetch_image, fetch_mask
 from seraser_core.sources.planner import plan_items
 
@@ -130,7 +135,7 @@ def test_pictures_are_no_labels(tmp_path):
 
 def test_files_whose_columns_differ_are_told_by_their_own_names(tmp_path):
     write(tmp_path / "1.parquet", pa.table({"image": PICTURES, "y": [0, 1, 1, 0]}))
-    write(tmp_path / "2.parquet", pa.table({"image": PICTURES, "y": [[0], [1], [1], [0]]}))
+    write(tmp_path / "2.parquet", pa.table({"image": PICTURES, "y": [b"0", b"1", b"1", b"0"]}))
     error = refused(tmp_path, format="parquet", path=f"{tmp_path}/*.parquet", label="y")
     assert "different columns" in error.remedy
 
@@ -200,3 +205,88 @@ def test_a_label_that_its_feature_does_not_name_is_refused(tmp_path, names):
     dataset = write(tmp_path / "x.parquet", table, y=names)
     error = refused(tmp_path, **dataset, label="y")
     assert (error.field, error.value) == ("dataset.label", "7 (1 rows)")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([Decimal(0), Decimal(1)], pa.decimal256(40, 2)),
+        pa.array([timedelta(1), timedelta(2)]),
+        pa.array([[0], [1]]),
+        pa.array([{"a": 0}, {"a": 1}]),
+        pa.array([[("a", 0)], [("a", 1)]], pa.map_(pa.string(), pa.int32())),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_columns_of_no_texts_or_numbers_are_refused_before_they_are_read(tmp_path, column):
+    table = pa.table({"image": PICTURES[:2], "y": column})
+    dataset = write(tmp_path / "x.parquet", table)
+    for setting in ("label", "attribute", "id"):
+        error = refused(tmp_path, **dataset | {setting: "y"})
+        assert error.field == f"dataset.{setting}"
+        assert error.value.startswith("column 'y' of type ")
+    assert refused(tmp_path, **dataset, box=["y"] * 4).field == "dataset.box"
+
+
+@pytest.mark.parametrize(
+    "column", [pa.array(["1", "2"]), pa.array([date(2020, 1, 1)] * 2), pa.array([True, False])]
+)
+def test_sides_of_boxes_are_numbers(tmp_path, column):
+    dataset = write(tmp_path / "x.parquet", pa.table({"image": PICTURES[:2], "y": column}))
+    error = refused(tmp_path, **dataset, box=["y"] * 4)
+    assert (error.field, error.remedy) == ("dataset.box", "must hold numbers")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([Decimal(0), Decimal(1)], pa.decimal128(10, 2)),
+        pa.array(np.array([0, 1], np.float16)),
+        pa.array([b"a camel", b"a deer"]),
+        pa.array([False, True]),
+        pa.array([0.0, 1.0]).dictionary_encode(),
+        pa.array(["a camel", "a deer"], pa.string_view()),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_labels_of_every_kind_of_column(tmp_path, column):
+    dataset = write(tmp_path / "x.parquet", pa.table({"image": PICTURES[:2], "y": column}))
+    assert plan(tmp_path, **dataset, label="y")[0].table["label"].to_pylist() == [0, 1]
+
+
+@pytest.mark.parametrize("at", [0, 5, 30])
+def test_a_damaged_page_is_damage_and_no_fault_that_passes(tmp_path, at):
+    pictures = [np.random.default_rng(i).bytes(5000) for i in range(6)]
+    path = tmp_path / "x.parquet"
+    pq.write_table(
+        pa.table({"image": pictures}),
+        path,
+        row_group_size=2,
+        use_dictionary=False,
+        compression="snappy",
+    )
+    start = pq.ParquetFile(path).metadata.row_group(1).column(0).data_page_offset + at
+    data = bytearray(path.read_bytes())
+    data[start : start + 20] = b"\xa5" * 20
+    path.write_bytes(data)
+    assert read_cell(str(path), "image", 0, {}) == pictures[0]
+    with pytest.raises(ItemError) as caught:
+        read_cell(str(path), "image", 2, {})
+    assert (caught.value.stage, caught.value.code) == ("fetch", "damaged")
+
+
+@pytest.mark.parametrize("fault", [OSError("slow down"), OSError(5, "input/output error")])
+def test_a_fault_of_storage_while_a_page_is_read_may_pass(tmp_path, monkeypatch, fault):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"image": PICTURES}), path, row_group_size=2)
+    read_cell(str(path), "image", 0, {})  # where its row groups are is known from here on
+    opened = storage._open_parts
+
+    def failing(*given):
+        file = opened(*given)
+        monkeypatch.setattr(file, "read", lambda *size: (_ for _ in ()).throw(fault))
+        return file
+
+    monkeypatch.setattr(storage, "_open_parts", failing)
+    with pytest.raises(TransientError):
+        read_cell(str(path), "image", 2, {})
