@@ -92,20 +92,23 @@ class FolderSource(Source):
         return found
 
 
-def find(options: DatasetOptions, path: str, used: Callable[[str], bool]) -> dict[str, int]:
+def find(
+    options: DatasetOptions, path: str, used: Callable[[str], bool], deepest: int | None = None
+) -> dict[str, int]:
     """Paths of all files below the folder `path`, relative to it, with their sizes in bytes.
 
     Args:
         options: The data set, for how its folders are read.
         path: The folder, locally or in object storage.
         used: Whether a file of that relative path would be used: links to others do not matter.
+        deepest: See `walk`; storage that is no disk lists all.
 
     Raises:
         ConfigError: The folder cannot be listed, is not there, or is empty.
     """
     try:
         if storage.is_local(path):
-            found = walk(storage.local_path(path), used, options.allow_outside)
+            found = walk(storage.local_path(path), used, options.allow_outside, deepest)
         else:
             found = storage.find_files(path, options.storage_options)
     except PermissionError as error:

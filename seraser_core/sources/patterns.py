@@ -13,6 +13,8 @@ from seraser_core.sources.folder import find
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 _WILDCARD = re.compile(r"[*?\[]")
 _MOST_NAMES = 1_000_000
+_MOST_DIGITS = 100
+_MOST_SHOWN = 200
 _SIGNS = re.compile(r"(?s)(?:(?<=/)|^)\*\*/|\*\*+|\*|\?|\[!?+.[^\]]*\]")
 _RANGES = re.compile(r"(?s)(.)-(.)|(.)")
 
@@ -58,16 +60,27 @@ def expand_braces(pattern: str) -> list[str]:
             names.append(text)
             continue
         first, last, choice = match.groups()
-        if choice is None:
-            width = len(first) if len(first) == len(last) or first.startswith("0") else 0
-            numbers = range(int(first), int(last) + 1)[: _MOST_NAMES + 1]
-            parts = [f"{n:0{width}d}" for n in numbers]
-        else:
-            parts = choice.split(",")
+        parts = _numbers(first, last, pattern) if choice is None else choice.split(",")
         if len(parts) + len(waiting) + len(names) > _MOST_NAMES:
-            raise ConfigError("dataset.path", pattern, f"stands for more than {_MOST_NAMES} names")
+            raise _too_many(pattern)
         waiting += [text[: match.start()] + part + text[match.end() :] for part in reversed(parts)]
     return names
+
+
+def _numbers(first: str, last: str, pattern: str) -> list[str]:
+    if max(len(first), len(last)) > _MOST_DIGITS or int(last) - int(first) >= _MOST_NAMES:
+        raise _too_many(pattern)
+    width = len(first) if len(first) == len(last) or first.startswith("0") else 0
+    return [f"{n:0{width}d}" for n in range(int(first), int(last) + 1)]
+
+
+def _too_many(pattern: str) -> ConfigError:
+    shown = pattern if len(pattern) < _MOST_SHOWN else f"{pattern[:_MOST_SHOWN]}..."
+    return ConfigError(
+        "dataset.path",
+        shown,
+        f"stands for more than {_MOST_NAMES} names, or numbers of more than {_MOST_DIGITS} digits",
+    )
 
 
 def short_names(urls: Sequence[str]) -> list[str]:
@@ -81,8 +94,8 @@ def short_names(urls: Sequence[str]) -> list[str]:
 
 def split_root(pattern: str) -> tuple[str, str]:
     """The folder before the first wildcard, and the pattern of paths below it."""
-    folder = pattern[: _WILDCARD.search(pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
-    return folder, pattern[len(folder) + 1 :]
+    before, slash, _ = pattern[: _WILDCARD.search(pattern).start()].rpartition("/")  # type: ignore[union-attr]
+    return before or slash, pattern[len(before) + len(slash) :]
 
 
 def _matching(root: str, pattern: str, options: DatasetOptions) -> list[tuple[str, int]]:
@@ -92,7 +105,8 @@ def _matching(root: str, pattern: str, options: DatasetOptions) -> list[tuple[st
         hidden = any(part.startswith(".") for part in name.split("/"))
         return not hidden and regular.fullmatch(name) is not None
 
-    found = find(options, root, used)
+    deepest = None if "**" in pattern else pattern.count("/")
+    found = find(options, root, used, deepest)
     return sorted((name, size) for name, size in found.items() if used(name))
 
 

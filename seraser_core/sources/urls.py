@@ -50,7 +50,7 @@ class FilesSource(Source):
             split_root(p)[0] if any(c in p for c in "*?[") else storage.parent(p)
             for p in expand_braces(options.path)
         }
-        root = f"{roots.pop()}/" if len(roots) == 1 else ""
+        root = f"{roots.pop().rstrip('/')}/" if len(roots) == 1 else ""
         images = pl.Series(list(found), dtype=pl.String)
         sizes = pl.Series(list(found.values()), dtype=pl.Int64)
         ids = images.str.strip_prefix(root)

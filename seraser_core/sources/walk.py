@@ -9,7 +9,9 @@ from pathlib import Path
 from seraser_core.errors import ConfigError
 
 
-def walk(root: Path, used: Callable[[str], bool], allow_outside: bool) -> dict[str, int]:
+def walk(
+    root: Path, used: Callable[[str], bool], allow_outside: bool, deepest: int | None = None
+) -> dict[str, int]:
     """Paths of all files below `root`, relative to it, with their sizes in bytes.
 
     Links to folders are followed, except hidden ones (a leading dot) and those that lead back to
@@ -19,6 +21,7 @@ def walk(root: Path, used: Callable[[str], bool], allow_outside: bool) -> dict[s
         root: The folder.
         used: Whether a file of that relative path would be used: links to others do not matter.
         allow_outside: Follow links that lead out of `root`, too.
+        deepest: Pass over folders that are this many levels below `root`; 0 is right below it.
 
     Raises:
         ConfigError: A link leads out of `root`.
@@ -33,6 +36,8 @@ def walk(root: Path, used: Callable[[str], bool], allow_outside: bool) -> dict[s
             for entry in entries:
                 name = prefix + entry.name
                 is_folder = _is_folder(entry)
+                if is_folder and name.count("/") == deepest:
+                    continue
                 if is_folder and entry.is_symlink() and entry.name.startswith("."):
                     continue
                 if (

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from seraser_core.config import parse_config
 from seraser_core.errors import ConfigError
-from seraser_core.sources.patterns import expand, regular_expression
+from seraser_core.sources.patterns import (
+    expand,
+    expand_braces,
+    regular_expression,
+    split_root,
+)
 
 
 def found(folder, pattern):
@@ -102,6 +109,40 @@ def test_an_empty_range_is_refused(tmp_path):
         found(tmp_path, "[z-a].jpg")
     assert (caught.value.field, caught.value.value) == ("dataset.path", "[z-a]")
     assert "write a-z" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "braces",
+    ["{0.." + "9" * 5000 + "}", "{0.." + "9" * 99 + "}", "{0..1000000}", "{0..999999}{a,b}"],
+    ids=["digits", "far", "one more", "choices"],
+)
+def test_braces_of_too_many_names_or_digits_are_refused_at_once(braces):
+    with pytest.raises(ConfigError, match="1000000 names") as caught:
+        expand_braces(f"/tmp/{braces}.jpg")
+    assert len(str(caught.value)) < 500
+
+
+def test_a_pattern_right_below_the_root_of_the_disk(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.jpg").write_bytes(b"x")
+    assert split_root("/*.jpg") == ("/", "*.jpg")
+    assert split_root("*.jpg") == ("", "*.jpg")
+    assert split_root("/a/b*/c") == ("/a", "b*/c")
+    with pytest.raises(ConfigError, match="no file has such a name"):
+        found("", "*.jpg")
+
+
+@pytest.mark.parametrize("pattern", ["*.jpg", "a/*.jpg", "*/*.jpg", "?/b/*.jpg"])
+def test_folders_that_a_pattern_does_not_reach_are_not_listed(tmp_path, monkeypatch, pattern):
+    deep = tmp_path / "a" / "b" / "c" / "d"
+    deep.mkdir(parents=True)
+    for folder in (tmp_path, deep.parent, *deep.parent.parents[:2]):
+        (folder / "x.jpg").write_bytes(b"x")
+    listed = []
+    scan = os.scandir
+    monkeypatch.setattr("os.scandir", lambda path: listed.append(Path(path)) or scan(path))
+    assert len(found(tmp_path, pattern)) == 1
+    assert len(listed) == pattern.count("/") + 1 - pattern.count("a/")
 
 
 def test_who_finds_nothing_learns_how_to_write_brackets(tmp_path):
