@@ -85,6 +85,12 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
                 "check the order and spelling of the classes, or set "
                 "dataset.allow_empty_classes to true",
             )
+    for name, setting in (("item_id", "id" if dataset.id else "image"), ("image", "image")):
+        lacking = listing.items[name].null_count()
+        if lacking:
+            raise ConfigError(
+                f"dataset.{setting}", f"{lacking} empty cells", f"every row needs an {setting}"
+            )
     # Strings sort by their UTF-8 bytes, so the order is the same everywhere.
     listing = replace(listing, items=listing.items.sort("item_id"))  # frees the unsorted one
     items = listing.items

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from seraser_core.config.options import ShardOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.items import ITEMS_SCHEMA
 from seraser_core.sources.planner import cut_shards, plan_items
+from seraser_core.sources.table import TableSource
 
 
 @given(
@@ -526,3 +528,18 @@ def test_names_that_are_no_text_are_refused(tmp_path):
     Path(os.fsdecode(name)).write_bytes(b"x")
     with pytest.raises(ConfigError, match="UTF-8"):
         plan_items(folder_config(str(tmp_path)))
+
+
+@pytest.mark.parametrize(("column", "setting"), [("item_id", "image"), ("image", "image")])
+def test_an_image_without_an_id_or_a_place_is_never_planned(plan, monkeypatch, column, setting):
+    whole = TableSource.listing
+
+    def without(source):
+        found = whole(source)
+        null = pl.when(pl.int_range(pl.len()) > 0).then(pl.col(column)).alias(column)
+        return replace(found, items=found.items.with_columns(null))
+
+    monkeypatch.setattr(TableSource, "listing", without)
+    with pytest.raises(ConfigError) as caught:
+        plan(id=None)
+    assert (caught.value.field, caught.value.value) == (f"dataset.{setting}", "1 empty cells")
