@@ -97,6 +97,9 @@ class Retry:
                 return
             if any(method.stateful for method in session.methods):
                 failed = items["item_index"].to_numpy()
+            # A file that was mended has another size than it was planned with.
+            sizes = pa.nulls(items.num_rows, pa.int64())
+            items = items.set_column(items.column_names.index("size"), "size", sizes)
             part = score_items(session, _of(items, failed), progress)
             predictions = _in_order([_of(old, failed, keep=False), part.predictions])
             before = directory.committed_metrics(shard_id, commit, run)

@@ -48,7 +48,15 @@ def fetch(
 def fetch_image(item: Mapping[str, Any], dataset: DatasetOptions) -> bytes:
     """The image of a planned item; see `fetch` for what is raised."""
     place = item["image"], item["offset"], item["length"], item["version"]
-    return _fetch(*place, dataset.image, dataset)
+    data = _fetch(*place, dataset.image, dataset)
+    if item["offset"] is None and item["size"] not in (None, len(data)):
+        raise ItemError(
+            "fetch",
+            "changed",
+            f"{item['image']} has {len(data)} bytes and had {item['size']} when it was planned "
+            "with; plan the run anew",
+        )
+    return data
 
 
 def fetch_mask(item: Mapping[str, Any], dataset: DatasetOptions) -> bytes:

@@ -98,6 +98,38 @@ def test_codes_choose_the_images(run, tree, folder):
     assert Retry(()).shards(url).keys() == {RunDirectory(url).shard("00000")}
 
 
+@pytest.fixture
+def listed(tree, folder) -> Path:
+    """The pictures, where `tree` finds them as a folder, with their sizes."""
+    for i, name in enumerate(["one", "two"]):
+        (folder / "listed" / name).mkdir(parents=True)
+        for path in folder.glob(f"picture 0[{4 * i}-{4 * i + 3}]*.png"):
+            shutil.copy(path, folder / "listed" / name)
+    tree["dataset"] = {"format": "folder", "path": str(folder / "listed")}
+    tree["methods"] = ["zero_shot"]
+    return folder / "listed"
+
+
+def test_a_file_that_changed_since_the_plan_is_an_error_row(tree, listed):
+    url = plan_run(load_config(tree))
+    path = listed / "one" / "picture 00é.png"
+    path.write_bytes((listed / "two" / "picture 04é.png").read_bytes())
+    run_local(url)
+    assert errors(url) == {"changed": 1}
+
+
+def test_a_file_that_was_mended_may_have_another_size(run, tree, listed):
+    path = listed / "one" / "picture 00é.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    url, _ = run(tree)
+    assert errors(url) == {"truncated": 1}
+    path.write_bytes(whole)
+    assert retry(url) == {"00000": 1}
+    assert errors(url) == {}
+    assert verify(url).problems == []
+
+
 def errors(url: str) -> dict[str, int]:
     rows = pl.read_parquet(f"{url}/predictions/*.parquet").filter(pl.col("method") == "zero_shot")
     return dict(rows["error_code"].drop_nulls().value_counts().sort("error_code").iter_rows())
