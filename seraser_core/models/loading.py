@@ -194,6 +194,7 @@ def _versions(options: ModelOptions) -> tuple[str, ...]:
 
 
 def _files(options: ModelOptions) -> Iterator[str]:
+    """All of them on this machine, and elsewhere those of which to ask is one request."""
     name, weights = options.name, options.pretrained
     with suppress(SeraserError, OSError, ValueError, ImportError):
         if is_folder(name):
@@ -202,7 +203,7 @@ def _files(options: ModelOptions) -> Iterator[str]:
         elif name.endswith(".json"):
             yield name
         if weights is not None and weights.endswith(WEIGHT_ENDINGS):
-            yield from weight_files(weights)
+            yield from weight_files(weights) if storage.is_local(weights) else [weights]
 
 
 def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> ClipModel:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from seraser_core.config.options import ModelOptions, is_folder
 from seraser_core.errors import ConfigError
+from seraser_core.faults import why
 from seraser_core.models.checkpoints import load_file
 from seraser_core.models.model_json import check_size, read_model_json
 from seraser_core.models.transformers_clip import read_folder
@@ -111,7 +112,7 @@ def _tokenizer(name: str, called: str) -> Callable[..., Tensor]:
         return cast(Callable[..., Tensor], open_clip.get_tokenizer(name))
     except Exception as error:  # transformers and the hub raise their own types
         wanted = text.get("hf_tokenizer_name")
-        fault = f"its tokenizer cannot be made: {error}"
+        fault = f"its tokenizer cannot be made: {why(error)}"
         if wanted or "siglip" in name.lower():
             fault = (
                 f"its tokenizer {wanted or ''} could not be fetched ({error}); it needs the "
@@ -145,7 +146,7 @@ def _build(name: str, called: str, described: dict[str, Any]) -> Any:
             )
         except Exception as error:  # timm and transformers raise their own types
             raise ConfigError(
-                "model.name", called, f"its configuration makes no model: {error}"
+                "model.name", called, f"its configuration makes no model: {why(error)}"
             ) from error
 
 

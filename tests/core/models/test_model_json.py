@@ -104,6 +104,7 @@ def test_sizes_that_are_none(load, tiny, part, name, value):
         ("text_cfg", {"tokenizer_kwargs": 3}, "its tokenizer cannot be made"),
         ("text_cfg", {"hf_tokenizer_name": "/no/such/folder"}, "could not be fetched"),
         ("text_cfg", {"pool_type": "none"}, "they must be vectors of one length"),
+        ("text_cfg", {"pool_type": "foo"}, "makes no model: AssertionError"),
         ("text_cfg", {"act_kwargs": {"a": 1}}, "makes no model"),
     ],
     ids=str,
