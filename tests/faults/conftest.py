@@ -24,8 +24,8 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
 
 @pytest.fixture
 def tree(tree: dict[str, Any]) -> dict[str, Any]:
-    """The configuration, with several batches in a shard."""
-    return {**tree, "runtime": {"batch_size": 2}}
+    """The configuration, with several batches in a shard, and at most one process that decodes."""
+    return {**tree, "runtime": {"batch_size": 2, "decode_threads": 1}}
 
 
 @pytest.fixture(scope="session")

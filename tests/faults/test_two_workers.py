@@ -61,7 +61,7 @@ def test_a_worker_that_dies_over_a_finished_shard(workers, tree, undisturbed, st
 def test_a_worker_that_wakes_and_finds_other_bytes(workers, tree, undisturbed, step):
     """Other numbers of images at once round otherwise, as another device does."""
     sleeper = workers.pause(tree, step)
-    workers.finish({**tree, "runtime": {"batch_size": 5}})
+    workers.finish({**tree, "runtime": {"batch_size": 5, "decode_threads": 1}})
     directory = undisturbed.directory(tree)
     other = Path(directory.predictions_path("00000")).read_bytes()
     assert other != undisturbed.predictions["00000"]

@@ -97,7 +97,7 @@ def _kind(url: str) -> str:
 
 
 def _temporary_kind(prefix: str, dir: Path, suffix: str) -> str:
-    return _kind(str(dir / prefix.strip(".")))
+    return _kind(str(dir / prefix[1:-1]))
 
 
 def _tell_half_sent(reach: Reach) -> None:
