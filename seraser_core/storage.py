@@ -208,6 +208,9 @@ def version(url: str, options: Options | None = None) -> str:
         fs, path = filesystem(url, options)
         if _is_s3(url):
             return str(fs.info(path).get("ETag"))
+        if _is_web(url):  # whose own key knows nothing but the URL
+            info = _tried(url, lambda: fs.info(path))
+            return " ".join(str(info.get(name)) for name in ("size", "ETag", "Last-Modified"))
         return str(_tried(url, lambda: fs.ukey(path)))
 
 

@@ -404,3 +404,37 @@ def test_polars_options_follow_the_environment(monkeypatch):
     assert given is not None
     assert given["aws_endpoint_url"] == "https://x"
     assert "aws_allow_http" not in given
+
+
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified", None])
+def test_a_file_of_a_web_server_that_changed(header):
+    content = [b"first", "Wed, 25 Nov 2026 10:00:00 GMT"]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            data = content[0]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            if header:
+                self.send_header(header, content[1])
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(data)
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/x.tar"
+        before = storage.version(url)
+        assert storage.version(url) == before
+        content[:] = [b"other" if header else b"longer", "Wed, 25 Nov 2026 11:00:00 GMT"]
+        assert storage.version(url) != before
+        with pytest.raises(ChangedError):
+            storage.read_range(url, 0, 5, version=before)
+    finally:
+        server.shutdown()
