@@ -6,7 +6,6 @@ import logging
 import os
 from typing import Any
 
-import click
 import typer
 from rich.logging import RichHandler
 from typer.core import TyperGroup
@@ -49,7 +48,7 @@ class Commands(TyperGroup):
             errors.print("[bold red]failed[/]", end=" ")
             errors.print(str(error), markup=False, highlight=False)
             raise typer.Exit(FAILED) from None
-        except (click.exceptions.Exit, click.exceptions.Abort, click.ClickException):
+        except (typer.Exit, typer.Abort, typer.TyperException):
             raise
         except Exception:  # a defect: its traceback is logged, without the keys that texts may hold
             logger.exception("unexpected error")
