@@ -322,7 +322,7 @@ def test_a_number_that_json_does_not_have_is_damage(finished, name):
     path = Path(finished.path(name))
     path.write_bytes(path.read_bytes().replace(b"{\n", b'{\n  "extra": NaN,\n', 1))
     if name == "run.json":
-        with pytest.raises(RunDirectoryError, match="run.json is damaged: NaN is no JSON"):
+        with pytest.raises(RunDirectoryError, match=r"run\.json is damaged: NaN is no JSON"):
             finished.run()
         return
     assert done(finished) == ["00000", "00002"]
