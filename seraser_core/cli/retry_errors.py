@@ -32,6 +32,7 @@ def retry_errors(
     retry = Retry(tuple(code or ()))
     shards = retry.shards(run)
     if not shards:
+        aggregate(run)  # an interrupted command may have left the report behind
         results.print("no image failed", highlight=False)
         return
     with watching() as display:

@@ -119,7 +119,9 @@ class Feed:
         last: bool = False,
     ) -> None:
         self.times = FeedTimes()
-        isolated = isolated or session.config.runtime.decoding == "processes"
+        # Masks are made in the threads that decode, and may take: no time is kept there.
+        isolated |= session.segmenter is not None
+        isolated |= session.config.runtime.decoding == "processes"
         decoder = session.isolated_decoder() if isolated else PlainDecoder()
         wanted = session.views if views is None else views
         self._views = tuple(name for name in wanted if name not in RELEVANCE_VIEWS)
@@ -226,7 +228,7 @@ def _samples(
     most_unread = _UNREAD_PER_THREAD * fetch_threads(session)
     fetchers = ThreadPoolExecutor(fetch_threads(session), thread_name_prefix="fetch")
     decoders = DaemonPool(decode_threads(session), "decode")
-    hangs = False
+    ended = False
     try:
         while rest or waiting:
             while rest and (
@@ -250,20 +252,19 @@ def _samples(
             try:
                 ready = first.sample.result(_seconds(session, decoder))
             except TimeoutError:
-                hangs = True
                 raise HangError(f"the decoding of {first.image} does not come to an end") from None
             times.add("decode_wait_s", mark)
             del first  # or the pictures would stay until the next ones are there
             yield ready
+        ended = True
     finally:
         fetchers.shutdown(wait=True, cancel_futures=True)
-        decoders.shutdown(wait=not hangs)
+        decoders.shutdown(wait=ended)  # else, one of them may hang
 
 
 def _seconds(session: Session, decoder: Decoder) -> float | None:
     """What is waited for the decoding of an image whose files are there."""
-    # A decoder of its own keeps the time itself; masks are made one after the other, and may take.
-    if isinstance(decoder, IsolatedDecoder) or session.segmenter is not None:
+    if isinstance(decoder, IsolatedDecoder):  # it keeps the time itself
         return None
     return session.config.runtime.image_timeout
 

@@ -22,8 +22,12 @@ from seraser_core.runner.session import Session
 logger = logging.getLogger(__name__)
 
 
-def fit_methods(session: Session) -> None:
+def fit_methods(session: Session, isolated: bool = False, last: bool = True) -> None:
     """Fit the methods that need it; every process draws the same images and finds the same.
+
+    Args:
+        session: The run.
+        isolated, last: See `Feed`.
 
     Raises:
         TransientError: An image could not be fetched for a reason that may pass.
@@ -32,7 +36,7 @@ def fit_methods(session: Session) -> None:
         for method in session.methods:
             if method.sample and method.id not in session.fits.done:
                 started = time.perf_counter()
-                features = _features(session, method)
+                features = _features(session, method, isolated, last)
                 if features is None:
                     logger.warning("%s: no image can be used, not even as a sample", method.id)
                     continue
@@ -41,7 +45,7 @@ def fit_methods(session: Session) -> None:
                 session.fits.seconds[method.id] = time.perf_counter() - started
 
 
-def _features(session: Session, method: Method) -> Features | None:
+def _features(session: Session, method: Method, isolated: bool, last: bool) -> Features | None:
     """View features of ``method.sample`` good images, or of all there are; None without any."""
     found: list[dict[str, Tensor]] = []
     wanted = method.sample
@@ -52,7 +56,8 @@ def _features(session: Session, method: Method) -> Features | None:
     while wanted and len(order):
         drawn, order = order[:wanted], order[wanted:]
         items = _items(session.directory, drawn)
-        with Feed(session, items, batch_size(session), method.sample_views) as feed:
+        views, size = method.sample_views, batch_size(session)
+        with Feed(session, items, size, views, isolated, last) as feed:
             for batch in feed:
                 if batch.items:
                     batch.wait()

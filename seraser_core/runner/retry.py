@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,18 +11,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from seraser_core.errors import ConfigError, RunDirectoryError
+from seraser_core.errors import ConfigError, RunDirectoryError, SeraserError, TransientError
 from seraser_core.results import documents
 from seraser_core.results.metrics import count_rows, proper_scores
-from seraser_core.results.rows import MethodOutcome
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.schema import with_footer
 from seraser_core.results.survey import survey
 from seraser_core.runner.session import open_session
-from seraser_core.runner.shard import Progress, recorded, score_items
+from seraser_core.runner.shard import Progress, ScoredItems, recorded, score_items
 from seraser_core.sources.items import ShardRange
+
+_OTHER_WORKER = "another worker writes the shard at the same time"
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,11 @@ class Retry:
             for shard_id, metrics in survey(directory).metrics.items()
         }
         known = sorted({code for errors in failed.values() for codes in errors for code in codes})
-        for code in self.codes:
-            if code not in known:
-                raise RunDirectoryError(
-                    f"no image of {run_url} has the error code {code!r}; there are: "
-                    f"{', '.join(known) or 'none'}"
-                )
+        if self.codes and not {*self.codes} & {*known}:
+            raise RunDirectoryError(
+                f"no image of {run_url} has the error code {' or '.join(map(repr, self.codes))}; "
+                f"there are: {', '.join(known) or 'none'}"
+            )
         whole = any(method.stateful for method in methods)
         counts = {
             shard: max(sum(codes.get(code, 0) for code in self.codes or known) for codes in errors)
@@ -78,77 +80,112 @@ class Retry:
 
         Raises:
             RunDirectoryError: The shard is not done.
+            SeraserError: Good rows would be lost.
             As `run_shard`; the shard then stays as it is.
         """
         directory = RunDirectory(run_url)
-        with recorded(directory, shard_id, attempt):
+        suspicious = directory.is_suspicious(shard_id)
+        with recorded(directory, shard_id, attempt, suspicious):
             run, commit = directory.run(), directory.commit(shard_id)
             if commit is None or not directory.is_done(shard_id):
                 raise RunDirectoryError(
                     f"shard {shard_id} is not done; running the same configuration again computes "
                     "it"
                 )
-            session, items = open_session(run_url), directory.items(shard_id)
+            before = directory.committed_metrics(shard_id, commit, run)
             data = documents.read(directory.predictions_path(shard_id))
+            if hashlib.sha256(data).hexdigest() != commit["sha256"]:
+                raise TransientError(_OTHER_WORKER)
             # Parquet names the items of lists otherwise, and equal rows are to give equal bytes.
             old = pq.read_table(io.BytesIO(data)).cast(with_footer(run))
-            failed = self._items(pl.DataFrame(old))
-            if not len(failed):
+            failed = self._failed(pl.DataFrame(old))
+            if not failed.height:
                 return
-            if any(method.stateful for method in session.methods):
-                failed = items["item_index"].to_numpy()
+            session, items = open_session(run_url), directory.items(shard_id)
             # A file that was mended has another size than it was planned with.
-            sizes = pa.nulls(items.num_rows, pa.int64())
-            items = items.set_column(items.column_names.index("size"), "size", sizes)
-            part = score_items(session, _of(items, failed), progress)
-            predictions = _in_order([_of(old, failed, keep=False), part.predictions])
-            before = directory.committed_metrics(shard_id, commit, run)
-            metrics = part.metrics
-            if len(failed) < items.num_rows:
-                metrics = _metrics(before, old, part.predictions, part.outcomes, predictions)
+            mended = failed.filter(pl.col("error_code") != "changed")["item_index"].to_numpy()
+            items = _without_sizes(items, mended)
+            whole = any(method.stateful for method in session.methods)
+            wanted = items if whole else _of(items, failed["item_index"].to_numpy())
+            killed = failed["error_code"].is_in(["timeout", "crashed"]).any()
+            part = score_items(session, wanted, progress, isolated=suspicious or bool(killed))
+            metrics, predictions = part.metrics, part.predictions
+            if whole:
+                _check_better(old, predictions)
+            else:
+                predictions = _replaced(old, predictions, failed, run)
+                metrics = _metrics(before, predictions, part, failed)
+            if directory.commit(shard_id) != commit:
+                raise TransientError(_OTHER_WORKER)
             info = {**part.info, "images": items.num_rows}
             directory.write_shard(shard_id, predictions, metrics, info)
 
-    def _items(self, rows: pl.DataFrame) -> np.ndarray:
-        """item_index of the images that are to be computed again."""
+    def _failed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """item_index, method and error_code of the rows that are to be computed again."""
         wanted = pl.col("status") == "error"
         if self.codes:
             wanted &= pl.col("error_code").is_in(list(self.codes))
-        return rows.filter(wanted)["item_index"].unique().to_numpy()
+        return rows.filter(wanted).select("item_index", "method", "error_code")
 
 
-def _of(table: pa.Table, items: np.ndarray, keep: bool = True) -> pa.Table:
-    """The rows of these items, or of all others."""
-    return table.filter(pa.array(np.isin(table["item_index"].to_numpy(), items) == keep))
+def _of(table: pa.Table, items: np.ndarray) -> pa.Table:
+    """The rows of these items."""
+    return table.filter(pa.array(np.isin(table["item_index"].to_numpy(), items)))
 
 
-def _in_order(parts: Sequence[pa.Table]) -> pa.Table:
-    """Rows of several tables by item; those of an item stay as they are."""
-    table = pa.concat_tables(parts)
-    order = np.argsort(table["item_index"].to_numpy(), kind="stable")
-    return table.take(pa.array(order))
+def _without_sizes(items: pa.Table, some: np.ndarray) -> pa.Table:
+    """The items; the sizes of some of them are no longer known."""
+    unknown = pa.array(np.isin(items["item_index"].to_numpy(), some))
+    sizes = pc.if_else(unknown, pa.scalar(None, pa.int64()), items["size"])
+    return items.set_column(items.column_names.index("size"), "size", sizes)
+
+
+def _replaced(old: pa.Table, new: pa.Table, failed: pl.DataFrame, run: dict[str, Any]) -> pa.Table:
+    """The old rows, with new ones in place of those that failed, in the order of a shard."""
+    table = pa.concat_tables([_rows(old, failed, of=False), _rows(new, failed, of=True)])
+    rank = {method["id"]: i for i, method in enumerate(run["methods"])}
+    methods = np.array([rank[name] for name in table["method"].to_pylist()])
+    return table.take(pa.array(np.lexsort((methods, table["item_index"].to_numpy()))))
+
+
+def _rows(table: pa.Table, failed: pl.DataFrame, of: bool) -> pa.Table:
+    """The rows of a table that are among those that failed, or all others."""
+    pairs = set(failed.select("item_index", "method").iter_rows())
+    keys = zip(table["item_index"].to_pylist(), table["method"].to_pylist(), strict=True)
+    return table.filter(pa.array([(key in pairs) == of for key in keys]))
+
+
+def _check_better(old: pa.Table, new: pa.Table) -> None:
+    """See that no good row is lost.
+
+    Raises:
+        SeraserError: One is.
+    """
+    good = [set(_good(pl.DataFrame(table)).iter_rows()) for table in (old, new)]
+    if lost := good[0] - good[1]:
+        raise SeraserError(
+            f"{len(lost)} rows that are good would become errors; the images are not there now"
+        )
+
+
+def _good(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col("status") == "ok").select("item_index", "method")
 
 
 def _metrics(
-    before: dict[str, Any],
-    old: pa.Table,
-    new: pa.Table,
-    outcomes: Sequence[MethodOutcome],
-    predictions: pa.Table,
+    before: dict[str, Any], predictions: pa.Table, part: ScoredItems, failed: pl.DataFrame
 ) -> dict[str, Any]:
     """The sums of a shard's rows when some were computed again.
 
-    What rows do not tell, NLL and Brier score, is the old sum and that of rows that were not good.
+    What rows do not tell, NLL and Brier score, is the old sum and that of the new rows.
     """
-    methods = count_rows(pl.DataFrame(predictions), [outcome.method for outcome in outcomes])
-    for outcome in outcomes:
-        good = (pl.col("method") == outcome.method) & (pl.col("status") == "ok")
-        had = pl.DataFrame(old).filter(good)["item_index"]
-        rows = pl.DataFrame(new).filter(good)
+    methods = count_rows(pl.DataFrame(predictions), [outcome.method for outcome in part.outcomes])
+    for outcome in part.outcomes:
+        of_method = pl.col("method") == outcome.method
+        rows = pl.DataFrame(part.predictions).filter(of_method & (pl.col("status") == "ok"))
         finite = np.isfinite(outcome.logits).all(1) & np.isfinite(outcome.zero_shot_logits).all(1)
-        added = rows.select(
-            pl.col("label").is_not_null() & ~pl.col("item_index").is_in(had.implode())
-        )["label"]
+        again = failed.filter(of_method)["item_index"]
+        added = rows["label"].is_not_null() & rows["item_index"].is_in(again.implode())
         labels = rows["label"].filter(added).to_numpy()
         scores = proper_scores(outcome.logits[finite][added.to_numpy()], labels)
         sums = before["methods"][outcome.method]

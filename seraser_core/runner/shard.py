@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
 import time
@@ -66,7 +67,7 @@ def run_shard(
             directory.clear_begun(shard_id)
             return commit
     suspicious = directory.is_suspicious(shard_id)
-    with recorded(directory, shard_id, attempt):
+    with recorded(directory, shard_id, attempt, suspicious):
         session = open_session(run_url)
         runtime, items = session.config.runtime, directory.items(shard_id)
         last = attempt > runtime.retries
@@ -75,10 +76,12 @@ def run_shard(
 
 
 @contextmanager
-def recorded(directory: RunDirectory, shard_id: str, attempt: int) -> Iterator[None]:
+def recorded(
+    directory: RunDirectory, shard_id: str, attempt: int, suspicious: bool = False
+) -> Iterator[None]:
     """Record an attempt at a shard while it goes on and when it failed.
 
-    Memory that ran out becomes a passing fault.
+    Memory that ran out becomes a passing fault. A shard that is suspicious stays so.
     """
     try:
         directory.write_begun(shard_id)
@@ -90,12 +93,14 @@ def recorded(directory: RunDirectory, shard_id: str, attempt: int) -> Iterator[N
         try:
             if isinstance(fault, Exception):  # no interruption
                 directory.write_failure(shard_id, fault, attempt)
-            directory.clear_begun(shard_id)
+            if not suspicious:
+                directory.clear_begun(shard_id)
         except Exception as second:  # must not hide the first
             logger.warning("shard %s: its failure cannot be recorded: %s", shard_id, second)
         if fault is error:
             raise
         raise fault from error
+    directory.clear_begun(shard_id)
 
 
 @dataclass(frozen=True)
@@ -138,10 +143,11 @@ def score_items(
     """
     # One shard more than compute is under way: its first images are fetched and decoded before
     # it may compute, and its rows are written while another one does.
-    most_errors = max(_FEW_ERRORS, int(max_error_rate * items.num_rows))
+    most_errors = max(_FEW_ERRORS, math.floor(max_error_rate * items.num_rows + 1e-9))
     size = batch_size(session)
     with Feed(session, items.to_pylist(), size, isolated=isolated, last=last) as feed:
-        work = session.compute.submit(_scored, session, feed, progress, most_errors).result()
+        given = session, feed, progress, most_errors, isolated, last
+        work = session.compute.submit(_scored, *given).result()
     if len(work.done) + len(work.errors) != items.num_rows:
         raise RunDirectoryError(
             f"{items.num_rows} images planned, {len(work.done) + len(work.errors)} accounted for"
@@ -161,9 +167,16 @@ def score_items(
     return ScoredItems(predictions, outcomes, metrics, info)
 
 
-def _scored(session: Session, feed: Feed, progress: Progress | None, most_errors: int) -> _Work:
+def _scored(
+    session: Session,
+    feed: Feed,
+    progress: Progress | None,
+    most_errors: int,
+    isolated: bool,
+    last: bool,
+) -> _Work:
     work = _Work(session)
-    work.fit()
+    work.fit(isolated, last)
     for batch in work.timed(feed):
         work.score(batch)
         if len(work.errors) > most_errors:
@@ -218,10 +231,10 @@ class _Work:
                 return
             yield batch
 
-    def fit(self) -> None:
+    def fit(self, isolated: bool, last: bool) -> None:
         """Let the methods learn that need it, if no other shard of this process has."""
         mark = time.perf_counter()
-        fit_methods(self._session)
+        fit_methods(self._session, isolated, last)
         self._model_s += time.perf_counter() - mark
 
     def score(self, batch: Batch) -> None:

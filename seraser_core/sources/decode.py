@@ -216,7 +216,7 @@ def _open(data: bytes, limits: LimitOptions) -> Image.Image:
         raise ItemError("decode", "empty", "the file has no bytes")
     try:
         image = _read_header(data)
-    except ItemError:
+    except (ItemError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise ItemError("decode", "too_large", str(error)) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import queue
+import signal
 import struct
 import subprocess
 import sys
@@ -102,18 +103,11 @@ class IsolatedDecoder:
                 child.end()
 
     def _call(self, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-        child = self._idle.get()
-        answer = None
-        try:
-            child = child or _Child()
-            answer = child.ask(order, data, self._seconds)
-        finally:
-            self._idle.put(None if answer is None else child)
+        answer, why = self._ask(order, data)
+        if answer is None:  # it may have been stopped or killed for no fault of the file
+            answer, why = self._ask(order, data)
         if answer is None:
-            hung = f"the decoder took more than {self._seconds:g} s"
-            died = f"the decoder died (exit code {child.code})"
-            code, message = ("timeout", hung) if child.late else ("crashed", died)
-            raise ItemError("decode", code, message)
+            raise ItemError("decode", *why)
         found, pixels = answer
         if "code" in found:
             raise ItemError(found["stage"], found["code"], found["message"])
@@ -121,15 +115,32 @@ class IsolatedDecoder:
             raise MemoryError(found["memory"])
         return found, pixels
 
+    def _ask(
+        self, order: dict[str, Any], data: bytes
+    ) -> tuple[tuple[dict[str, Any], bytes] | None, tuple[str, str]]:
+        """A child's answer, or code and message of what became of it."""
+        child, answer = self._idle.get(), None
+        try:
+            child = child or _Child()
+            answer = child.ask(order | {"seconds": self._seconds}, data, self._seconds)
+        finally:
+            self._idle.put(None if answer is None or child is None or child.late else child)
+        if child.late:
+            return answer, ("timeout", f"the decoder took more than {self._seconds:g} s")
+        return answer, ("crashed", f"the decoder died (exit code {child.code})")
+
 
 class _Child:
     """A process that decodes one file after the other."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "seraser_core.sources.isolated"]
-        self._process = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        try:
+            self._process = subprocess.Popen(  # noqa: S603
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+        except OSError as error:
+            raise TransientError(f"no decoder could be started: {error}") from error
         self.late = False
         if self._in_time(_START_S, lambda: _receive(self._process.stdout)) is None:
             raise TransientError(f"no decoder could be started (exit code {self.code})")
@@ -197,6 +208,8 @@ def _exactly(pipe: IO[bytes], count: int) -> bytes:
 
 def _answer(order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     limits = LimitOptions(**order["limits"])
+    # A child that hangs ends although its parent, who would kill it, was killed itself.
+    signal.setitimer(signal.ITIMER_REAL, 2 * order["seconds"] + 1)
     try:
         if "mask_of" in order:
             return {}, decode_mask(data, tuple(order["mask_of"]), limits).tobytes()
@@ -222,7 +235,9 @@ def main() -> None:
             order, data = _receive(sys.stdin.buffer)
         except EOFError:
             return
-        _send(sys.stdout.buffer, *_answer(order, data))
+        answer = _answer(order, data)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _send(sys.stdout.buffer, *answer)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.session import open_session
 from seraser_core.runner.shard import run_shard
+from seraser_core.sources import fetch as fetching
 from seraser_core.sources import isolated
 
 
@@ -55,6 +56,60 @@ def test_a_decoder_that_hangs_is_left_and_the_shard_decoded_in_processes(
     assert verify(url).problems == []
     assert predictions(url) == undisturbed
     never.set()
+
+
+@pytest.fixture
+def hangs(monkeypatch):
+    """Lets the decoding in threads of the images with these bytes hang."""
+    never, whole, bad = threading.Event(), isolated.decode_image, []
+
+    def hang(data, limits):
+        if data in bad:
+            never.wait()
+        return whole(data, limits)
+
+    monkeypatch.setattr(isolated, "decode_image", hang)
+    yield bad.append
+    never.set()
+
+
+def test_another_fault_beside_a_hanging_decoder_is_not_waited_for(
+    tree, pictures, hangs, monkeypatch
+):
+    hangs((pictures.parent / "picture 04é.png").read_bytes())
+    whole = fetching.fetch
+
+    def fetch(url, *rest):
+        if "picture 00" in url:
+            raise TransientError("throttled")
+        return whole(url, *rest)
+
+    monkeypatch.setattr(fetching, "fetch", fetch)
+    url = plan_run(load_config(tree))
+    with pytest.raises(TransientError, match="throttled"):
+        run_shard(url, "00000")
+
+
+def test_a_hanging_image_in_a_sample_does_not_hold_the_run(tree, pictures, hangs, monkeypatch):
+    monkeypatch.setattr(local, "_BACKOFF_S", (0.0, 0.0))
+    hangs((pictures.parent / "picture 04é.png").read_bytes())
+    tree["methods"] = ["zero_shot", {"name": "seraser_task", "sample": 14}]
+    url = plan_run(load_config(tree, ["runtime.image_timeout=5"]))
+    run_local(url)
+    assert verify(url).problems == []
+
+
+def test_a_shard_that_is_suspicious_stays_so_after_another_fault(tree, monkeypatch):
+    url = plan_run(load_config(tree))
+    RunDirectory(url).write_begun("00000")
+
+    def fetch(*_):
+        raise TransientError("throttled")
+
+    monkeypatch.setattr(fetching, "fetch", fetch)
+    with pytest.raises(TransientError, match="throttled"):
+        run_shard(url, "00000")
+    assert RunDirectory(url).is_suspicious("00000")
 
 
 def test_a_shard_whose_worker_died_is_decoded_in_processes(tree, undisturbed):

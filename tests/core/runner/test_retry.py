@@ -15,6 +15,7 @@ from seraser_core.results.reading import read_report
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
+from seraser_core.runner import infer
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.retry import Retry
@@ -128,6 +129,62 @@ def test_a_file_that_was_mended_may_have_another_size(run, tree, listed):
     assert retry(url) == {"00000": 1}
     assert errors(url) == {}
     assert verify(url).problems == []
+
+
+def test_a_change_is_not_taken_for_a_mend(run, tree, listed):
+    url = plan_run(load_config(tree))
+    path = listed / "one" / "picture 00é.png"
+    path.write_bytes((listed / "two" / "picture 04é.png").read_bytes())
+    run_local(url)
+    retry(url, "changed")
+    assert errors(url) == {"changed": 1}
+
+
+def test_no_good_row_is_lost_where_all_rows_are_new(run, tree, folder):
+    tree["methods"].append("tda")
+    take_away(folder)
+    url, before = run(tree)
+    for path in folder.glob("picture*.png"):
+        path.rename(path.with_suffix(".away"))
+    with pytest.raises(SeraserError, match="rows that are good would become errors"):
+        retry(url)
+    assert verify(url).problems == []
+    again = pl.read_parquet(f"{url}/predictions/*.parquet").sort("item_id", "method")
+    assert_frame_equal(again, before)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_rows_that_are_good_stay_beside_those_of_another_method(
+    run, tree, folder, monkeypatch, gone
+):
+    """An image has no numbers in one method; its file may be gone when it is tried again."""
+    url, _ = run(tree)
+    expected = read_report(url, "summary")
+    shutil.rmtree(url)
+    real = infer._to_cpu
+
+    def spoil(scores):
+        found = real(scores)
+        if found.steps is not None:
+            found.logits[0] = float("nan")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(infer, "_to_cpu", spoil)
+        url, before = run(tree)
+    assert before["error_code"].drop_nulls().to_list() == ["nan_output"] * 3
+    if gone:
+        for path in folder.glob("picture*.png"):
+            path.unlink()
+    retry(url)
+    assert verify(url).problems == []
+    again = pl.read_parquet(f"{url}/predictions/*.parquet").sort("item_id", "method")
+    good = pl.col("method") != "seraser"
+    assert_frame_equal(again.filter(good), before.filter(good))
+    if gone:
+        assert again["error_code"].drop_nulls().to_list() == ["missing"] * 3
+    else:
+        assert_same(read_report(url, "summary"), expected)
 
 
 def errors(url: str) -> dict[str, int]:

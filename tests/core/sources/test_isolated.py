@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from seraser_core.config.options import LimitOptions
-from seraser_core.errors import ItemError
+from seraser_core.errors import ItemError, TransientError
+from seraser_core.sources import isolated
 from seraser_core.sources.isolated import IsolatedDecoder, PlainDecoder
 
 LIMITS = LimitOptions(max_pixels=200_000)
@@ -71,18 +72,37 @@ def test_faults_are_the_same(decoder, data):
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGSTOP, "timeout"), (signal.SIGKILL, "crashed")]
 )
-def test_a_decoder_that_hangs_or_dies_costs_one_image(number, code):
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_decoder_that_hangs_or_dies_twice_costs_one_image(monkeypatch, number, code, times):
     decoder = IsolatedDecoder(1, 60.0)
     before = {child.pid for child in psutil.Process().children()}
     expected = decoder.image(encoded("PNG"), LIMITS)
-    (child,) = (c for c in psutil.Process().children() if c.pid not in before)
-    decoder._seconds = 0.5
-    os.kill(child.pid, number)
-    with pytest.raises(ItemError) as caught:
-        decoder.image(encoded("PNG"), LIMITS)
-    assert (caught.value.stage, caught.value.code) == ("decode", code)
-    assert not psutil.pid_exists(child.pid)
-    decoder._seconds = 60.0
+    hit, ask = [], isolated._Child.ask
+
+    def strike(child, order, data, seconds):
+        if len(hit) < times:
+            hit.append(child._process.pid)
+            os.kill(child._process.pid, number)
+            seconds = 0.5
+        return ask(child, order, data, seconds)
+
+    monkeypatch.setattr(isolated._Child, "ask", strike)
+    if times == 1:  # for no fault of the file
+        np.testing.assert_array_equal(decoder.image(encoded("PNG"), LIMITS), expected)
+    else:
+        with pytest.raises(ItemError) as caught:
+            decoder.image(encoded("PNG"), LIMITS)
+        assert (caught.value.stage, caught.value.code) == ("decode", code)
+    assert not any(psutil.pid_exists(pid) for pid in hit)
     np.testing.assert_array_equal(decoder.image(encoded("PNG"), LIMITS), expected)
     decoder.close()
     assert {child.pid for child in psutil.Process().children()} <= before
+
+
+def test_a_process_that_cannot_be_started_is_a_passing_fault(monkeypatch):
+    def refuse(*_, **__):
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(isolated.subprocess, "Popen", refuse)
+    with pytest.raises(TransientError, match="no decoder could be started"):
+        IsolatedDecoder(1, 60.0).image(encoded("PNG"), LIMITS)
