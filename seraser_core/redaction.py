@@ -10,17 +10,19 @@ from typing import Any
 
 _NAMES = (
     r"(?:x-amz-|x-goog-)?(?:(?:access|account|api|auth|client|id|refresh|secret|session|shared)"
-    r"[_-]?)*(?:key|passwd|password|pwd|secret|security-token|sig|signature|token)"
+    r"[_-]?){0,4}(?:key|passwd|password|pwd|secret|security-token|sig|signature|token)"
 )
-SECRET_URL = rf"(?i)[a-z][a-z0-9+.-]*://[^/@\s]*:[^/\s]*@|https?://[^/@?#\s]+@|[?&;#](?:{_NAMES})="
+SECRET_URL = (
+    rf"(?i)[a-z][a-z0-9+.-]{0, 30}://[^/@\s]*:[^/\s]*@|https?://[^/@?#\s]+@|[?&;#](?:{_NAMES})="
+)
 """Matches URLs with ``user:password@`` or ``token@``, presigned ones, and connection strings; for
 `re` and for Polars."""
 _PARTS = (
-    (re.compile(r"(?i)([a-z][a-z0-9+.-]*://[^/@\s:]*:)[^/\s@]*@"), r"\1***@"),
+    (re.compile(r"(?i)([a-z][a-z0-9+.-]{0,30}://[^/@\s:]*:)[^/\s@]*@"), r"\1***@"),
     (re.compile(r"(?i)(https?://)[^/@?#\s:]+@"), r"\1***@"),
-    (re.compile(rf"(?i)(?<![a-z0-9])({_NAMES})=[^\s&;#'\"<>]+"), r"\1=***"),
+    (re.compile(rf"(?i)(?<![a-z0-9/.])({_NAMES})=[^\s&;#'\"<>]+"), r"\1=***"),
 )
-_VARIABLE = re.compile(r"(KEY|SECRET|TOKEN|PASSWORD|CONNECTION_STRING|AUTH_STRING)$")
+_VARIABLE = re.compile(r"(^|_)(KEY|SECRET|TOKEN|PASSWORD|CONNECTION_STRING|AUTH_STRING)$")
 _SHORTEST = 16
 """Characters of a value in the environment that is taken for a key."""
 

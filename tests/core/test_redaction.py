@@ -85,3 +85,22 @@ def test_logs_are_redacted_once(log):
     make = logging.getLogRecordFactory()
     redact_logs()
     assert logging.getLogRecordFactory() is make
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "there is no file /data/key=1/x.png",
+        "dataset.key=3: bad",
+    ],
+)
+def test_honest_texts_stay(text):
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 300_000, "access_" * 40_000, "a://" * 60_000, "key=" * 60_000]
+)
+def test_long_texts_are_no_work(text):
+    """Where the work grew with the square of the length, this took longer than tests may."""
+    redacted(text)
