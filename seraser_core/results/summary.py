@@ -86,11 +86,14 @@ def is_finished(run_url: str) -> bool:
         return False
     try:
         summary = read_report(run_url, "summary").select("method", "images")
-    except (RunDirectoryError, pl.exceptions.ColumnNotFoundError):
+        url = directory.path("report", FILES)
+        listed = documents.parse(documents.read(url), url, {"commits": str})
+    except (FileNotFoundError, RunDirectoryError, pl.exceptions.ColumnNotFoundError):
         return False
     methods = [method["id"] for method in directory.run()["methods"]]
     whole = (summary["images"] == sum(map(len, directory.shards()))).all()
-    return bool(whole) and summary["method"].to_list() == methods
+    current = listed["commits"] == commits_mark(directory.commits())
+    return bool(whole) and current and summary["method"].to_list() == methods
 
 
 def _missing_text(run_url: str, missing: list[str], planned: int, damaged: dict[str, str]) -> str:

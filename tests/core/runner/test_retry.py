@@ -13,7 +13,7 @@ from seraser_core.config import load_config
 from seraser_core.errors import ConfigError, ErrorRateError, RunDirectoryError, SeraserError
 from seraser_core.results.reading import read_report
 from seraser_core.results.run_directory import RunDirectory
-from seraser_core.results.summary import aggregate
+from seraser_core.results.summary import aggregate, is_finished
 from seraser_core.results.verify import verify
 from seraser_core.runner import infer
 from seraser_core.runner.local import run_local
@@ -82,6 +82,15 @@ def test_failed_images_alone_are_computed_and_the_run_is_as_if_they_had_not_fail
 def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
     """Equal, but for what rounding in other batches changes."""
     assert_frame_equal(found, expected, rel_tol=1e-4, abs_tol=1e-4)
+
+
+def test_a_report_of_the_rows_before_is_not_taken_for_the_runs(run, tree, folder):
+    take_away(folder)
+    url, _ = run(tree)
+    assert is_finished(url)
+    bring_back(folder)
+    run_local(url, shards=list(Retry().shards(url)), compute=Retry())  # and killed
+    assert not is_finished(url)
 
 
 def test_codes_choose_the_images(run, tree, folder):
