@@ -173,7 +173,13 @@ def of_web(tree: dict[str, Any], signed: tuple[str, str], outputs: Outputs, tmp_
     return make
 
 
-PREFECT = pytest.mark.parametrize("options", [[], ["--no-prefect"]], ids=["prefect", "alone"])
+PREFECT = pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param([], id="prefect", marks=pytest.mark.slow),
+        pytest.param(["--no-prefect"], id="alone"),
+    ],
+)
 pytestmark = pytest.mark.timeout(300)
 
 

@@ -54,7 +54,7 @@ def test_a_full_disk_that_has_room_again_before_the_shard_is_tried_again(
     workers, tree, undisturbed, disk
 ):
     tries_again = {"step": "taken", "nth": 4, "number": signal.SIGSTOP}
-    full = {"step": "before commits", "nth": 3, "number": signal.SIGSTOP}
+    full = {"step": "before predictions", "nth": 3, "number": signal.SIGSTOP}
     pid = workers.start(tree, full, tries_again)
     assert workers.wait(pid) is None
     disk.fill()

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from seraser_core.cli import console
 from seraser_core.cli.main import app
 
 
@@ -23,11 +24,14 @@ def config(tree: dict[str, Any], tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def seraser():
-    """Runs a command in this process."""
+def seraser(monkeypatch):
+    """Runs a command in this process, 200 columns wide."""
+    # Where COLUMNS was set when they were made, the consoles have kept it.
+    for one in (console.results, console.errors):
+        monkeypatch.setattr(one, "_width", 200)
 
     def run(*arguments: str):
-        return CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments])
+        return CliRunner().invoke(app, [*arguments])
 
     return run
 
