@@ -13,7 +13,7 @@ _NAMES = (
     r"[_-]?){0,4}(?:key|passwd|password|pwd|secret|security-token|sig|signature|token)"
 )
 SECRET_URL = (
-    rf"(?i)[a-z][a-z0-9+.-]{0, 30}://[^/@\s]*:[^/\s]*@|https?://[^/@?#\s]+@|[?&;#](?:{_NAMES})="
+    rf"(?i)[a-z][a-z0-9+.-]{{0,30}}://[^/@\s]*:[^/\s]*@|https?://[^/@?#\s]+@|[?&;#](?:{_NAMES})="
 )
 """Matches URLs with ``user:password@`` or ``token@``, presigned ones, and connection strings; for
 `re` and for Polars."""
