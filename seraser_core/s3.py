@@ -78,15 +78,17 @@ class Store(S3FileSystem):
 
         return await self._again(ask, len(kwargs.get("Body") or b""))
 
-    def read(self, path: str, most: int | None = None) -> bytes:
+    def read(self, path: str, most: int | None = None, tag: str | None = None) -> bytes:
         """All bytes of an object, or its first `most`; of one object, if it is replaced meanwhile.
+
+        That is the one of this tag, when there is one.
 
         Raises:
             OSError, BotoCoreError: As s3fs; of an object without bytes, those of `InvalidRange`.
         """
 
         async def read() -> bytes:
-            return b"".join([part async for part in self._parts(path, most)])
+            return b"".join([part async for part in self._parts(path, most, tag)])
 
         return bytes(sync(self.loop, read))
 
@@ -120,8 +122,10 @@ class Store(S3FileSystem):
         """
         return _File(self, path, "rb", block_size=_BLOCK, cache_type="readahead")
 
-    async def _parts(self, path: str, most: int | None) -> AsyncIterator[bytes]:
-        first = await self._part(path, 0, _PART if most is None else min(most, _PART))
+    async def _parts(
+        self, path: str, most: int | None, tag: str | None = None
+    ) -> AsyncIterator[bytes]:
+        first = await self._part(path, 0, _PART if most is None else min(most, _PART), tag)
         yield first.data
         end = first.total if most is None else min(most, first.total)
         starts = range(len(first.data), end, _PART)

@@ -11,10 +11,11 @@ import os
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import aiohttp
 import fsspec
@@ -32,7 +33,15 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _BLOCK = 2**20
 """Bytes that are read at once of a file of which parts are wanted."""
 _WEB_TIMES = aiohttp.ClientTimeout(total=300, sock_connect=10, sock_read=30)
+_UNFINISHED_S = 3600
 T = TypeVar("T")
+
+
+class Found(NamedTuple):
+    """What a listing tells of a file: its bytes, and its version where a reader can ask for it."""
+
+    size: int
+    version: str | None = None
 
 
 def is_local(url: str) -> bool:
@@ -99,10 +108,22 @@ def filesystem(url: str, options: Options | None = None) -> tuple[fsspec.Abstrac
     return kind(**{**kind._get_kwargs_from_urls(url), **extra}), kind._strip_protocol(url)
 
 
-def read_bytes(url: str, options: Options | None = None, most: int | None = None) -> bytes:
+def read_bytes(
+    url: str,
+    options: Options | None = None,
+    most: int | None = None,
+    version: str | None = None,
+) -> bytes:
     """All bytes of `url`, or its first `most` bytes.
 
+    Args:
+        url: A file.
+        options: fsspec options.
+        most: Number of bytes; None for all.
+        version: What `find_files` said of the file; None to take what is there.
+
     Raises:
+        ChangedError: The file is not of that version.
         FileNotFoundError: There is no file, or there can be none of that name.
         PermissionError: It may not be read.
         TransientError: A fault that may pass.
@@ -114,10 +135,12 @@ def read_bytes(url: str, options: Options | None = None, most: int | None = None
         fs, path = filesystem(url, options)
         try:
             if _is_s3(url):
-                return fs.read(path, most)
+                return fs.read(path, most, version)
             # A web server may give more than it was asked for.
             return bytes(_tried(url, lambda: fs.cat_file(path, end=most)))[:most]
         except OSError as error:
+            if s3_code(error) in CHANGED_CODES:
+                raise ChangedError(_changed(url)) from error
             if s3_code(error) in BEHIND_END_CODES:  # the first bytes of an empty object
                 return b""
             raise
@@ -297,7 +320,7 @@ def list_files(folder: str, options: Options | None = None) -> list[str]:
         except FileNotFoundError:
             return []
     names = (PurePosixPath(f["name"]).name for f in found if f["type"] == "file")
-    return sorted(name for name in names if not (name[0] == "." and name.endswith(".tmp")))
+    return sorted(name for name in names if not _is_unfinished(name))
 
 
 def list_folders(folder: str, options: Options | None = None) -> list[str]:
@@ -311,8 +334,10 @@ def list_folders(folder: str, options: Options | None = None) -> list[str]:
     return sorted(PurePosixPath(f["name"]).name for f in found if f["type"] == "directory")
 
 
-def find_files(folder: str, options: Options | None = None) -> dict[str, int]:
-    """Paths of all files below `folder`, relative to it, with their sizes in bytes; sorted.
+def find_files(folder: str, options: Options | None = None) -> dict[str, Found]:
+    """Paths of all files below `folder`, relative to it; sorted.
+
+    What a killed `write_bytes` left behind is not among them.
 
     Raises:
         As `read_bytes`; of a folder that does not exist, nothing is found.
@@ -321,11 +346,35 @@ def find_files(folder: str, options: Options | None = None) -> dict[str, int]:
         fs, root = filesystem(folder, options)
         found = fs.find(root, detail=True)
     prefix = root.rstrip("/") + "/"
+    tag = "ETag" if _is_s3(folder) else ""  # a condition of reading in S3 alone
     return {
-        name.removeprefix(prefix): int(info.get("size") or 0)
+        name.removeprefix(prefix): Found(int(info.get("size") or 0), info.get(tag))
         for name, info in found.items()
-        if name.startswith(prefix)
+        if name.startswith(prefix) and not _is_unfinished(PurePosixPath(name).name)
     }
+
+
+def remove_unfinished(folder: str) -> int:
+    """Remove what killed `write_bytes` left below a local folder over an hour ago.
+
+    What is younger may be written right now.
+
+    Returns:
+        The number of files.
+    """
+    if not is_local(folder):  # a put that is not finished leaves nothing
+        return 0
+    count = 0
+    for path in local_path(folder).rglob(".*.tmp"):
+        with suppress(FileNotFoundError):  # whoever wrote it is done
+            if path.stat().st_mtime < time.time() - _UNFINISHED_S:
+                path.unlink()
+                count += 1
+    return count
+
+
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
 
 
 def write_bytes(url: str, data: bytes, options: Options | None = None) -> None:

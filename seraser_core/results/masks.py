@@ -90,7 +90,9 @@ def _check_kept(directory: RunDirectory, kind: str, wanted: set[str]) -> None:
         SeraserError: Some are not.
     """
     folder = directory.path("masks", kind)
-    there = {storage.join(folder, name) for name, n in storage.find_files(folder).items() if n}
+    there = {
+        storage.join(folder, name) for name, file in storage.find_files(folder).items() if file.size
+    }
     lost = wanted - there
     if not lost:
         return

@@ -304,16 +304,16 @@ class RunDirectory:
 
     def parquet_faults(self, commits: dict[str, dict[str, Any]]) -> dict[str, str]:
         """Shard id -> what is wrong with its Parquet file, from one listing."""
-        sizes = storage.find_files(self.path("predictions"))
+        files = storage.find_files(self.path("predictions"))
         faults = {}
         for name, commit in commits.items():
-            size, url = sizes.get(f"{name}.parquet"), self.predictions_path(name)
-            if size is None:
+            file, url = files.get(f"{name}.parquet"), self.predictions_path(name)
+            if file is None:
                 faults[name] = f"{url} is missing; {_COMPUTE_AGAIN}"
-            elif size != commit["bytes"]:
+            elif file.size != commit["bytes"]:
                 faults[name] = (
-                    f"{url} has {size} bytes, not the {commit['bytes']} that its commit names; "
-                    f"{_COMPUTE_AGAIN}"
+                    f"{url} has {file.size} bytes, not the {commit['bytes']} that its commit "
+                    f"names; {_COMPUTE_AGAIN}"
                 )
         return faults
 

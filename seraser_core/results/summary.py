@@ -61,6 +61,7 @@ def aggregate(
     marks = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     listed = documents.sealed({"commits": commits_mark(found.commits), "files": marks})
     storage.write_json(directory.path("report", FILES), listed)
+    storage.remove_unfinished(run_url)
     return tables
 
 

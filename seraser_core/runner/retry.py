@@ -102,9 +102,9 @@ class Retry:
             if not failed.height:
                 return
             session, items = open_session(run_url), directory.items(shard_id)
-            # A file that was mended has another size than it was planned with.
+            # A file that was mended has another size and tag than it was planned with.
             mended = failed.filter(pl.col("error_code") != "changed")["item_index"].to_numpy()
-            items = _without_sizes(items, mended)
+            items = _as_they_are_now(items, mended)
             whole = any(method.stateful for method in session.methods)
             wanted = items if whole else _of(items, failed["item_index"].to_numpy())
             killed = failed["error_code"].is_in(["timeout", "crashed"]).any()
@@ -133,11 +133,15 @@ def _of(table: pa.Table, items: np.ndarray) -> pa.Table:
     return table.filter(pa.array(np.isin(table["item_index"].to_numpy(), items)))
 
 
-def _without_sizes(items: pa.Table, some: np.ndarray) -> pa.Table:
-    """The items; the sizes of some of them are no longer known."""
-    unknown = pa.array(np.isin(items["item_index"].to_numpy(), some))
-    sizes = pc.if_else(unknown, pa.scalar(None, pa.int64()), items["size"])
-    return items.set_column(items.column_names.index("size"), "size", sizes)
+def _as_they_are_now(items: pa.Table, some: np.ndarray) -> pa.Table:
+    """The items; of some that are files of their own, nothing that was listed holds any more."""
+    wanted = pa.array(np.isin(items["item_index"].to_numpy(), some))
+    unknown = pc.and_(wanted, pc.is_null(items["offset"]))
+    for name in ("size", "version"):
+        field = items.schema.field(name)
+        known = pc.if_else(unknown, pa.scalar(None, field.type), items[name])
+        items = items.set_column(items.schema.get_field_index(name), field, known)
+    return items
 
 
 def _replaced(old: pa.Table, new: pa.Table, failed: pl.DataFrame, run: dict[str, Any]) -> pa.Table:

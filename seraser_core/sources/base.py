@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from seraser_core.config.options import DatasetOptions
 from seraser_core.config.secrets import PLAIN_URL_REMEDY
 from seraser_core.errors import ConfigError
 from seraser_core.redaction import SECRET_URL
+from seraser_core.storage import Found
 
 ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
 """Pattern of paths and URLs that are complete."""
@@ -55,9 +57,12 @@ def check_paths(
         )
 
 
-def listed(ids: pl.Series, images: pl.Series, sizes: pl.Series | None = None) -> pl.DataFrame:
-    """Items of which nothing else is known, see `Listing`."""
+def listed(
+    ids: pl.Series, images: pl.Series, found: Collection[Found | None] | None = None
+) -> pl.DataFrame:
+    """Items of which no more is known than, perhaps, what a listing tells; see `Listing`."""
     rows = len(ids)
+    files = [None] * rows if found is None else found
     return pl.DataFrame(
         {
             "item_id": ids,
@@ -66,7 +71,8 @@ def listed(ids: pl.Series, images: pl.Series, sizes: pl.Series | None = None) ->
             "attribute": pl.Series([None] * rows, dtype=pl.Int32),
             "mask": pl.Series([None] * rows, dtype=pl.String),
             "box": pl.Series([None] * rows, dtype=pl.List(pl.Float64)),
-            "size": pl.Series([None] * rows, dtype=pl.Int64) if sizes is None else sizes,
+            "size": pl.Series([file and file.size for file in files], dtype=pl.Int64),
+            "version": pl.Series([file and file.version for file in files], dtype=pl.String),
         }
     )
 

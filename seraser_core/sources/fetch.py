@@ -26,7 +26,7 @@ def fetch(
         options: fsspec options.
         limits: Its limits.
         span: First byte and number of bytes of a part of the file; the whole file when None.
-        version: Of the file of which a part is wanted, see `storage.read_range`.
+        version: Of the file, see `storage.read_bytes` and `storage.read_range`.
 
     Raises:
         ItemError: The file is missing, forbidden, changed, cut short or too large; it will stay so.
@@ -34,7 +34,7 @@ def fetch(
     """
     with _permanent(url):
         if span is None:
-            return _whole(url, options, limits)
+            return _whole(url, options, limits, version)
         start, length = span
         _check_size(length, limits)
         data = storage.read_range(url, start, length, options, version)
@@ -61,7 +61,9 @@ def fetch_image(item: Mapping[str, Any], dataset: DatasetOptions) -> bytes:
 
 def fetch_mask(item: Mapping[str, Any], dataset: DatasetOptions) -> bytes:
     """The mask of a planned item that has one; see `fetch` for what is raised."""
-    place = item["mask"], item["mask_offset"], item["mask_length"], item["version"]
+    # A mask that is a file of its own has a version of its own, which nobody has told.
+    version = None if item["mask_offset"] is None else item["version"]
+    place = item["mask"], item["mask_offset"], item["mask_length"], version
     return _fetch(*place, dataset.mask or "mask", dataset)
 
 
@@ -75,7 +77,7 @@ def _fetch(
 ) -> bytes:
     options, limits = dataset.storage_options, dataset.limits
     if offset is None:
-        return fetch(url, options, limits)
+        return fetch(url, options, limits, None, version)
     if length is not None:
         return fetch(url, options, limits, (offset, length), version)
     with _permanent(url):
@@ -84,10 +86,12 @@ def _fetch(
     return data
 
 
-def _whole(url: str, options: Mapping[str, Any], limits: LimitOptions) -> bytes:
+def _whole(
+    url: str, options: Mapping[str, Any], limits: LimitOptions, version: str | None
+) -> bytes:
     _check_size(storage.local_size(url) or 0, limits)
     # Object storage is asked for one byte too many at most, which saves asking for the size.
-    data = storage.read_bytes(url, options, most=limits.max_bytes + 1)
+    data = storage.read_bytes(url, options, limits.max_bytes + 1, version)
     _check_size(len(data), limits)
     return data
 

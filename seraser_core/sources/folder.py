@@ -16,6 +16,7 @@ from seraser_core.sources.base import Listing, Source, listed
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.names import class_names
 from seraser_core.sources.walk import walk
+from seraser_core.storage import Found
 
 _SHOWN = 5
 
@@ -34,7 +35,7 @@ class FolderSource(Source):
         """See `Source.listing`."""
         options = self.options
         found = find(options, options.path, _is_image_of_class)
-        rows = [(name, size) for name, size in found.items() if _is_image_of_class(name)]
+        rows = {name: file for name, file in found.items() if _is_image_of_class(name)}
         if not rows:
             raise ConfigError(
                 "dataset.path",
@@ -42,7 +43,7 @@ class FolderSource(Source):
                 f"no image was found in folders below it ({len(found)} files there); expected "
                 f"<path>/<class>/*{IMAGE_ENDINGS[0]}",
             )
-        folders = sorted({name.split("/", 1)[0] for name, _ in rows})
+        folders = sorted({name.split("/", 1)[0] for name in rows})
         others = [
             name for name in found if "/" in name and is_shown(name) and not is_shown_image(name)
         ]
@@ -57,12 +58,11 @@ class FolderSource(Source):
                 f"{hint}name every folder, or leave classes out to take the folder names",
             )
         position = {name: i for i, name in enumerate(classes)}
-        names = [name for name, _ in rows]
-        labels = [position[name.split("/", 1)[0]] for name in names]
+        labels = [position[name.split("/", 1)[0]] for name in rows]
         items = listed(
-            pl.Series(names, dtype=pl.String),
-            pl.Series([storage.join(options.path, name) for name in names], dtype=pl.String),
-            pl.Series([size for _, size in rows], dtype=pl.Int64),
+            pl.Series(list(rows), dtype=pl.String),
+            pl.Series([storage.join(options.path, name) for name in rows], dtype=pl.String),
+            rows.values(),
         ).with_columns(label=pl.Series(labels, dtype=pl.Int32))
         warnings = left_out(others)
         loose = [name for name in found if "/" not in name and is_shown_image(name)]
@@ -94,8 +94,8 @@ class FolderSource(Source):
 
 def find(
     options: DatasetOptions, path: str, used: Callable[[str], bool], deepest: int | None = None
-) -> dict[str, int]:
-    """Paths of all files below the folder `path`, relative to it, with their sizes in bytes.
+) -> dict[str, Found]:
+    """Paths of all files below the folder `path`, relative to it.
 
     Args:
         options: The data set, for how its folders are read.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-PLANNER_VERSION = 3
+PLANNER_VERSION = 4
 
 ITEMS_SCHEMA = pa.schema(
     [
@@ -27,8 +27,9 @@ ITEMS_SCHEMA = pa.schema(
 )
 """Columns of plan/items.parquet; image and mask are absolute paths or full URLs, box is x0, y0,
 x1, y1 in pixels, size is in bytes. Inside an archive, offset and length locate an image in bytes;
-an offset without a length is a row of a Parquet file. Those of its mask are beside them. Of
-archives, version is what `seraser_core.storage.version` said when they were listed."""
+an offset without a length is a row of a Parquet file. Those of its mask are beside them. The
+version is that of the image's file or archive, where `seraser_core.storage.version` or a listing
+told it."""
 
 
 @dataclass(frozen=True)

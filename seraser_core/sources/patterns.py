@@ -9,6 +9,7 @@ from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.folder import find
+from seraser_core.storage import Found
 
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 _WILDCARD = re.compile(r"[*?\[]")
@@ -19,8 +20,8 @@ _SIGNS = re.compile(r"(?s)(?:(?<=/)|^)\*\*/|\*\*+|\*|\?|\[!?+.[^\]]*\]")
 _RANGES = re.compile(r"(?s)(.)-(.)|(.)")
 
 
-def expand(options: DatasetOptions) -> dict[str, int | None]:
-    """The files that ``dataset.path`` names, with their sizes where a folder was listed for them.
+def expand(options: DatasetOptions) -> dict[str, Found | None]:
+    """The files that ``dataset.path`` names, with what a listing told where there was one.
 
     ``{000..009}`` and ``{a,b}`` stand for all of their names, which need not exist. ``*`` and ``?``
     stand for anything but ``/``, ``**`` for anything, ``**/`` for any folders or none, ``[a-c]``
@@ -28,16 +29,19 @@ def expand(options: DatasetOptions) -> dict[str, int | None]:
     written in brackets: ``[[]``, ``[*]``, ``[?]``. Hidden files and folders are passed over.
 
     Returns:
-        URL -> bytes or None; in the order of the names, or sorted where a folder was listed.
+        URL -> what was listed or None; in the order of the names, or sorted where there was a
+        listing.
 
     Raises:
         ConfigError: Nothing is found, a range in brackets is empty, or the folder cannot be listed.
     """
-    found: dict[str, int | None] = {}
+    found: dict[str, Found | None] = {}
     for pattern in expand_braces(options.path):
         if _WILDCARD.search(pattern):
             root, rest = split_root(pattern)
-            found |= {storage.join(root, name): n for name, n in _matching(root, rest, options)}
+            found |= {
+                storage.join(root, name): file for name, file in _matching(root, rest, options)
+            }
         else:
             found[pattern] = None
     if not found:
@@ -98,7 +102,7 @@ def split_root(pattern: str) -> tuple[str, str]:
     return before or slash, pattern[len(before) + len(slash) :]
 
 
-def _matching(root: str, pattern: str, options: DatasetOptions) -> list[tuple[str, int]]:
+def _matching(root: str, pattern: str, options: DatasetOptions) -> list[tuple[str, Found]]:
     regular = regular_expression(pattern)
 
     def used(name: str) -> bool:
@@ -107,7 +111,7 @@ def _matching(root: str, pattern: str, options: DatasetOptions) -> list[tuple[st
 
     deepest = None if "**" in pattern else pattern.count("/")
     found = find(options, root, used, deepest)
-    return sorted((name, size) for name, size in found.items() if used(name))
+    return sorted((name, file) for name, file in found.items() if used(name))
 
 
 def regular_expression(pattern: str) -> re.Pattern[str]:

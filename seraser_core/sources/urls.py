@@ -52,6 +52,5 @@ class FilesSource(Source):
         }
         root = f"{roots.pop().rstrip('/')}/" if len(roots) == 1 else ""
         images = pl.Series(list(found), dtype=pl.String)
-        sizes = pl.Series(list(found.values()), dtype=pl.Int64)
         ids = images.str.strip_prefix(root)
-        return Listing(listed(ids, images, sizes), class_names(options) or [], [])
+        return Listing(listed(ids, images, found.values()), class_names(options) or [], [])

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seraser_core.errors import ConfigError
+from seraser_core.storage import Found
 
 
 def walk(
     root: Path, used: Callable[[str], bool], allow_outside: bool, deepest: int | None = None
-) -> dict[str, int]:
-    """Paths of all files below `root`, relative to it, with their sizes in bytes.
+) -> dict[str, Found]:
+    """Paths of all files below `root`, relative to it.
+
+    Their versions are not told: copies of a data set on several machines have other times.
 
     Links to folders are followed, except hidden ones (a leading dot) and those that lead back to
     a folder on the way to them.
@@ -28,7 +31,7 @@ def walk(
         OSError: A folder cannot be listed.
     """
     top = _real(root)
-    found: dict[str, int] = {}
+    found: dict[str, Found] = {}
     waiting = [(root, "", frozenset({top}))]
     while waiting:
         folder, prefix, way = waiting.pop()
@@ -52,7 +55,7 @@ def walk(
                         "set dataset.allow_outside to true when that is meant",
                     )
                 if not is_folder:
-                    found[name] = _size(entry)
+                    found[name] = Found(_size(entry))
                 elif (real := _real(entry)) not in way:
                     waiting.append((Path(entry), f"{name}/", way | {real}))
     return found

@@ -106,7 +106,8 @@ def test_what_is_written_is_read(root, name):
     assert storage.read_bytes(url, most=10_000) == b"second, longer"
     assert storage.read_bytes(url, most=2**60) == b"second, longer"  # more than there is memory
     assert storage.list_files(storage.join(root, "deep")) == [name]
-    assert storage.find_files(root) == {f"deep/{name}": 14}
+    found = storage.find_files(root)
+    assert {name: file.size for name, file in found.items()} == {f"deep/{name}": 14}
     storage.delete(url)
     storage.delete(url)
     assert not storage.exists(url)
@@ -140,6 +141,20 @@ def test_what_is_not_there(root):
         storage.read_bytes(storage.join(root, "long" * 1000))
     assert storage.list_files(storage.join(root, "nothing")) == []
     assert storage.find_files(storage.join(root, "nothing")) == {}
+
+
+def test_what_killed_writers_left_is_not_listed_and_removed_when_it_is_old(tmp_path):
+    storage.write_bytes(str(tmp_path / "a" / "b.bin"), b"x")
+    young, old = (tmp_path / "a" / f".b.bin.{name}.tmp" for name in ("young", "old"))
+    for path in (young, old):
+        path.write_bytes(b"half")
+    hours_ago = young.stat().st_mtime - 2 * 3600
+    os.utime(old, (hours_ago, hours_ago))
+    os.utime(tmp_path / "a" / "b.bin", (hours_ago, hours_ago))
+    assert storage.list_files(str(tmp_path / "a")) == ["b.bin"]
+    assert storage.find_files(str(tmp_path)) == {"a/b.bin": (1, None)}
+    assert storage.remove_unfinished(str(tmp_path)) == 1
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [young.name, "b.bin"]
 
 
 def test_folders_are_not_listed_as_files(root):

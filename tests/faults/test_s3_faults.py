@@ -101,7 +101,9 @@ def test_every_way_to_read_outlasts_every_fault_that_passes(proxy, url, kind):
     tag = storage.version(url)
     tagged = (lambda url: storage.read_range(url, 1000, 2000, version=tag), CONTENT[1000:3000])
     ways = READS | {"tagged": tagged}
-    for name in ("opened", "tagged") if kind in SLOW else ways:
+    whole = (lambda url: storage.read_bytes(url, version=tag), CONTENT)
+    ways |= {"whole and tagged": whole}
+    for name in ("opened", "tagged", "whole and tagged") if kind in SLOW else ways:
         read, expected = ways[name]
         proxy.forget()
         proxy.tell(kind, "*/a.png", "GET", times=times_of(kind))
@@ -123,7 +125,7 @@ def test_every_other_request_outlasts_every_fault_that_passes(proxy, url, bucket
         ask()
     assert proxy.spoilt[kind] == 4 * times_of(kind)
     assert not storage.exists(url)
-    assert storage.find_files(folder) == {"b.bin": 3000}
+    assert storage.find_files(folder)["b.bin"].size == 3000
 
 
 @pytest.mark.parametrize("kind", ["truncated", "short", "reset"])
@@ -290,7 +292,7 @@ def check(url, expected):
     assert report.rows == report.images * 3
     directory = RunDirectory(url)
     assert sum(commit["errors"] for commit in directory.commits().values()) == 0
-    assert directory.failures() == {}
+    assert directory.attempts.failures() == {}
     assert predictions(url) == expected
 
 
@@ -365,11 +367,11 @@ def test_a_fault_that_outlasts_the_tries_holds_the_shard_back(proxy, small, tmp_
     expected = undisturbed(small, tmp_path)
     url = plan_run(load_config(small))
     proxy.tell("slow down", path, method, times=TRIES)
-    with pytest.raises(SeraserError, match="1 shards failed"):
+    with pytest.raises(SeraserError, match="1 of 3 shards failed"):
         run_local(url)
     directory = RunDirectory(url)
-    (held,) = directory.failures()
-    assert directory.failures()[held]["error"] == "TransientError"
+    (held,) = directory.attempts.failures()
+    assert directory.attempts.failures()[held]["error"] == "TransientError"
     assert set(directory.commits()) == {"00000", "00001"} - {held}
     run_local(url)
     check(url, expected)

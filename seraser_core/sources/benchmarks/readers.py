@@ -148,7 +148,7 @@ class Tree(Reader):
         folder = fixed[0].rstrip("/") if fixed else ""
         files = root.images(folder)
         path = re.compile(_as_regex(pattern))
-        matches = [(match, size) for name, size in files.items() if (match := path.fullmatch(name))]
+        matches = [(match, file) for name, file in files.items() if (match := path.fullmatch(name))]
         others = root.others(folder)
         root.warnings += left_out([name for name in others if path.fullmatch(name)])
         if not matches:
@@ -161,7 +161,11 @@ class Tree(Reader):
                 f"{strange}"
             )
         found = pl.DataFrame(
-            [{"image": match.string, "size": size, **match.groupdict()} for match, size in matches],
+            [
+                {"image": match.string, **file._asdict(), **match.groupdict()}
+                for match, file in matches
+            ],
+            schema_overrides={"version": pl.String},
             infer_schema_length=1,
         )
         return found.filter(self.keep)

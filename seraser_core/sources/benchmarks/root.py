@@ -8,6 +8,7 @@ from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.folder import find, is_shown, is_shown_image
+from seraser_core.storage import Found
 
 _LEVELS_UP = 2
 
@@ -27,7 +28,7 @@ class Root:
         self.options, self.layout = options, layout
         self.url = options.path
         self.warnings: list[str] = []
-        self._images: dict[str, dict[str, int]] = {}
+        self._images: dict[str, dict[str, Found]] = {}
         self._others: dict[str, list[str]] = {}
 
     def wrong(self, found: str, remedy: str = "") -> ConfigError:
@@ -37,8 +38,8 @@ class Root:
             "dataset.path", f"{self.url}: {found}", f"{remedy}expected there: {self.layout}"
         )
 
-    def images(self, folder: str = "") -> dict[str, int]:
-        """Image files below `folder`, relative to the root, with their sizes in bytes.
+    def images(self, folder: str = "") -> dict[str, Found]:
+        """Image files below `folder`, relative to the root.
 
         Raises:
             ConfigError: The folder cannot be listed, is not there, or is empty.
@@ -47,8 +48,8 @@ class Root:
             url = storage.join(self.url, folder) if folder else self.url
             found = find(self.options, url, is_shown_image)
             prefix = f"{folder}/" if folder else ""
-            images = {name: size for name, size in found.items() if is_shown_image(name)}
-            self._images[folder] = {prefix + name: size for name, size in images.items()}
+            images = {name: file for name, file in found.items() if is_shown_image(name)}
+            self._images[folder] = {prefix + name: file for name, file in images.items()}
             self._others[folder] = [
                 prefix + name for name in found if name not in images and is_shown(name)
             ]

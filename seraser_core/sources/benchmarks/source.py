@@ -113,7 +113,7 @@ def _resolved(names: Names, root: Root, rows: pl.DataFrame) -> Mapping[str, str]
 
 
 def _select(benchmark: Benchmark, root: Root, rows: pl.DataFrame) -> pl.DataFrame:
-    """Columns image, label and attribute as texts, mask, box and size."""
+    """Columns image, label and attribute as texts, mask, box, size and version."""
     text = pl.lit(None, pl.String)
     box = pl.lit(None, pl.List(pl.Float64))
     if benchmark.box:
@@ -126,6 +126,7 @@ def _select(benchmark: Benchmark, root: Root, rows: pl.DataFrame) -> pl.DataFram
         "mask": text if benchmark.mask is None or root.lacks(benchmark.masks) else benchmark.mask,
         "box": box,
         "size": pl.col("size") if "size" in rows.columns else pl.lit(None, pl.Int64),
+        "version": pl.col("version") if "version" in rows.columns else text,
     }
     try:
         return rows.select(**columns)

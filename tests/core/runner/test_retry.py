@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from seraser_core import storage
 from seraser_core.config import load_config
 from seraser_core.errors import ConfigError, ErrorRateError, RunDirectoryError, SeraserError
 from seraser_core.results.reading import read_report
@@ -128,6 +129,40 @@ def test_a_file_that_changed_since_the_plan_is_an_error_row(tree, listed):
     assert errors(url) == {"changed": 1}
 
 
+@pytest.fixture
+def listed_on_s3(tree, listed, bucket) -> str:
+    """The same folder in a bucket."""
+    for path in listed.rglob("*.png"):
+        storage.write_bytes(f"{bucket}/{path.relative_to(listed)}", path.read_bytes())
+    tree["dataset"]["path"] = bucket
+    return bucket
+
+
+def test_an_object_of_the_same_size_is_not_taken_for_the_one_that_was_planned(tree, listed_on_s3):
+    url = plan_run(load_config(tree))
+    path = f"{listed_on_s3}/one/picture 00é.png"
+    data = storage.read_bytes(path)
+    storage.write_bytes(path, data[:-1] + bytes([data[-1] ^ 1]))  # still the same picture
+    run_local(url)
+    assert errors(url) == {"changed": 1}
+    again = plan_run(load_config(tree))
+    assert again != url  # a new plan is another run's: nothing is mixed
+    run_local(again)
+    assert errors(again) == {}
+
+
+def test_an_object_that_was_mended_may_have_another_tag(run, tree, listed_on_s3):
+    path = f"{listed_on_s3}/one/picture 00é.png"
+    whole = storage.read_bytes(path)
+    storage.write_bytes(path, b"x" * len(whole))
+    url, _ = run(tree)
+    assert errors(url) == {"undecodable": 1}
+    storage.write_bytes(path, whole)
+    assert retry(url) == {"00000": 1}
+    assert errors(url) == {}
+    assert verify(url).problems == []
+
+
 def test_a_file_that_was_mended_may_have_another_size(run, tree, listed):
     path = listed / "one" / "picture 00é.png"
     whole = path.read_bytes()
@@ -233,8 +268,8 @@ def test_a_run_stops_when_too_many_images_of_a_shard_fail(wrong_bucket):
         run_local(wrong_bucket)
     directory = RunDirectory(wrong_bucket)
     assert directory.commits() == {}
-    assert directory.failures()["00000"]["error"] == "ErrorRateError"
-    assert not {"00002", "00003"} & directory.failures().keys()  # they were not begun
+    assert directory.attempts.failures()["00000"]["error"] == "ErrorRateError"
+    assert not {"00002", "00003"} & directory.attempts.failures().keys()  # they were not begun
 
 
 def test_a_higher_rate_keeps_them_as_error_rows(wrong_bucket, tree):
