@@ -103,7 +103,7 @@ def check_complete(directory: RunDirectory) -> None:
     missing = [part.id for part in directory.shards() if part.id not in done]
     if not missing:
         return
-    failures = directory.failures()
+    failures = directory.attempts.failures()
     first = "; ".join(
         f"{name}: {failures[name]['error']}: {failures[name]['message']}"
         for name in missing[:3]

@@ -10,6 +10,8 @@ from typing import Any
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 
+READERS = 16
+"""Documents read at once: each is a small read from far away."""
 Number = (int, float)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-import traceback
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -14,29 +12,34 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seraser_core import storage
-from seraser_core.errors import HangError, RunDirectoryError, TransientError
-from seraser_core.redaction import redacted
+from seraser_core.errors import RunDirectoryError, TransientError
 from seraser_core.results import documents
+from seraser_core.results.attempts import Attempts
 from seraser_core.results.fingerprints import differing
+from seraser_core.results.keeping import lost_rows
 from seraser_core.results.metrics import metrics_shape
 from seraser_core.results.parquet import items_to_parquet, predictions_to_parquet, read_items
 from seraser_core.sources.items import ShardRange
 
-READERS = 16
-"""Documents read at once: each is a small read from far away."""
-_MESSAGE_LENGTH = 2000
 _MASKS_PER_FOLDER = 1000
 _PLAN_FILES = ("items.parquet", "plan.json")
 _SAME = ("fingerprint", "plan_hash")
 _WRITE_AGAIN = "run the same configuration again to write it"
+_OTHER_WORKER = "another worker wrote shard {} at the same time"
 _COMPUTE_AGAIN = "running the same configuration again computes the shard"
 
 
 class RunDirectory:
-    """A run directory on a local disk or in object storage; holds no state but its URL."""
+    """A run directory on a local disk or in object storage; holds no state but its URL.
+
+    Attributes:
+        url: Where it is.
+        attempts: What is recorded of attempts at its shards.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        self.attempts = Attempts(self.url)
 
     @classmethod
     def create(
@@ -172,12 +175,14 @@ class RunDirectory:
         """Write predictions, metrics and, last, the commit; returns the commit.
 
         Raises:
+            RunDirectoryError: Rows that were good would become error rows; nothing is written.
             TransientError: What was written is not there any more: another worker with other
                 bytes, of another device perhaps, was at the same shard. The last one to commit
                 always sees it.
         """
         began = time.perf_counter()
         run = self.run()
+        self._check_keeps(shard_id, predictions, run)
         data = predictions_to_parquet(predictions)
         storage.write_bytes(self.predictions_path(shard_id), data)
         storage.write_json(self._metrics_path(shard_id), documents.sealed(metrics))
@@ -196,12 +201,36 @@ class RunDirectory:
             "write_s": time.perf_counter() - began,
             "finished": time.time(),
         }
-        storage.write_json(self.path("commits", f"{shard_id}.json"), documents.sealed(commit))
+        storage.write_json(self._commit_path(shard_id), documents.sealed(commit))
         if not self.is_done(shard_id):
-            raise TransientError(f"another worker wrote shard {shard_id} at the same time")
-        self.clear_failure(shard_id)
-        self.clear_begun(shard_id)
+            raise TransientError(_OTHER_WORKER.format(shard_id))
+        storage.delete(self._withdrawn_path(shard_id))
+        self.attempts.clear_failure(shard_id)
+        self.attempts.clear_begun(shard_id)
         return commit
+
+    def _check_keeps(self, shard_id: str, predictions: pa.Table, run: dict[str, Any]) -> None:
+        trusted = self._trusted_commit(shard_id, run)
+        lost = lost_rows(predictions, trusted, self._predictions(shard_id))
+        if not lost:
+            return
+        if self.is_done(shard_id):  # by another worker, since this one looked
+            raise TransientError(_OTHER_WORKER.format(shard_id))
+        errors = [text for text in predictions["error_message"].to_pylist() if text is not None]
+        raise RunDirectoryError(
+            f"{lost} rows of shard {shard_id} that were good would become errors, e.g. "
+            f"{errors[0] if errors else 'unknown'}; bring the images back, and run again. To have "
+            f"the errors in place of the rows, delete {self.predictions_path(shard_id)}, "
+            f"{self._commit_path(shard_id)} and {self._withdrawn_path(shard_id)} first"
+        )
+
+    def _trusted_commit(self, shard_id: str, run: dict[str, Any]) -> dict[str, Any] | None:
+        """The last commit of the shard that nobody changed, be it withdrawn."""
+        for url in (self._commit_path(shard_id), self._withdrawn_path(shard_id)):
+            commit = self._commit_at(url, run, sealed=True)
+            if commit is not None and commit.get("shard") == shard_id:
+                return commit
+        return None
 
     def mask_path(self, kind: str, item_index: int) -> str:
         """Where the mask of an image is kept, when a run makes masks: one PNG per image."""
@@ -254,12 +283,25 @@ class RunDirectory:
         return self._commit(shard_id, self.run())
 
     def _commit(self, shard_id: str, run: dict[str, Any]) -> dict[str, Any] | None:
-        url = self.path("commits", f"{shard_id}.json")
+        return self._commit_at(self._commit_path(shard_id), run)
+
+    def _commit_at(
+        self, url: str, run: dict[str, Any], sealed: bool = False
+    ) -> dict[str, Any] | None:
         try:
-            commit = documents.parse(documents.read(url), url, documents.COMMIT)
+            data = documents.read(url)
+            commit = documents.parse(data, url, documents.COMMIT)
         except (FileNotFoundError, RunDirectoryError):
             return None
+        if sealed and documents.seal_fault(data):
+            return None
         return commit if all(commit[key] == run[key] for key in _SAME) else None
+
+    def _commit_path(self, shard_id: str) -> str:
+        return self.path("commits", f"{shard_id}.json")
+
+    def _withdrawn_path(self, shard_id: str) -> str:
+        return self.path("withdrawn", f"{shard_id}.json")
 
     def is_done(self, shard_id: str) -> bool:
         """Whether the shard needs no more work.
@@ -278,13 +320,22 @@ class RunDirectory:
         return True
 
     def withdraw(self, shard_id: str) -> None:
-        """Take a shard's commit back: it is to be computed again."""
-        storage.delete(self.path("commits", f"{shard_id}.json"))
+        """Take a shard's commit back: it is to be computed again.
+
+        It is kept under ``withdrawn`` until then, as it says how many rows were good.
+        """
+        if (commit := self._trusted_commit(shard_id, self.run())) is not None:
+            storage.write_json(self._withdrawn_path(shard_id), commit)
+        storage.delete(self._commit_path(shard_id))
 
     def parquet_hash(self, shard_id: str) -> str | None:
         """SHA-256 of a shard's Parquet file; None when there is none."""
+        data = self._predictions(shard_id)
+        return None if data is None else hashlib.sha256(data).hexdigest()
+
+    def _predictions(self, shard_id: str) -> bytes | None:
         try:
-            return hashlib.sha256(documents.read(self.predictions_path(shard_id))).hexdigest()
+            return documents.read(self.predictions_path(shard_id))
         except FileNotFoundError:
             return None
 
@@ -293,7 +344,7 @@ class RunDirectory:
         run = self.run()
         listed = set(storage.list_files(self.path("commits")))
         names = [shard.id for shard in self.shards() if f"{shard.id}.json" in listed]
-        with ThreadPoolExecutor(READERS) as pool:
+        with ThreadPoolExecutor(documents.READERS) as pool:
             commits = pool.map(lambda name: self._commit(name, run), names)
             return {name: c for name, c in zip(names, commits, strict=True) if c is not None}
 
@@ -320,65 +371,9 @@ class RunDirectory:
     def missing(self) -> list[ShardRange]:
         """The planned shards that are not done; the files of all others are read and hashed."""
         shards = self.shards()
-        with ThreadPoolExecutor(READERS) as pool:
+        with ThreadPoolExecutor(documents.READERS) as pool:
             done = pool.map(lambda shard: self.is_done(shard.id), shards)
             return [shard for shard, is_done in zip(shards, done, strict=True) if not is_done]
-
-    def is_suspicious(self, shard_id: str) -> bool:
-        """Whether a decoder hung in the last attempt at a shard, or its worker died in one."""
-        failure = self._failure(shard_id)
-        hung = failure is not None and failure["error"] == HangError.__name__
-        return hung or storage.exists(self._begun_path(shard_id))
-
-    def write_begun(self, shard_id: str) -> None:
-        """Say that a worker computes a shard."""
-        storage.write_bytes(self._begun_path(shard_id), b"")
-
-    def clear_begun(self, shard_id: str) -> None:
-        """The worker ended, whatever came of it."""
-        storage.delete(self._begun_path(shard_id))
-
-    def _begun_path(self, shard_id: str) -> str:
-        return self.path("begun", shard_id)
-
-    def write_failure(self, shard_id: str, error: BaseException, attempt: int) -> None:
-        """Record the last failed attempt of a shard."""
-        record = {
-            "shard": shard_id,
-            "attempt": attempt,
-            "error": type(error).__name__,
-            "message": redacted(str(error))[:_MESSAGE_LENGTH],
-            "where": "".join(traceback.format_tb(error.__traceback__)[-1:]).strip()[-500:],
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        storage.write_json(self._failure_path(shard_id), record)
-
-    def clear_failure(self, shard_id: str) -> None:
-        """Forget the last failed attempt of a shard: it is done."""
-        storage.delete(self._failure_path(shard_id))
-
-    def _failure_path(self, shard_id: str) -> str:
-        return self.path("failures", f"{shard_id}.json")
-
-    def failures(self) -> dict[str, dict[str, Any]]:
-        """Shard id -> record of its last failed attempt.
-
-        A record that cannot be read is shown as such: it must not hide how the run is.
-        """
-        listed = storage.list_files(self.path("failures"))
-        names = [name.removesuffix(".json") for name in listed if name.endswith(".json")]
-        with ThreadPoolExecutor(READERS) as pool:
-            records = pool.map(self._failure, names)
-            return {n: r for n, r in zip(names, records, strict=True) if r is not None}
-
-    def _failure(self, shard_id: str) -> dict[str, Any] | None:
-        url = self._failure_path(shard_id)
-        try:
-            return documents.parse(documents.read(url), url, documents.FAILURE)
-        except FileNotFoundError:  # cleared meanwhile
-            return None
-        except RunDirectoryError as error:
-            return {"error": "unreadable record", "message": str(error), "attempt": 0}
 
 
 def sums_hash(metrics: dict[str, Any]) -> str:

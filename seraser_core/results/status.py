@@ -31,7 +31,7 @@ def status(run_url: str) -> dict[str, Any]:
     found = survey(directory)
     commits, parts = found.commits, found.metrics
     missing = {shard.id for shard in shards} - set(commits)
-    failures = {name: r for name, r in directory.failures().items() if name in missing}
+    failures = {name: r for name, r in directory.attempts.failures().items() if name in missing}
     images = sum(shard.stop - shard.start for shard in shards)
     done = sum(int(commit["images"]) for commit in commits.values())
     return {

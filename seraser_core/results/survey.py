@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seraser_core.errors import RunDirectoryError
-from seraser_core.results.run_directory import READERS, RunDirectory
+from seraser_core.results import documents
+from seraser_core.results.run_directory import RunDirectory
 
 
 @dataclass
@@ -41,7 +42,7 @@ def survey(directory: RunDirectory) -> Survey:
             return str(error)
 
     names = [name for name in commits if name not in found.damaged]
-    with ThreadPoolExecutor(READERS) as pool:
+    with ThreadPoolExecutor(documents.READERS) as pool:
         for name, metrics in zip(names, pool.map(read, names), strict=True):
             if isinstance(metrics, str):
                 found.damaged[name] = metrics

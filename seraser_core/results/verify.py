@@ -13,7 +13,7 @@ from seraser_core.errors import RunDirectoryError
 from seraser_core.results import documents
 from seraser_core.results.fingerprints import differing, fingerprint, plan_hash
 from seraser_core.results.problems import Problem, VerifyReport
-from seraser_core.results.run_directory import READERS, RunDirectory
+from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.verify_report import report_problems
 from seraser_core.results.verify_shard import CheckedShard, check_shard
 from seraser_core.sources.items import ShardRange
@@ -53,7 +53,7 @@ def verify(run_url: str) -> VerifyReport:
         planned = items.slice(max(0, shard.start), max(0, shard.stop - shard.start))
         return check_shard(directory, run, shard.id, planned)
 
-    with ThreadPoolExecutor(READERS) as pool:
+    with ThreadPoolExecutor(documents.READERS) as pool:
         checked = list(pool.map(check, shards))
     committed = [shard for shard in checked if shard.commit is not None]
     report.done = len(committed)

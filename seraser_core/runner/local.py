@@ -60,7 +60,9 @@ def run_local(
     failed = {shard: fault for shard, fault in zip(todo, faults, strict=True) if fault is not None}
     if failed:
         first = "; ".join(f"{shard}: {fault}" for shard, fault in list(failed.items())[:3])
-        raise SeraserError(f"{len(failed)} shards failed ({first}); run again to retry them")
+        raise SeraserError(
+            f"{len(failed)} of {len(todo)} shards failed ({first}); run again to retry them"
+        )
 
 
 class _Work:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from seraser_core.errors import ConfigError, RunDirectoryError, SeraserError, TransientError
 from seraser_core.results import documents
+from seraser_core.results.keeping import lost_rows
 from seraser_core.results.metrics import count_rows, proper_scores
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.schema import with_footer
@@ -84,7 +85,7 @@ class Retry:
             As `run_shard`; the shard then stays as it is.
         """
         directory = RunDirectory(run_url)
-        suspicious = directory.is_suspicious(shard_id)
+        suspicious = directory.attempts.is_suspicious(shard_id)
         with recorded(directory, shard_id, attempt, suspicious):
             run, commit = directory.run(), directory.commit(shard_id)
             if commit is None or not directory.is_done(shard_id):
@@ -110,11 +111,13 @@ class Retry:
             killed = failed["error_code"].is_in(["timeout", "crashed"]).any()
             part = score_items(session, wanted, progress, isolated=suspicious or bool(killed))
             metrics, predictions = part.metrics, part.predictions
-            if whole:
-                _check_better(old, predictions)
-            else:
+            if not whole:
                 predictions = _replaced(old, predictions, failed, run)
                 metrics = _metrics(before, predictions, part, failed)
+            if lost := lost_rows(predictions, commit, data):
+                raise SeraserError(
+                    f"{lost} rows that are good would become errors; the images are not there now"
+                )
             if directory.commit(shard_id) != commit:
                 raise TransientError(_OTHER_WORKER)
             info = {**part.info, "images": items.num_rows}
@@ -157,23 +160,6 @@ def _rows(table: pa.Table, failed: pl.DataFrame, of: bool) -> pa.Table:
     pairs = set(failed.select("item_index", "method").iter_rows())
     keys = zip(table["item_index"].to_pylist(), table["method"].to_pylist(), strict=True)
     return table.filter(pa.array([(key in pairs) == of for key in keys]))
-
-
-def _check_better(old: pa.Table, new: pa.Table) -> None:
-    """See that no good row is lost.
-
-    Raises:
-        SeraserError: One is.
-    """
-    good = [set(_good(pl.DataFrame(table)).iter_rows()) for table in (old, new)]
-    if lost := good[0] - good[1]:
-        raise SeraserError(
-            f"{len(lost)} rows that are good would become errors; the images are not there now"
-        )
-
-
-def _good(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.filter(pl.col("status") == "ok").select("item_index", "method")
 
 
 def _metrics(

@@ -63,10 +63,10 @@ def run_shard(
         if commit is not None:
             if progress:
                 progress.advance(commit["images"])
-            directory.clear_failure(shard_id)  # of a slower worker, after the commit
-            directory.clear_begun(shard_id)
+            directory.attempts.clear_failure(shard_id)  # of a slower worker, after the commit
+            directory.attempts.clear_begun(shard_id)
             return commit
-    suspicious = directory.is_suspicious(shard_id)
+    suspicious = directory.attempts.is_suspicious(shard_id)
     with recorded(directory, shard_id, attempt, suspicious):
         session = open_session(run_url)
         runtime, items = session.config.runtime, directory.items(shard_id)
@@ -84,7 +84,7 @@ def recorded(
     Memory that ran out becomes a passing fault. A shard that is suspicious stays so.
     """
     try:
-        directory.write_begun(shard_id)
+        directory.attempts.write_begun(shard_id)
         yield
     except BaseException as error:
         fault = error
@@ -92,15 +92,15 @@ def recorded(
             fault = TransientError(f"out of memory: {error or type(error).__name__}")
         try:
             if isinstance(fault, Exception):  # no interruption
-                directory.write_failure(shard_id, fault, attempt)
+                directory.attempts.write_failure(shard_id, fault, attempt)
             if not suspicious:
-                directory.clear_begun(shard_id)
+                directory.attempts.clear_begun(shard_id)
         except Exception as second:  # must not hide the first
             logger.warning("shard %s: its failure cannot be recorded: %s", shard_id, second)
         if fault is error:
             raise
         raise fault from error
-    directory.clear_begun(shard_id)
+    directory.attempts.clear_begun(shard_id)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def test_problems_exit_with_1(seraser, finished):
     report = json.loads(done.stdout)
     missing = {"file": "predictions/00001.parquet", "shard": "00001", "what": "is missing"}
     assert report["problems"] == [missing]
-    RunDirectory(finished).write_failure("00001", OSError("no disk"), 4)
+    RunDirectory(finished).attempts.write_failure("00001", OSError("no disk"), 4)
     assert seraser("status", finished).exit_code == 1
     Path(finished, "commits", "00001.json").unlink()
     done = seraser("summary", finished)

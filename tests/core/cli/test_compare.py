@@ -167,7 +167,7 @@ def test_a_failed_run_does_not_stop_the_others(seraser, quick, tmp_path, monkeyp
 
     def fail_one(run_url, *arguments, **options):
         if "study-water-tiny" in run_url:
-            raise SeraserError("1 shards failed")
+            raise SeraserError("1 of 3 shards failed")
         run_local(run_url, *arguments, **options)
 
     monkeypatch.setattr(local, "run_local", fail_one)

@@ -63,7 +63,7 @@ def test_ctrl_c_ends_a_run_and_its_temporary_server(config, environment, tmp_pat
     assert printed == ""
     assert psutil.wait_procs(children, timeout=10)[1] == []
     (url,) = (tmp_path / "runs").iterdir()
-    assert RunDirectory(str(url)).failures() == {}
+    assert RunDirectory(str(url)).attempts.failures() == {}
 
 
 def test_a_server_that_is_gone_is_named(config, environment, unused_port, tmp_path):

@@ -161,7 +161,7 @@ def test_status_counts_what_is_there(small, tmp_path):
     assert nothing["images"] == {"done": 0, "total": 13}
     assert not nothing["finished"]
     small.write(directory, "00000", "00002")
-    directory.write_failure("00001", OSError("the bucket is gone"), 4)
+    directory.attempts.write_failure("00001", OSError("the bucket is gone"), 4)
     some = status(directory.url)
     assert some["shards"] == {"done": 2, "total": 3, "failed": 1}
     assert some["images"] == {"done": 8, "total": 13}

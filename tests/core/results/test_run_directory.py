@@ -63,11 +63,11 @@ def test_a_commit_that_was_cut_off_does_not_count(finished):
 
 def test_committing_again_gives_the_same_bytes_and_clears_the_failure(small, finished):
     before = Path(finished.predictions_path("00001")).read_bytes()
-    finished.write_failure("00001", ValueError("no luck"), 2)
-    assert finished.failures()["00001"]["message"] == "no luck"
+    finished.attempts.write_failure("00001", ValueError("no luck"), 2)
+    assert finished.attempts.failures()["00001"]["message"] == "no luck"
     small.write(finished, "00001")
     assert Path(finished.predictions_path("00001")).read_bytes() == before
-    assert finished.failures() == {}
+    assert finished.attempts.failures() == {}
 
 
 def test_creating_the_same_run_again_changes_nothing(small, finished):
@@ -252,7 +252,7 @@ def test_a_shard_whose_metrics_are_gone_is_named(finished):
 
 
 def test_a_failure_of_a_shard_that_is_done_does_not_count(finished):
-    finished.write_failure("00001", OSError("throttled"), 1)
+    finished.attempts.write_failure("00001", OSError("throttled"), 1)
     found = status(finished.url)
     assert (found["shards"]["failed"], found["failures"]) == (0, {})
 

@@ -11,6 +11,7 @@ import torch
 
 from seraser_core.config import load_config
 from seraser_core.errors import RunDirectoryError, SeraserError, TransientError
+from seraser_core.results.attempts import Attempts
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.verify import verify
@@ -55,7 +56,7 @@ def test_a_fault_of_any_kind_in_one_shard_does_not_stop_the_others(planned, fake
             raise error
 
     fake(compute)
-    expected = rf"1 shards failed \(00000: {type(error).__name__}: "
+    expected = rf"1 of 3 shards failed \(00000: {type(error).__name__}: "
     with pytest.raises(SeraserError, match=expected):
         run_local(planned)
     assert seen == SHARDS
@@ -154,7 +155,9 @@ def test_a_passing_fault_is_tried_again(planned, fake, monkeypatch):
             raise TransientError("throttled")
 
     fake(compute)
-    with pytest.raises(SeraserError, match=r"1 shards failed \(00001: TransientError: throttled"):
+    with pytest.raises(
+        SeraserError, match=r"1 of 3 shards failed \(00001: TransientError: throttled"
+    ):
         run_local(planned)
     assert attempts == [1, 2, 3, 4]
 
@@ -184,17 +187,17 @@ def test_wherever_memory_runs_out_the_shard_is_tried_again(planned, monkeypatch,
     run_local(planned)
     assert not errors
     assert verify(planned).problems == []
-    assert RunDirectory(planned).failures() == {}
+    assert RunDirectory(planned).attempts.failures() == {}
 
 
 def test_the_failure_of_a_slower_worker_is_forgotten(planned):
     """It failed after another had committed the shard."""
     directory = RunDirectory(planned)
     run_local(planned)
-    directory.write_failure("00000", TransientError("throttled"), 1)
+    directory.attempts.write_failure("00000", TransientError("throttled"), 1)
     assert status(planned)["failures"] == {}
     run_shard(planned, "00000")
-    assert directory.failures() == {}
+    assert directory.attempts.failures() == {}
 
 
 def test_an_interruption_is_no_failure(planned):
@@ -204,7 +207,7 @@ def test_an_interruption_is_no_failure(planned):
 
     with pytest.raises(KeyboardInterrupt):
         run_local(planned, Impatient())
-    assert RunDirectory(planned).failures() == {}
+    assert RunDirectory(planned).attempts.failures() == {}
 
 
 def test_a_failure_that_cannot_be_recorded_does_not_hide_its_cause(planned, monkeypatch, caplog):
@@ -215,7 +218,7 @@ def test_a_failure_that_cannot_be_recorded_does_not_hide_its_cause(planned, monk
         raise TransientError("no space left")
 
     monkeypatch.setattr(shard, "score_items", compute)
-    monkeypatch.setattr(RunDirectory, "write_failure", write_failure)
+    monkeypatch.setattr(Attempts, "write_failure", write_failure)
     with pytest.raises(RunDirectoryError, match="the cause"):
         run_shard(planned, "00000")
     assert "its failure cannot be recorded: no space left" in caplog.text

@@ -1,0 +1,110 @@
+"""A shard that is computed again while its images are away: no good row is lost for it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seraser_core.errors import SeraserError
+from seraser_core.results.repair import plan_repair, withdraw
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.verify import verify
+from seraser_core.runner.local import run_local
+
+
+@pytest.fixture
+def folder(tree, pictures, tmp_path) -> Path:
+    """The pictures, in a place of their own where `tree` finds them; one of them is missing."""
+    shutil.copytree(pictures.parent, tmp_path / "data")
+    tree["dataset"]["path"] = str(tmp_path / "data" / "metadata.csv")
+    (tmp_path / "data" / "picture 06é.png").unlink()
+    return tmp_path / "data"
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def change_commit(run: Path) -> None:
+    """Something that `is_done` does not look at."""
+    path = run / "commits" / "00001.json"
+    path.write_text(path.read_text().replace('"errors": 3', '"errors": 2'))
+
+
+DAMAGE = {
+    "flipped predictions": lambda run: flip(run / "predictions" / "00001.parquet"),
+    "deleted predictions": lambda run: (run / "predictions" / "00001.parquet").unlink(),
+    "flipped metrics": lambda run: flip(run / "metrics" / "00001.json"),
+    "deleted commit": lambda run: (run / "commits" / "00001.json").unlink(),
+    "flipped commit": lambda run: flip(run / "commits" / "00001.json"),
+    "changed commit": change_commit,
+}
+
+
+def files(run: Path) -> dict[str, bytes]:
+    """All that people read."""
+    folders = ("predictions", "commits", "withdrawn")
+    return {
+        str(path.relative_to(run)): path.read_bytes()
+        for folder in folders
+        for path in (run / folder).glob("*")
+        if folder == "predictions" or not path.name.startswith("00001")
+    }
+
+
+def repair(url: str) -> None:
+    """As the command does it."""
+    withdraw(url, plan_repair(verify(url)).shards)
+    run_local(url)
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_no_good_row_is_lost_for_a_repair(run, tree, folder, name):
+    url, _ = run(tree)
+    before = files(Path(url))
+    DAMAGE[name](Path(url))
+    damaged = files(Path(url))
+    folder.rename(folder.with_name("away"))
+    for _ in range(2):  # what it leaves behind is as good a witness
+        with pytest.raises(SeraserError, match=r"shard 00001 that were good .*picture 05é.png"):
+            repair(url)
+        assert files(Path(url)) == damaged
+        assert {problem.shard for problem in verify(url).problems} >= {"00001"}
+    folder.with_name("away").rename(folder)
+    repair(url)
+    assert files(Path(url)) == before
+    assert [p for p in verify(url).problems if not p.file.startswith("report/")] == []
+
+
+def test_errors_may_take_the_place_of_rows_when_the_files_that_are_named_are_deleted(
+    run, tree, folder
+):
+    url, _ = run(tree)
+    DAMAGE["flipped predictions"](Path(url))
+    folder.rename(folder.with_name("away"))
+    with pytest.raises(SeraserError) as caught:
+        repair(url)
+    named = [word.rstrip(",") for word in str(caught.value).split() if word.startswith(url)]
+    assert len(named) == 3
+    for path in named:
+        Path(path).unlink(missing_ok=True)
+    run_local(url)
+    assert RunDirectory(url).commit("00001")["ok"] == 0
+    assert [p for p in verify(url).problems if not p.file.startswith("report/")] == []
+
+
+def test_other_rows_than_the_shards_are_no_rows_to_keep(run, tree, folder):
+    """The files of two shards were swapped: what one has in place of its own is not kept."""
+    url, _ = run(tree)
+    one, other = (Path(url, "predictions", f"0000{i}.parquet") for i in (0, 1))
+    kept = one.read_bytes(), other.read_bytes()
+    one.write_bytes(kept[1])
+    other.write_bytes(kept[0])
+    for shard in ("00000", "00001"):
+        Path(url, "commits", f"{shard}.json").unlink()
+    repair(url)
+    assert (one.read_bytes(), other.read_bytes()) == kept
