@@ -119,6 +119,7 @@ class Undisturbed:
         rows: Of all shards.
         steps: Step -> how often a worker came to it.
         seconds: That a worker took, the report included.
+        masks: Name -> bytes of the masks that it saved.
     """
 
     run_id: str
@@ -127,6 +128,7 @@ class Undisturbed:
     rows: int
     steps: dict[str, int]
     seconds: float
+    masks: dict[str, bytes]
 
     @classmethod
     def of(cls, workers: Workers, tree: Tree, folder: Path) -> Self:
@@ -150,6 +152,7 @@ class Undisturbed:
             rows=report.rows,
             steps=json.loads(counts.read_text()),
             seconds=seconds,
+            masks=_masks(directory),
         )
 
     def directory(self, tree: Tree) -> RunDirectory:
@@ -164,7 +167,8 @@ class Undisturbed:
         assert [p for p in problems if not (but_for_the_report and p.startswith("report/"))] == []
         assert report.rows == self.rows
         assert self.check_committed(tree) == list(self.predictions)
-        assert directory.failures() == {}
+        assert directory.attempts.failures() == {}
+        assert _masks(directory) == self.masks
 
     def check_committed(self, tree: Tree) -> list[str]:
         """See that what is committed is the same, at any moment of the run of `tree`.
@@ -193,6 +197,13 @@ class Undisturbed:
 
 def _predictions(directory: RunDirectory, shard: str) -> bytes:
     return storage.read_bytes(directory.predictions_path(shard))
+
+
+def _masks(directory: RunDirectory) -> dict[str, bytes]:
+    folder = directory.path("masks")
+    return {
+        name: storage.read_bytes(storage.join(folder, name)) for name in storage.find_files(folder)
+    }
 
 
 def _sums(directory: RunDirectory, shard: str) -> Any:

@@ -70,7 +70,7 @@ def test_a_file_that_may_not_become_long_enough(workers, tree, undisturbed):
     tree["runtime"]["retries"] = 0
     longest = min(map(len, undisturbed.predictions.values())) - 1
     printed = failed(workers, workers.start(tree, file_bytes=longest))
-    assert "3 shards failed" in printed
+    assert "3 of 3 shards failed" in printed
     assert "File too large" in printed
     assert not list(Path(tree["output"]).rglob("*.parquet.*"))
     assert undisturbed.check_committed(tree) == []

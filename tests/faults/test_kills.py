@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import polars as pl
 import pytest
-from harness import KILLED
+import s3fs
+from harness import KILLED, Undisturbed
+from polars.testing import assert_frame_equal
+
+from seraser_core.config import load_config
+from seraser_core.errors import SeraserError
+from seraser_core.results.verify import verify
+from seraser_core.runner.local import run_local
+from seraser_core.runner.plan import plan_run
 
 COMPUTING = ["taken", "fetched", "decoded", "tuned", "scored"]
 WRITING = ["before predictions", "after predictions", "before metrics", "after metrics"]
@@ -35,3 +48,72 @@ def test_a_worker_killed_on_a_local_disk(workers, tree, undisturbed, step):
 def test_a_worker_killed_in_object_storage(workers, tree, undisturbed, bucket, step):
     tree["output"] = f"{bucket}/runs"
     kill_and_go_on(workers, tree, undisturbed, step)
+
+
+@pytest.mark.parametrize("step", ["scored", *WRITING])
+def test_a_worker_killed_with_shards_side_by_side(workers, tree, undisturbed, step):
+    tree["runtime"]["parallel_shards"] = 2
+    kill_and_go_on(workers, tree, undisturbed, step)
+
+
+def test_a_worker_killed_that_fetches_from_object_storage(workers, tree, tmp_path, bucket):
+    fs = s3fs.S3FileSystem()
+    fs.put(str(Path(tree["dataset"]["path"]).parent), f"{bucket}/data", recursive=True)
+    tree["dataset"]["path"] = f"{bucket}/data/metadata.csv"
+    expected = Undisturbed.of(workers, tree, tmp_path / "from there")
+    for step in ("fetched", "decoded", "after predictions", "commits half sent"):
+        there = {**tree, "output": f"{bucket}/{step.replace(' ', '-')}"}
+        kill_and_go_on(workers, there, expected, step)
+
+
+def test_a_worker_killed_that_saves_masks(workers, tree, tmp_path):
+    tree["methods"] = [{"name": "foreground", "auxiliary": "relevance"}]
+    tree["save_masks"] = True
+    del tree["dataset"]["mask"]
+    expected = Undisturbed.of(workers, tree, tmp_path / "masks")
+    assert len(expected.masks) == 14
+    for step in ("masks opened", "masks unrenamed", "after masks", "before predictions"):
+        there = {**tree, "output": str(tmp_path / step)}
+        kill_and_go_on(workers, there, expected, step)
+
+
+def forgive_rounding(found, expected):
+    """Equal rows, but for what rounding in other batches changes."""
+    assert_frame_equal(found, expected, rel_tol=1e-4, abs_tol=1e-4)
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["images there", "images away"])
+@pytest.mark.parametrize("step", ["scored", *WRITING, "predictions unrenamed"])
+def test_a_worker_killed_that_computes_failed_images_again(workers, tree, tmp_path, step, away):
+    """Rows that were good stay so, even if the images go away in between."""
+    shutil.copytree(Path(tree["dataset"]["path"]).parent, tmp_path / "data")
+    tree["dataset"]["path"] = str(tmp_path / "data" / "metadata.csv")
+    images = sorted((tmp_path / "data").glob("picture*.png"))
+    url = plan_run(load_config({**tree, "output": str(tmp_path / "whole")}))
+    run_local(url)
+    expected = rows_of(url)
+    for path in images[3::4]:
+        path.rename(path.with_suffix(".away"))
+    url = plan_run(load_config(tree))
+    run_local(url)
+    before = rows_of(url)
+    assert set(before["error_code"].drop_nulls()) == {"missing"}
+    for path in images[3::4]:
+        path.with_suffix(".away").rename(path)
+    assert workers.run(tree, {"step": step, "nth": 2}, retry=True) == KILLED
+    if away:
+        (tmp_path / "data").rename(tmp_path / "data away")
+        with suppress(SeraserError):
+            run_local(url)
+        good = before.filter(pl.col("status") == "ok")
+        forgive_rounding(rows_of(url).join(good, on=["item_id", "method"], how="semi"), good)
+        (tmp_path / "data away").rename(tmp_path / "data")
+    workers.finish(tree)
+    workers.finish(tree, retry=True, report=True)
+    assert verify(url).problems == []
+    forgive_rounding(rows_of(url), expected)
+
+
+def rows_of(url):
+    """All rows, but for the name of the run."""
+    return pl.read_parquet(f"{url}/predictions/*.parquet").sort("item_id", "method").drop("run_id")

@@ -39,6 +39,7 @@ from seraser_core.models.loading import get_model
 from seraser_core.results.summary import aggregate
 from seraser_core.runner import feed, local, shard
 from seraser_core.runner.plan import plan_run
+from seraser_core.runner.retry import Retry
 
 Reach = Callable[[str], None]
 _FOLDERS = ("plan", "begun", "predictions", "metrics", "commits", "failures", "report")
@@ -93,6 +94,8 @@ def _tell(
 
 def _kind(url: str) -> str:
     path = PurePosixPath(url)
+    if "masks" in path.parts:  # it has folders in it
+        return "masks"
     return path.parent.name if path.parent.name in _FOLDERS else path.name
 
 
@@ -147,7 +150,8 @@ class Trap:
         with self._lock:
             self._left -= 1
             if not self._left:
-                os.kill(os.getpid(), self._number)
+                # A signal to the process would be taken by any thread, some time later.
+                signal.pthread_kill(threading.get_ident(), self._number)
 
 
 class Counts:
@@ -166,7 +170,11 @@ class Counts:
 
 
 def work(job: dict[str, Any]) -> int:
-    """Run the configuration of `job`, as ``seraser run`` does it; returns the exit code."""
+    """Run the configuration of `job`, as ``seraser run`` does it; returns the exit code.
+
+    With ``retry`` in `job`, compute the failed images of its run again, as ``seraser retry-errors``
+    does it.
+    """
     os.environ.clear()
     os.environ.update(job["environment"])
     if most := job.get("file_bytes"):
@@ -178,7 +186,11 @@ def work(job: dict[str, Any]) -> int:
         announce_steps(counts)
     try:
         run_url = plan_run(load_config(job["tree"]))
-        local.run_local(run_url)
+        if job.get("retry"):
+            again = Retry()
+            local.run_local(run_url, shards=list(again.shards(run_url)), compute=again)
+        else:
+            local.run_local(run_url)
         if job.get("report"):
             aggregate(run_url)
     except SeraserError as error:

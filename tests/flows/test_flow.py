@@ -158,7 +158,7 @@ def test_a_passing_fault_is_tried_again(prefect_server, web, web_tree):
     assert web.asked["mask7.png"] >= 2
     (url,) = Path(web_tree["output"]).iterdir()
     assert sorted(commit_times(str(url))) == ["00000.json", "00002.json"]
-    assert RunDirectory(str(url)).failures()["00001"]["attempt"] == 2
+    assert RunDirectory(str(url)).attempts.failures()["00001"]["attempt"] == 2
     (progress,) = artifacts("web-progress")
     assert progress.data < 100
     # The server comes to its senses after one more refusal.
@@ -166,7 +166,7 @@ def test_a_passing_fault_is_tried_again(prefect_server, web, web_tree):
     web.refuse["mask7.png"] = 1
     assert seraser(web_tree, []) == str(url)
     assert before.items() < commit_times(str(url)).items()
-    assert RunDirectory(str(url)).failures() == {}
+    assert RunDirectory(str(url)).attempts.failures() == {}
     assert verify(str(url)).problems == []
 
 
@@ -208,4 +208,4 @@ def test_a_run_of_which_no_image_is_there_stops_early(prefect_server, tree, tmp_
         seraser(tree)
     directory = RunDirectory(plan_run(load_config(tree)))
     assert directory.commits() == {}
-    assert 1 <= len(directory.failures()) < 6  # the others were not begun
+    assert 1 <= len(directory.attempts.failures()) < 6  # the others were not begun
