@@ -115,6 +115,12 @@ class Services:
         self._children.run("work-pool", "set-concurrency-limit", WORK_POOL, str(limit))
         self._children.run("deploy", "--all", "--prefect-file", str(_PREFECT_FILE))
 
+    def end_abandoned(self) -> int:
+        """End the flow runs that a worker before left behind when it was killed; their number."""
+        from seraser_core.cli.abandoned import end_abandoned  # imports Prefect, which takes seconds
+
+        return end_abandoned(self.api_url, WORK_POOL)
+
     def start_worker(self) -> None:
         """Start a worker of the pool."""
         options = ("--pool", WORK_POOL, "--type", "process", "--install-policy", "never")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from seraser_core.cli.children import ROOT
-from seraser_core.cli.console import results
+from seraser_core.cli.console import count, results
 
 
 def up(
@@ -32,6 +32,9 @@ def up(
         services.start_server()
         results.print("making the work pool and the deployment seraser/batch-eval")
         services.deploy(limit)
+        if abandoned := services.end_abandoned():
+            runs = count(abandoned, "run")
+            results.print(f"{runs} had no end when the last worker was killed: called crashed now")
         results.print("starting a worker")
         services.start_worker()
         prefix = "uv run " if "UV" in os.environ else ""  # uv says so to what it runs
