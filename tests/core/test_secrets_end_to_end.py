@@ -206,16 +206,18 @@ def test_a_server_that_fails(outputs, environment, of_web, options):
     assert outputs.found() == []
 
 
+@pytest.mark.slow
 @PREFECT
 def test_weights_that_cannot_be_used(outputs, environment, signed, tree, options):
     url, outputs.keys["signature of a redirect"] = signed
-    for name in ("404", "503", "text") if options else ("503",):  # a server takes its time
+    for name in ("503", "text") if options else ("503",):  # a server takes its time
         weights = tree["model"] | {"pretrained": f"{url}/{name}.safetensors"}
         code = outputs.run(tree | {"model": weights}, *options, **environment)
         assert code in (1, 2), outputs.printed[-1]
     assert outputs.found() == []
 
 
+@pytest.mark.slow
 @PREFECT
 def test_storage_that_refuses_or_is_not_there(
     outputs, environment, tree, bucket, unused_port, options

@@ -367,7 +367,7 @@ def test_a_fault_that_outlasts_the_tries_holds_the_shard_back(proxy, small, tmp_
     expected = undisturbed(small, tmp_path)
     url = plan_run(load_config(small))
     proxy.tell("slow down", path, method, times=TRIES)
-    with pytest.raises(SeraserError, match="1 of 3 shards failed"):
+    with pytest.raises(SeraserError, match="1 of 2 shards failed"):
         run_local(url)
     directory = RunDirectory(url)
     (held,) = directory.attempts.failures()

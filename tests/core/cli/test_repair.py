@@ -246,6 +246,7 @@ def test_other_weights_are_found(seraser, config, tree, tmp_path):
     assert f"{weights}: the weights are not those of the run" in done.stdout
 
 
+@pytest.mark.slow
 def test_repair_under_prefect(environment, on_disk):
     before = on_disk.files()
     on_disk.flip("predictions/00001.parquet")

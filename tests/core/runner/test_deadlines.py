@@ -153,7 +153,7 @@ def test_threads_that_hang_do_not_keep_a_process_from_ending():
 
 
 def test_a_web_server_that_is_gone_costs_its_own_images_alone(
-    run, tree, pictures, tmp_path, unused_port
+    run, tree, pictures, tmp_path, unused_port, hasty
 ):
     good = sorted(pictures.parent.glob("picture*.png"))[:4]
     gone = f"http://127.0.0.1:{unused_port}/x.jpg"

@@ -76,7 +76,7 @@ def test_impossible_locations_are_missing_files(s3, url):
     assert (caught.value.stage, caught.value.code) == ("fetch", "missing")
 
 
-def test_a_server_that_is_away_may_come_back(s3, unused_port):
+def test_a_server_that_is_away_may_come_back(s3, unused_port, hasty):
     options = {
         "endpoint_url": f"http://127.0.0.1:{unused_port}",
         "config_kwargs": {"retries": {"max_attempts": 0}, "connect_timeout": 1},

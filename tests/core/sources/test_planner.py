@@ -445,7 +445,7 @@ def test_methods_that_need_a_region(plan, kind, need):
     assert plan(methods=[method], **{need: columns[need]}).table.num_rows == 6
 
 
-def test_unreachable_and_missing_buckets_are_refused(plan, s3, unused_port):
+def test_unreachable_and_missing_buckets_are_refused(plan, s3, unused_port, hasty):
     with pytest.raises(ConfigError) as caught:
         plan(path="s3://no-such-bucket-here/table.csv")
     assert caught.value.field == "dataset.path"
