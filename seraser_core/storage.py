@@ -139,7 +139,8 @@ def read_bytes(
             # A web server may give more than it was asked for.
             return bytes(_tried(url, lambda: fs.cat_file(path, end=most)))[:most]
         except OSError as error:
-            if s3_code(error) in CHANGED_CODES:
+            # Without a version, it was replaced while it was read, which passes.
+            if version is not None and s3_code(error) in CHANGED_CODES:
                 raise ChangedError(_changed(url)) from error
             if s3_code(error) in BEHIND_END_CODES:  # the first bytes of an empty object
                 return b""
@@ -346,16 +347,23 @@ def find_files(folder: str, options: Options | None = None) -> dict[str, Found]:
         fs, root = filesystem(folder, options)
         found = fs.find(root, detail=True)
     prefix = root.rstrip("/") + "/"
-    tag = "ETag" if _is_s3(folder) else ""  # a condition of reading in S3 alone
+    tagged = _is_s3(folder)  # where alone a tag can be a condition of reading
     return {
-        name.removeprefix(prefix): Found(int(info.get("size") or 0), info.get(tag))
+        name.removeprefix(prefix): Found(
+            int(info.get("size") or 0), _strong(info.get("ETag")) if tagged else None
+        )
         for name, info in found.items()
         if name.startswith(prefix) and not _is_unfinished(PurePosixPath(name).name)
     }
 
 
+def _strong(tag: str | None) -> str | None:
+    """A tag with which objects can be asked for: weak ones, ``W/"..."``, never match."""
+    return tag if tag and not tag.startswith("W/") else None
+
+
 def remove_unfinished(folder: str) -> int:
-    """Remove what killed `write_bytes` left below a local folder over an hour ago.
+    """Remove what killed `write_bytes` left directly in a local folder over an hour ago.
 
     What is younger may be written right now.
 
@@ -365,8 +373,8 @@ def remove_unfinished(folder: str) -> int:
     if not is_local(folder):  # a put that is not finished leaves nothing
         return 0
     count = 0
-    for path in local_path(folder).rglob(".*.tmp"):
-        with suppress(FileNotFoundError):  # whoever wrote it is done
+    for path in local_path(folder).glob(".*.tmp"):
+        with suppress(OSError):  # whoever wrote it is done, or it is not ours to remove
             if path.stat().st_mtime < time.time() - _UNFINISHED_S:
                 path.unlink()
                 count += 1

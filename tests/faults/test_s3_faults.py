@@ -158,6 +158,22 @@ def test_an_open_object_that_is_replaced(url):
         storage.read_range(url, 0, 10, version=tag)
 
 
+@pytest.mark.parametrize("planned", [False, True])
+def test_an_object_that_is_replaced_between_two_of_its_parts(url, monkeypatch, planned):
+    tag = storage.version(url) if planned else None
+    monkeypatch.setattr(s3, "_PART", len(CONTENT) // 2)
+    whole = s3.Store._part
+
+    async def part(self, *given):
+        found = await whole(self, *given)
+        await self._pipe_file(url, CONTENT[::-1])
+        return found
+
+    monkeypatch.setattr(s3.Store, "_part", part)
+    with pytest.raises(ChangedError if planned else TransientError):
+        storage.read_bytes(url, version=tag)
+
+
 @pytest.mark.parametrize("kind", ["slow down", "internal error", "truncated", "short"])
 def test_a_fault_that_stays_is_asked_a_bounded_number_of_times(proxy, url, kind):
     for read, _ in READS.values():
