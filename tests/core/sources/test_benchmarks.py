@@ -326,6 +326,15 @@ def test_masks_beside_waterbirds(plan):
     assert all(Path(mask).is_file() for mask in planned.table["mask"].to_pylist())
 
 
+def test_columns_of_a_table_are_not_taken_for_what_a_listing_tells(tmp_path):
+    MINIATURES["waterbirds"].write(tmp_path)
+    expected = list_rows("waterbirds", tmp_path).items
+    path = tmp_path / "metadata.csv"
+    table = pl.read_csv(path, infer_schema=False)
+    table.with_columns(version=pl.lit("v1"), size=pl.lit("7")).write_csv(path)
+    assert list_rows("waterbirds", tmp_path).items.equals(expected)
+
+
 def test_on_s3(bucket, tmp_path):
     fs = s3fs.S3FileSystem(use_listings_cache=False)
     for name in ("waterbirds", "pacs", "imagenet9", "stanford_dogs"):
