@@ -25,6 +25,7 @@ from seraser_core.results.tables import classes, groups, summarise
 logger = logging.getLogger(__name__)
 Tables = dict[str, pl.DataFrame]
 """``summary``, ``groups`` and ``classes``."""
+_WRITTEN = ("", "plan", "predictions", "metrics", "commits", "report")
 FILES = "files.json"
 """In RUN/report: what the report was made of, and the hashes of its files."""
 
@@ -61,7 +62,8 @@ def aggregate(
     marks = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     listed = documents.sealed({"commits": commits_mark(found.commits), "files": marks})
     storage.write_json(directory.path("report", FILES), listed)
-    storage.remove_unfinished(run_url)
+    for folder in _WRITTEN:
+        storage.remove_unfinished(directory.path(folder))
     return tables
 
 

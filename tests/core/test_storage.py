@@ -153,7 +153,7 @@ def test_what_killed_writers_left_is_not_listed_and_removed_when_it_is_old(tmp_p
     os.utime(tmp_path / "a" / "b.bin", (hours_ago, hours_ago))
     assert storage.list_files(str(tmp_path / "a")) == ["b.bin"]
     assert storage.find_files(str(tmp_path)) == {"a/b.bin": (1, None)}
-    assert storage.remove_unfinished(str(tmp_path)) == 1
+    assert storage.remove_unfinished(str(tmp_path / "a")) == 1
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [young.name, "b.bin"]
 
 
