@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -11,6 +13,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import State, StateType
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 
@@ -33,13 +36,13 @@ def end_abandoned(api_url: str, work_pool: str) -> int:
     under_way = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_HELD)))
     pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[work_pool]))
     state: State[None] = Crashed(message="its worker ended before it did; run it again to go on")
-    count = 0
     with (
         temporary_settings({PREFECT_API_URL: api_url}),
         get_client(sync_client=True) as client,
     ):
-        while runs := client.read_flow_runs(flow_run_filter=under_way, work_pool_filter=pool):
-            for run in runs:
+        # Once: where the pool has a worker after all, it begins others in the places of these.
+        runs = client.read_flow_runs(flow_run_filter=under_way, work_pool_filter=pool)
+        for run in runs:
+            with suppress(ObjectNotFound):  # deleted meanwhile
                 client.set_flow_run_state(run.id, state, force=True)
-            count += len(runs)
-    return count
+    return len(runs)

@@ -35,7 +35,7 @@ def wait_for_commits(output: str, wanted: int) -> dict[str, bytes]:
         found = [name for name in storage.find_files(output) if "/commits/" in name]
         if len(found) >= wanted:
             return {name: storage.read_bytes(f"{output}/{name}") for name in found}
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks at the folder, until there is what is waited for
     pytest.fail(f"no {wanted} shards were committed in {_WAIT_S} s")
 
 
