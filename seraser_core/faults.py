@@ -38,6 +38,7 @@ _STALE_CODES = (
 # Refusals with a status that blames the client, which pass nevertheless.
 _SOON_CODES = (
     "BadDigest",  # it was damaged on its way
+    "ConditionalRequestConflict",
     "IncompleteBody",
     "OperationAborted",
     "RequestTimeout",

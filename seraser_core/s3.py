@@ -14,8 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from botocore.exceptions import ClientError
 from fsspec.asyn import sync
 from s3fs.core import S3File, S3FileSystem, version_id_kw
+from s3fs.errors import translate_boto_error
 
 from seraser_core.backoff import Backoff
 from seraser_core.faults import is_stale, s3_code
@@ -88,9 +90,33 @@ class Store(S3FileSystem):
         """
 
         async def read() -> bytes:
-            return b"".join([part async for part in self._parts(path, most, tag)])
+            return b"".join([part.data async for part in self._parts(path, most, tag)])
 
         return bytes(sync(self.loop, read))
+
+    def look(self, path: str) -> tuple[bytes, str | None]:
+        """All bytes of an object, and its tag.
+
+        Raises:
+            As `read`.
+        """
+
+        async def read() -> list[Part]:
+            return [part async for part in self._parts(path, None)]
+
+        parts = sync(self.loop, read)
+        return b"".join(part.data for part in parts), parts[0].tag
+
+    def put_over(self, path: str, data: bytes, tag: str | None) -> None:
+        """Put `data` in the place of the object of this tag, or of none when `tag` is None.
+
+        Raises:
+            OSError, BotoCoreError: As s3fs; `PreconditionFailed` when there is another object.
+        """
+        bucket, key, _ = self.split_path(path)
+        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+        place = {"Bucket": bucket, "Key": key}
+        sync(self.loop, self._call_s3, "put_object", Body=data, **place, **condition)
 
     def read_part(self, path: str, start: int, length: int, tag: str | None = None) -> bytes:
         """Up to `length` bytes from `start` on, fewer where it ends; of the object of this tag.
@@ -110,7 +136,7 @@ class Store(S3FileSystem):
         async def fetch() -> None:
             with place.open("wb") as file:
                 async for part in self._parts(path, None):
-                    file.write(part)
+                    file.write(part.data)
 
         sync(self.loop, fetch)
 
@@ -124,9 +150,9 @@ class Store(S3FileSystem):
 
     async def _parts(
         self, path: str, most: int | None, tag: str | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncIterator[Part]:
         first = await self._part(path, 0, _PART if most is None else min(most, _PART), tag)
-        yield first.data
+        yield first
         end = first.total if most is None else min(most, first.total)
         starts = range(len(first.data), end, _PART)
         for i in range(0, len(starts), _PARTS_AT_ONCE):
@@ -135,7 +161,7 @@ class Store(S3FileSystem):
                 for start in starts[i : i + _PARTS_AT_ONCE]
             ]
             for part in await asyncio.gather(*asked):
-                yield part.data
+                yield part
 
     async def _part(self, path: str, start: int, length: int, tag: str | None = None) -> Part:
         bucket, key, number = self.split_path(path)
@@ -149,6 +175,8 @@ class Store(S3FileSystem):
             answer = await call("get_object", **place, **wanted)
             limit.reschedule(_end(int(answer["ContentLength"])))
             async with answer["Body"] as body:
+                if tag is not None and answer.get("ETag") != tag:  # a store without conditions
+                    raise translate_boto_error(_other_object())
                 data = await body.read()
             found = _RANGE.fullmatch(answer.get("ContentRange") or "")
             if found:
@@ -196,6 +224,11 @@ class Store(S3FileSystem):
                 if pause is None:
                     raise fault from fault.__cause__
             await asyncio.sleep(pause)
+
+
+def _other_object() -> ClientError:
+    refusal = {"Code": "PreconditionFailed", "Message": "it is another object"}
+    return ClientError({"Error": refusal}, "GetObject")
 
 
 def _end(size: int) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +55,7 @@ RUN = {
 }
 PLAN = {"shards": Each(list, {"id": str, "start": int, "stop": int}), "items_sha256": str}
 COMMIT = {
+    "shard": str,
     "fingerprint": str,
     "plan_hash": str,
     "sha256": str,
@@ -62,6 +65,7 @@ COMMIT = {
     "rows": int,
     "ok": int,
     "errors": int,
+    "failed": Each(dict, Each(list, int)),
     "host": str,
     "process": str,
     "started": Number,
@@ -98,8 +102,15 @@ def read(url: str) -> bytes:
         RunDirectoryError: It cannot be read, nor could it be by trying again.
         TransientError: A fault that may pass.
     """
-    try:
+    with reading(url):
         return storage.read_bytes(url)
+
+
+@contextmanager
+def reading(url: str) -> Iterator[None]:
+    """Sort the faults of reading the file at `url`, as `read` does."""
+    try:
+        yield
     except FileNotFoundError:
         raise
     except NotADirectoryError as error:

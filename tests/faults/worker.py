@@ -30,7 +30,6 @@ from typing import Any
 import matplotlib.figure  # noqa: F401 - or every worker that writes a report would import it
 import numpy.ma  # noqa: F401
 
-from seraser_core import storage
 from seraser_core.config import load_config
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import SeraserError
@@ -40,6 +39,7 @@ from seraser_core.results.summary import aggregate
 from seraser_core.runner import feed, local, shard
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.retry import Retry
+from seraser_core.storage import writing
 
 Reach = Callable[[str], None]
 _FOLDERS = ("plan", "begun", "predictions", "metrics", "commits", "failures", "report")
@@ -60,8 +60,8 @@ def announce_steps(reach: Reach) -> None:
     _tell(tuning._Loop, "_make_step", reach, after=lambda *_: "tuned")
     _tell(shard, "score", reach, after=lambda *_: "scored")
     _tell(
-        storage,
-        "write_bytes",
+        writing,
+        "_write",
         reach,
         before=lambda url, *_: f"before {_kind(url)}",
         after=lambda url, *_: f"after {_kind(url)}",
