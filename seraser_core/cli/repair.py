@@ -14,7 +14,7 @@ def repair(run: RunArgument, no_prefect: NoPrefectOption = False, json: JsonOpti
     All other files stay as they are. Ends with what `verify` finds then; exit code 1 when that is
     not nothing, or when run.json or the plan is damaged, which is not mended here.
     """
-    from seraser_core.results.repair import plan_repair, withdraw
+    from seraser_core.results.repair import compute_again, plan_repair
     from seraser_core.results.summary import aggregate
     from seraser_core.results.verify import verify
 
@@ -25,7 +25,7 @@ def repair(run: RunArgument, no_prefect: NoPrefectOption = False, json: JsonOpti
             display.say(str(problem))
         if todo.shards:
             display.say(f"computing {count(len(todo.shards), 'shard')}: {', '.join(todo.shards)}")
-            withdraw(run, todo.shards)
+            compute_again(run, todo.shards)
             execute_planned([run], no_prefect, display)
         elif todo.report:
             display.say("writing the report")

@@ -6,35 +6,49 @@ as well, or the network's way to them, that must not cost what was computed whil
 
 from __future__ import annotations
 
-import hashlib
 import io
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seraser_core.results.schema import PREDICTIONS_SCHEMA
 
 _KEY = ("item_index", "method")
+Key = tuple[int, str]
 
 
-def lost_rows(new: pa.Table, commit: dict[str, Any] | None, data: bytes | None) -> int:
-    """The number of rows that were good before and would not be among `new`.
+def failed_rows(rows: pa.Table) -> dict[str, list[int]]:
+    """Method -> item_index of its error rows, of methods that have some."""
+    failed: dict[str, list[int]] = {}
+    errors = rows.filter(pc.equal(rows["status"], "error")).select(_KEY)
+    for item, method in zip(*(column.to_pylist() for column in errors), strict=True):
+        failed.setdefault(method, []).append(item)
+    return failed
+
+
+def lost_rows(new: pa.Table, commit: dict[str, Any] | None, data: bytes | None) -> list[Key]:
+    """Item index and method of the rows that were good before and would not be among `new`.
 
     Args:
         new: The rows of a shard that are to be written.
-        commit: The last commit of the shard that can be trusted.
-        data: The Parquet file that is there, of the commit or of any other origin.
+        commit: A commit of the shard, if it can be trusted; it names the rows that failed.
+        data: The Parquet file that is there, be it of the commit or not; it counts unless it is
+            damaged or has other rows.
     """
-    intact = data is not None and (
-        commit is None or hashlib.sha256(data).hexdigest() == commit["sha256"]
-    )
-    old = _rows(data, new) if data is not None and intact else None
+    failed = _keys(failed_rows(new))
+    lost: set[Key] = set()
+    if commit is not None:
+        lost |= failed - _keys(commit["failed"])
+    old = None if data is None else _rows(data, new)
     if old is not None:
-        return len(_good(old) - _good(new))
-    if commit is None:
-        return 0
-    return max(0, commit["ok"] - len(_good(new)))
+        lost |= failed - _keys(failed_rows(old))
+    return sorted(lost)
+
+
+def _keys(failed: dict[str, list[int]]) -> set[Key]:
+    return {(item, method) for method, items in failed.items() for item in items}
 
 
 def _rows(data: bytes, new: pa.Table) -> pa.Table | None:
@@ -50,8 +64,3 @@ def _rows(data: bytes, new: pa.Table) -> pa.Table | None:
     footer = b"seraser_fingerprint"
     same = (old.schema.metadata or {}).get(footer) == (new.schema.metadata or {}).get(footer)
     return old if same else None
-
-
-def _good(rows: pa.Table) -> set[tuple[int, str]]:
-    columns = (rows[name].to_pylist() for name in (*_KEY, "status"))
-    return {(item, method) for item, method, status in zip(*columns, strict=True) if status == "ok"}

@@ -84,7 +84,7 @@ def _rows(directory: RunDirectory, run: dict[str, Any]) -> pl.DataFrame:
 
 
 def _check_kept(directory: RunDirectory, kind: str, wanted: set[str]) -> None:
-    """See that the masks are there; the shards of those that are not are no longer done.
+    """See that the masks are there; shards of which some are not are to be computed again.
 
     Raises:
         SeraserError: Some are not.
@@ -99,7 +99,7 @@ def _check_kept(directory: RunDirectory, kind: str, wanted: set[str]) -> None:
     for shard in directory.shards():
         paths = {directory.mask_path(kind, index) for index in range(shard.start, shard.stop)}
         if paths & lost:
-            directory.withdraw(shard.id)
+            directory.compute_again(shard.id)
     raise SeraserError(f"{len(lost)} masks are gone; the same command makes them again")
 
 

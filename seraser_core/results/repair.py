@@ -55,8 +55,8 @@ def _of_report(problem: Problem) -> bool:
     return problem.file.startswith("report/")
 
 
-def withdraw(run_url: str, shard_ids: list[str]) -> None:
-    """Take the commits of wrong shards back, so that whoever runs the run computes them again."""
+def compute_again(run_url: str, shard_ids: list[str]) -> None:
+    """Have whoever runs the run compute wrong shards again."""
     directory = RunDirectory(run_url)
     for shard_id in shard_ids:
-        directory.withdraw(shard_id)
+        directory.compute_again(shard_id)

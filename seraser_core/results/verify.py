@@ -11,6 +11,7 @@ import pyarrow as pa
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import documents
+from seraser_core.results.accepted import read_accepted
 from seraser_core.results.fingerprints import differing, fingerprint, plan_hash
 from seraser_core.results.problems import Problem, VerifyReport
 from seraser_core.results.run_directory import RunDirectory
@@ -19,7 +20,12 @@ from seraser_core.results.verify_shard import CheckedShard, check_shard
 from seraser_core.sources.items import ShardRange
 
 _RUN, _PLAN, _ITEMS = "run.json", "plan/plan.json", "plan/items.parquet"
-_PER_SHARD = {"predictions": ".parquet", "metrics": ".json", "commits": ".json"}
+_PER_SHARD = {
+    "predictions": ".parquet",
+    "metrics": ".json",
+    "commits": ".json",
+    "mended": ".json",
+}
 
 
 def verify(run_url: str) -> VerifyReport:
@@ -60,6 +66,7 @@ def verify(run_url: str) -> VerifyReport:
     report.rows = sum(int(shard.commit["rows"]) for shard in committed if shard.commit)
     report.problems += [problem for shard in checked for problem in shard.problems]
     report.problems += _strays(directory, {shard.id for shard in shards})
+    report.problems += _accepted_problems(directory, shards)
     if whole:
         report.problems += report_problems(directory, run, committed)
     else:
@@ -112,3 +119,14 @@ def _strays(directory: RunDirectory, planned: set[str]) -> Iterator[Problem]:
         for name in storage.list_files(directory.path(folder)):
             if name.removesuffix(ending) not in planned:
                 yield Problem(f"{folder}/{name}", "belongs to no planned shard; remove it")
+
+
+def _accepted_problems(directory: RunDirectory, shards: list[ShardRange]) -> Iterator[Problem]:
+    there = set(storage.list_files(directory.path("mended")))
+    for shard in shards:
+        name = f"{shard.id}.json"
+        if name in there:
+            try:
+                read_accepted(directory.accepted_path(shard.id))
+            except RunDirectoryError as error:
+                yield Problem(f"mended/{name}", str(error))

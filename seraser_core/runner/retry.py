@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from seraser_core.errors import ConfigError, RunDirectoryError, SeraserError, TransientError
+from seraser_core import storage
+from seraser_core.errors import ConfigError, RunDirectoryError, TransientError
 from seraser_core.results import documents
-from seraser_core.results.keeping import lost_rows
+from seraser_core.results.accepted import Accepted, as_accepted
 from seraser_core.results.metrics import count_rows, proper_scores
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.schema import with_footer
@@ -81,7 +83,6 @@ class Retry:
 
         Raises:
             RunDirectoryError: The shard is not done.
-            SeraserError: Good rows would be lost.
             As `run_shard`; the shard then stays as it is.
         """
         directory = RunDirectory(run_url)
@@ -90,8 +91,7 @@ class Retry:
             run, commit = directory.run(), directory.commit(shard_id)
             if commit is None or not directory.is_done(shard_id):
                 raise RunDirectoryError(
-                    f"shard {shard_id} is not done; running the same configuration again computes "
-                    "it"
+                    f"shard {shard_id} is not done; `seraser repair` computes it again"
                 )
             before = directory.committed_metrics(shard_id, commit, run)
             data = documents.read(directory.predictions_path(shard_id))
@@ -102,10 +102,14 @@ class Retry:
             failed = self._failed(pl.DataFrame(old))
             if not failed.height:
                 return
-            session, items = open_session(run_url), directory.items(shard_id)
+            session = open_session(run_url)
             # A file that was mended has another size and tag than it was planned with.
             mended = failed.filter(pl.col("error_code") != "changed")["item_index"].to_numpy()
-            items = _as_they_are_now(items, mended)
+            planned = _of(directory.items(shard_id), mended)
+            items = directory.items_to_read(shard_id)
+            if found := _as_they_are_now(planned, items, session.config.dataset.storage_options):
+                directory.accept(shard_id, found)
+                items = as_accepted(items, found)
             whole = any(method.stateful for method in session.methods)
             wanted = items if whole else _of(items, failed["item_index"].to_numpy())
             killed = failed["error_code"].is_in(["timeout", "crashed"]).any()
@@ -114,12 +118,6 @@ class Retry:
             if not whole:
                 predictions = _replaced(old, predictions, failed, run)
                 metrics = _metrics(before, predictions, part, failed)
-            if lost := lost_rows(predictions, commit, data):
-                raise SeraserError(
-                    f"{lost} rows that are good would become errors; the images are not there now"
-                )
-            if directory.commit(shard_id) != commit:
-                raise TransientError(_OTHER_WORKER)
             info = {**part.info, "images": items.num_rows}
             directory.write_shard(shard_id, predictions, metrics, info)
 
@@ -136,15 +134,23 @@ def _of(table: pa.Table, items: np.ndarray) -> pa.Table:
     return table.filter(pa.array(np.isin(table["item_index"].to_numpy(), items)))
 
 
-def _as_they_are_now(items: pa.Table, some: np.ndarray) -> pa.Table:
-    """The items; of some that are files of their own, nothing that was listed holds any more."""
-    wanted = pa.array(np.isin(items["item_index"].to_numpy(), some))
-    unknown = pc.and_(wanted, pc.is_null(items["offset"]))
-    for name in ("size", "version"):
-        field = items.schema.field(name)
-        known = pc.if_else(unknown, pa.scalar(None, field.type), items[name])
-        items = items.set_column(items.schema.get_field_index(name), field, known)
-    return items
+def _as_they_are_now(planned: pa.Table, items: pa.Table, options: Mapping[str, Any]) -> Accepted:
+    """What the files of planned images are now, where that is not what `items` says of them."""
+    known = pc.or_(pc.is_valid(planned["size"]), pc.is_valid(planned["version"]))
+    files = planned.filter(pc.and_(known, pc.is_null(planned["offset"])))
+
+    def look(url: str) -> storage.Found | None:
+        try:
+            return storage.find(url, options)
+        except (OSError, ValueError, ImportError):  # an error row will say so
+            return None
+
+    with ThreadPoolExecutor(documents.READERS) as pool:
+        found = list(pool.map(look, files["image"].to_pylist()))
+    now = dict(zip(files["item_index"].to_pylist(), found, strict=True))
+    columns = (items[name].to_pylist() for name in ("item_index", "size", "version"))
+    believed = {index: (size, version) for index, size, version in zip(*columns, strict=True)}
+    return {i: file for i, file in now.items() if believed[i] != (file or (None, None))}
 
 
 def _replaced(old: pa.Table, new: pa.Table, failed: pl.DataFrame, run: dict[str, Any]) -> pa.Table:

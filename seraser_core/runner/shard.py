@@ -69,7 +69,7 @@ def run_shard(
     suspicious = directory.attempts.is_suspicious(shard_id)
     with recorded(directory, shard_id, attempt, suspicious):
         session = open_session(run_url)
-        runtime, items = session.config.runtime, directory.items(shard_id)
+        runtime, items = session.config.runtime, directory.items_to_read(shard_id)
         last = attempt > runtime.retries
         part = score_items(session, items, progress, runtime.max_error_rate, suspicious, last)
         return directory.write_shard(shard_id, part.predictions, part.metrics, part.info)

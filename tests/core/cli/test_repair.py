@@ -210,7 +210,7 @@ def test_a_file_of_no_planned_shard_is_left(seraser, on_disk):
 
 
 def test_a_shard_that_cannot_be_computed_now(seraser, environment, config, tree, tmp_path):
-    """Its commit is gone, so nobody takes its rows for right; the others are as they were."""
+    """Its files stay as they are until somebody can; the others are as they were."""
     model = tmp_path / "model.json"
     shutil.copy(tree["model"]["name"], model)
     url = json.loads(
@@ -222,7 +222,7 @@ def test_a_shard_that_cannot_be_computed_now(seraser, environment, config, tree,
     done = apart(environment, "repair", url, "--no-prefect")
     assert done.returncode == 1
     assert str(model) in done.stderr
-    assert "commits/00001.json" not in run.files()
+    assert "predictions/00001.parquet: is not the file" in seraser("verify", url).stdout
     assert "weights: they cannot be loaded here" in seraser("verify", url, "--deep").stdout
     model.write_bytes(kept)
     assert seraser("repair", url, "--no-prefect").exit_code == 0

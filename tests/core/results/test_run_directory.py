@@ -247,7 +247,7 @@ def test_a_shard_whose_file_is_gone_or_cut_off_is_named(finished, damage):
 def test_a_shard_whose_metrics_are_gone_is_named(finished):
     path = Path(finished.path("metrics/00001.json"))
     path.unlink()
-    expected = f"{path} is missing; running the same configuration again computes the shard"
+    expected = f"{path} is missing; `seraser repair` computes the shard again"
     assert status(finished.url)["damaged"] == {"00001": expected}
 
 

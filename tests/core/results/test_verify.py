@@ -346,14 +346,18 @@ def test_a_parquet_file_that_is_none(finished):
     assert found.startswith(f"shard 00001: {ROWS}: cannot be read")
 
 
-@pytest.mark.parametrize("name", ["predictions/9.parquet", "metrics/9.json", "commits/9.json"])
+@pytest.mark.parametrize(
+    "name", ["predictions/9.parquet", "metrics/9.json", "commits/9.json", "mended/9.json"]
+)
 def test_a_file_of_no_planned_shard(finished, name):
-    Path(finished.path(name)).write_bytes(b"")
+    path = Path(finished.path(name))
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
     assert problems(finished) == [f"{name}: belongs to no planned shard; remove it"]
 
 
 def test_a_report_of_other_shards(small, finished):
-    finished.withdraw("00001")
+    Path(finished.path(COMMIT)).unlink()
     aggregate(finished.url, partial=True)
     first, *others = problems(finished)
     assert first.startswith(f"shard 00001: {COMMIT}: is missing")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seraser_core.errors import SeraserError
-from seraser_core.results.repair import plan_repair, withdraw
+from seraser_core.results.repair import compute_again, plan_repair
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.verify import verify
 from seraser_core.runner.local import run_local
@@ -47,7 +47,7 @@ DAMAGE = {
 
 def files(run: Path) -> dict[str, bytes]:
     """All that people read."""
-    folders = ("predictions", "commits", "withdrawn")
+    folders = ("predictions", "commits")
     return {
         str(path.relative_to(run)): path.read_bytes()
         for folder in folders
@@ -58,7 +58,7 @@ def files(run: Path) -> dict[str, bytes]:
 
 def repair(url: str) -> None:
     """As the command does it."""
-    withdraw(url, plan_repair(verify(url)).shards)
+    compute_again(url, plan_repair(verify(url)).shards)
     run_local(url)
 
 
@@ -89,7 +89,7 @@ def test_errors_may_take_the_place_of_rows_when_the_files_that_are_named_are_del
     with pytest.raises(SeraserError) as caught:
         repair(url)
     named = [word.rstrip(",") for word in str(caught.value).split() if word.startswith(url)]
-    assert len(named) == 3
+    assert len(named) == 2
     for path in named:
         Path(path).unlink(missing_ok=True)
     run_local(url)
