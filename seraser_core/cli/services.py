@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from seraser_core.cli.children import ROOT, Children, ending_signals
 from seraser_core.cli.server import api_url, start_server, wait_for_server
 from seraser_core.errors import SeraserError
 
+if TYPE_CHECKING:
+    from seraser_core.cli.abandoned import Abandoned
+
 WORK_POOL = "seraser"
+_WORKER = "seraser-up"
 _PREFECT_FILE = Path("deployments", "prefect.yaml")
 _END_S = {"worker": 30, "server": 15}
 
@@ -115,26 +121,28 @@ class Services:
         self._children.run("work-pool", "set-concurrency-limit", WORK_POOL, str(limit))
         self._children.run("deploy", "--all", "--prefect-file", str(_PREFECT_FILE))
 
-    def end_abandoned(self) -> int:
-        """End the flow runs that a worker before left behind when it was killed; their number."""
-        from seraser_core.cli.abandoned import end_abandoned  # imports Prefect, which takes seconds
+    def abandoned(self) -> Abandoned:
+        """The flow runs that are under way; to be asked for before the worker starts."""
+        from seraser_core.cli.abandoned import Abandoned  # imports Prefect, which takes seconds
 
-        return end_abandoned(self.api_url, WORK_POOL)
+        return Abandoned(self.api_url, WORK_POOL, _WORKER)
 
     def start_worker(self) -> None:
         """Start a worker of the pool."""
         options = ("--pool", WORK_POOL, "--type", "process", "--install-policy", "never")
-        self._children.start("worker", "worker", "start", *options, end_s=_END_S["worker"])
+        name = ("--name", _WORKER)
+        self._children.start("worker", "worker", "start", *options, *name, end_s=_END_S["worker"])
 
-    def wait(self) -> None:
-        """Wait until somebody asks for the end.
+    def wait(self, seconds: float = math.inf) -> None:
+        """Wait some time, or until somebody asks for the end.
 
         Raises:
             SeraserError: A child ended by itself.
         """
-        while True:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
             self._children.check()
-            self._pause(1)
+            self._pause(min(1, left))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self._stop.is_set():  # a second Ctrl-C must not disturb the end of the first

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from seraser_core.cli.children import ROOT
-from seraser_core.cli.console import count, results
+from seraser_core.cli.console import results
 
 
 def up(
@@ -32,9 +32,7 @@ def up(
         services.start_server()
         results.print("making the work pool and the deployment seraser/batch-eval")
         services.deploy(limit)
-        if abandoned := services.end_abandoned():
-            runs = count(abandoned, "run")
-            results.print(f"{runs} had no end when the last worker was killed: called crashed now")
+        abandoned = services.abandoned()
         results.print("starting a worker")
         services.start_worker()
         prefix = "uv run " if "UV" in os.environ else ""  # uv says so to what it runs
@@ -47,5 +45,12 @@ def up(
             markup=False,
             highlight=False,
         )
+
+        def wait(reason: str, seconds: float) -> None:
+            results.print(reason, markup=False)
+            services.wait(seconds)
+
+        if outcome := abandoned.end(wait):
+            results.print(outcome, markup=False)
         services.wait()
     results.print("stopped")

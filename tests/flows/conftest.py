@@ -34,6 +34,16 @@ class Up:
     port: int
     environment: dict[str, str]
 
+    def __post_init__(self) -> None:
+        self._lines: queue.Queue[str] = queue.Queue()
+
+        def read() -> None:
+            for line in self.process.stdout or ():
+                self._lines.put(line)
+            self._lines.put("")
+
+        threading.Thread(target=read, daemon=True).start()
+
     def prefect(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a `prefect` command."""
         return subprocess.run(
@@ -46,18 +56,10 @@ class Up:
         )
 
     def wait_for_line(self, text: str) -> None:
-        """Read the output until a line holds `text`; what follows is read and dropped."""
-        lines: queue.Queue[str] = queue.Queue()
-
-        def read() -> None:
-            for line in self.process.stdout or ():
-                lines.put(line)
-            lines.put("")
-
-        threading.Thread(target=read, daemon=True).start()
+        """Read the output until a line holds `text`."""
         seen = []
         while True:
-            seen.append(lines.get(timeout=_START_S))
+            seen.append(self._lines.get(timeout=_START_S))
             if text in seen[-1]:
                 return
             if not seen[-1]:
@@ -82,14 +84,17 @@ def seraser() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def start_up() -> Iterator[Callable[[Path], Up]]:
-    """Starts `seraser up` on a free port with its state in a folder; it is ready on return."""
+def start_up() -> Iterator[Callable[..., Up]]:
+    """Starts `seraser up` with its state in a folder; it is ready on return.
+
+    On a free port, unless one is given.
+    """
     started: list[Up] = []
 
-    def start(home: Path) -> Up:
+    def start(home: Path, port: int = 0) -> Up:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
+            port = port or int(probe.getsockname()[1])
         process = subprocess.Popen(
             [*_SERASER, "up", "--port", str(port), "--home", str(home)],
             env=_without_prefect(),
@@ -115,7 +120,7 @@ def start_up() -> Iterator[Callable[[Path], Up]]:
 
 
 @pytest.fixture(scope="session")
-def up(s3: str, start_up: Callable[[Path], Up], tmp_path_factory: pytest.TempPathFactory) -> Up:
+def up(s3: str, start_up: Callable[..., Up], tmp_path_factory: pytest.TempPathFactory) -> Up:
     """A running `seraser up`; its worker has the credentials of the tests' S3 server."""
     return start_up(tmp_path_factory.mktemp("prefect"))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -19,9 +21,10 @@ _WAIT_S = 150
 
 
 @pytest.fixture
-def slow_config(tree, tmp_path) -> str:
-    """Config of seven shards of a second or so each."""
-    tree["methods"] = ["zero_shot", {"name": "seraser", "steps": 150}]
+def slow_config(request, tree, tmp_path) -> str:
+    """Config of seven shards of a second or so each; a test may give other steps."""
+    steps = getattr(request, "param", 150)
+    tree["methods"] = ["zero_shot", {"name": "seraser", "steps": steps}]
     tree["shard"] = {"max_items": 2}
     path = tmp_path / "slow.yaml"
     path.write_text(yaml.safe_dump(tree))
@@ -45,6 +48,13 @@ def flow_process(worker_of: psutil.Process) -> psutil.Process:
         child for child in worker_of.children(recursive=True) if "prefect.engine" in child.cmdline()
     ]
     return found
+
+
+def kill_all_of_it(up) -> None:
+    processes = [p := psutil.Process(up.process.pid), *p.children(recursive=True)]
+    for process in processes:
+        os.kill(process.pid, signal.SIGKILL)
+    psutil.wait_procs(processes, timeout=30)
 
 
 def check_kept(output: str, before: dict[str, bytes]) -> None:
@@ -75,13 +85,61 @@ def test_a_machine_that_dies_with_all_of_prefect(s3, start_up, slow_config, tree
     started = one.prefect(*RUN, "--param", f"config={slow_config}")
     assert started.returncode == 0, started.stderr
     wait_for_commits(tree["output"], 2)
-    all_of_it = [p := psutil.Process(one.process.pid), *p.children(recursive=True)]
-    for process in all_of_it:
-        os.kill(process.pid, signal.SIGKILL)
-    psutil.wait_procs(all_of_it, timeout=30)
+    kill_all_of_it(one)
     before = wait_for_commits(tree["output"], 2)
     assert len(before) < 7
     other = start_up(tmp_path / "home")
     done = other.prefect(*RUN, "--watch", "--param", f"config={slow_config}")
     assert done.returncode == 0, done.stdout + done.stderr
     check_kept(tree["output"], before)
+
+
+@pytest.fixture
+def other_worker(tmp_path):
+    """Starts another worker of the pool of a `seraser up`, which tells the server often."""
+    started = []
+
+    def start(up) -> subprocess.Popen[bytes]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "prefect", "worker", "start", "--pool", "seraser"],
+                env={
+                    **up.environment,
+                    "PREFECT_WORKER_HEARTBEAT_SECONDS": "1",
+                    "PREFECT_WORKER_QUERY_SECONDS": "1",
+                },
+                cwd=tmp_path,
+                stdout=(tmp_path / "worker.log").open("wb"),
+                stderr=subprocess.STDOUT,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+@pytest.mark.parametrize("slow_config", [3000], indirect=True)
+def test_a_run_of_another_worker_goes_on_when_all_else_dies(
+    s3, start_up, other_worker, slow_config, tree, tmp_path
+):
+    """Its worker and its process live on while the server is away, and its run is not ended."""
+    one = start_up(tmp_path / "home")
+    (own,) = [p for p in psutil.Process(one.process.pid).children() if "worker" in p.cmdline()]
+    own.suspend()
+    other = other_worker(one)
+    started = one.prefect(*RUN, "--param", f"config={slow_config}")
+    assert started.returncode == 0, started.stderr
+    wait_for_commits(tree["output"], 1)
+    flow = flow_process(psutil.Process(other.pid))
+    kill_all_of_it(one)
+    again = start_up(tmp_path / "home", one.port)
+    again.wait_for_line("under way, of another worker")
+    flow.wait(_WAIT_S)
+    before = wait_for_commits(tree["output"], 7)
+    check_kept(tree["output"], before)
+    listed = again.prefect("flow-run", "ls").stdout.upper()
+    assert "COMPLETED" in listed
+    assert "CRASHED" not in listed
