@@ -132,6 +132,47 @@ def test_json_is_the_same_bytes_for_the_same_document(root):
     assert storage.read_bytes(url) == first
 
 
+def test_a_file_is_replaced_if_it_is_what_was_seen(root):
+    url = f"{root}/a.json"
+    nothing = storage.look(url)
+    assert nothing.data is None
+    storage.replace(url, b"one", nothing)
+    one = storage.look(url)
+    assert one.data == b"one"
+    storage.replace(url, b"two", one)
+    storage.replace(url, b"two", one)  # as a try whose answer was lost
+    for seen in (nothing, one):
+        with pytest.raises(ChangedError, match=r"a\.json was replaced meanwhile"):
+            storage.replace(url, b"three", seen)
+    assert storage.read_bytes(url) == b"two"
+    two = storage.look(url)
+    storage.delete(url)
+    with pytest.raises(ChangedError):
+        storage.replace(url, b"three", two)
+    assert not storage.exists(url)
+
+
+def test_of_many_that_replace_an_object_one_does(bucket):
+    """And in S3 it does so whatever the moment, as the store compares."""
+    url = f"{bucket}/a.json"
+    for round_ in range(10):
+        seen = storage.look(url)
+        together = threading.Barrier(6)
+
+        def replace(data, seen=seen, together=together):
+            together.wait(30)
+            try:
+                storage.replace(url, data, seen)
+            except ChangedError:
+                return None
+            return data
+
+        with ThreadPoolExecutor(6) as pool:
+            found = pool.map(replace, [b"%d %d" % (round_, i) for i in range(6)])
+        (winner,) = [data for data in found if data is not None]
+        assert storage.read_bytes(url) == winner
+
+
 def test_what_is_not_there(root):
     with pytest.raises(FileNotFoundError):
         storage.read_bytes(storage.join(root, "gone"))

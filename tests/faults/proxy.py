@@ -38,6 +38,11 @@ KINDS = (
     "no range",  # what was asked for, as if it were all of the object
 )
 """The ways to spoil a request or its answer."""
+LACKS = (
+    "no conditions",  # refused where a request has one, as by a store that knows none
+    "other tag",  # an answer of another object than was asked for, as by a store that ignores them
+)
+"""What a store may lack; only told, never by chance."""
 
 
 @dataclass
@@ -59,7 +64,7 @@ class Rule:
     """The next `times` requests of these methods, for a path like this, are spoilt.
 
     Attributes:
-        kind: One of KINDS.
+        kind: One of KINDS or LACKS.
         path: Pattern of the path, without its query.
         methods: Those concerned; empty for all.
         times: How many more.
@@ -102,7 +107,7 @@ class Proxy:
 
     def tell(self, kind: str, path: str = "*", *methods: str, times: float = 1) -> Rule:
         """Spoil what fits next, see `Rule`."""
-        assert kind in KINDS, kind
+        assert kind in KINDS + LACKS, kind
         self.rules.append(Rule(kind, path, methods, times))
         return self.rules[-1]
 
@@ -161,10 +166,14 @@ class Proxy:
         """Answer one request; returns whether the connection can go on."""
         self.seen[request.method, request.path] += 1
         kind = self._chosen(request)
+        if kind == "no conditions" and not _is_conditional(request):
+            kind = None
         if kind is not None:
             self.spoilt[kind] += 1
         if kind in _REFUSALS:
             writer.write(_refusal(request, *_REFUSALS[kind]))
+        elif kind == "no conditions":
+            writer.write(_refusal(request, 501, "NotImplemented", "It is not implemented."))
         elif kind == "reset":
             _reset(writer)
             return False
@@ -203,6 +212,10 @@ class Proxy:
         if kind == "no range":
             head = _without(head, "content-range").replace(b" 206 Partial Content", b" 200 OK", 1)
             writer.write(head + body)
+            await writer.drain()
+            return True
+        if kind == "other tag":
+            writer.write(_without(head, "etag")[:-2] + b'ETag: "other"\r\n\r\n' + body)
             await writer.drain()
             return True
         if kind == "short" and len(body) > 1:
@@ -286,6 +299,10 @@ def _without(head: bytes, *names: str) -> bytes:
     lines = head.split(b"\r\n")
     kept = [line for line in lines if line.partition(b":")[0].decode().lower() not in names]
     return b"\r\n".join(kept)
+
+
+def _is_conditional(request: Request) -> bool:
+    return bool(request.header("if-match") or request.header("if-none-match"))
 
 
 def _refusal(request: Request, status: int, code: str, message: str) -> bytes:

@@ -506,3 +506,27 @@ def test_a_long_storm(proxy, bucket, few, tree, tmp_path, capsys):
     }
     with capsys.disabled():
         print(json.dumps(figures))
+
+
+def test_a_store_that_knows_no_conditions(proxy, bucket):
+    """It is looked at right before instead."""
+    proxy.tell("no conditions", times=float("inf"))
+    url = f"{bucket}/a.json"
+    nothing = storage.look(url)
+    storage.replace(url, b"one", nothing)
+    with pytest.raises(ChangedError):
+        storage.replace(url, b"two", nothing)
+    storage.replace(url, b"two", storage.look(url))
+    assert storage.read_bytes(url) == b"two"
+    assert proxy.spoilt["no conditions"] == 3
+
+
+def test_an_answer_of_another_object_is_not_taken(proxy, bucket):
+    """A store that ignores which one was asked for would mix two."""
+    url = f"{bucket}/a.bin"
+    storage.write_bytes(url, CONTENT)
+    tag = storage.find(url).version
+    assert storage.read_bytes(url, version=tag) == CONTENT
+    proxy.tell("other tag", "*a.bin", "GET")
+    with pytest.raises(ChangedError):
+        storage.read_bytes(url, version=tag)
