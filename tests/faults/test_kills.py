@@ -17,6 +17,7 @@ from seraser_core.errors import SeraserError
 from seraser_core.results.verify import verify
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
+from seraser_core.runner.retry import Retry
 
 COMPUTING = ["taken", "fetched", "decoded", "tuned", "scored"]
 WRITING = ["before predictions", "after predictions", "before metrics", "after metrics"]
@@ -112,6 +113,39 @@ def test_a_worker_killed_that_computes_failed_images_again(workers, tree, tmp_pa
     workers.finish(tree, retry=True, report=True)
     assert verify(url).problems == []
     forgive_rounding(rows_of(url), expected)
+
+
+@pytest.mark.parametrize("step", ["before mended", "mended unrenamed", "after mended", *WRITING])
+def test_a_worker_killed_that_computes_mended_images_again(workers, tree, tmp_path, step):
+    """Their files have other sizes than were planned; all who come later take the same files."""
+    for i in range(2):
+        (tmp_path / "data" / f"class {i}").mkdir(parents=True)
+        for image in Path(tree["dataset"]["path"]).parent.glob(f"picture 0[{4 * i}-{4 * i + 3}]*"):
+            shutil.copy(image, tmp_path / "data" / f"class {i}")
+    tree["dataset"] = {"format": "folder", "path": str(tmp_path / "data")}
+    tree["methods"] = ["zero_shot", {"name": "foreground", "auxiliary": "relevance"}]
+    url = plan_run(load_config({**tree, "output": str(tmp_path / "whole")}))
+    run_local(url)
+    expected = rows_of(url)
+    images = sorted((tmp_path / "data").rglob("*.png"))[::3]
+    whole = [image.read_bytes() for image in images]
+    for image, data in zip(images, whole, strict=True):
+        image.write_bytes(data[:100])
+    url = plan_run(load_config(tree))
+    run_local(url)
+    assert set(rows_of(url)["error_code"].drop_nulls()) == {"truncated"}
+    for image, data in zip(images, whole, strict=True):
+        image.write_bytes(data)
+    assert workers.run(tree, {"step": step, "nth": 2}, run=url, retry=True) == KILLED
+    workers.finish(tree, run=url)
+    if Retry().shards(url):
+        workers.finish(tree, run=url, retry=True)
+    forgive_rounding(rows_of(url), expected)
+    for shard in ("00000", "00001"):
+        Path(url, "predictions", f"{shard}.parquet").unlink()
+    workers.finish(tree, run=url, report=True)
+    forgive_rounding(rows_of(url), expected)
+    assert verify(url).problems == []
 
 
 def rows_of(url):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
-from harness import KILLED
+from harness import KILLED, Undisturbed
 
 from seraser_core.results.verify import verify
 
@@ -69,3 +70,34 @@ def test_a_worker_that_wakes_and_finds_other_bytes(workers, tree, undisturbed, s
     report = verify(directory.url)
     assert report.problems == []
     assert report.rows == undisturbed.rows
+
+
+def wake_with_error_rows(workers, tree, tmp_path, step):
+    """A worker that saw no images wakes up when another one has done its work with them."""
+    data = tmp_path / "data"
+    shutil.copytree(Path(tree["dataset"]["path"]).parent, data)
+    tree["dataset"]["path"] = str(data / "metadata.csv")
+    expected = Undisturbed.of(workers, tree, tmp_path / "whole")
+    for image in data.glob("picture*.png"):
+        image.rename(image.with_suffix(".away"))
+    sleeper = workers.pause(tree, step)
+    for image in data.glob("*.away"):
+        image.rename(image.with_suffix(".png"))
+    workers.finish(tree)
+    expected.check_finished(tree)
+    workers.go_on(sleeper)
+    expected.check_finished(tree)
+
+
+@pytest.mark.parametrize("step", [*BEFORE, "predictions unrenamed"])
+def test_a_worker_that_wakes_with_error_rows(workers, tree, tmp_path, step):
+    """Even where its rows took the place of the others, the commit knows that these were good."""
+    wake_with_error_rows(workers, tree, tmp_path, step)
+
+
+@pytest.mark.parametrize("step", [*BEFORE, "predictions half sent", "commits half sent"])
+def test_a_worker_that_wakes_with_error_rows_in_object_storage(
+    workers, tree, tmp_path, bucket, step
+):
+    tree["output"] = f"{bucket}/runs"
+    wake_with_error_rows(workers, tree, tmp_path, step)

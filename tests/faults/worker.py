@@ -42,7 +42,7 @@ from seraser_core.runner.retry import Retry
 from seraser_core.storage import writing
 
 Reach = Callable[[str], None]
-_FOLDERS = ("plan", "begun", "predictions", "metrics", "commits", "failures", "report")
+_FOLDERS = ("plan", "begun", "predictions", "metrics", "commits", "failures", "report", "mended")
 
 
 def announce_steps(reach: Reach) -> None:
@@ -173,7 +173,7 @@ def work(job: dict[str, Any]) -> int:
     """Run the configuration of `job`, as ``seraser run`` does it; returns the exit code.
 
     With ``retry`` in `job`, compute the failed images of its run again, as ``seraser retry-errors``
-    does it.
+    does it. With ``run``, plan nothing: it is the URL of the run.
     """
     os.environ.clear()
     os.environ.update(job["environment"])
@@ -185,7 +185,7 @@ def work(job: dict[str, Any]) -> int:
         counts = Counts(path)
         announce_steps(counts)
     try:
-        run_url = plan_run(load_config(job["tree"]))
+        run_url = job.get("run") or plan_run(load_config(job["tree"]))
         if job.get("retry"):
             again = Retry()
             local.run_local(run_url, shards=list(again.shards(run_url)), compute=again)
