@@ -96,6 +96,7 @@ class RunDirectory(PlannedRun):
         try:
             storage.replace(rows_url, data, seen[rows_url])
             storage.replace(sums_url, _sealed(metrics), seen[sums_url])
+            storage.delete(self._again_path(shard_id))
             commit |= {"write_s": time.perf_counter() - began, "finished": time.time()}
             storage.replace(commit_url, _sealed(commit), seen[commit_url])
         except ChangedError:
@@ -105,7 +106,6 @@ class RunDirectory(PlannedRun):
             commit = other
         if not self._is_whole(shard_id):
             raise TransientError(_OTHER_WORKER.format(shard_id))
-        storage.delete(self._again_path(shard_id))
         self.attempts.clear_failure(shard_id)
         self.attempts.clear_begun(shard_id)
         return commit
@@ -124,10 +124,13 @@ class RunDirectory(PlannedRun):
         item, method = lost[0]
         of_row = (pc.field("item_index") == item) & (pc.field("method") == method)
         row = predictions.filter(of_row).to_pylist()[0]
+        marker = self._again_path(shard_id)
         stays = "its rows stay as they are"
         if not self._is_whole(shard_id):
             files = f"{self.predictions_path(shard_id)} and {self._commit_path(shard_id)}"
             stays = f"to have the errors in place of the rows, delete {files} first"
+        elif storage.exists(marker):
+            stays += f"; to leave it at that, delete {marker}"
         raise TransientError(
             f"{len(lost)} rows of shard {shard_id} that were good would become errors, e.g. "
             f"{method} of {row['item_id']}: {row['error_message']}; bring the images back, and run "
@@ -221,6 +224,10 @@ class RunDirectory(PlannedRun):
         """
         return self._is_whole(shard_id) and not storage.exists(self._again_path(shard_id))
 
+    def wanted_again(self) -> set[str]:
+        """Ids of the shards that somebody wants anew, see `compute_again`."""
+        return set(storage.list_files(self.path("again")))
+
     def _is_whole(self, shard_id: str) -> bool:
         run = self.run()
         commit = self._commit(shard_id, run)
@@ -276,7 +283,7 @@ class RunDirectory(PlannedRun):
     def missing(self) -> list[ShardRange]:
         """The planned shards that are not done; the files of all others are read and hashed."""
         shards = self.shards()
-        again = set(storage.list_files(self.path("again")))
+        again = self.wanted_again()
         with ThreadPoolExecutor(documents.READERS) as pool:
             whole = pool.map(lambda shard: self._is_whole(shard.id), shards)
             pairs = zip(shards, whole, strict=True)

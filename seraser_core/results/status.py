@@ -30,6 +30,9 @@ def status(run_url: str) -> dict[str, Any]:
     run, shards = directory.run(), directory.shards()
     found = survey(directory)
     commits, parts = found.commits, found.metrics
+    for shard_id in sorted(directory.wanted_again() & set(commits)):
+        found.damaged[shard_id] = "is to be computed again"
+        del commits[shard_id], parts[shard_id]
     missing = {shard.id for shard in shards} - set(commits)
     failures = {name: r for name, r in directory.attempts.failures().items() if name in missing}
     images = sum(shard.stop - shard.start for shard in shards)

@@ -105,7 +105,7 @@ def _missing_text(run_url: str, missing: list[str], planned: int, damaged: dict[
     why = f" ({damaged[missing[0]]})" if missing[0] in damaged else ""
     return (
         f"{run_url}: {len(missing)} of {planned} shards are missing, the first is "
-        f"{missing[0]}{why}; run the same configuration again to compute them"
+        f"{missing[0]}{why}; `seraser repair {run_url}` computes them"
     )
 
 

@@ -10,6 +10,8 @@ import pytest
 from seraser_core.errors import SeraserError
 from seraser_core.results.repair import compute_again, plan_repair
 from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.status import status
+from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
 from seraser_core.runner.local import run_local
 
@@ -108,3 +110,25 @@ def test_other_rows_than_the_shards_are_no_rows_to_keep(run, tree, folder):
         Path(url, "commits", f"{shard}.json").unlink()
     repair(url)
     assert (one.read_bytes(), other.read_bytes()) == kept
+
+
+def test_a_whole_shard_that_is_wanted_again_keeps_its_rows_while_its_images_are_away(
+    run, tree, folder
+):
+    url, _ = run(tree)
+    before = files(Path(url))
+    directory = RunDirectory(url)
+    directory.compute_again("00001")
+    found = status(url)
+    assert (found["finished"], found["shards"]["done"]) == (False, 2)
+    assert found["damaged"] == {"00001": "is to be computed again"}
+    folder.rename(folder.with_name("away"))
+    with pytest.raises(SeraserError, match="its rows stay as they are; to leave .*again/00001"):
+        run_local(url)
+    assert files(Path(url)) == before
+    assert aggregate(url)["summary"]["images"].to_list() == [14, 14, 14]
+    folder.with_name("away").rename(folder)
+    run_local(url)
+    assert files(Path(url)) == before
+    assert status(url)["finished"]
+    assert directory.missing() == []
