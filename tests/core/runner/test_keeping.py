@@ -123,7 +123,7 @@ def test_a_whole_shard_that_is_wanted_again_keeps_its_rows_while_its_images_are_
     assert (found["finished"], found["shards"]["done"]) == (False, 2)
     assert found["damaged"] == {"00001": "is to be computed again"}
     folder.rename(folder.with_name("away"))
-    with pytest.raises(SeraserError, match="its rows stay as they are; to leave .*again/00001"):
+    with pytest.raises(SeraserError, match=r"its rows stay as they are; to leave .*again/00001"):
         run_local(url)
     assert files(Path(url)) == before
     assert aggregate(url)["summary"]["images"].to_list() == [14, 14, 14]
