@@ -8,14 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from seraser_core import storage
 from seraser_core.errors import ChangedError, RunDirectoryError, TransientError
 from seraser_core.results import documents
 from seraser_core.results.accepted import Accepted, as_accepted, read_accepted, write_accepted
 from seraser_core.results.attempts import Attempts
-from seraser_core.results.keeping import failed_rows, lost_rows
+from seraser_core.results.keeping import Witnesses, failed_rows, what_is_lost
 from seraser_core.results.metrics import metrics_shape
 from seraser_core.results.parquet import predictions_to_parquet
 from seraser_core.results.planned_run import PlannedRun
@@ -77,7 +76,16 @@ class RunDirectory(PlannedRun):
         commit_url = self._commit_path(shard_id)
         with documents.reading(rows_url):
             seen = {url: storage.look(url) for url in (rows_url, sums_url, commit_url)}
-        self._check_keeps(shard_id, predictions, run, seen[rows_url].data, seen[commit_url].data)
+        self._check_keeps(
+            shard_id,
+            predictions,
+            Witnesses(
+                commit=self._trusted_commit(seen[commit_url].data, shard_id, run),
+                rows=seen[rows_url].data,
+                metrics=self._trusted_metrics(seen[sums_url].data, shard_id, run),
+                there=any(there.data is not None for there in seen.values()),
+            ),
+        )
         failed = failed_rows(predictions)
         errors = sum(map(len, failed.values()))
         commit = {
@@ -110,34 +118,23 @@ class RunDirectory(PlannedRun):
         self.attempts.clear_begun(shard_id)
         return commit
 
-    def _check_keeps(
-        self,
-        shard_id: str,
-        predictions: pa.Table,
-        run: dict[str, Any],
-        data: bytes | None,
-        commit_data: bytes | None,
-    ) -> None:
-        lost = lost_rows(predictions, self._trusted(commit_data, shard_id, run), data)
-        if not lost:
+    def _check_keeps(self, shard_id: str, predictions: pa.Table, before: Witnesses) -> None:
+        lost = what_is_lost(predictions, before)
+        if lost is None:
             return
-        item, method = lost[0]
-        of_row = (pc.field("item_index") == item) & (pc.field("method") == method)
-        row = predictions.filter(of_row).to_pylist()[0]
         marker = self._again_path(shard_id)
         stays = "its rows stay as they are"
         if not self._is_whole(shard_id):
-            files = f"{self.predictions_path(shard_id)} and {self._commit_path(shard_id)}"
+            rows, sums = self.predictions_path(shard_id), self._metrics_path(shard_id)
+            files = f"{rows}, {sums} and {self._commit_path(shard_id)}"
             stays = f"to have the errors in place of the rows, delete {files} first"
         elif storage.exists(marker):
             stays += f"; to leave it at that, delete {marker}"
         raise TransientError(
-            f"{len(lost)} rows of shard {shard_id} that were good would become errors, e.g. "
-            f"{method} of {row['item_id']}: {row['error_message']}; bring the images back, and run "
-            f"again; {stays}"
+            f"shard {shard_id}: {lost}; bring the images back, and run again; {stays}"
         )
 
-    def _trusted(
+    def _trusted_commit(
         self, data: bytes | None, shard_id: str, run: dict[str, Any]
     ) -> dict[str, Any] | None:
         """The commit in `data`, if it is as a run of this fingerprint and plan wrote it."""
@@ -145,6 +142,19 @@ class RunDirectory(PlannedRun):
         if data is None or commit is None or documents.seal_fault(data):
             return None
         return commit if commit["shard"] == shard_id else None
+
+    def _trusted_metrics(
+        self, data: bytes | None, shard_id: str, run: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """The metrics in `data`, if they are as they were written."""
+        shape = metrics_shape(method["id"] for method in run["methods"])
+        if data is None:
+            return None
+        try:
+            metrics = documents.parse(data, self._metrics_path(shard_id), shape)
+        except RunDirectoryError:
+            return None
+        return None if documents.seal_fault(data) else metrics
 
     def mask_path(self, kind: str, item_index: int) -> str:
         """Where the mask of an image is kept, when a run makes masks: one PNG per image."""
@@ -186,7 +196,7 @@ class RunDirectory(PlannedRun):
         """
         metrics, data = self._metrics(shard_id, run)
         fault = documents.seal_fault(data)
-        if sums_hash(metrics) != commit["metrics_sha256"]:
+        if fault is None and sums_hash(metrics) != commit["metrics_sha256"]:
             fault = "is not the file that its commit names"
         if fault:
             raise RunDirectoryError(f"{self._metrics_path(shard_id)} {fault}; {_COMPUTE_AGAIN}")

@@ -21,6 +21,7 @@ def folder(tree, pictures, tmp_path) -> Path:
     """The pictures, in a place of their own where `tree` finds them; one of them is missing."""
     shutil.copytree(pictures.parent, tmp_path / "data")
     tree["dataset"]["path"] = str(tmp_path / "data" / "metadata.csv")
+    tree["runtime"] = {"retries": 0}
     (tmp_path / "data" / "picture 06é.png").unlink()
     return tmp_path / "data"
 
@@ -44,6 +45,14 @@ DAMAGE = {
     "deleted commit": lambda run: (run / "commits" / "00001.json").unlink(),
     "flipped commit": lambda run: flip(run / "commits" / "00001.json"),
     "changed commit": change_commit,
+    "flipped predictions, deleted commit": lambda run: (
+        flip(run / "predictions" / "00001.parquet"),
+        (run / "commits" / "00001.json").unlink(),
+    ),
+    "only metrics": lambda run: (
+        (run / "predictions" / "00001.parquet").unlink(),
+        (run / "commits" / "00001.json").unlink(),
+    ),
 }
 
 
@@ -72,7 +81,7 @@ def test_no_good_row_is_lost_for_a_repair(run, tree, folder, name):
     damaged = files(Path(url))
     folder.rename(folder.with_name("away"))
     for _ in range(2):  # what it leaves behind is as good a witness
-        with pytest.raises(SeraserError, match=r"shard 00001 that were good .*picture 05é.png"):
+        with pytest.raises(SeraserError, match=r"shard 00001: .*picture 0[56]é.png"):
             repair(url)
         assert files(Path(url)) == damaged
         assert {problem.shard for problem in verify(url).problems} >= {"00001"}
@@ -82,18 +91,22 @@ def test_no_good_row_is_lost_for_a_repair(run, tree, folder, name):
     assert [p for p in verify(url).problems if not p.file.startswith("report/")] == []
 
 
+@pytest.mark.parametrize("damaged", [("predictions",), ("predictions", "metrics", "commits")])
 def test_errors_may_take_the_place_of_rows_when_the_files_that_are_named_are_deleted(
-    run, tree, folder
+    run, tree, folder, damaged
 ):
     url, _ = run(tree)
-    DAMAGE["flipped predictions"](Path(url))
+    for name in damaged:
+        (path,) = Path(url, name).glob("00001.*")
+        path.write_bytes(b"{")
     folder.rename(folder.with_name("away"))
-    with pytest.raises(SeraserError) as caught:
+    what = "were good would become errors" if len(damaged) == 1 else "too damaged to tell"
+    with pytest.raises(SeraserError, match=what) as caught:
         repair(url)
     named = [word.rstrip(",") for word in str(caught.value).split() if word.startswith(url)]
-    assert len(named) == 2
+    assert len(named) == 3
     for path in named:
-        Path(path).unlink(missing_ok=True)
+        Path(path).unlink()
     run_local(url)
     assert RunDirectory(url).commit("00001")["ok"] == 0
     assert [p for p in verify(url).problems if not p.file.startswith("report/")] == []
