@@ -55,13 +55,16 @@ def planned(run_url: str) -> None:
 def finish(run_url: str) -> None:
     """Compute what is missing of a planned run, and merge it."""
     directory = RunDirectory(run_url)
-    compute_missing(directory)
-    check_complete(directory)
+    check_complete(directory, compute_missing(directory))
     aggregate(run_url)
 
 
-def compute_missing(directory: RunDirectory) -> None:
-    """Map the shard task over the shards that are not done, and report progress as they end."""
+def compute_missing(directory: RunDirectory) -> list[str]:
+    """Map the shard task over the shards that are not done, and report progress as they end.
+
+    Returns:
+        Ids of the shards whose task did not complete, in order.
+    """
     run, shards = directory.run(), directory.shards()
     missing = directory.missing()
     total = sum(map(len, shards))
@@ -76,31 +79,35 @@ def compute_missing(directory: RunDirectory) -> None:
         description=f"Images of run {run['run_id']} with their rows committed",
     )
     if not missing:
-        return
+        return []
     runtime = run["config"]["runtime"]
     # One more than compute at once: it is made ready meanwhile, see run_shard.
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(runtime["parallel_shards"] + 1)
+    names = [part.id for part in missing]
+    completed = set()
     with runner:
         futures = runner.map(
             shard_with_retries(runtime["retries"]),
-            {"run_url": unmapped(directory.url), "shard_id": [part.id for part in missing]},
+            {"run_url": unmapped(directory.url), "shard_id": names},
         )
+        name_of = dict(zip(futures, names, strict=True))
         for future in as_completed(list(futures)):
             future.wait()  # it has ended; this is what makes its state known without the server
             if future.state.is_completed():
                 commit: Any = future.result()
+                completed.add(name_of[future])
                 done += int(commit["images"])
                 update_progress_artifact(progress, 100.0 * done / total)
+    return [name for name in names if name not in completed]
 
 
-def check_complete(directory: RunDirectory) -> None:
-    """See that every shard has its commit.
+def check_complete(directory: RunDirectory, failed: list[str]) -> None:
+    """See that shards whose task failed were computed nevertheless, by another worker.
 
     Raises:
-        SeraserError: Some have not; names the last fault of the first of them.
+        SeraserError: Some were not; names the last fault of the first of them.
     """
-    done = directory.done()
-    missing = [part.id for part in directory.shards() if part.id not in done]
+    missing = [shard_id for shard_id in failed if not directory.is_done(shard_id)]
     if not missing:
         return
     failures = directory.attempts.failures()

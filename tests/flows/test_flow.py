@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.server
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -168,6 +169,28 @@ def test_a_passing_fault_is_tried_again(prefect_server, web, web_tree):
     assert before.items() < commit_times(str(url)).items()
     assert RunDirectory(str(url)).attempts.failures() == {}
     assert verify(str(url)).problems == []
+
+
+def test_a_shard_that_is_damaged_and_cannot_be_computed_fails_the_flow(
+    prefect_server, tree, pictures, tmp_path
+):
+    """Its files are all there, with the sizes that its commit names."""
+    shutil.copytree(pictures.parent, tmp_path / "data")
+    tree["dataset"]["path"] = str(tmp_path / "data" / "metadata.csv")
+    url = seraser(tree, ["runtime.retries=0"])
+    path = Path(url, "predictions", "00001.parquet")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    for picture in (tmp_path / "data").glob("*.png"):
+        picture.rename(picture.with_suffix(".away"))
+    with pytest.raises(SeraserError, match=r"1 of 3 shards failed \(00001: TransientError: "):
+        seraser(tree, ["runtime.retries=0"])
+    assert path.read_bytes() == data
+    for picture in (tmp_path / "data").glob("*.away"):
+        picture.rename(picture.with_suffix(".png"))
+    assert seraser(tree, ["runtime.retries=0"]) == url
+    assert verify(url).problems == []
 
 
 class Listener(Silence):
