@@ -32,7 +32,9 @@ def list_files(folder: str, options: Options | None = None) -> list[str]:
             found = fs.ls(path, detail=True)
         except FileNotFoundError:
             return []
-    names = (PurePosixPath(f["name"]).name for f in found if f["type"] == "file")
+    itself = path.rstrip("/")  # as some stores keep a folder whose files are gone
+    files = (f["name"] for f in found if f["type"] == "file" and f["name"].rstrip("/") != itself)
+    names = (PurePosixPath(name).name for name in files)
     return sorted(name for name in names if not _is_unfinished(name))
 
 

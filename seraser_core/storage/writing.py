@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seraser_core.errors import ChangedError
-from seraser_core.faults import CHANGED_CODES, s3_code, sorted_faults
+from seraser_core.faults import BEHIND_END_CODES, CHANGED_CODES, s3_code, sorted_faults
 from seraser_core.storage.listing import strong_tag
 from seraser_core.storage.places import filesystem, is_local, is_s3, local_path
 from seraser_core.storage.reading import read_bytes
@@ -54,7 +54,12 @@ def look(url: str) -> Seen:
             return Seen(read_bytes(url))
         with sorted_faults("read", url):
             fs, path = filesystem(url)
-            data, tag = fs.look(path)
+            try:
+                data, tag = fs.look(path)
+            except OSError as error:
+                if s3_code(error) not in BEHIND_END_CODES:
+                    raise
+                data, tag = b"", fs.info(path).get("ETag")  # an empty object has no first byte
             return Seen(data, strong_tag(tag))
     except FileNotFoundError:
         return Seen(None)
@@ -63,8 +68,9 @@ def look(url: str) -> Seen:
 def replace(url: str, data: bytes, seen: Seen) -> None:
     """Write `data` as `write_bytes` does if at `url` is still what was seen there, or `data`.
 
-    S3 compares this itself, in the same step. Elsewhere, and with stores that cannot, it is looked
-    at right before: of two that do so in the same instant, the last one wins.
+    It is looked at right before; of two that do so in the same instant, the last one wins. S3
+    compares it as well, in the step in which it writes, and knows no such instant; but there are
+    stores that cannot, and say so or do not.
 
     Raises:
         ChangedError: There is something else; it stays.
@@ -83,6 +89,7 @@ def _write(url: str, data: bytes, seen: Seen | None) -> None:
             _write_local(local_path(url), data, check)
             return
         fs, path = filesystem(url)
+        check()
         if is_s3(url) and seen is not None and (seen.data is None or seen.tag is not None):
             try:
                 fs.put_over(path, data, seen.tag)
@@ -94,7 +101,6 @@ def _write(url: str, data: bytes, seen: Seen | None) -> None:
                     raise ChangedError(f"{url} was replaced meanwhile") from error
                 if s3_code(error) not in _NO_CONDITION_CODES:
                     raise
-        check()
         fs.pipe_file(path, data)
 
 

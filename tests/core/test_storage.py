@@ -152,6 +152,18 @@ def test_a_file_is_replaced_if_it_is_what_was_seen(root):
     assert not storage.exists(url)
 
 
+def test_an_empty_file_is_replaced(root):
+    """As an interrupted copy of a run may leave one."""
+    url = f"{root}/a.json"
+    storage.write_bytes(url, b"")
+    empty = storage.look(url)
+    assert empty.data == b""
+    storage.replace(url, b"one", empty)
+    assert storage.read_bytes(url) == b"one"
+    with pytest.raises(ChangedError):
+        storage.replace(url, b"two", empty)
+
+
 def test_of_many_that_replace_an_object_one_does(bucket):
     """And in S3 it does so whatever the moment, as the store compares."""
     url = f"{bucket}/a.json"
@@ -196,6 +208,14 @@ def test_what_killed_writers_left_is_not_listed_and_removed_when_it_is_old(tmp_p
     assert storage.find_files(str(tmp_path)) == {"a/b.bin": (1, None)}
     assert storage.remove_unfinished(str(tmp_path / "a")) == 1
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [young.name, "b.bin"]
+
+
+def test_a_folder_whose_files_are_gone_is_empty(root):
+    storage.write_bytes(f"{root}/again/00001", b"")
+    assert storage.list_files(f"{root}/again") == ["00001"]
+    storage.delete(f"{root}/again/00001")
+    assert storage.list_files(f"{root}/again") == []
+    assert storage.find_files(f"{root}/again") == {}
 
 
 def test_folders_are_not_listed_as_files(root):

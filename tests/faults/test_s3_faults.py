@@ -518,7 +518,19 @@ def test_a_store_that_knows_no_conditions(proxy, bucket):
         storage.replace(url, b"two", nothing)
     storage.replace(url, b"two", storage.look(url))
     assert storage.read_bytes(url) == b"two"
-    assert proxy.spoilt["no conditions"] == 3
+    assert proxy.spoilt["no conditions"] == 2  # what differs is seen before one is sent
+
+
+def test_conditions_are_not_relied_on_alone(proxy, bucket):
+    """There are stores that ignore them: what was replaced is seen before anything is sent."""
+    url = f"{bucket}/a.json"
+    for before in (storage.look(url), storage.Seen(b"one", storage.look(url).tag)):
+        storage.write_bytes(url, b"two")
+        sent = Counter({asked: n for asked, n in proxy.seen.items() if asked[0] == "PUT"})
+        with pytest.raises(ChangedError):
+            storage.replace(url, b"three", before)
+        assert {asked: n for asked, n in proxy.seen.items() if asked[0] == "PUT"} == sent
+    assert storage.read_bytes(url) == b"two"
 
 
 def test_an_answer_of_another_object_is_not_taken(proxy, bucket):
