@@ -17,45 +17,47 @@ from seraser_core.errors import RunDirectoryError
 from seraser_core.results import documents
 
 _SHAPE = {
-    "images": documents.Each(dict, {"size": (int, NoneType), "version": (str, NoneType)}),
+    "shard": str,
+    "fingerprint": str,
+    "plan_hash": str,
+    "images": documents.Each(dict, {"size": int, "version": (str, NoneType)}),
 }
-Accepted = Mapping[int, storage.Found | None]
-"""item_index -> what its file was when it was taken; None where nothing was known of it."""
+Accepted = Mapping[int, storage.Found]
+"""item_index -> what its file was when it was taken."""
 
 
-def read_accepted(url: str) -> Accepted:
-    """What the document at `url` says; nothing when there is none.
+def parse_accepted(data: bytes | None, url: str, of: Mapping[str, str]) -> Accepted:
+    """What the document in `data` says; nothing when there is none.
+
+    Args:
+        data: As `encode_accepted` made it.
+        url: Where it is, for messages.
+        of: The shard, fingerprint and plan_hash that it must have.
 
     Raises:
-        RunDirectoryError: It is damaged.
+        RunDirectoryError: It is damaged, or of another shard or run.
     """
-    try:
-        data = documents.read(url)
-    except FileNotFoundError:
+    if data is None:
         return {}
     try:
         document = documents.parse(data, url, _SHAPE)
-        if fault := documents.seal_fault(data):
+        fault = documents.seal_fault(data)
+        if fault is None and any(document[key] != value for key, value in of.items()):
+            fault = f"is of shard {document['shard']}, or of another run"
+        if fault:
             raise RunDirectoryError(f"{url} {fault}")
     except RunDirectoryError as error:
         raise RunDirectoryError(
             f"{error}; delete it: images that were mended since the plan are then errors of the "
             "code `changed` when their shard is computed again"
         ) from None
-    found = {int(index): kept for index, kept in document["images"].items()}
-    return {
-        index: None if kept["size"] is None else storage.Found(kept["size"], kept["version"])
-        for index, kept in found.items()
-    }
+    return {int(index): storage.Found(**kept) for index, kept in document["images"].items()}
 
 
-def write_accepted(url: str, images: Accepted) -> None:
-    """Write the document at `url`."""
-    unknown = {"size": None, "version": None}
-    kept = {
-        str(index): unknown if found is None else found._asdict() for index, found in images.items()
-    }
-    storage.write_json(url, documents.sealed({"images": kept}))
+def encode_accepted(of: Mapping[str, str], images: Accepted) -> bytes:
+    """The bytes of the document that says it."""
+    kept = {str(index): found._asdict() for index, found in images.items()}
+    return documents.encode(documents.sealed({**of, "images": kept}))
 
 
 def as_accepted(items: pa.Table, images: Accepted) -> pa.Table:
@@ -64,7 +66,7 @@ def as_accepted(items: pa.Table, images: Accepted) -> pa.Table:
     for name in ("size", "version"):
         values = items[name].to_pylist()
         for place in np.flatnonzero(np.isin(indices, list(images))):
-            values[place] = getattr(images[int(indices[place])], name, None)
+            values[place] = getattr(images[int(indices[place])], name)
         field = items.schema.field(name)
         column = pa.array(values, field.type)
         items = items.set_column(items.schema.get_field_index(name), field, column)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from seraser_core import storage
 from seraser_core.errors import ChangedError, RunDirectoryError, TransientError
 from seraser_core.results import documents
-from seraser_core.results.accepted import Accepted, as_accepted, read_accepted, write_accepted
+from seraser_core.results.accepted import Accepted, as_accepted, encode_accepted, parse_accepted
 from seraser_core.results.attempts import Attempts
 from seraser_core.results.keeping import Witnesses, failed_rows, what_is_lost
 from seraser_core.results.metrics import metrics_shape
@@ -43,18 +43,44 @@ class RunDirectory(PlannedRun):
         Raises:
             RunDirectoryError: As `items`; or what was accepted is damaged.
         """
-        accepted = read_accepted(self.accepted_path(shard_id))
-        items = self.items(shard_id)
+        accepted, items = self.accepted(shard_id), self.items(shard_id)
         return as_accepted(items, accepted) if accepted else items
 
     def accept(self, shard_id: str, images: Accepted) -> None:
-        """Take the files of some images of a shard though they are not as they were planned."""
-        url = self.accepted_path(shard_id)
-        write_accepted(url, {**read_accepted(url), **images})
+        """Take the files of some images of a shard though they are not as they were planned.
 
-    def accepted_path(self, shard_id: str) -> str:
-        """URL of the document that says which files were taken."""
+        Raises:
+            RunDirectoryError: What was accepted before is damaged.
+            TransientError: Another worker writes it at the same time.
+        """
+        url, of = self._accepted_path(shard_id), self._names(shard_id)
+        with documents.reading(url):
+            seen = storage.look(url)
+        kept = {**parse_accepted(seen.data, url, of), **images}
+        try:
+            storage.replace(url, encode_accepted(of, kept), seen)
+        except ChangedError:
+            raise TransientError(_OTHER_WORKER.format(shard_id)) from None
+
+    def accepted(self, shard_id: str) -> Accepted:
+        """The files that were taken, see `accept`.
+
+        Raises:
+            RunDirectoryError: The document that says so is damaged, or another shard's.
+        """
+        url = self._accepted_path(shard_id)
+        try:
+            data = documents.read(url)
+        except FileNotFoundError:
+            return {}
+        return parse_accepted(data, url, self._names(shard_id))
+
+    def _accepted_path(self, shard_id: str) -> str:
         return self.path("mended", f"{shard_id}.json")
+
+    def _names(self, shard_id: str) -> dict[str, str]:
+        run = self.run()
+        return {"shard": shard_id, **{key: run[key] for key in _SAME}}
 
     def write_shard(
         self, shard_id: str, predictions: pa.Table, metrics: dict[str, Any], info: dict[str, Any]

@@ -103,14 +103,14 @@ class Retry:
             if not failed.height:
                 return
             session = open_session(run_url)
-            # A file that was mended has another size and tag than it was planned with.
-            mended = failed.filter(pl.col("error_code") != "changed")["item_index"].to_numpy()
-            planned = _of(directory.items(shard_id), mended)
+            whole = any(method.stateful for method in session.methods)
+            planned = _of(
+                directory.items(shard_id), _mended(failed, 1 if whole else len(session.methods))
+            )
             items = directory.items_to_read(shard_id)
             if found := _as_they_are_now(planned, items, session.config.dataset.storage_options):
                 directory.accept(shard_id, found)
                 items = as_accepted(items, found)
-            whole = any(method.stateful for method in session.methods)
             wanted = items if whole else _of(items, failed["item_index"].to_numpy())
             killed = failed["error_code"].is_in(["timeout", "crashed"]).any()
             part = score_items(session, wanted, progress, isolated=suspicious or bool(killed))
@@ -129,13 +129,27 @@ class Retry:
         return rows.filter(wanted).select("item_index", "method", "error_code")
 
 
+def _mended(failed: pl.DataFrame, methods: int) -> np.ndarray:
+    """item_index of the images that may be other files than were planned: mended ones.
+
+    One that has rows which stay, of another method, must be the same file still; and what changed
+    when the run had not read it was not mended.
+    """
+    images = failed.group_by("item_index", maintain_order=True)
+    known = images.agg(rows=pl.len(), changed=(pl.col("error_code") == "changed").any())
+    return known.filter((pl.col("rows") >= methods) & ~pl.col("changed"))["item_index"].to_numpy()
+
+
 def _of(table: pa.Table, items: np.ndarray) -> pa.Table:
     """The rows of these items."""
     return table.filter(pa.array(np.isin(table["item_index"].to_numpy(), items)))
 
 
 def _as_they_are_now(planned: pa.Table, items: pa.Table, options: Mapping[str, Any]) -> Accepted:
-    """What the files of planned images are now, where that is not what `items` says of them."""
+    """What the files of planned images are now, where that is not what `items` says of them.
+
+    Of those that are away, nothing: they may come back as they were.
+    """
     known = pc.or_(pc.is_valid(planned["size"]), pc.is_valid(planned["version"]))
     files = planned.filter(pc.and_(known, pc.is_null(planned["offset"])))
 
@@ -150,7 +164,7 @@ def _as_they_are_now(planned: pa.Table, items: pa.Table, options: Mapping[str, A
     now = dict(zip(files["item_index"].to_pylist(), found, strict=True))
     columns = (items[name].to_pylist() for name in ("item_index", "size", "version"))
     believed = {index: (size, version) for index, size, version in zip(*columns, strict=True)}
-    return {i: file for i, file in now.items() if believed[i] != (file or (None, None))}
+    return {i: file for i, file in now.items() if file is not None and believed[i] != file}
 
 
 def _replaced(old: pa.Table, new: pa.Table, failed: pl.DataFrame, run: dict[str, Any]) -> pa.Table:

@@ -175,6 +175,34 @@ def test_a_file_that_was_mended_may_have_another_size(run, tree, listed):
     assert verify(url).problems == []
 
 
+def test_a_file_that_is_away_may_come_back_as_it_was_planned_only(run, tree, listed):
+    path = listed / "one" / "picture 00é.png"
+    whole = path.read_bytes()
+    url = plan_run(load_config(tree))
+    path.unlink()
+    run_local(url)
+    retry(url)  # it is still away
+    assert errors(url) == {"missing": 1}
+    assert RunDirectory(url).accepted("00000") == {}
+    path.write_bytes(whole)
+    retry(url)
+    assert errors(url) == {}
+
+
+def test_rows_of_another_picture_are_not_put_beside_those_that_stay(run, tree, listed, monkeypatch):
+    tree["methods"] = ["zero_shot", "tpt"]
+    path = listed / "one" / "picture 00é.png"
+    with monkeypatch.context() as patch:
+        patch.setattr(infer, "_to_cpu", spoil(infer._to_cpu))
+        url, before = run(tree)
+    assert before.filter(pl.col("error_code") == "nan_output")["method"].to_list() == ["tpt"] * 2
+    path.write_bytes((listed / "two" / "picture 04é.png").read_bytes())
+    retry(url)
+    rows = pl.read_parquet(f"{url}/predictions/*.parquet").filter(pl.col("item_index") == 0)
+    assert rows["error_code"].to_list() == [None, "changed"]
+    assert RunDirectory(url).accepted("00000") == {}
+
+
 def test_a_change_is_not_taken_for_a_mend(run, tree, listed):
     url = plan_run(load_config(tree))
     path = listed / "one" / "picture 00é.png"
@@ -198,6 +226,18 @@ def test_no_good_row_is_lost_where_all_rows_are_new(run, tree, folder):
     assert_frame_equal(again, before)
 
 
+def spoil(to_cpu):
+    """`to_cpu`, but what a tuned method says of the first image of a batch is no number."""
+
+    def spoilt(scores):
+        found = to_cpu(scores)
+        if found.steps is not None:
+            found.logits[0] = float("nan")
+        return found
+
+    return spoilt
+
+
 @pytest.mark.parametrize("gone", [False, True])
 def test_rows_that_are_good_stay_beside_those_of_another_method(
     run, tree, folder, monkeypatch, gone
@@ -206,16 +246,8 @@ def test_rows_that_are_good_stay_beside_those_of_another_method(
     url, _ = run(tree)
     expected = read_report(url, "summary")
     shutil.rmtree(url)
-    real = infer._to_cpu
-
-    def spoil(scores):
-        found = real(scores)
-        if found.steps is not None:
-            found.logits[0] = float("nan")
-        return found
-
     with monkeypatch.context() as patch:
-        patch.setattr(infer, "_to_cpu", spoil)
+        patch.setattr(infer, "_to_cpu", spoil(infer._to_cpu))
         url, before = run(tree)
     assert before["error_code"].drop_nulls().to_list() == ["nan_output"] * 3
     if gone:
