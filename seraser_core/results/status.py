@@ -30,11 +30,18 @@ def status(run_url: str) -> dict[str, Any]:
     run, shards = directory.run(), directory.shards()
     found = survey(directory)
     commits, parts = found.commits, found.metrics
-    for shard_id in sorted(directory.wanted_again() & set(commits)):
-        found.damaged[shard_id] = "is to be computed again"
+    again, failures = directory.wanted_again(), directory.attempts.failures()
+    for shard_id in sorted(set(commits) & (again | set(failures))):
+        if shard_id in again:
+            found.damaged[shard_id] = "is to be computed again"
+        elif directory.is_done(shard_id):  # a slower worker failed after the commit
+            continue
+        else:
+            rows = directory.predictions_path(shard_id)
+            found.damaged[shard_id] = f"{rows} is not the file that its commit names"
         del commits[shard_id], parts[shard_id]
     missing = {shard.id for shard in shards} - set(commits)
-    failures = {name: r for name, r in directory.attempts.failures().items() if name in missing}
+    failures = {name: record for name, record in failures.items() if name in missing}
     images = sum(shard.stop - shard.start for shard in shards)
     done = sum(int(commit["images"]) for commit in commits.values())
     return {

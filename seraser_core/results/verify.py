@@ -11,7 +11,6 @@ import pyarrow as pa
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import documents
-from seraser_core.results.accepted import read_accepted
 from seraser_core.results.fingerprints import differing, fingerprint, plan_hash
 from seraser_core.results.problems import Problem, VerifyReport
 from seraser_core.results.run_directory import RunDirectory
@@ -25,6 +24,7 @@ _PER_SHARD = {
     "metrics": ".json",
     "commits": ".json",
     "mended": ".json",
+    "again": "",
 }
 
 
@@ -67,6 +67,7 @@ def verify(run_url: str) -> VerifyReport:
     report.problems += [problem for shard in checked for problem in shard.problems]
     report.problems += _strays(directory, {shard.id for shard in shards})
     report.problems += _accepted_problems(directory, shards)
+    report.problems += _wanted_problems(directory, checked)
     if whole:
         report.problems += report_problems(directory, run, committed)
     else:
@@ -127,6 +128,14 @@ def _accepted_problems(directory: RunDirectory, shards: list[ShardRange]) -> Ite
         name = f"{shard.id}.json"
         if name in there:
             try:
-                read_accepted(directory.accepted_path(shard.id))
+                directory.accepted(shard.id)
             except RunDirectoryError as error:
                 yield Problem(f"mended/{name}", str(error))
+
+
+def _wanted_problems(directory: RunDirectory, checked: list[CheckedShard]) -> Iterator[Problem]:
+    """Shards that are whole, and yet somebody began to have them computed again."""
+    again = directory.wanted_again()
+    for shard in checked:
+        if shard.id in again and not shard.problems:
+            yield Problem(f"again/{shard.id}", "the shard is to be computed again", shard.id)

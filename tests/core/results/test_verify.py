@@ -20,6 +20,7 @@ from seraser_core.results.parquet import items_to_parquet
 from seraser_core.results.run_directory import sums_hash
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
+from seraser_core.storage import Found
 
 COMMIT, ROWS, SUMS = "commits/00001.json", "predictions/00001.parquet", "metrics/00001.json"
 FILES = [
@@ -347,13 +348,40 @@ def test_a_parquet_file_that_is_none(finished):
 
 
 @pytest.mark.parametrize(
-    "name", ["predictions/9.parquet", "metrics/9.json", "commits/9.json", "mended/9.json"]
+    "name",
+    ["predictions/9.parquet", "metrics/9.json", "commits/9.json", "mended/9.json", "again/9"],
 )
 def test_a_file_of_no_planned_shard(finished, name):
     path = Path(finished.path(name))
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"")
     assert problems(finished) == [f"{name}: belongs to no planned shard; remove it"]
+
+
+def test_a_shard_that_is_wanted_again(finished):
+    finished.compute_again("00001")
+    assert problems(finished) == ["shard 00001: again/00001: the shard is to be computed again"]
+
+
+@pytest.mark.parametrize("how", ["flipped", "of another shard", "of another run"])
+def test_files_that_were_taken_by_a_document_that_is_not_the_shards(finished, edit, how):
+    finished.accept("00001", {5: Found(100, "tag")})
+    finished.accept("00001", {6: Found(200)})
+    assert finished.accepted("00001") == {5: Found(100, "tag"), 6: Found(200)}
+    assert problems(finished) == []
+    name = "mended/00001.json"
+    path = Path(finished.path(name))
+    if how == "flipped":
+        path.write_bytes(path.read_bytes().replace(b"100", b"101"))
+    elif how == "of another shard":
+        name = "mended/00000.json"
+        path = path.rename(path.with_name("00000.json"))
+    else:
+        edit(finished, name, lambda document: document.update(plan_hash="0" * 64))
+    (found,) = problems(finished)
+    assert found.startswith(f"{name}: {path} is ")
+    with pytest.raises(RunDirectoryError, match=r"mended/0000.\.json is .*; delete it"):
+        finished.items_to_read(path.stem)
 
 
 def test_a_report_of_other_shards(small, finished):

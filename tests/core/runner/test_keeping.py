@@ -14,6 +14,7 @@ from seraser_core.results.status import status
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
 from seraser_core.runner.local import run_local
+from seraser_core.runner.retry import Retry
 
 
 @pytest.fixture
@@ -125,6 +126,21 @@ def test_other_rows_than_the_shards_are_no_rows_to_keep(run, tree, folder):
     assert (one.read_bytes(), other.read_bytes()) == kept
 
 
+def test_status_tells_of_a_failure_that_left_files_of_the_right_sizes(run, tree, folder):
+    url, _ = run(tree)
+    flip(Path(url, "predictions", "00001.parquet"))
+    flip(Path(url, "predictions", "00002.parquet"))
+    directory = RunDirectory(url)
+    directory.attempts.write_failure("00000", SeraserError("slow"), 1)  # after its commit
+    folder.rename(folder.with_name("away"))
+    with pytest.raises(SeraserError):
+        run_local(url)
+    found = status(url)
+    assert (found["finished"], found["shards"]["done"]) == (False, 1)
+    assert found["failures"].keys() == found["damaged"].keys() == {"00001", "00002"}
+    assert found["damaged"]["00001"].endswith("00001.parquet is not the file that its commit names")
+
+
 def test_a_whole_shard_that_is_wanted_again_keeps_its_rows_while_its_images_are_away(
     run, tree, folder
 ):
@@ -140,6 +156,9 @@ def test_a_whole_shard_that_is_wanted_again_keeps_its_rows_while_its_images_are_
         run_local(url)
     assert files(Path(url)) == before
     assert aggregate(url)["summary"]["images"].to_list() == [14, 14, 14]
+    with pytest.raises(SeraserError, match="00001 is not done; `seraser repair` computes it"):
+        Retry()(url, "00001")
+    assert plan_repair(verify(url)).shards == ["00001"]
     folder.with_name("away").rename(folder)
     run_local(url)
     assert files(Path(url)) == before
