@@ -27,7 +27,8 @@ class Witnesses:
         commit: Its commit, if it can be trusted; it names the rows that failed.
         rows: Its Parquet file, be it of the commit or not; it counts unless it is damaged or has
             other rows.
-        metrics: Its metrics, if they can be trusted; they count the rows that failed.
+        metrics: Its metrics, if they can be trusted; they count the rows that failed, should
+            nothing name them.
         there: Whether there is any of these files, however damaged.
     """
 
@@ -65,13 +66,15 @@ def what_is_lost(new: pa.Table, before: Witnesses) -> str | None:
         if lost:
             example = _described(new, *lost[0])
             return f"{len(lost)} rows that were good would become errors, e.g. {example}"
+    if named:
+        return None
     for method, items in failed.items():
         example = _described(new, items[0], method)
         if before.metrics is not None:
             errors = sum(before.metrics["methods"][method]["errors"].values())
             if len(items) > errors:
                 return f"{len(items)} rows would be errors where {errors} were, e.g. {example}"
-        elif not named and before.there:
+        elif before.there:
             return (
                 f"{len(items)} rows would be errors, e.g. {example}, and what is there is too "
                 "damaged to tell whether they were good"

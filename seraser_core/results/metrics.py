@@ -29,7 +29,7 @@ _SUMS = {
 
 def metrics_shape(methods: Iterable[str]) -> dict[str, Any]:
     """What metrics/<shard>.json must hold to be merged with others of the same methods."""
-    return {"methods": dict.fromkeys(methods, _SUMS), "timings": TIMINGS}
+    return {"shard": str, "methods": dict.fromkeys(methods, _SUMS), "timings": TIMINGS}
 
 
 def shard_metrics(

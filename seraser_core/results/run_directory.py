@@ -112,6 +112,7 @@ class RunDirectory(PlannedRun):
                 there=any(there.data is not None for there in seen.values()),
             ),
         )
+        metrics = {**metrics, "shard": shard_id}
         failed = failed_rows(predictions)
         errors = sum(map(len, failed.values()))
         commit = {
@@ -172,7 +173,7 @@ class RunDirectory(PlannedRun):
     def _trusted_metrics(
         self, data: bytes | None, shard_id: str, run: dict[str, Any]
     ) -> dict[str, Any] | None:
-        """The metrics in `data`, if they are as they were written."""
+        """The metrics in `data`, if they are as they were written for this shard."""
         shape = metrics_shape(method["id"] for method in run["methods"])
         if data is None:
             return None
@@ -180,7 +181,7 @@ class RunDirectory(PlannedRun):
             metrics = documents.parse(data, self._metrics_path(shard_id), shape)
         except RunDirectoryError:
             return None
-        return None if documents.seal_fault(data) else metrics
+        return None if documents.seal_fault(data) or metrics["shard"] != shard_id else metrics
 
     def mask_path(self, kind: str, item_index: int) -> str:
         """Where the mask of an image is kept, when a run makes masks: one PNG per image."""

@@ -142,7 +142,7 @@ DAMAGE = [
     b'{"shards": [7], "items_sha256": ""}',
     b'{"shards": null, "items_sha256": ""}',
     b'{"shards": [{"id": "00000", "start": "0", "stop": null}], "items_sha256": ""}',
-    b'{"methods": {}, "timings": {}}',
+    b'{"shard": "00001", "methods": {}, "timings": {}}',
     b'{"error": null, "message": 1, "attempt": []}',
 ]
 
