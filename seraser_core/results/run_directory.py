@@ -157,9 +157,7 @@ class RunDirectory(PlannedRun):
             stays = f"to have the errors in place of the rows, delete {files} first"
         elif storage.exists(marker):
             stays += f"; to leave it at that, delete {marker}"
-        raise TransientError(
-            f"shard {shard_id}: {lost}; bring the images back, and run again; {stays}"
-        )
+        raise TransientError(f"{lost}; bring the images back, and run again; {stays}")
 
     def _trusted_commit(
         self, data: bytes | None, shard_id: str, run: dict[str, Any]
