@@ -29,7 +29,9 @@ class _Speed(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.1f} images/s")
+        if speed is None or speed <= 0:  # a shard begins again, and takes its images back
+            return Text("")
+        return Text(f"{speed:,.1f} images/s")
 
 
 class RunDisplay:

@@ -28,6 +28,17 @@ def test_the_speed_and_its_bound_are_shown_whole(monkeypatch, columns):
     assert "━" in last
 
 
+def test_a_shard_that_begins_again_has_no_speed():
+    console = Console(file=io.StringIO(), force_terminal=True, width=200)
+    with RunDisplay(console) as display:
+        display.planned("runs/first", 0, 10)
+        for images in (5, -5):
+            display.advance(images)
+    last = console.file.getvalue().splitlines()[-2]
+    assert "0/10" in last
+    assert "images/s" not in last
+
+
 def test_the_bound_is_that_of_the_run_shown():
     console = Console(file=io.StringIO(), force_terminal=True, width=200)
     display = RunDisplay(console)
