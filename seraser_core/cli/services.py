@@ -26,7 +26,7 @@ _PREFECT_FILE = Path("deployments", "prefect.yaml")
 _END_S = {"worker": 30, "server": 15}
 
 
-class Stopped(Exception):  # noqa: N818 - it is a request, not an error
+class Stopped(BaseException):
     """Somebody asked for the end, with SIGINT, SIGTERM or SIGHUP."""
 
 
@@ -82,12 +82,14 @@ class Services:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
+        # Whatever was under way may have made another error of it.
+        stopped = self._stop.is_set()
         self._stop.set()  # from here on, signals are too late to change anything
         self._children.end()
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._lock.close()
-        return kind is Stopped
+        return stopped
 
     def _take(self, path: Path) -> IO[str]:
         """The lock file of the home, which the system frees when this process ends."""

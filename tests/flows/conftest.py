@@ -55,6 +55,10 @@ class Up:
             timeout=_COMMAND_S,
         )
 
+    def printed(self) -> str:
+        """The rest of its output, once it has ended."""
+        return "".join(iter(lambda: self._lines.get(timeout=_START_S), ""))
+
     def wait_for_line(self, text: str) -> None:
         """Read the output until a line holds `text`."""
         seen = []

@@ -130,7 +130,7 @@ def test_up_goes_down_without_a_trace(start_up, tmp_path):
     children = psutil.Process(one.process.pid).children(recursive=True)
     assert len(children) >= 2
     one.process.send_signal(signal.SIGTERM)
-    assert one.process.wait(90) == 0
+    assert one.process.wait(90) == 0, one.printed()
     assert psutil.wait_procs(children, timeout=30)[1] == []
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
