@@ -179,7 +179,7 @@ def _rows(table: pa.Table, failed: pl.DataFrame, of: bool) -> pa.Table:
     """The rows of a table that are among those that failed, or all others."""
     pairs = set(failed.select("item_index", "method").iter_rows())
     keys = zip(table["item_index"].to_pylist(), table["method"].to_pylist(), strict=True)
-    return table.filter(pa.array([(key in pairs) == of for key in keys]))
+    return table.filter(pa.array([(key in pairs) == of for key in keys], pa.bool_()))
 
 
 def _metrics(
