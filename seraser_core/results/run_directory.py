@@ -228,15 +228,16 @@ class RunDirectory(PlannedRun):
         return metrics
 
     def commit(self, shard_id: str) -> dict[str, Any] | None:
-        """The shard's commit when it is of this fingerprint and plan, else None."""
+        """The shard's own commit when it is of this fingerprint and plan, else None."""
         return self._commit(shard_id, self.run())
 
     def _commit(self, shard_id: str, run: dict[str, Any]) -> dict[str, Any] | None:
         url = self._commit_path(shard_id)
         try:
-            return self._parsed(documents.read(url), url, run)
+            commit = self._parsed(documents.read(url), url, run)
         except (FileNotFoundError, RunDirectoryError):
             return None
+        return commit if commit is not None and commit["shard"] == shard_id else None
 
     def _parsed(self, data: bytes, url: str, run: dict[str, Any]) -> dict[str, Any] | None:
         try:

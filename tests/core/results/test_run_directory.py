@@ -55,6 +55,13 @@ def test_a_commit_of_another_run_does_not_count(finished, edit, key):
     assert list(survey(finished).metrics) == ["00000", "00001"]
 
 
+def test_a_copy_of_another_shard_does_not_count(finished):
+    for folder in ("predictions", "metrics", "commits"):
+        first, second = sorted(Path(finished.path(folder)).iterdir())[:2]
+        second.write_bytes(first.read_bytes())
+    assert done(finished) == list(finished.done()) == ["00000", "00002"]
+
+
 def test_a_commit_that_was_cut_off_does_not_count(finished):
     path = Path(finished.path("commits/00000.json"))
     path.write_bytes(path.read_bytes()[:-20])
