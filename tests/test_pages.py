@@ -1,6 +1,6 @@
-"""The README is true: its commands exist, its configs parse, its code runs, its table is current.
+"""README and docs/ are true: commands exist, configs parse, code runs, the options are current.
 
-To write the table of options again: ``uv run python tests/test_readme.py``.
+To write the table of options again: ``uv run python tests/test_pages.py``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,17 @@ from seraser_core.config import (
 from seraser_core.config.methods import METHOD_OPTIONS
 
 SERASER = str(Path(sysconfig.get_path("scripts"), "seraser"))
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+OPTIONS = ROOT / "docs" / "options.md"
 _SHARED = ("name", *MethodOptions.model_fields)
 _BEGIN, _END = "<!-- options -->\n", "<!-- end of options -->\n"
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+    pattern = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    return [block for page in PAGES for block in pattern.findall(page.read_text())]
 
 
 def options_table() -> str:
@@ -69,8 +73,18 @@ def commands() -> list[list[str]]:
 
 
 def test_the_table_of_options_is_current():
-    text = README.read_text()
+    text = OPTIONS.read_text()
     assert text[text.index(_BEGIN) + len(_BEGIN) : text.index(_END)] == options_table()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)", page.read_text()):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings]
 
 
 @pytest.mark.parametrize("block", blocks("yaml"))
@@ -90,7 +104,7 @@ def test_commands_exist(words):
         command = ["-m", "prefect", *names] if program == "prefect" else arguments[:1]
         helped = subprocess.run(
             [sys.executable, *command, "--help"],
-            cwd=README.parent,
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,
@@ -148,7 +162,7 @@ def test_the_python_code_runs_on_the_demo(demo, monkeypatch):
     folder, _ = demo
     monkeypatch.chdir(folder)
     for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, "docs", "exec"), {})
 
 
 def test_status_reports_what_bounds_the_demo(demo):
@@ -163,5 +177,5 @@ def test_status_reports_what_bounds_the_demo(demo):
 
 
 if __name__ == "__main__":
-    before, rest = README.read_text().split(_BEGIN)
-    README.write_text(before + _BEGIN + options_table() + _END + rest.split(_END)[1])
+    before, rest = OPTIONS.read_text().split(_BEGIN)
+    OPTIONS.write_text(before + _BEGIN + options_table() + _END + rest.split(_END)[1])
