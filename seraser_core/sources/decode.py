@@ -19,8 +19,12 @@ from PIL import (
 
 from seraser_core.config.options import LimitOptions
 from seraser_core.errors import ItemError
+from seraser_core.sources.netpbm import NetpbmImageFile, is_netpbm
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".pbm", ".pgm", ".ppm", ".pnm"),
+)
 _OPENERS = (
     (b"\xff\xd8\xff", JpegImagePlugin.jpeg_factory),
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
@@ -43,6 +47,9 @@ _OTHER_FORMATS = {
     b"v/1\x01": "OpenEXR",
     b"DDS ": "DDS",
     b"qoif": "QOI",
+    b"P7\n": "PAM",
+    b"Pf\n": "PFM",
+    b"PF\n": "PFM",
 }
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -250,6 +257,8 @@ def _read_header(data: bytes) -> Image.Image:
     for start, opener in _OPENERS:
         if data.startswith(start):
             return opener(io.BytesIO(data), "")
+    if is_netpbm(data):
+        return NetpbmImageFile(io.BytesIO(data), "")
     name = next((n for start, n in _OTHER_FORMATS.items() if data.startswith(start)), None)
     if data[4:8] == b"ftyp":
         name = f"ISO media ({data[8:12].decode('ascii', 'replace')})"
@@ -257,7 +266,7 @@ def _read_header(data: bytes) -> Image.Image:
         raise ItemError(
             "decode",
             "unsupported_format",
-            f"{name}; JPEG, PNG, WebP, GIF, BMP and TIFF can be read",
+            f"{name}; JPEG, PNG, WebP, GIF, BMP, TIFF, PBM, PGM and PPM can be read",
         )
     raise ItemError("decode", "undecodable", "no picture of a known format")
 
@@ -271,7 +280,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _broken(error: Exception) -> ItemError:
     text = f"{type(error).__name__}: {error}"
-    cut = any(word in text.lower() for word in ("truncated", "unexpected end", "eof"))
+    cut = any(word in text.lower() for word in ("truncated", "unexpected end", "eof", "not enough"))
     return ItemError("decode", "truncated" if cut else "undecodable", text)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-PLANNER_VERSION = 4
+PLANNER_VERSION = 5
 
 ITEMS_SCHEMA = pa.schema(
     [
