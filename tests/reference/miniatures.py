@@ -185,8 +185,8 @@ def _pair(name: str, one: str, other: str, here: str, there: str) -> Miniature:
     )
 
 
-CAMEL_DEER = _pair("camel_deer", "camel", "deer", "desert", "forest")
-SPIDER_CRAB = _pair("spider_crab", "spider", "crab", "web", "beach")
+CAMEL_DEER = _pair("camel_deer", "camel", "deer", "desert", "grassland")
+SPIDER_CRAB = _pair("spider_crab", "crab", "spider", "beach", "net")
 
 
 def _urbancars() -> Miniature:

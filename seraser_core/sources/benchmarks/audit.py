@@ -18,7 +18,7 @@ from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.base import Listing
 from seraser_core.sources.benchmarks.base import Benchmark, Counts
 from seraser_core.sources.benchmarks.registry import find_benchmark
-from seraser_core.sources.benchmarks.root import Root
+from seraser_core.sources.benchmarks.root import NoSplitError, Root
 from seraser_core.sources.benchmarks.source import BenchmarkSource, chosen_split
 
 _HEADER_BYTES = 2**20
@@ -100,6 +100,9 @@ def audit(
         try:
             listing = BenchmarkSource(options).listing()
         except ConfigError as error:
+            published = not benchmark.public or one in benchmark.public
+            if isinstance(error, NoSplitError) and not published and not split:
+                continue
             problem = f"{one + ': ' if one else ''}{error.value} -> {error.remedy}"
             found.problems.append(problem)
             continue

@@ -49,12 +49,13 @@ class Benchmark:
         template: Prompt template.
         splits: Name of a split -> what stands for it in files, the default first; without splits,
             all images are used.
+        public: The splits that were published, where others are known of; those need not be there.
         image: Path of the image in the root, from the reader's columns.
         label: What is stored for the class.
         attribute: What is stored for the attribute.
         box: Sides x0, y0, x1, y1 of the foreground box, in pixels.
         mask: Path of the foreground mask in the root.
-        masks: Folder of the masks, which need not be there.
+        masks: Folder of the masks, which need not be there; empty where the reader knows of each.
         counts: Published counts of splits; "" where there are no splits.
         trap: How labels or files of this data set are easily mistaken.
     """
@@ -70,6 +71,7 @@ class Benchmark:
     attributes: Names = field(default_factory=dict)
     template: str = "a photo of a {}"
     splits: Mapping[str, str] = field(default_factory=dict)
+    public: Sequence[str] = ()
     image: pl.Expr = field(default_factory=lambda: pl.col("image"))
     label: pl.Expr = field(default_factory=lambda: pl.col("label"))
     attribute: pl.Expr | None = None

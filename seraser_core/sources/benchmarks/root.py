@@ -13,6 +13,10 @@ from seraser_core.storage import Found
 _LEVELS_UP = 2
 
 
+class NoSplitError(ConfigError):
+    """A root has no image of a split."""
+
+
 class Root:
     """Files below the root of a data set, on a local disk or in object storage.
 
@@ -31,10 +35,12 @@ class Root:
         self._images: dict[str, dict[str, Found]] = {}
         self._others: dict[str, list[str]] = {}
 
-    def wrong(self, found: str, remedy: str = "") -> ConfigError:
+    def wrong(
+        self, found: str, remedy: str = "", kind: type[ConfigError] = ConfigError
+    ) -> ConfigError:
         """The error that says what is wrong with the root, and what lies in a right one."""
         remedy = f"{remedy}; " if remedy else ""
-        return ConfigError(
+        return kind(
             "dataset.path", f"{self.url}: {found}", f"{remedy}expected there: {self.layout}"
         )
 

@@ -12,7 +12,7 @@ from seraser_core.errors import ConfigError
 from seraser_core.sources.base import ABSOLUTE, CLIMBING, Listing, Source
 from seraser_core.sources.benchmarks.base import Benchmark, Names
 from seraser_core.sources.benchmarks.registry import find_benchmark
-from seraser_core.sources.benchmarks.root import Root
+from seraser_core.sources.benchmarks.root import NoSplitError, Root
 from seraser_core.sources.names import class_names, finder
 
 
@@ -32,16 +32,17 @@ class BenchmarkSource(Source):
         root.check([mark.replace("{split}", stored) for mark in benchmark.marks])
         rows = benchmark.reader.rows(root, stored)
         if not rows.height:
-            raise root.wrong(f"no image is of split {split!r}")
+            raise root.wrong(f"no image is of split {split!r}", kind=NoSplitError)
         classes = _resolved(benchmark.classes, root, rows)
         attributes = _resolved(benchmark.attributes, root, rows)
         found = _select(benchmark, root, rows)
         unnamed = found["image"].fill_null("").is_in([""])
         if unnamed.any():
             raise root.wrong(f"{unnamed.sum()} images have no name")
-        outside = found["image"].str.contains(f"{ABSOLUTE}|{CLIMBING}")
-        if outside.any():
-            raise root.wrong(f"{found['image'].filter(outside)[0]!r} is outside of it")
+        for column in ("image", "mask"):
+            outside = found.filter(pl.col(column).str.contains(f"{ABSOLUTE}|{CLIMBING}"))
+            if outside.height:
+                raise root.wrong(f"{outside[column][0]!r} is outside of it")
         items = found.with_columns(
             item_id=pl.col("image"),
             label=_indices(found, "label", classes, root),
@@ -119,11 +120,14 @@ def _select(benchmark: Benchmark, root: Root, rows: pl.DataFrame) -> pl.DataFram
     if benchmark.box:
         unknown = pl.any_horizontal(side.is_null() for side in benchmark.box)
         box = pl.when(~unknown).then(pl.concat_list(benchmark.box))
+    mask = text if benchmark.mask is None else benchmark.mask.replace("", None)
+    if benchmark.masks and root.lacks(benchmark.masks):
+        mask = text
     columns = {
         "image": benchmark.image,
         "label": benchmark.label,
         "attribute": text if benchmark.attribute is None else benchmark.attribute,
-        "mask": text if benchmark.mask is None or root.lacks(benchmark.masks) else benchmark.mask,
+        "mask": mask,
         "box": box,
         "size": pl.col("size") if "size" in rows.columns else pl.lit(None, pl.Int64),
         "version": pl.col("version") if "version" in rows.columns else text,

@@ -1,0 +1,202 @@
+"""The published order of labels and attributes of every benchmark data set, written out.
+
+Labels in the wrong order raise no error and give a wrong number, so each order stands here a second
+time, from the papers and their programs, and is held against miniatures of the published trees.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from miniatures import MINIATURES, put, text
+
+from seraser_core.config import load_config
+from seraser_core.config.options import DatasetOptions
+from seraser_core.errors import ConfigError
+from seraser_core.sources.base import Listing
+from seraser_core.sources.benchmarks.audit import audit
+from seraser_core.sources.benchmarks.names import imagenet_by_index, wordnet_ids
+from seraser_core.sources.benchmarks.registry import BENCHMARKS
+from seraser_core.sources.benchmarks.source import BenchmarkSource
+from seraser_core.sources.planner import plan_items
+
+_BREEDS = ["bulldog", "corgi", "dachshund", "labrador"]
+_PLACES = ["beach", "desert", "dirt", "jungle", "mountain", "snow"]
+_DOMAINS = ["clipart", "infograph", "painting", "quickdraw", "real", "sketch"]
+_CONTEXTS = ["autumn", "dim", "grass", "outdoor", "rock", "water"]
+_IN9 = "dog,bird,wheeled vehicle,reptile,carnivore,insect,musical instrument,primate,fish"
+ORDERS: dict[str, tuple[list[str], list[str]]] = {
+    "waterbirds": (["landbird", "waterbird"], ["land", "water"]),
+    "celeba": (["person with dark hair", "person with blond hair"], ["female", "male"]),
+    "camel_deer": (["camel", "deer"], ["desert", "grassland"]),
+    "spider_crab": (["crab", "spider"], ["beach", "net"]),
+    "urbancars": (
+        ["urban", "country"],
+        [f"{a} background, {b} object" for a in ("urban", "country") for b in ("urban", "country")],
+    ),
+    "metashift": (["dog", "cat"], ["outdoor", "indoor"]),
+    **{
+        f"spawrious-{kind}_{level}": (_BREEDS, _PLACES)
+        for kind in ("o2o", "m2m")
+        for level in ("easy", "medium", "hard")
+    },
+    "pacs": (
+        ["dog", "elephant", "giraffe", "guitar", "horse", "house", "person"],
+        ["art painting", "cartoon", "photo", "sketch"],
+    ),
+    "vlcs": (
+        ["bird", "car", "chair", "dog", "person"],
+        ["Caltech101", "LabelMe", "SUN09", "VOC2007"],
+    ),
+    # The numbers of these are in their files: of the miniature's classes, as it numbers them.
+    "domainnet": (["air plane", "zebra"], _DOMAINS),
+    "nicopp": (["hot air balloon", "bird"], _CONTEXTS),
+    "imagenet9": (_IN9.split(","), []),
+    "tiny_imagenet": (["Egyptian cat", "goldfish", "pop bottle"], []),
+    "cub": (["Black footed Albatross", "Laysan Albatross"], []),
+    "stanford_dogs": (["Chihuahua", "Pekinese", "soft-coated wheaten terrier"], []),
+    "oxford_pets": (["Abyssinian", "american bulldog", "Bengal"], []),
+}
+_IMAGENET = {
+    "imagenet-a": {"stingray": 0, "goldfinch": 1, "junco": 2, "acorn": 199},
+    "imagenet-r": {"goldfish": 0, "great white shark": 1, "hammerhead shark": 2, "stingray": 3},
+    "imagenet-v2": {"tench": 0, "goldfish": 1, "great white shark": 2, "toilet paper": 999},
+    "imagenet-sketch": {"tench": 0, "goldfish": 1, "great white shark": 2, "toilet paper": 999},
+}
+SHARED = Path(__file__).parents[4] / "shared" / "data" / "camel_deer"
+"""Ten of the public pictures, with masks and a table, where this repository lies beside them."""
+
+
+def listed(name: str, path: Path | str, **options: Any) -> Listing:
+    dataset = {"format": "benchmark", "name": name, "path": str(path), **options}
+    return BenchmarkSource(DatasetOptions.model_validate(dataset)).listing()
+
+
+def images(listing: Listing) -> dict[str, tuple[int | None, int | None]]:
+    rows = listing.items.select("image", "label", "attribute").iter_rows()
+    return {image: (label, attribute) for image, label, attribute in rows}
+
+
+def test_every_data_set_is_here():
+    assert {*ORDERS, *_IMAGENET} == BENCHMARKS.keys()
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_order_of_labels_and_attributes(name, tmp_path):
+    MINIATURES[name].write(tmp_path)
+    listing = listed(name, tmp_path)
+    assert (listing.classes, listing.attributes) == ORDERS[name]
+    names = {image: (label, attribute) for image, label, attribute in MINIATURES[name].rows}
+    expected = {
+        image: (ORDERS[name][0].index(label), attribute and ORDERS[name][1].index(attribute))
+        for image, (label, attribute) in names.items()
+    }
+    assert images(listing) == expected
+
+
+@pytest.mark.parametrize("name", _IMAGENET)
+def test_order_of_imagenet_classes(name, tmp_path):
+    MINIATURES[name].write(tmp_path)
+    classes = listed(name, tmp_path).classes
+    assert {one: classes.index(one) for one in _IMAGENET[name]} == _IMAGENET[name]
+
+
+def test_imagenet_indices_follow_the_wordnet_ids():
+    for subset, count in (("imagenet", 1000), ("imagenet_a", 200), ("imagenet_r", 200)):
+        ids = wordnet_ids(subset)
+        assert ids == sorted(set(ids))
+        assert len(ids) == count
+    names = imagenet_by_index(None, None)  # type: ignore[arg-type]
+    assert [names[index] for index in ("2", "10", "999")] == [
+        "great white shark",
+        "brambling",
+        "toilet paper",
+    ]
+
+
+def test_labels_of_a_table_of_waterbirds(tmp_path):
+    text(tmp_path, "metadata.csv", "img_filename,y,split,place", "l.jpg,0,2,1", "w.jpg,1,2,0")
+    assert images(listed("waterbirds", tmp_path)) == {"l.jpg": (0, 1), "w.jpg": (1, 0)}
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "other", "contexts"),
+    [
+        ("camel_deer", "camel_grassland", "deer_desert", ["desert", "grassland"]),
+        ("spider_crab", "crab_net", "spider_beach", ["beach", "net"]),
+    ],
+)
+def test_labels_of_a_table_of_pairs(name, first, other, contexts, tmp_path):
+    names = [f"pictures/{first}_0.png", f"pictures/{other}_0.png"]
+    put(tmp_path, *names)
+    header = "filename,mask,y,a,split"
+    text(tmp_path, "metadata.csv", header, f"{names[0]},m/0.png,0,1,2", f"{names[1]},,1,0,2")
+    listing = listed(name, tmp_path)
+    assert images(listing) == {names[0]: (0, 1), names[1]: (1, 0)}
+    assert [listing.classes, listing.attributes] == [ORDERS[name][0], contexts]
+    assert listing.items["mask"].to_list() == ["m/0.png", None]
+    # The other way round, the labels are not those of the pictures.
+    text(tmp_path, "metadata.csv", header, f"{names[0]},,1,1,2", f"{names[1]},,0,0,2")
+    with pytest.raises(ConfigError, match="by its label") as caught:
+        listed(name, tmp_path)
+    assert f"write 0 for {first.split('_')[0]} and 1 for {other.split('_')[0]}" in str(caught.value)
+
+
+def test_contexts_keep_their_numbers_where_names_do_not_tell(tmp_path):
+    rows = ("camel_sea_0.png,0,0,2", "camel_ice_0.png,0,0,2", "deer_sand_0.png,1,10,2")
+    text(tmp_path, "metadata.csv", "filename,y,a,split", *rows, "deer_sea_1.png,1,2,2")
+    listing = listed("camel_deer", tmp_path)
+    assert listing.attributes == ["0", "2", "10"]
+    assert [attribute for _, attribute in images(listing).values()] == [0, 0, 2, 1]
+
+
+@pytest.mark.parametrize("mask", ["../m.png", "/m.png", "s3://bucket/m.png"])
+def test_masks_of_pairs_stay_in_the_root(mask, tmp_path):
+    text(tmp_path, "metadata.csv", "filename,mask,y,a,split", f"a.png,{mask},0,0,2", "b.png,,1,1,2")
+    with pytest.raises(ConfigError, match="is outside of it"):
+        listed("camel_deer", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [("camel_deer", "CamelDeer"), ("spider_crab", "crab_spider")]
+)
+def test_the_folder_of_a_pair_is_known(name, folder, tmp_path):
+    MINIATURES[name].write(tmp_path / folder)
+    with pytest.raises(ConfigError, match=f"did you mean {tmp_path / folder}[?]"):
+        listed(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["camel_deer", "spider_crab"])
+def test_splits_that_were_never_published_are_no_fault(name, tmp_path):
+    MINIATURES[name].write(tmp_path)
+    found = audit(name, str(tmp_path))
+    assert (found.problems, {count.split for count in found.counts}) == ([], {"test"})
+    one, other = ORDERS[name][0]
+    rows = (f"{one}_x_0.png,0,0,2", f"{other}_y_0.png,1,1,2")
+    text(tmp_path, "metadata.csv", "filename,y,a,split", *rows)
+    put(tmp_path, *(row.split(",")[0] for row in rows))
+    assert audit(name, str(tmp_path)).problems == []
+    asked = audit(name, str(tmp_path), "train").problems
+    assert len(asked) == 1
+    assert "no image is of split 'train'" in asked[0]
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the sample pictures are not here")
+def test_sample_pictures_with_their_own_table(tmp_path):
+    assert audit("camel_deer", str(SHARED)).problems == []
+    config = load_config(
+        {
+            "dataset": {"format": "benchmark", "name": "camel_deer", "path": str(SHARED)},
+            "methods": [{"name": "seraser", "auxiliary": "mask"}],
+        }
+    )
+    planned = plan_items(config)
+    table = planned.table.select(["item_id", "label", "attribute", "mask"]).to_pylist()
+    assert len(table) == 10
+    for row in table:
+        animal, context, _ = row["item_id"].split("_")
+        assert planned.classes[row["label"]] == animal
+        assert planned.attributes[row["attribute"]] == context
+        assert row["mask"] == f"{SHARED}/masks/{row['item_id']}"
