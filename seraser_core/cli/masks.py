@@ -1,4 +1,4 @@
-"""`seraser masks`: foreground masks of a data set, as a mask column for other runs."""
+"""`seraser masks`: foreground masks of a data set, as a table for other runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def masks(
     no_prefect: NoPrefectOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Make masks of CONFIG's images as PNG files, and a table that has them as its mask column.
+    """Make masks of CONFIG's images as PNG files, and a table that names them.
+
+    It prints the data set's options with these masks.
 
     A run of its own, named CONFIG's name and `-masks`; the same command again makes only what is
     missing.

@@ -19,7 +19,7 @@ NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticEr
 _MODEL_FILE_ENDINGS = (".json", ".safetensors", ".pt", ".bin", ".pth")
 _METHODS = ("methods.*", "grid.methods.*")
 _FILES: tuple[tuple[Sequence[str], Sequence[str], Callable[[str], bool]], ...] = (
-    (("dataset", "grid.datasets.*"), ("path", "classes"), lambda text: True),
+    (("dataset", "grid.datasets.*"), ("path", "classes", "masks"), lambda text: True),
     (
         ("model", "grid.models.*"),
         ("name", "pretrained"),

@@ -122,6 +122,12 @@ class DatasetOptions(Options):
         "only black and white are used, else index 0, which must be black. A mask that is all "
         "zero counts as given: nothing is foreground.",
     )
+    masks: str | None = Field(
+        default=None,
+        description="Table with the columns id and mask, such as `seraser masks` makes: the images "
+        "of these ids get these masks, in place of any that the data set has. Paths are relative "
+        "to the table; it and the masks are read with the credentials of the environment.",
+    )
     box: list[str] | None = Field(
         default=None,
         min_length=4,
@@ -184,8 +190,11 @@ class DatasetOptions(Options):
                 "has none; use format: table"
             )
         self._check_benchmark()
+        if self.mask is not None and self.masks is not None:
+            raise ValueError(f"mask: {self.mask!r} beside dataset.masks; leave one of them out")
         refuse_secrets("storage_options", self.storage_options)
         refuse_secret_url("path", self.path)
+        refuse_secret_url("masks", self.masks or "")
         if isinstance(self.classes, str):
             refuse_secret_url("classes", self.classes)
         return self

@@ -1,4 +1,4 @@
-"""The table that makes a data set's mask column of the masks that a run has kept."""
+"""The table that gives a data set the masks that a run has kept."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ from seraser_core.errors import SeraserError
 from seraser_core.results.reading import scan
 from seraser_core.results.run_directory import RunDirectory
 
-_BOX = ("x0", "y0", "x1", "y1")
-
 
 @dataclass(frozen=True)
 class MaskTable:
-    """A table of images with their masks.
+    """A table of masks.
 
     Attributes:
         url: Where it is.
-        images: Its rows.
+        images: Its rows, one per image of the run.
         masks: Those with a mask; the other images could not be used.
-        dataset: Options of a data set that reads it.
+        dataset: Options of the run's data set with these masks.
     """
 
     url: str
@@ -35,10 +33,10 @@ class MaskTable:
 
 
 def write_mask_table(run_url: str, kind: str) -> MaskTable:
-    """Write ``masks/<kind>.parquet`` of a finished run, ready to be the data set of another.
+    """Write ``masks/<kind>.parquet`` of a finished run, ready to be ``dataset.masks`` of another.
 
-    Columns id, image, mask; where they are known label and attribute (names, or indices where
-    there are no names), x0, y0, x1 and y1. Rows are in the plan's order.
+    Columns id and mask, whose paths are relative to the table: both may be moved together. Rows
+    are in the plan's order.
 
     Args:
         run_url: A run with auxiliary images of this kind, whose masks are kept.
@@ -55,22 +53,14 @@ def write_mask_table(run_url: str, kind: str) -> MaskTable:
         for index, status in rows.select("item_index", "status").iter_rows()
     ]
     _check_kept(directory, kind, {path for path in paths if path is not None})
-    names = {"label": run["classes"], "attribute": run["attributes"]}
-    table = rows.select(
-        pl.col("item_id").alias("id"),
-        "image",
-        pl.Series("mask", paths, dtype=pl.String),
-        *(_named(column, known) for column, known in names.items()),
-        *(pl.col("box").list.get(i, null_on_oob=True).alias(side) for i, side in enumerate(_BOX)),
-    )
-    table = table.select(
-        name for name in table.columns if name == "mask" or table[name].count()
-    )  # without what is not known of any image
+    folder = directory.path("masks")
+    relative = [path and path.removeprefix(f"{folder}/") for path in paths]
+    table = rows.select(pl.col("item_id").alias("id"), pl.Series("mask", relative, dtype=pl.String))
     data = io.BytesIO()
     table.write_parquet(data)
-    url = directory.path("masks", f"{kind}.parquet")
+    url = storage.join(folder, f"{kind}.parquet")
     storage.write_bytes(url, data.getvalue())
-    dataset = _dataset(parse_config(run["config"]), run, table.columns, url)
+    dataset = _dataset(parse_config(run["config"]), url)
     return MaskTable(url, table.height, len(paths) - paths.count(None), dataset)
 
 
@@ -78,8 +68,7 @@ def _rows(directory: RunDirectory, run: dict[str, Any]) -> pl.DataFrame:
     """The planned items with the status of their rows."""
     of_one = scan(directory.url).filter(pl.col("method") == run["methods"][0]["id"])
     statuses: pl.DataFrame = of_one.select("item_index", "status").collect()
-    columns = ["item_index", "item_id", "image", "label", "attribute", "box"]
-    items = pl.DataFrame(directory.items().select(columns))
+    items = pl.DataFrame(directory.items().select(["item_index", "item_id"]))
     return items.join(statuses, on="item_index", how="left", maintain_order="left")
 
 
@@ -103,27 +92,7 @@ def _check_kept(directory: RunDirectory, kind: str, wanted: set[str]) -> None:
     raise SeraserError(f"{len(lost)} masks are gone; the same command makes them again")
 
 
-def _dataset(
-    config: RunConfig, run: dict[str, Any], columns: list[str], url: str
-) -> dict[str, Any]:
-    """The options of the run's own data set, for the table of its masks."""
-    given = config.dataset
-    options: dict[str, Any] = {"format": "table", "path": url, "id": "id", "image": "image"}
-    options |= {name: name for name in ("mask", "label", "attribute") if name in columns}
-    if _BOX[0] in columns:
-        options["box"] = list(_BOX)
-    options["classes"] = run["classes"]
-    if run["attributes"] and "attribute" in columns:
-        options["attributes"] = run["attributes"]
-    options |= {"template": given.template, "allow_outside": True}
-    kept = ("allow_empty_classes", "limits", "storage_options")
-    return options | given.model_dump(mode="json", include=set(kept), exclude_defaults=True)
-
-
-def _named(column: str, names: list[str]) -> pl.Expr:
-    if not names:
-        return pl.col(column).cast(pl.String)
-    indices = pl.Series(range(len(names)), dtype=pl.Int32)
-    return pl.col(column).replace_strict(
-        indices, pl.Series(names, dtype=pl.String), default=None, return_dtype=pl.String
-    )
+def _dataset(config: RunConfig, url: str) -> dict[str, Any]:
+    """The options of the run's own data set, with these masks in place of its own."""
+    given = config.dataset.model_dump(mode="json", exclude_defaults=True, exclude={"mask"})
+    return {"format": config.dataset.format, **given, "masks": url}

@@ -64,6 +64,8 @@ def fetch_mask(item: Mapping[str, Any], dataset: DatasetOptions) -> bytes:
     # A mask that is a file of its own has a version of its own, which nobody has told.
     version = None if item["mask_offset"] is None else item["version"]
     place = item["mask"], item["mask_offset"], item["mask_length"], version
+    if dataset.masks is not None:  # which lie elsewhere than the images
+        dataset = dataset.model_copy(update={"storage_options": {}})
     return _fetch(*place, dataset.mask or "mask", dataset)
 
 

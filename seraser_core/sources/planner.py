@@ -17,6 +17,7 @@ from seraser_core.sources.base import ABSOLUTE, Listing, Source
 from seraser_core.sources.benchmarks.source import BenchmarkSource
 from seraser_core.sources.folder import FolderSource
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
+from seraser_core.sources.masks import with_masks
 from seraser_core.sources.parquet import ParquetSource
 from seraser_core.sources.table import TableSource
 from seraser_core.sources.urls import FilesSource, UrlsSource
@@ -69,7 +70,7 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
     """
     dataset = config.dataset
     cache = storage.join(config.output, _CACHE)
-    listing = SOURCES[dataset.format](dataset, cache).listing()
+    listing = with_masks(SOURCES[dataset.format](dataset, cache).listing(), dataset)
     check_needs(config, listing)
     if len(listing.classes) < 2:
         raise ConfigError("dataset.classes", listing.classes, "name at least two classes")

@@ -9,17 +9,18 @@ import polars as pl
 import yaml
 
 
-def test_masks_of_a_data_set_become_a_column(seraser, config, tmp_path):
+def test_masks_of_a_data_set_are_used_by_another_run(seraser, config, tmp_path):
     done = seraser("masks", config, "--no-prefect", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert (found["images"], found["masks"]) == (14, 14)
     assert Path(found["run"]).name.startswith("small-masks-")
-    masks = pl.read_parquet(found["url"])["mask"]
-    times = {path: Path(path).stat().st_mtime_ns for path in masks}
+    folder = Path(found["url"]).parent
+    masks = [folder / name for name in pl.read_parquet(found["url"])["mask"]]
+    times = {path: path.stat().st_mtime_ns for path in masks}
     again = seraser("masks", config, "--no-prefect")
     assert again.exit_code == 0, again.output
-    assert {path: Path(path).stat().st_mtime_ns for path in masks} == times
+    assert {path: path.stat().st_mtime_ns for path in masks} == times
     assert "14 masks of 14 images" in again.stdout
     tree = yaml.safe_load(Path(config).read_text())
     tree |= yaml.safe_load(again.stdout.partition("\n\n")[2])

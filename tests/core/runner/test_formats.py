@@ -6,6 +6,7 @@ import io
 import json
 import re
 import tarfile
+import tempfile
 from pathlib import Path
 
 import fsspec
@@ -14,7 +15,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
+from miniatures import MINIATURES
 from PIL import Image
+
+from seraser_core.results.masks import write_mask_table
 
 CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]
 COUNT = 9
@@ -186,3 +191,63 @@ def test_the_same_pictures_give_the_same_numbers(run, tree, samples, tmp_path, r
     else:
         assert found["label"].null_count() == found.height
     assert all(re.search(r"p\d\d", name) for name in found["item_id"])
+
+
+def as_split_table(root, samples):
+    """Ids, names of classes and attributes, and a split that leaves one row out."""
+    write_files(root, samples)
+    rows = [
+        f"nr-{i},images/{n}.png,{CLASSES[y]},{'land' if i % 2 else 'sea'},{2 if i != 4 else 9}"
+        for i, (n, y, _, _) in enumerate(samples)
+    ]
+    put(f"{root}/t.csv", "\n".join(["nr,image,y,place,part", *rows]).encode())
+    split = {"column": "part", "values": [2]}
+    columns = {"id": "nr", "label": "y", "attribute": "place", "split": split}
+    return {"path": f"{root}/t.csv", **columns}
+
+
+def as_benchmark(root, samples):
+    """Waterbirds, where some pictures are of the model's size."""
+    with tempfile.TemporaryDirectory() as folder:
+        MINIATURES["waterbirds"].write(Path(folder))
+        names = [path for path in Path(folder).rglob("*") if path.is_file()]
+        images = iter(image for _, _, image, _ in samples)
+        for path in names:
+            data = path.read_bytes() if path.suffix == ".csv" else next(images)
+            put(f"{root}/{path.relative_to(folder).as_posix()}", data)
+    return {"format": "benchmark", "name": "waterbirds", "path": root, "classes": None}
+
+
+@pytest.fixture(scope="module")
+def squares() -> list[tuple[str, int, bytes, bytes]]:
+    """As `samples`, of the model's size, in which relevance makes its masks; without masks."""
+    pixels = np.random.default_rng(5).integers(0, 256, (COUNT, 8, 8, 3), dtype=np.uint8)
+    whole = np.full((32, 32), 255, dtype=np.uint8)
+    return [
+        (f"p{i:02}", i % 3, png(np.kron(square, np.ones((4, 4, 1), np.uint8))), png(whole))
+        for i, square in enumerate(pixels)
+    ]
+
+
+@pytest.mark.parametrize("root", ["disk", "s3"], indirect=True)
+@pytest.mark.parametrize("kind", [*WRITERS, "split table", "benchmark"])
+def test_masks_that_are_made_of_any_source_are_used_over_it(run, tree, squares, root, kind):
+    """The very options that are printed, with ids, labels, attributes and splits as they were."""
+    write = {**WRITERS, "split table": as_split_table, "benchmark": as_benchmark}[kind]
+    dataset = {"classes": CLASSES, "allow_outside": True} | write(f"{root}/data", squares)
+    dataset = {name: value for name, value in dataset.items() if value is not None}
+    if "://" in root:
+        tree = {**tree, "output": f"{root}/runs"}
+    tree = {**tree, "dataset": dataset, "shard": {"max_items": 6}}
+
+    def tuned(auxiliary):
+        return [{"name": "seraser", "auxiliary": auxiliary, "steps": 3, "lr": 0.005}]
+
+    url, expected = run({**tree, "methods": tuned("relevance"), "save_masks": True})
+    assert set(expected["status"]) == {"ok"}
+    made = write_mask_table(url, "relevance")
+    assert made.masks == made.images == expected.height
+    printed = yaml.safe_load(yaml.safe_dump(made.dataset))
+    _, found = run({**tree, "dataset": printed, "methods": tuned("mask")})
+    same = [name for name in found.columns if name not in ("run_id", "dataset")]
+    assert found.select(same).equals(expected.select(same))

@@ -1,4 +1,4 @@
-"""Masks that a run makes: the same in the run, as files, and as the column of another data set."""
+"""Masks that a run makes: the same in the run, as files, and in another run."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_saved_masks_as_a_column_give_what_relevance_gives(run, small):
     assert by_column["group"].equals(inline["group"])
     np.testing.assert_array_equal(logits(by_column), logits(inline))
     for path in pl.read_parquet(table.url)["mask"].drop_nulls():
-        mask = np.asarray(Image.open(path))
+        mask = np.asarray(Image.open(Path(table.url).parent / path))
         assert mask.shape == (SIDE, SIDE)
         assert 0 < mask.mean() < 1
 
@@ -151,6 +151,7 @@ def test_masks_that_are_gone_are_made_again(run, small):
 def test_the_printed_options_are_those_of_the_data_set(run, small):
     dataset = {
         **small["dataset"],
+        "mask": "file",  # the data set's own masks, which are replaced
         "classes": [*small["dataset"]["classes"], "a ghost"],
         "allow_empty_classes": True,
         "limits": {"max_pixels": 5000},
@@ -163,12 +164,30 @@ def test_the_printed_options_are_those_of_the_data_set(run, small):
     table.write_csv(dataset["path"])
     methods = [{"name": "foreground", "auxiliary": "relevance"}]
     url, first = run({**small, "dataset": dataset, "methods": methods, "save_masks": True})
-    options = write_mask_table(url, "relevance").dataset
+    made = write_mask_table(url, "relevance")
+    kept = {name: value for name, value in dataset.items() if value is not None and name != "mask"}
+    assert made.dataset == {
+        **kept,
+        "format": "table",
+        "template": "a photo of {}",
+        "masks": made.url,
+    }
     methods = [{"name": "foreground", "auxiliary": "box"}]
-    _, second = run({**small, "dataset": options, "methods": methods})
+    _, second = run({**small, "dataset": made.dataset, "methods": methods})
     columns = ["item_id", "label_name", "attribute", "group", "status"]
     assert second.select(columns).equals(first.select(columns))
-    assert options["limits"] == {"max_pixels": 5000}
+
+
+def test_a_mask_table_and_its_masks_may_be_moved(run, small, tmp_path):
+    methods = [{"name": "foreground", "auxiliary": "relevance"}]
+    url, expected = run({**small, "methods": methods, "save_masks": True})
+    made = write_mask_table(url, "relevance")
+    moved = tmp_path / "moved"
+    Path(url, "masks").rename(moved)
+    dataset = made.dataset | {"masks": str(moved / "relevance.parquet")}
+    methods = [{"name": "foreground", "auxiliary": "mask"}]
+    _, found = run({**small, "dataset": dataset, "methods": methods})
+    np.testing.assert_array_equal(logits(found), logits(expected))
 
 
 def test_saved_masks_are_of_whole_images(small):
