@@ -97,8 +97,10 @@ class CausalPromptEngine:
         ends = tokens.argmax(dim=-1)
         length = int(ends.max()) + 1
         embedded = tower.token_embedding(tokens[:, :length]).to(self._dtype)
-        embedded = embedded + tower.positional_embedding[:length].to(self._dtype)
-        self.initial_prompt = embedded[0, 1:first].float().clone()
+        positions = tower.positional_embedding[:length]
+        # The sum in fp32: the optimiser's steps begin at it.
+        self.initial_prompt = embedded[0, 1:first].float() + positions[1:first].float()
+        embedded = embedded + positions.to(self._dtype)
         self._start = self._start_of_text(embedded[:1, :1])
         lengths = (ends + 1 - first).tolist()
         own = [row[first : first + size] for row, size in zip(embedded, lengths, strict=True)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -38,6 +38,9 @@ class ClipModel:
         weights_hash: SHA-256 over the names, shapes and values of the loaded fp32 tensors.
         preprocessing: From pictures to the model's input.
         random: True when no weights were given.
+        logit_scale: s = exp(logit_scale), from the fp32 weights: bf16 would make 98.86 of 100.
+        black_feature: (D,) float32, L2-normalised feature of the all-black image, from the fp32
+            weights.
     """
 
     net: Any
@@ -48,11 +51,8 @@ class ClipModel:
     device: torch.device
     dtype: torch.dtype
     random: bool
-
-    @property
-    def logit_scale(self) -> float:
-        """The scale s = exp(logit_scale)."""
-        return float(self.net.logit_scale.detach().float().exp())
+    logit_scale: float
+    black_feature: Tensor
 
     @property
     def precision(self) -> str:
@@ -78,7 +78,6 @@ class ClipModel:
         """
         return self.encode_image(self.preprocessing.normalise(pixels.to(self.device)))
 
-    @torch.no_grad()
     def encode_image(self, images: Tensor) -> Tensor:
         """L2-normalised image features.
 
@@ -88,8 +87,7 @@ class ClipModel:
         Returns:
             (N, D) float32.
         """
-        moved = images.to(self.device, self.dtype)
-        return nn.functional.normalize(self.net.encode_image(moved).float(), dim=-1)
+        return _encode_image(self.net, images.to(self.device, self.dtype))
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """L2-normalised text features.
@@ -104,9 +102,14 @@ class ClipModel:
 
     @torch.no_grad()
     def embed_text(self, tokens: Tensor) -> Tensor:
-        """Text embeddings as the tower gives them, (N, D) float32, see `encode_text`."""
+        """Text embeddings as the tower gives them, (N, D) float32, see `encode_text`.
+
+        They are constants of a run, and differences between them are measured: so they are
+        computed in fp32, whatever the precision of the towers.
+        """
+        net = self.net if self.dtype == torch.float32 else _text_part(self.net).float()
         parts = tokens.to(self.device).split(_TEXTS_AT_ONCE)
-        return torch.cat([self.net.encode_text(part).float() for part in parts])
+        return torch.cat([net.encode_text(part).float() for part in parts])
 
     @property
     def context_length(self) -> int:
@@ -114,12 +117,17 @@ class ClipModel:
         tower = self.net.text if hasattr(self.net, "text") else self.net
         return int(tower.context_length)
 
-    @cached_property
-    def black_feature(self) -> Tensor:
-        """Feature of the all-black image: (D,) float32; a constant of the model."""
-        height, width = self.preprocessing.size
-        black = self.preprocess(Image.new("RGB", (width, height)))
-        return self.encode_image(black[None])[0]
+
+@torch.no_grad()
+def _encode_image(net: Any, images: Tensor) -> Tensor:
+    return nn.functional.normalize(net.encode_image(images).float(), dim=-1)
+
+
+def _text_part(net: Any) -> Any:
+    """A copy of `net` that can encode texts; the image tower, most of its bytes, is left out."""
+    part = copy.copy(net)
+    part._modules = {name: child for name, child in net._modules.items() if name != "visual"}
+    return copy.deepcopy(part)
 
 
 _cache: dict[tuple[Any, ...], ClipModel] = {}
@@ -212,15 +220,21 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
     if options.pretrained is not None:  # open_clip leaves some of no use as memory was
         _check_finite(net, options.pretrained)
     weights_hash = hash_weights(net)
+    pictures = Preprocessing(PreprocessCfg(**preprocessing))
+    scale = float(net.logit_scale.detach().float().exp())
+    with _computing(options.name):
+        black_feature = _encode_image(net, pictures.black()[None])[0]
     model = ClipModel(
         net=net.to(device=device, dtype=dtype),
         tokenizer=tokenizer,
         architecture=architecture,
         weights_hash=weights_hash,
-        preprocessing=Preprocessing(PreprocessCfg(**preprocessing)),
+        preprocessing=pictures,
         device=device,
         dtype=dtype,
         random=options.pretrained is None,
+        logit_scale=scale,
+        black_feature=black_feature.to(device),
     )
     _check_features(model, options.name)
     return model
@@ -236,14 +250,24 @@ def _check_finite(net: nn.Module, weights: str) -> None:
             )
 
 
-def _check_features(model: ClipModel, name: str) -> None:
-    """That the model can compute, tried with one picture and one text before there is a run."""
+@contextmanager
+def _computing(name: str) -> Iterator[None]:
+    """Turn the faults of computing a feature into faults of the model `name`."""
     try:
-        image, text = model.black_feature, model.encode_text(model.tokenizer(["a photo"]))[0]
+        yield
     except (MemoryError, torch.OutOfMemoryError):  # which may pass
         raise
     except Exception as error:
         raise ConfigError("model.name", name, f"cannot compute a feature: {error}") from error
+
+
+def _check_features(model: ClipModel, name: str) -> None:
+    """That the model can compute, tried with one picture and one text before there is a run."""
+    image = model.black_feature
+    with _computing(name):
+        text = model.encode_text(model.tokenizer(["a photo"]))[0]
+        if image.is_cuda or model.dtype != torch.float32:  # else it is what was just computed
+            image = model.encode_image(model.preprocessing.black()[None])[0]
     if image.ndim != 1 or image.shape != text.shape:
         raise ConfigError(
             "model.name",

@@ -101,6 +101,10 @@ class Preprocessing:
         mean, std = self._mean_std[pixels.device]
         return pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
 
+    def black(self) -> Tensor:
+        """The all-black image as the model takes it, (3, H, W) float32."""
+        return self.normalise(torch.zeros(3, *self.size, dtype=torch.uint8))
+
     @cached_property
     def _to_picture(self) -> list[Callable[[Image.Image], Image.Image]]:
         *to_picture, _to_tensor, _normalise = image_transform_v2(

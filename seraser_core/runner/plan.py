@@ -25,7 +25,7 @@ from seraser_core.sources.items import PLANNER_VERSION
 from seraser_core.sources.planner import plan_items
 
 logger = logging.getLogger(__name__)
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 DEFAULT_TEMPLATE = "a photo of {}"
 _PACKAGES = ("seraser", "torch", "open_clip_torch", "pillow", "numpy", "pyarrow", "polars")
 
