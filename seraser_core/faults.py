@@ -17,7 +17,8 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
-from seraser_core.errors import SeraserError, TransientError
+from seraser_core.errors import ConfigError, SeraserError, TransientError
+from seraser_core.proxies import has_proxies, through
 
 CHANGED_CODES = ("PreconditionFailed", "412")
 BEHIND_END_CODES = ("InvalidRange", "416")
@@ -64,6 +65,7 @@ def sorted_faults(verb: str, url: str) -> Iterator[None]:
 
     Raises:
         FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError: It stays so.
+        ConfigError: The proxy lets nobody through without a password.
         TransientError: It may pass.
     """
     try:
@@ -74,6 +76,12 @@ def sorted_faults(verb: str, url: str) -> Iterator[None]:
         raise FileNotFoundError(f"{url}: {error}") from error
     except Exception as error:
         meant = _meant(error)
+        if _wants_password(meant):
+            raise ConfigError(
+                "HTTP_PROXY, HTTPS_PROXY",
+                f"the proxy asks for a user and a password{through(url)}",
+                "write them as http://user:password@host:port, with %40 for an @ in either",
+            ) from error
         if not isinstance(meant, OSError) and type(meant).__module__.split(".")[0] not in _CLIENTS:
             raise
         lasting = _lasting(meant, url)
@@ -81,7 +89,15 @@ def sorted_faults(verb: str, url: str) -> Iterator[None]:
             raise
         if lasting is not None:
             raise lasting from error
-        raise TransientError(f"cannot {verb} {url}: {why(meant)}") from error
+        raise TransientError(f"cannot {verb} {url}: {why(meant)}{through(url)}") from error
+
+
+def _wants_password(error: BaseException) -> bool:
+    """Whether a proxy refuses to pass anything on to anybody whom it does not know."""
+    if not has_proxies():
+        return False
+    refusals = (error, error.__cause__, error.__context__)
+    return s3_code(error) == "407" or any(getattr(e, "status", None) == 407 for e in refusals)
 
 
 def _lasting(error: Exception, url: str) -> Exception | None:

@@ -34,6 +34,9 @@ def redacted(text: str) -> str:
     for name, value in os.environ.items():
         if _VARIABLE.search(name) and len(value) >= _SHORTEST:
             text = text.replace(value, "***")
+        elif name.lower().endswith("_proxy") and "@" in value:  # also without a scheme before it
+            login = value.rpartition("://")[2].rpartition("@")[0]
+            text = text.replace(f"{login}@", "***@")
     return text
 
 

@@ -8,19 +8,25 @@ both are switched off, and one policy holds for all that is asked: see `seraser_
 from __future__ import annotations
 
 import asyncio
+import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
+from botocore.session import Session
 from fsspec.asyn import sync
 from s3fs.core import S3File, S3FileSystem, version_id_kw
 from s3fs.errors import translate_boto_error
 
 from seraser_core.backoff import Backoff
 from seraser_core.faults import is_stale, s3_code
+from seraser_core.proxies import has_proxies, http_proxy_for
+from seraser_core.proxy_check import check_proxy
 
 T = TypeVar("T")
 _BLOCK = 2**20
@@ -40,6 +46,55 @@ ANSWER_S = 60.0
 """For a whole answer, beside the time of its bytes: those that drip never meet `read_timeout`."""
 SLOWEST = 16 * 2**10
 """Bytes per second, below which a body is given up."""
+
+
+def proxies_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The setting of botocore with which a store is asked through the environment's proxy.
+
+    Its own choice knows neither ``ALL_PROXY`` nor all of loopback.
+
+    Args:
+        options: fsspec options.
+
+    Raises:
+        ConfigError: The proxy is not there, or cannot be used.
+    """
+    if not has_proxies():
+        return {}
+    url = _address(options)
+    proxy = http_proxy_for(url)
+    check_proxy(url)
+    return {"proxies": {} if proxy is None else {urlsplit(url).scheme: proxy}}
+
+
+def _address(options: Mapping[str, Any]) -> str:
+    """URL of the store's server, as the options, the environment or a profile have it."""
+    client = options.get("client_kwargs") or {}
+    given = options.get("endpoint_url") or client.get("endpoint_url")
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        given = given or os.environ.get(name)
+    if given:
+        return str(given)
+    files = [os.environ.get(name) for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")]
+    profile = options.get("profile") or os.environ.get("AWS_PROFILE")
+    configured, region = _profile(profile, *files)
+    region = client.get("region_name") or os.environ.get("AWS_DEFAULT_REGION") or region
+    return configured or f"https://s3.{f'{region}.' if region else ''}amazonaws.com"
+
+
+@cache
+def _profile(name: str | None, *files: str | None) -> tuple[str | None, str | None]:
+    """The server and the region that a profile in the configuration of AWS names.
+
+    Args:
+        name: Of the profile; None for the default.
+        files: Where the configuration is, if not in its usual place.
+    """
+    session = Session(profile=name)
+    found = session.get_scoped_config()
+    services = session.full_config.get("services", {}).get(found.get("services"), {})
+    given = services.get("s3", {}).get("endpoint_url") or found.get("endpoint_url")
+    return given, found.get("region")
 
 
 class Part(NamedTuple):

@@ -17,6 +17,8 @@ from seraser_core.cli.console import count, errors
 from seraser_core.cli.progress import RunDisplay
 from seraser_core.cli.server import answers, temporary_server
 from seraser_core.errors import SeraserError
+from seraser_core.proxies import prepare, refuse_unusable
+from seraser_core.proxy_check import check_proxy
 
 QUIET_PREFECT = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # faults reach the terminal as one message, at the end
@@ -127,10 +129,12 @@ def _flows(display: RunDisplay) -> Iterator[ModuleType]:
     """The flows, on the server that the environment names or on a temporary one.
 
     Raises:
+        ConfigError: A proxy of the environment cannot be used.
         SeraserError: No server answers.
     """
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
+    refuse_unusable()
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with _server(PREFECT_API_URL.value(), display) as ready:
@@ -149,6 +153,7 @@ def _server(url: str | None, display: RunDisplay) -> Iterator[Callable[[], str]]
         Waits until the server answers, and returns the URL of its API.
 
     Raises:
+        ConfigError: The proxy that leads to it is not there.
         SeraserError: None answers.
     """
     if url is None:
@@ -156,6 +161,8 @@ def _server(url: str | None, display: RunDisplay) -> Iterator[Callable[[], str]]
         with temporary_server() as ready:
             yield ready
         return
+    prepare(url)
+    check_proxy(url)
     if not answers(url):
         raise SeraserError(
             f"no Prefect server answers at {url}; start it (seraser up), unset PREFECT_API_URL, "

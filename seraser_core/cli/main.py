@@ -26,6 +26,7 @@ from seraser_core.cli import (
 )
 from seraser_core.cli.console import errors
 from seraser_core.errors import ConfigError, SeraserError
+from seraser_core.proxies import prepare
 from seraser_core.redaction import redact_logs
 
 logger = logging.getLogger(__name__)
@@ -86,8 +87,9 @@ app.command()(up.up)
 def main(
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Show what happens inside."),
 ) -> None:
-    """Set up logging for every command."""
+    """Set up logging and the way to servers for every command."""
     redact_logs()
+    prepare()
     if not verbose:
         # The hub's client reports every retry, on a handler of its own beside ours; the fault
         # itself reaches the terminal as one message.

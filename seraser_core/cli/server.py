@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
 import ssl
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,15 +34,22 @@ def api_url(port: int) -> str:
 
 def answers(url: str) -> bool:
     """Whether a server answers at the API `url`; any answer to HTTP counts."""
+    import httpx  # as Prefect does, so it goes the same way
+
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=_ANSWER_S):  # noqa: S310
-            return True
-    except urllib.error.HTTPError:
+        # Nothing is sent and nothing believed, so it does not matter who it is.
+        httpx.get(f"{url.rstrip('/')}/health", timeout=_ANSWER_S, verify=False)  # noqa: S501
         return True
-    except urllib.error.URLError as error:
-        return isinstance(error.reason, ssl.SSLError)  # Prefect has its own settings for those
-    except (OSError, ValueError, http.client.HTTPException):
+    except httpx.TransportError as error:
+        return _is_tls(error)  # Prefect has its own settings for those
+    except (ValueError, httpx.InvalidURL):
         return False
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def start_server(children: Children, port: int, end_s: float) -> None:

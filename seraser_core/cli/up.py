@@ -10,6 +10,7 @@ import typer
 
 from seraser_core.cli.children import ROOT
 from seraser_core.cli.console import results
+from seraser_core.proxies import has_proxies, refuse_unusable
 
 
 def up(
@@ -26,6 +27,7 @@ def up(
     from seraser_core.cli.services import Services
     from seraser_core.config import load_config
 
+    refuse_unusable()
     delivered = load_config(ROOT / "deployments" / "configs" / "demo.yaml")
     with Services(port, home.absolute()) as services:
         results.print(f"starting a Prefect server; logs are in {services.logs}", highlight=False)
@@ -35,10 +37,11 @@ def up(
         abandoned = services.abandoned()
         results.print("starting a worker")
         services.start_worker()
+        direct = f"  export NO_PROXY={os.environ.get('NO_PROXY', '')}\n" if has_proxies() else ""
         prefix = "uv run " if "UV" in os.environ else ""  # uv says so to what it runs
         results.print(
             "\nready. In another shell:\n\n"
-            f"  export PREFECT_API_URL={services.api_url}\n"
+            f"  export PREFECT_API_URL={services.api_url}\n{direct}"
             f"  {prefix}prefect deployment run seraser/batch-eval --watch\n\n"
             f"As delivered it runs the demo; results go to {delivered.output}\n"
             f"pages: http://127.0.0.1:{port}   Ctrl-C ends all of it",

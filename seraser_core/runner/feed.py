@@ -18,7 +18,7 @@ from torch import Tensor
 
 from seraser_core.auxiliary import RELEVANCE_VIEWS, Picture, make_view
 from seraser_core.config.options import DatasetOptions
-from seraser_core.errors import HangError, ItemError, TransientError
+from seraser_core.errors import ConfigError, HangError, ItemError, TransientError
 from seraser_core.runner.masks import segment_mask
 from seraser_core.runner.session import Session
 from seraser_core.runner.threads import DaemonPool
@@ -321,7 +321,7 @@ def _fetch(
         if last and item["image"].startswith(_WEB):
             return _Files(error=ItemError("fetch", "unreachable", str(error)))
         raise
-    except MemoryError:
+    except (ConfigError, MemoryError):  # such as a proxy that is gone: no image is to blame
         raise
     except Exception as error:  # as strange as they come, it must not stop ten million others
         return _Files(error=_unexpected("fetch", error))

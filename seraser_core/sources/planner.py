@@ -13,6 +13,7 @@ import pyarrow as pa
 from seraser_core import storage
 from seraser_core.config.options import RunConfig, ShardOptions
 from seraser_core.errors import ConfigError
+from seraser_core.proxies import has_proxies
 from seraser_core.sources.base import ABSOLUTE, Listing, Source
 from seraser_core.sources.benchmarks.source import BenchmarkSource
 from seraser_core.sources.folder import FolderSource
@@ -92,6 +93,7 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
             raise ConfigError(
                 f"dataset.{setting}", f"{lacking} empty cells", f"every row needs an {setting}"
             )
+    _check_proxies(listing.items, dataset.storage_options)
     # Strings sort by their UTF-8 bytes, so the order is the same everywhere.
     listing = replace(listing, items=listing.items.sort("item_id"))  # frees the unsorted one
     items = listing.items
@@ -125,6 +127,21 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
     return PlannedItems(
         table, listing.classes, listing.attributes, shards, source, listing.template
     )
+
+
+def _check_proxies(items: pl.DataFrame, options: storage.Options) -> None:
+    """See that the proxies are there through which images and masks are read.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    if not has_proxies():
+        return
+    for name in ("image", "mask"):
+        paths = items[name].cast(pl.String)
+        servers = paths.str.extract(r"^(https?://[^/?#]+|s3a?://[^/]+)").drop_nulls()
+        for server in servers.unique():
+            storage.filesystem(server, options)
 
 
 def check_needs(config: RunConfig, listing: Listing) -> None:

@@ -12,6 +12,8 @@ import aiohttp
 import fsspec
 
 from seraser_core.backoff import again
+from seraser_core.proxies import http_proxy_for
+from seraser_core.proxy_check import check_proxy
 
 if TYPE_CHECKING:
     from seraser_core.s3 import Store
@@ -20,6 +22,7 @@ Options = Mapping[str, Any]
 T = TypeVar("T")
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_GOOGLE = "https://storage.googleapis.com"
 _WEB_TIMES = aiohttp.ClientTimeout(total=300, sock_connect=10, sock_read=30)
 
 
@@ -71,6 +74,7 @@ def filesystem(url: str, options: Options | None = None) -> tuple[fsspec.Abstrac
     """The fsspec file system of `url` and the path inside it; listings are never cached.
 
     Raises:
+        ConfigError: The proxy that leads to it is not there, or cannot be used.
         ValueError: The scheme of `url` is not known.
         ImportError: The scheme needs a package that is not installed.
     """
@@ -79,12 +83,33 @@ def filesystem(url: str, options: Options | None = None) -> tuple[fsspec.Abstrac
         return fsspec.filesystem("file", **extra), str(local_path(url).absolute())
     extra.setdefault("use_listings_cache", False)
     if is_web(url):
-        extra["client_kwargs"] = {"timeout": _WEB_TIMES, **extra.get("client_kwargs", {})}
+        own = {"timeout": _WEB_TIMES, **_proxy_of(url)}
+        extra["client_kwargs"] = {**own, **extra.get("client_kwargs", {})}
+    elif is_s3(url):
+        from seraser_core.s3 import proxies_of  # see `_store`
+
+        extra["config_kwargs"] = {**proxies_of(extra), **extra.get("config_kwargs", {})}
+    elif url.startswith(("gs://", "gcs://")):
+        server = os.environ.get("STORAGE_EMULATOR_HOST") or _GOOGLE
+        extra["session_kwargs"] = {**_proxy_of(server), **extra.get("session_kwargs", {})}
     if not _SCHEME.match(url):  # a chain such as simplecache::s3://bucket/key
         return fsspec.core.url_to_fs(url, **extra)
     # Not url_to_fs: a `::` in the name of an object would lead to another file system.
     kind = _store() if is_s3(url) else fsspec.get_filesystem_class(url.partition("://")[0])
     return kind(**{**kind._get_kwargs_from_urls(url), **extra}), kind._strip_protocol(url)
+
+
+def _proxy_of(url: str) -> dict[str, str]:
+    """The option with which aiohttp asks the server of `url`, which takes none by itself.
+
+    Raises:
+        ConfigError: See `filesystem`.
+    """
+    proxy = http_proxy_for(url)
+    if proxy is None:
+        return {}
+    check_proxy(url)
+    return {"proxy": proxy}
 
 
 def is_s3(url: str) -> bool:

@@ -1,0 +1,91 @@
+"""Seeing, before files or servers are asked for, that the proxy which leads to them is there."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from queue import Empty, SimpleQueue
+
+from seraser_core.errors import ConfigError
+from seraser_core.proxies import Proxy, host_of, proxy_for
+
+_ANSWER_S = 8.0
+"""For all of it: the name of a proxy, the connection to it and its first word."""
+_TOLD_AGAIN_S = 30.0
+_asked: dict[str, tuple[float, str | None]] = {}
+"""URL of a proxy -> when it was asked, and what was wrong with it."""
+_lock = threading.Lock()
+
+
+def check_proxy(url: str, fresh: bool = False) -> None:
+    """See that the proxy which leads to the server of `url`, if one does, is there.
+
+    One that answered once is not asked again.
+
+    Args:
+        url: A URL of that server, ``http`` or ``https``.
+        fresh: Ask it again.
+
+    Raises:
+        ConfigError: It does not answer within 10 s, or its variable holds no URL of a proxy.
+    """
+    proxy = proxy_for(url)
+    if proxy is None:
+        return
+    with _lock:  # of many threads, one asks
+        asked, fault = _asked.get(proxy.url, (0.0, None))
+        known = proxy.url in _asked and (fault is None or time.monotonic() < asked + _TOLD_AGAIN_S)
+        if fresh or not known:
+            fault = _fault(proxy)
+            _asked[proxy.url] = time.monotonic(), fault
+    if fault is not None:
+        raise ConfigError(
+            proxy.variable,
+            proxy,
+            f"{fault}, and {host_of(url)} is to be reached through this proxy; start it, correct "
+            f"{proxy.variable}, or name {host_of(url)} in NO_PROXY to reach it without",
+        )
+
+
+def _fault(proxy: Proxy) -> str | None:
+    """What is wrong with a proxy, in words; None if it answers."""
+    answer: SimpleQueue[str | None] = SimpleQueue()
+    # A thread, as nothing else bounds the look-up of a name.
+    threading.Thread(target=lambda: answer.put(_ask(proxy)), daemon=True).start()
+    try:
+        return answer.get(timeout=_ANSWER_S)
+    except Empty:
+        return f"does not answer within {_ANSWER_S:g} s"
+
+
+def _ask(proxy: Proxy) -> str | None:
+    """See `_fault`; whatever a proxy answers, it is there."""
+    host, port = proxy.address
+    try:
+        with socket.create_connection((host, port), _ANSWER_S) as plain:
+            if proxy.parts.scheme == "https":
+                # Whom its certificate names is seen when it is used.
+                context = ssl.create_default_context()
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                one: socket.socket = context.wrap_socket(plain, server_hostname=host)
+            else:
+                one = plain
+            hello = f"OPTIONS * HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
+            socks = proxy.parts.scheme.startswith("socks")
+            one.sendall(b"\x05\x02\x00\x02" if socks else hello.encode())
+            one.recv(1)
+    except TimeoutError:
+        return f"does not answer within {_ANSWER_S:g} s"
+    except ConnectionRefusedError:
+        return "refuses connections"
+    except ConnectionResetError:
+        return None  # it did not like the question
+    except ssl.SSLError:
+        return "does not speak TLS, as its https:// says; most proxies are written http://"
+    except socket.gaierror:
+        return "has a name that is not known"
+    except OSError as error:
+        return f"cannot be reached ({error.strerror or type(error).__name__})"
+    return None
