@@ -9,12 +9,24 @@ import polars as pl
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from seraser_core.results.markup import markdown_table
+from seraser_core.display import SUMMARY, heading, sentence, shown
+from seraser_core.results.markup import markdown_table, without_empty
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.summary import aggregate as write_summary
+from seraser_core.results.tables import small_groups_text
 from tasks.observer import current
 
-_SHOWN = ("method", "n", "errors", "accuracy", "worst_group", "worst_group_accuracy", "gap")
+_SHOWN = (
+    "method",
+    "n",
+    "errors",
+    "accuracy",
+    "adjusted_accuracy",
+    "group_mean",
+    "worst_group",
+    "worst_group_accuracy",
+    "gap",
+)
 
 
 @task(name="aggregate", retries=2, retry_delay_seconds=10)
@@ -34,7 +46,7 @@ def aggregate(run_url: str) -> list[dict[str, Any]]:
     summary, groups = tables["summary"], tables["groups"]
     run = RunDirectory(run_url).run()
     create_table_artifact(
-        table=plain_rows(summary),
+        table=_shown_rows(summary),
         key=artifact_key(run["name"], "summary"),
         description=f"Accuracy of each method in run {run['run_id']}",
     )
@@ -62,15 +74,26 @@ def plain_rows(table: pl.DataFrame) -> list[dict[str, Any]]:
     ).to_dicts()
 
 
+def _shown_rows(summary: pl.DataFrame) -> list[dict[str, str]]:
+    """The summary as people read it, under headings that say which average is which."""
+    kept = without_empty(summary.select(c for c in _SHOWN if c in summary.columns))
+    return [
+        {heading(name, SUMMARY): shown(name, value) for name, value in row.items()}
+        for row in kept.to_dicts()
+    ]
+
+
 def markdown(run_url: str, run_id: str, summary: pl.DataFrame, groups: pl.DataFrame) -> str:
     """The report for Prefect's pages."""
-    shown = summary.select(name for name in _SHOWN if name in summary.columns)
-    parts = [f"# {run_id}", markdown_table(shown)]
+    kept = summary.select(name for name in _SHOWN if name in summary.columns)
+    parts = [f"# {run_id}", markdown_table(without_empty(kept), SUMMARY)]
     if groups.height:
         wanted = ("method", "group", "n", "accuracy", "zero_shot_accuracy")
         parts += [
             "## Groups",
             markdown_table(groups.select(c for c in wanted if c in groups.columns)),
         ]
+    if small := small_groups_text(summary):
+        parts.append(sentence(small))
     parts.append(f'All rows: `pl.scan_parquet("{run_url}/predictions/*.parquet")`')
     return "\n\n".join(parts)

@@ -9,6 +9,7 @@ import typer
 from seraser_core.cli.arguments import JsonOption, NoPrefectOption, SetOption
 from seraser_core.cli.console import print_json, print_table, results
 from seraser_core.cli.execute import execute_planned, watching
+from seraser_core.display import SUMMARY
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,6 +23,7 @@ COLUMNS = (
     "method",
     "errors",
     "accuracy",
+    "adjusted_accuracy",
     "worst_group_accuracy",
     "worst_group",
     "fixed",
@@ -76,12 +78,16 @@ def show_comparison(table: pl.DataFrame, ranks: pl.DataFrame, url: str, json: bo
     if json:
         print_json({"comparison": url, "rows": table.to_dicts(), "ranks": ranks.to_dicts()})
         return
+    from seraser_core.results.comparison import left_out
+
     needless = {name for name in ("dataset", "model") if table[name].n_unique() == 1}
     if not table["errors"].sum():
         needless.add("errors")
     columns = [name for name in COLUMNS if name not in needless]
-    print_table("comparison", columns, table.to_dicts())
+    print_table("comparison", columns, table.to_dicts(), SUMMARY)
     if ranks["pairs"].sum():
-        print_table("mean ranks", ranks.columns, ranks.to_dicts())
+        print_table("mean ranks", ranks.columns, ranks.to_dicts(), SUMMARY)
+    if small := left_out(table):
+        results.print(small, highlight=False)
     results.print(f"comparison {url}", highlight=False)
     results.print(f"report     {url}/report/comparison.md", highlight=False)

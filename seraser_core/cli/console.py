@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_SMALL = 5e-4
-"""Numbers below it are no zeros."""
+from seraser_core.display import heading, shown
+
 results = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
 
@@ -25,17 +25,22 @@ def print_json(document: Any) -> None:
     typer.echo(json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
+    headings: Mapping[str, str] | None = None,
+) -> None:
     """The given columns of `rows`; those that are empty in every row are left out.
 
     Texts wrap between words and no word is shortened: a table whose words do not fit is wider
     than the terminal.
     """
     kept = list(rows)
-    shown = [name for name in columns if any(row.get(name) is not None for row in kept)]
-    headers = [name.replace("_", " ") for name in shown]
-    cells = [[cell(row.get(name)) for row in kept] for name in shown]
-    between = 2 * len(shown)
+    filled = [name for name in columns if any(row.get(name) is not None for row in kept)]
+    headers = [heading(name, headings) for name in filled]
+    cells = [[shown(name, row.get(name)) for row in kept] for name in filled]
+    between = 2 * len(filled)
     widths = _widths(headers, cells, results.width - between)
     table = Table(
         title=title,
@@ -45,7 +50,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Mapping[str, 
         pad_edge=False,
         width=sum(widths) + between,
     )
-    for name, header, width in zip(shown, headers, widths, strict=True):
+    for name, header, width in zip(filled, headers, widths, strict=True):
         numbers = all(isinstance(row.get(name), int | float | None) for row in kept)
         table.add_column(Text(header), justify="right" if numbers else "left", width=width)
     for texts in zip(*cells, strict=True):
@@ -68,17 +73,6 @@ def _widths(headers: Sequence[str], cells: Sequence[Sequence[str]], room: int) -
             wanted = max(map(cell_len, texts), default=0) - widths[place]
             widths[place] += max(0, min(wanted, room - sum(widths)))
     return widths
-
-
-def cell(value: Any) -> str:
-    """A value as people read it."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        if math.isnan(value):
-            return ""
-        return f"{value:.0e}" if 0 < abs(value) < _SMALL else f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def count(number: int, noun: str) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seraser_core.cli.arguments import JsonOption, RunArgument
-from seraser_core.cli.console import cell, count, errors, print_json, print_table, results
+from seraser_core.cli.console import count, errors, print_json, print_table, results
+from seraser_core.display import SUMMARY, shown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,6 +22,7 @@ SUMMARY_COLUMNS = (
     "images",
     "errors",
     "accuracy",
+    "adjusted_accuracy",
     "worst_group_accuracy",
     "worst_group",
     "changed",
@@ -123,10 +125,19 @@ def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json
         print_json(document)
         return
     columns = [c for c in SUMMARY_COLUMNS if c != "errors" or summary["errors"].sum()]
-    print_table("methods", columns, summary.to_dicts())
+    print_table("methods", columns, summary.to_dicts(), SUMMARY)
     if groups.height:
         print_table("groups", GROUP_COLUMNS, groups.to_dicts())
+    say_small_groups(summary)
     say_errors(summary, run_url, json)
+
+
+def say_small_groups(summary: pl.DataFrame) -> None:
+    """Say how many groups are left out of the worst group."""
+    from seraser_core.results.tables import small_groups_text
+
+    if "small_groups" in summary.columns and (text := small_groups_text(summary)):
+        results.print(text, highlight=False)
 
 
 def say_errors(summary: pl.DataFrame, run_url: str, json: bool) -> None:
@@ -152,4 +163,6 @@ def _print_mapping(found: Mapping[str, Any], prefix: str = "") -> None:
         if isinstance(value, Mapping):
             _print_mapping(value, f"{prefix}{name}.")
         else:
-            results.print(f"{prefix + name:<28} {cell(value)}", markup=False, highlight=False)
+            results.print(
+                f"{prefix + name:<28} {shown(name, value)}", markup=False, highlight=False
+            )

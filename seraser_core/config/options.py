@@ -143,6 +143,12 @@ class DatasetOptions(Options):
     attributes: list[str] | None = Field(
         default=None, description="Names of the attribute values (index = attribute)."
     )
+    train_counts: dict[str, Annotated[int, Field(ge=0, lt=2**53)]] | None = Field(
+        default=None,
+        description="Group -> its images in the training split, as {a landbird / land: 3498, ...}, "
+        "for the adjusted average, in which the groups weigh as much as in training. Known of "
+        "Waterbirds and CelebA.",
+    )
     allow_empty_classes: bool = Field(
         default=False, description="Accept classes that have no image."
     )

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from seraser_core import storage
+from seraser_core.display import SUMMARY, sentence
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.results import documents
 from seraser_core.results.fingerprints import fingerprint
@@ -24,6 +25,8 @@ from seraser_core.results.metrics import holm
 from seraser_core.results.reading import read_report
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.status import status
+from seraser_core.results.tables import small_groups_text
+from seraser_core.sources.items import SMALL_GROUP
 
 _COLUMNS = {
     "dataset": pl.String,
@@ -33,12 +36,14 @@ _COLUMNS = {
     "images": pl.Int64,
     "errors": pl.Int64,
     "accuracy": pl.Float64,
+    "adjusted_accuracy": pl.Float64,
+    "group_mean": pl.Float64,
     "worst_group_accuracy": pl.Float64,
     "worst_group": pl.String,
     "worst_group_low": pl.Float64,
     "worst_group_high": pl.Float64,
+    "small_groups": pl.Int64,
     "gap": pl.Float64,
-    "group_mean": pl.Float64,
     "fixed": pl.Int64,
     "broken": pl.Int64,
     "mcnemar_p": pl.Float64,
@@ -48,6 +53,10 @@ _COLUMNS = {
     "rank_worst_group": pl.Float64,
 }
 _RANKED = {"rank_accuracy": "accuracy", "rank_worst_group": "worst_group_accuracy"}
+_AVERAGES = """\
+Averages: *pooled* over all images; *adjusted*, the groups weighted by their images in the training
+split, where these are known; *group mean*, all groups alike.
+"""
 _NOT_TYPESET = ("run_id", "mcnemar_p")
 
 
@@ -110,20 +119,24 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
     document = _read(comparison_url)
     table = compare_runs(document["runs"])
     ranks = mean_ranks(table)
-    typeset = without_empty(table.drop(_NOT_TYPESET))
+    small = left_out(table)
+    few = [] if small else ["small_groups"]
+    typeset = without_empty(table.drop(*_NOT_TYPESET, *few))
     parquet = io.BytesIO()
     table.write_parquet(parquet)
-    page = [f"# Comparison {document['name']}\n", markdown_table(typeset)]
+    page = [f"# Comparison {document['name']}\n", markdown_table(typeset, SUMMARY)]
+    page += [_AVERAGES] if table["accuracy"].count() else []
+    page += [f"{sentence(small)}\n"] if small else []
     if ranks["pairs"].sum():
         page += [
             "Mean ranks over all data sets and models:\n",
-            markdown_table(without_empty(ranks)),
+            markdown_table(without_empty(ranks), SUMMARY),
         ]
     for ending, content in {
         "parquet": parquet.getvalue(),
         "csv": csv_table(table).encode(),
         "md": "\n".join(page).encode(),
-        "tex": latex_table(typeset).encode(),
+        "tex": latex_table(typeset, SUMMARY).encode(),
     }.items():
         url = storage.join(comparison_url, "report", f"comparison.{ending}")
         storage.write_bytes(url, content)
@@ -186,6 +199,16 @@ def mean_ranks(table: pl.DataFrame) -> pl.DataFrame:
     pairs = pl.col("rank_accuracy").filter(pl.col("together")).count().cast(pl.Int64)
     grouped = table.with_columns(together).group_by("method", maintain_order=True)
     return grouped.agg(pairs=pairs, **ranked)
+
+
+def left_out(table: pl.DataFrame) -> str | None:
+    """Which data sets have groups that are left out of the worst group, in words."""
+    sizes = table.group_by("dataset", maintain_order=True).agg(pl.col("small_groups").max())
+    if sizes.height == 1:
+        return small_groups_text(table)
+    counts = ", ".join(f"{n} of {name}" for name, n in sizes.iter_rows() if n)
+    groups = f"groups of fewer than {SMALL_GROUP} images"
+    return f"left out of the worst group: {groups} ({counts})" if counts else None
 
 
 def _document(comparison_url: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import polars as pl
+
+from seraser_core.display import heading, shown
 
 _LATEX = str.maketrans(
     {
@@ -20,20 +22,18 @@ _LATEX = str.maketrans(
 )
 
 
-def markdown_table(table: pl.DataFrame) -> str:
+def markdown_table(table: pl.DataFrame, headings: Mapping[str, str] | None = None) -> str:
     """A GitHub-flavoured table; numbers stand right."""
-    header = [escape_markdown(_header(name)) for name in table.columns]
+    header, *rows = (map(escape_markdown, texts) for texts in _texts(table, headings))
     line = ["---:" if kind.is_numeric() else "---" for kind in table.dtypes]
-    rows = [[escape_markdown(_text(value)) for value in row] for row in table.iter_rows()]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, line, *rows))
 
 
-def latex_table(table: pl.DataFrame) -> str:
+def latex_table(table: pl.DataFrame, headings: Mapping[str, str] | None = None) -> str:
     """A `tabular` for the package booktabs; numbers stand right."""
     columns = "".join("r" if kind.is_numeric() else "l" for kind in table.dtypes)
     header, *rows = (
-        " & ".join(map(escape_latex, cells)) + r" \\"
-        for cells in (map(_header, table.columns), *(map(_text, row) for row in table.iter_rows()))
+        " & ".join(map(escape_latex, texts)) + r" \\" for texts in _texts(table, headings)
     )
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", header, r"\midrule", *rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
@@ -63,16 +63,11 @@ def without_empty(table: pl.DataFrame) -> pl.DataFrame:
     return table.select(name for name in table.columns if table[name].count())
 
 
-def _header(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.3f}"
-    return str(value)
+def _texts(table: pl.DataFrame, headings: Mapping[str, str] | None) -> Iterator[list[str]]:
+    """The headings, and then the cells of every row."""
+    yield [heading(name, headings) for name in table.columns]
+    for row in table.iter_rows():
+        yield [shown(name, value) for name, value in zip(table.columns, row, strict=True)]
 
 
 def _one_line(text: str) -> str:

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
 import polars as pl
 
+from seraser_core.display import SUMMARY, heading, percent, sentence, shown
 from seraser_core.results.schema import TOP
+from seraser_core.results.tables import small_groups_text
 
 _MOST_GROUPS = 12
 _INCHES_PER_BAR = 0.17
 _COLOURS = ("#9aa5b1", "#1f6feb", "#e08a1e", "#2e9e6b", "#a855c7", "#d1495b")
-_PERCENT = (
-    "accuracy",
-    "top5",
-    "worst_group_accuracy",
-    "worst_group_low",
-    "worst_group_high",
-    "gap",
-    "group_mean",
-    "harmonic_mean",
-    "low",
-    "high",
-    "zero_shot_accuracy",
-    "recall",
-    "precision",
-)
 _HIDDEN = ("label", "attribute")
 
 
@@ -52,7 +39,9 @@ def make_report(
         svg = drawn["svg"].decode()
         files["groups.png"] = drawn["png"]
     # The label of every image is among the five likeliest classes where there are no more.
-    hidden = (*_HIDDEN, "top5") if len(run["classes"]) <= TOP else _HIDDEN
+    hidden = [*_HIDDEN, *(["top5"] if len(run["classes"]) <= TOP else [])]
+    small = small_groups_text(tables["summary"])
+    hidden += [] if small else ["small", "small_groups"]
     page = _environment().get_template("report.html.jinja")
     html = page.render(
         run=run,
@@ -60,7 +49,11 @@ def make_report(
         missing=missing,
         figure=svg[svg.find("<svg") :],
         hidden_groups=max(0, tables["groups"].n_unique(["label", "attribute"]) - _MOST_GROUPS),
-        tables={name: _shown(table, hidden) for name, table in tables.items()},
+        tables={
+            name: _shown(table, hidden, SUMMARY if name == "summary" else None)
+            for name, table in tables.items()
+        },
+        small_groups=sentence(small) if small else "",
         labelled=tables["summary"]["accuracy"].count() > 0,
         times=_times(status),
     )
@@ -108,7 +101,7 @@ def draw_groups(groups: pl.DataFrame, methods: list[str]) -> dict[str, bytes]:
         )
         for y, value, row in zip(at, accuracy, drawn, strict=True):
             end = min(0.995, row[1]["high"]) + 0.012
-            axes.text(end, y, f"{100 * value:.1f} %", va="center", fontsize=8, color="#3d4650")
+            axes.text(end, y, percent(value), va="center", fontsize=8, color="#3d4650")
     # A dollar would begin a formula.
     names = [name.replace("$", r"\$") for *_, name in shown]
     axes.set_yticks(range(len(shown)), names)
@@ -141,7 +134,9 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _shown(table: pl.DataFrame, hidden: Sequence[str]) -> dict[str, Any]:
+def _shown(
+    table: pl.DataFrame, hidden: Sequence[str], headings: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Columns and cells as text, without `hidden` ones and those that are empty throughout."""
     columns = [
         name
@@ -149,20 +144,10 @@ def _shown(table: pl.DataFrame, hidden: Sequence[str]) -> dict[str, Any]:
         if name not in hidden and table[name].null_count() < table.height
     ]
     return {
-        "columns": [name.replace("_", " ") for name in columns],
+        "columns": [heading(name, headings) for name in columns],
         "numeric": [table.schema[name].is_numeric() for name in columns],
-        "rows": [[_cell(n, row[n]) for n in columns] for row in table.to_dicts()],
+        "rows": [[shown(n, row[n]) for n in columns] for row in table.to_dicts()],
     }
-
-
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if name in _PERCENT:
-        return f"{100 * value:.1f} %"
-    if isinstance(value, float):
-        return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _times(status: dict[str, Any]) -> list[tuple[str, float]]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from seraser_core.sources.items import group_name as named
+
 SCHEMA_VERSION = 2
 TOP = 5
 
@@ -59,6 +61,4 @@ def group_name(run: dict[str, Any], label: int | None, attribute: int | None) ->
     """``label / attribute`` by name where names are known; None without both."""
     if label is None or attribute is None:
         return None
-    attributes = run["attributes"]
-    shown = attributes[attribute] if attribute < len(attributes) else str(attribute)
-    return f"{run['classes'][label]} / {shown}"
+    return named(run["classes"], run["attributes"], label, attribute)

@@ -60,7 +60,7 @@ def aggregate(
     for name, data in files.items():
         storage.write_bytes(directory.path("report", name), data)
     marks = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    listed = documents.sealed({"commits": commits_mark(found.commits), "files": marks})
+    listed = documents.sealed({"commits": report_mark(found.commits, run), "files": marks})
     storage.write_json(directory.path("report", FILES), listed)
     for folder in _WRITTEN:
         storage.remove_unfinished(directory.path(folder))
@@ -73,9 +73,16 @@ def _to_parquet(table: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def commits_mark(commits: Mapping[str, Mapping[str, Any]]) -> str:
-    """SHA-256 over the shards and the predictions that their commits name."""
-    return fingerprint({shard_id: commit["sha256"] for shard_id, commit in commits.items()})
+def report_mark(commits: Mapping[str, Mapping[str, Any]], run: Mapping[str, Any]) -> str:
+    """SHA-256 over what a report is made of.
+
+    That is the shards, the predictions that their commits name, and what run.json says of the
+    groups beside its fingerprint.
+    """
+    made_of: dict[str, Any] = {name: commit["sha256"] for name, commit in commits.items()}
+    if run.get("train_counts"):
+        made_of["train_counts"] = run["train_counts"]
+    return fingerprint(made_of)
 
 
 def is_finished(run_url: str) -> bool:
@@ -93,9 +100,10 @@ def is_finished(run_url: str) -> bool:
         listed = documents.parse(documents.read(url), url, {"commits": str})
     except (FileNotFoundError, RunDirectoryError, pl.exceptions.ColumnNotFoundError):
         return False
-    methods = [method["id"] for method in directory.run()["methods"]]
+    run = directory.run()
+    methods = [method["id"] for method in run["methods"]]
     whole = (summary["images"] == sum(map(len, directory.shards()))).all()
-    current = listed["commits"] == commits_mark(directory.commits())
+    current = listed["commits"] == report_mark(directory.commits(), run)
     return bool(whole) and current and summary["method"].to_list() == methods
 
 

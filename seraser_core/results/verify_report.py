@@ -13,7 +13,7 @@ from seraser_core.results.metrics import merge
 from seraser_core.results.problems import Problem
 from seraser_core.results.reading import read_report
 from seraser_core.results.run_directory import RunDirectory
-from seraser_core.results.summary import FILES, commits_mark, make_tables
+from seraser_core.results.summary import FILES, make_tables, report_mark
 from seraser_core.results.verify_shard import CheckedShard, same
 
 _FILES = f"report/{FILES}"
@@ -45,8 +45,10 @@ def report_problems(
         yield Problem(_FILES, fault)
         return
     yield from _file_problems(directory, listed["files"])
-    if listed["commits"] != commits_mark({shard.id: shard.commit or {} for shard in committed}):
-        yield Problem(_FILES, "the report was made of other shards than those committed now")
+    commits = {shard.id: shard.commit or {} for shard in committed}
+    if listed["commits"] != report_mark(commits, run):
+        what = "the report was made of other shards or training counts than there are now"
+        yield Problem(_FILES, what)
     elif not any(shard.problems for shard in committed):
         yield from _table_problems(directory, run, committed)
 

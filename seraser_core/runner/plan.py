@@ -76,6 +76,7 @@ def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> 
             "config": config.model_dump(mode="json"),
             "classes": planned.classes,
             "attributes": planned.attributes,
+            "train_counts": planned.train_counts,
             "prompts": prompts.texts,
             "methods": inputs["methods"],
             "random_weights": model.random,

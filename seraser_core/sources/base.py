@@ -91,6 +91,8 @@ class Listing:
         base: Folder that the columns image and mask are relative to, where they are not absolute.
             Millions of rows repeat it, so it is put before them at the very end.
         template: Prompt template of the data set, for when the configuration names none.
+        train_counts: (label, attribute) -> images of the group in the training split, where the
+            data set states them.
     """
 
     items: pl.DataFrame
@@ -100,6 +102,7 @@ class Listing:
     base: str = ""
     warnings: list[str] = field(default_factory=list)
     template: str | None = None
+    train_counts: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
 class Source(ABC):

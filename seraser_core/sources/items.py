@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -31,6 +32,9 @@ an offset without a length is a row of a Parquet file. Those of its mask are bes
 version is that of the image's file or archive, where `seraser_core.storage.version` or a listing
 told it."""
 
+SMALL_GROUP = 5
+"""A group of fewer images says nothing: one of them moves its accuracy by a quarter or more."""
+
 
 @dataclass(frozen=True)
 class ShardRange:
@@ -42,3 +46,14 @@ class ShardRange:
 
     def __len__(self) -> int:
         return self.stop - self.start
+
+
+def group_name(classes: Sequence[str], attributes: Sequence[str], label: int, place: int) -> str:
+    """``label / attribute`` by name; an attribute without a name by its index."""
+    shown = attributes[place] if place < len(attributes) else str(place)
+    return f"{classes[label]} / {shown}"
+
+
+def group_key(label: int, attribute: int) -> str:
+    """How a group is named in documents: both indices."""
+    return f"{label} {attribute}"

@@ -68,7 +68,9 @@ def word(name: str) -> str:
     return _ARTICLE.sub("", " ".join(re.split(r"[\s_-]+", name.casefold().strip(" _-"))), count=1)
 
 
-def to_index(texts: pl.Series, names: Sequence[str], field: str, listed_in: str) -> pl.Series:
+def to_index(
+    texts: pl.Series, names: Sequence[str], field: str, listed_in: str, found: bool = False
+) -> pl.Series:
     """Indices into `names` of texts that are names or indices; null, "" and NaN are null.
 
     A name is looked for first. Tables written by pandas hold indices as ``1.0``; ``true`` and
@@ -79,6 +81,7 @@ def to_index(texts: pl.Series, names: Sequence[str], field: str, listed_in: str)
         names: Allowed names; when empty, any non-negative index is allowed.
         field: The setting that named the column, for errors.
         listed_in: The setting that lists the names, for errors.
+        found: The names are those of the texts themselves, so that none is an index.
 
     Raises:
         ConfigError: A value is neither a name nor an index below ``len(names)``, or is the name
@@ -95,7 +98,8 @@ def to_index(texts: pl.Series, names: Sequence[str], field: str, listed_in: str)
         named = positions.get(value, words.get(word))
         if named is None and number is not None:
             named = positions.get(str(number))
-        if named is not None and number not in (None, named) and 0 <= number < most:
+        other = named is not None and number not in (None, named) and not found
+        if other and number is not None and 0 <= number < most:
             raise ConfigError(
                 field,
                 repr(value),

@@ -55,7 +55,9 @@ class ParquetSource(TableSource):
                 "image": urls,
                 "offset": places["row"],
                 "label": self._indices(table, "label", classes, "dataset.classes"),
-                "attribute": self._indices(table, "attribute", attributes, "dataset.attributes"),
+                "attribute": self._indices(
+                    table, "attribute", attributes, "dataset.attributes", not known
+                ),
                 "mask": urls if options.mask else pl.Series([None] * len(urls), dtype=pl.String),
                 "box": self._boxes(table),
                 "size": places["bytes"],

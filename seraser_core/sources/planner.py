@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from seraser_core.proxies import has_proxies
 from seraser_core.sources.base import ABSOLUTE, Listing, Source
 from seraser_core.sources.benchmarks.source import BenchmarkSource
 from seraser_core.sources.folder import FolderSource
+from seraser_core.sources.groups import check_groups, train_counts
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 from seraser_core.sources.masks import with_masks
 from seraser_core.sources.parquet import ParquetSource
@@ -24,6 +26,7 @@ from seraser_core.sources.table import TableSource
 from seraser_core.sources.urls import FilesSource, UrlsSource
 from seraser_core.sources.webdataset import WebDatasetSource
 
+logger = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 200_000
 _CACHE = ".listings"
 """Folder beside the runs for what sources keep, see `Source`."""
@@ -49,6 +52,7 @@ class PlannedItems:
         shards: Ranges that cover all items once, in order.
         source: What was listed, for the record.
         template: Prompt template of the data set, for when the configuration names none.
+        train_counts: Group -> images in the training split, see `sources.groups`.
     """
 
     table: pa.Table
@@ -56,7 +60,8 @@ class PlannedItems:
     attributes: list[str]
     shards: list[ShardRange]
     source: dict[str, Any]
-    template: str | None = None
+    template: str | None
+    train_counts: dict[str, int]
 
 
 def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -> PlannedItems:
@@ -116,6 +121,8 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
             given = getattr(dataset, name, None) is not None or lacking < items.height
             if lacking and given:
                 report(f"WARNING: {lacking} of {items.height} images have no {name}")
+    check_groups(listing, report or logger.info)
+    weights = train_counts(dataset.train_counts, listing, report or logger.info)
     table = _to_arrow(items, listing.base)
     source = {
         "format": dataset.format,
@@ -125,7 +132,7 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
         **listing.facts,
     }
     return PlannedItems(
-        table, listing.classes, listing.attributes, shards, source, listing.template
+        table, listing.classes, listing.attributes, shards, source, listing.template, weights
     )
 
 

@@ -38,7 +38,9 @@ class TableSource(Source):
                 "item_id": self._texts(table, "id") if options.id else image,
                 "image": self._check_paths(image, base, "image"),
                 "label": self._indices(table, "label", classes, "dataset.classes"),
-                "attribute": self._indices(table, "attribute", attributes, "dataset.attributes"),
+                "attribute": self._indices(
+                    table, "attribute", attributes, "dataset.attributes", not options.attributes
+                ),
                 "mask": self._masks(table, base),
                 "box": self._boxes(table),
                 "size": pl.Series([None] * table.height, dtype=pl.Int64),
@@ -173,11 +175,17 @@ class TableSource(Source):
         return texts.is_in(kept).fill_null(False)
 
     def _indices(
-        self, table: pl.DataFrame, setting: str, names: list[str], listed_in: str
+        self,
+        table: pl.DataFrame,
+        setting: str,
+        names: list[str],
+        listed_in: str,
+        found: bool = False,
     ) -> pl.Series:
         if getattr(self.options, setting) is None:
             return pl.Series([None] * table.height, dtype=pl.Int32)
-        return to_index(self._texts(table, setting), names, f"dataset.{setting}", listed_in)
+        texts = self._texts(table, setting)
+        return to_index(texts, names, f"dataset.{setting}", listed_in, found)
 
     def _masks(self, table: pl.DataFrame, base: str) -> pl.Series:
         if self.options.mask is None:

@@ -76,7 +76,11 @@ class WebDatasetSource(Source):
             pl.lit(None, pl.List(pl.Float64)).alias("box"),
             to_index(texts["label"], classes, "dataset.label", "dataset.classes").alias("label"),
             to_index(
-                texts["attribute"], attributes, "dataset.attribute", "dataset.attributes"
+                texts["attribute"],
+                attributes,
+                "dataset.attribute",
+                "dataset.attributes",
+                found=not options.attributes,
             ).alias("attribute"),
         )
         return Listing(items, classes, attributes, {"tars": len(tars)}, warnings=warnings)

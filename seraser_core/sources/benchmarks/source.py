@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Mapping
+from itertools import product
 
 import polars as pl
 
@@ -14,6 +15,8 @@ from seraser_core.sources.benchmarks.base import Benchmark, Names
 from seraser_core.sources.benchmarks.registry import find_benchmark
 from seraser_core.sources.benchmarks.root import NoSplitError, Root
 from seraser_core.sources.names import class_names, finder
+
+_TRAIN = "train"
 
 
 class BenchmarkSource(Source):
@@ -56,6 +59,7 @@ class BenchmarkSource(Source):
             base=options.path,
             warnings=root.warnings,
             template=benchmark.template,
+            train_counts=_train_counts(benchmark, len(classes), len(attributes)),
         )
 
     def _class_names(self, published: list[str]) -> list[str]:
@@ -102,6 +106,17 @@ def chosen_split(benchmark: Benchmark, split: str | None) -> str:
             else f"{benchmark.name} has no splits; leave it out",
         )
     return split
+
+
+def _train_counts(
+    benchmark: Benchmark, classes: int, attributes: int
+) -> dict[tuple[int, int], int]:
+    """(label, attribute) -> published images of the group in the training split, where known."""
+    train = benchmark.counts.get(_TRAIN)
+    if train is None or not train.of_group:
+        return {}
+    groups = product(range(classes), range(attributes))
+    return dict(zip(groups, train.of_group, strict=True))
 
 
 def _resolved(names: Names, root: Root, rows: pl.DataFrame) -> Mapping[str, str]:

@@ -58,11 +58,3 @@ def test_a_wide_terminal_has_one_line_per_row(printed):
     lines = [line for line in printed(200, ROWS) if line.strip()]
     assert len(lines) == len(["title", "headers", "line", *ROWS])
     assert "worst group accuracy" in lines[1]
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0, "0.000"), (2.2e-23, "2e-23"), (-3e-5, "-3e-05"), (5e-4, "0.001"), (0.98, "0.980")],
-)
-def test_a_small_number_is_no_zero(value, text):
-    assert console.cell(value) == text

@@ -26,7 +26,7 @@ def test_markdown():
     assert markdown_table(TABLE) == (
         "| method | worst group | p | fixed |\n"
         "| --- | ---: | ---: | ---: |\n"
-        "| zero_shot | 0.123 | 4.2e-09 | 1234 |\n"
+        "| zero_shot | 0.123 | 4.2e-09 | 1,234 |\n"
         "| a\\|b\\\\\\|c & 50% {x}_$1 #~^\\<b> |  | 1.000 |  |\n"
     )
 
@@ -37,7 +37,7 @@ def test_latex():
         "\\toprule\n"
         "method & worst group & p & fixed \\\\\n"
         "\\midrule\n"
-        "zero\\_shot & 0.123 & 4.2e-09 & 1234 \\\\\n"
+        "zero\\_shot & 0.123 & 4.2e-09 & 1,234 \\\\\n"
         "a\\textbar{}b\\textbackslash{}\\textbar{}c \\& 50\\% \\{x\\}\\_\\$1 "
         "\\#\\textasciitilde{}\\textasciicircum{}\\textless{}b\\textgreater{} &  & 1.000 &  \\\\\n"
         "\\bottomrule\n"

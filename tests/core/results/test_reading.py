@@ -205,6 +205,6 @@ def test_a_report_of_a_run_without_labels_shows_how_to_find_disagreements(scored
 
 def test_a_report_shows_top5_where_it_says_something(scored, tmp_path):
     assert ">top5<" in page_of(scored(), tmp_path / "seven")
-    few = page_of(scored(classes=["a", "b", "c", "d", "e"]), tmp_path / "five")
+    few = page_of(scored(60, classes=["a", "b", "c", "d", "e"]), tmp_path / "five")
     assert ">top5<" not in few
     assert few.index(">gap<") < few.index(">mcnemar p<") < few.index(">nll<")

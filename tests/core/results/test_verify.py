@@ -131,7 +131,9 @@ def test_a_missing_file(reported, name, problem):
     assert others == [REPORT_OF_OTHERS] * (name == COMMIT)
 
 
-REPORT_OF_OTHERS = "report/files.json: the report was made of other shards than those committed now"
+REPORT_OF_OTHERS = (
+    "report/files.json: the report was made of other shards or training counts than there are now"
+)
 
 
 @pytest.mark.parametrize("name", FILES[1:])

@@ -115,6 +115,18 @@ def test_a_resumed_run_has_the_new_options(plan):
     assert RunDirectory(url).run()["created"] == created
 
 
+def test_training_counts_change_no_prediction_and_so_no_run(plan, tree):
+    url = plan()
+    assert RunDirectory(url).run()["train_counts"] == {}
+    names = [
+        f"{name} / {place}" for name in tree["dataset"]["classes"] for place in ("land", "water")
+    ]
+    counts = {name: 10 * place for place, name in enumerate(names)}
+    assert plan(f"dataset.train_counts={json.dumps(counts)}") == url
+    expected = {"0 0": 0, "0 1": 10, "1 0": 20, "1 1": 30, "2 0": 40, "2 1": 50}
+    assert RunDirectory(url).run()["train_counts"] == expected
+
+
 def test_a_resumed_run_finds_weights_that_were_moved(plan, tiny_model, run, tree, tmp_path):
     weights = tmp_path / "weights.safetensors"
     state = tiny_model.net.state_dict()
