@@ -9,6 +9,7 @@ import secrets
 import socket
 import subprocess
 import sysconfig
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -28,11 +29,15 @@ _GCS_BUCKET = "bucket"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread for the small models of the tests, in this process and those it starts.
+    """A cache of their own, and one thread for the small models, here and in processes they start.
 
     Several processes whose threads wait for each other in every product, on as few cores, are
     many times slower. Benchmarks have all threads.
     """
+    # What is kept for later runs of a person is none of the tests' business.
+    kept = tempfile.TemporaryDirectory(prefix="seraser-tests-")
+    config.add_cleanup(kept.cleanup)
+    os.environ["SERASER_CACHE"] = kept.name
     if config.option.markexpr != "benchmark":
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         torch.set_num_threads(1)

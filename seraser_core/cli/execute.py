@@ -19,6 +19,7 @@ from seraser_core.cli.server import answers, temporary_server
 from seraser_core.errors import SeraserError
 from seraser_core.proxies import prepare, refuse_unusable
 from seraser_core.proxy_check import check_proxy
+from seraser_core.waiting import waiting
 
 QUIET_PREFECT = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # faults reach the terminal as one message, at the end
@@ -45,17 +46,27 @@ def execute(config: str | dict[str, Any], overrides: list[str], no_prefect: bool
         typer.Exit: It was interrupted.
     """
     from seraser_core.config import load_config
+    from seraser_core.runner.plan import complete, find_finished, prepare_run
 
-    loaded = load_config(config, overrides)  # before a server is started for nothing
+    loaded = load_config(config, overrides)
     with watching() as display:
-        if no_prefect:
-            from seraser_core.runner.plan import plan_run
+        # Whatever is wrong is told before torch is imported or a server is started for nothing.
+        prepared = prepare_run(loaded, display.say)
+        finished = find_finished(prepared, display.say)
+        if finished is not None:
+            display.finished(finished, prepared.planned.table.num_rows)
+            return finished
 
-            run_url = plan_run(loaded, display.say)
+        def plan() -> str:
+            return complete(prepared, display.say)
+
+        if no_prefect:
+            run_url = plan()
             _compute(run_url, display)
             return run_url
-        with _flows(display) as flows:
-            return str(flows.seraser(config, overrides))
+        with _flows(display, plan) as (flows, run_url):
+            flows.planned(run_url)
+    return run_url
 
 
 def execute_planned(run_urls: Sequence[str], no_prefect: bool, display: RunDisplay) -> None:
@@ -73,13 +84,14 @@ def execute_planned(run_urls: Sequence[str], no_prefect: bool, display: RunDispl
     """
     from seraser_core.results.summary import is_finished
 
-    todo = [url for url in run_urls if not is_finished(url)]
+    with waiting("looking for what is done"):
+        todo = [url for url in run_urls if not is_finished(url)]
     if not todo:
         return
     if no_prefect:
         faults = _each(todo, lambda url: _compute(url, display))
     else:
-        with _flows(display) as flows:  # one server for all
+        with _flows(display) as (flows, _):  # one server for all
             faults = _each(todo, flows.planned)
     if faults:
         raise SeraserError(
@@ -118,15 +130,26 @@ def _compute(run_url: str, display: RunDisplay) -> None:
     from seraser_core.runner.local import run_local
 
     directory = RunDirectory(run_url)
-    missing, total = directory.missing(), sum(map(len, directory.shards()))
+    with waiting("looking for what is done"):
+        missing = directory.missing()
+    total = sum(map(len, directory.shards()))
     display.planned(run_url, total - sum(map(len, missing)), total)
     run_local(run_url, display, shards=missing, committed=display.committed)
     aggregate(run_url)
 
 
 @contextmanager
-def _flows(display: RunDisplay) -> Iterator[ModuleType]:
+def _flows(
+    display: RunDisplay, meanwhile: Callable[[], str] = str
+) -> Iterator[tuple[ModuleType, str]]:
     """The flows, on the server that the environment names or on a temporary one.
+
+    Args:
+        display: Told of what is waited for.
+        meanwhile: Done while the server starts.
+
+    Yields:
+        The flows, and what `meanwhile` returned.
 
     Raises:
         ConfigError: A proxy of the environment cannot be used.
@@ -135,14 +158,18 @@ def _flows(display: RunDisplay) -> Iterator[ModuleType]:
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
     refuse_unusable()
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    with waiting("importing Prefect"):
+        from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with _server(PREFECT_API_URL.value(), display) as ready:
-        from flows import seraser as flows  # meanwhile, the server starts
-        from tasks.observer import observe
+        done = meanwhile()
+        with waiting("starting Prefect"):
+            from flows import seraser as flows
+            from tasks.observer import observe
 
-        with temporary_settings({PREFECT_API_URL: ready()}), observe(display):
-            yield flows
+            url = ready()
+        with temporary_settings({PREFECT_API_URL: url}), observe(display):
+            yield flows, done
 
 
 @contextmanager

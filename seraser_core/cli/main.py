@@ -25,9 +25,11 @@ from seraser_core.cli import (
     up,
 )
 from seraser_core.cli.console import errors
+from seraser_core.cli.waits import Waits
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.proxies import prepare
 from seraser_core.redaction import redact_logs
+from seraser_core.waiting import watching_waits
 
 logger = logging.getLogger(__name__)
 FAILED, BAD_CONFIG = 1, 2
@@ -39,7 +41,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; 1 when it failed, 2 when its configuration cannot be used."""
         try:
-            return super().invoke(ctx)
+            with watching_waits(Waits(errors)):
+                return super().invoke(ctx)
         except ConfigError as error:
             errors.print("[bold red]configuration[/]", end=" ")
             errors.print(error.field, markup=False, highlight=False)

@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-import yaml
 
 from seraser_core.cli.arguments import ConfigArgument, JsonOption, NoPrefectOption, SetOption
 from seraser_core.cli.console import count, print_json, results
@@ -41,6 +40,8 @@ def masks(
     A run of its own, named CONFIG's name and `-masks`; the same command again makes only what is
     missing.
     """
+    import yaml
+
     from seraser_core.config import load_config
     from seraser_core.results.masks import write_mask_table
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seraser_core.cli.arguments import JsonOption
 from seraser_core.cli.console import print_json, print_table
-from seraser_core.config import METHOD_OPTIONS, MethodOptions, describe_options
+
+if TYPE_CHECKING:
+    from seraser_core.config import MethodOptions
 
 
 def methods(
@@ -20,6 +22,8 @@ def methods(
     json: JsonOption = False,
 ) -> None:
     """List the methods with what they do and the paper they come from, or the options of METHOD."""
+    from seraser_core.config import METHOD_OPTIONS
+
     if name is not None and name not in METHOD_OPTIONS:
         near = difflib.get_close_matches(name, METHOD_OPTIONS, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -45,6 +49,8 @@ def _what(options: type[MethodOptions]) -> str:
 
 
 def _options(options: type[MethodOptions]) -> list[dict[str, str]]:
+    from seraser_core.config import describe_options
+
     return [
         {"option": option, "default": default, "what": what}
         for option, default, what in describe_options(options)

@@ -18,16 +18,15 @@ def models(
     json: JsonOption = False,
 ) -> None:
     """List the models whose weights are on this machine, for model.name and model.pretrained."""
-    import open_clip
-
     from seraser_core.models.cached import cached_weights
+    from seraser_core.open_clip_tables import table
 
     found = cached_weights()
     if all_:
         here = {(one.name, one.pretrained) for one in found}
         rows = [
             {"name": name, "pretrained": tag, "here": (name, tag) in here}
-            for name, tag in open_clip.list_pretrained()
+            for name, tag in table("pretrained").list_pretrained()
         ]
     else:
         rows = [dataclasses.asdict(one) for one in found]

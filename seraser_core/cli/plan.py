@@ -5,21 +5,19 @@ from __future__ import annotations
 import typer
 
 from seraser_core.cli.arguments import ConfigArgument, JsonOption, SetOption
-from seraser_core.cli.console import errors, print_json
+from seraser_core.cli.console import print_json
+from seraser_core.cli.execute import watching
 
 
 def plan(config: ConfigArgument, set_: SetOption = None, json: JsonOption = False) -> None:
     """Check CONFIG, list its data set and make the run directory, without computing anything."""
     from seraser_core.config import load_config
-
-    loaded = load_config(config, set_ or [])  # a typo is told before torch is imported
     from seraser_core.results.run_directory import RunDirectory
-    from seraser_core.runner.plan import plan_run
+    from seraser_core.runner.plan import complete, prepare_run
 
-    def say(text: str) -> None:
-        errors.print(text, markup=False, highlight=False)
-
-    run_url = plan_run(loaded, say)
+    loaded = load_config(config, set_ or [])
+    with watching() as display:
+        run_url = complete(prepare_run(loaded, display.say), display.say)
     directory = RunDirectory(run_url)
     if not json:
         typer.echo(run_url)

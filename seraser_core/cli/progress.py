@@ -22,6 +22,7 @@ from rich.table import Column
 from rich.text import Text
 
 from seraser_core.results.timings import bound_by
+from seraser_core.waiting import printed
 
 
 class _Speed(ProgressColumn):
@@ -78,6 +79,12 @@ class RunDisplay:
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         self._console.print(text, markup=False, highlight=False)
+        printed()
+
+    def finished(self, run_url: str, total: int) -> None:
+        """Say that nothing is left to do of a run of `total` images."""
+        self.say(f"run directory {run_url}")
+        self.say(f"{total:,} of {total:,} images are done already")
 
     def planned(self, run_url: str, done: int, total: int) -> None:
         """Begin the bar of a run of which `done` images are done."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from seraser_core.config.base import TEMPLATE_RULE, Options, is_template
+from seraser_core.open_clip_tables import table
 
 Auxiliary = Literal[
     "mask", "box", "segment", "relevance", "augment", "mask+augment", "noise", "black"
@@ -129,8 +130,7 @@ def _template_set(value: Any) -> Any:
         return value
     if value not in TEMPLATE_SETS:
         raise ValueError(f"neither a list, a readable file, nor one of {', '.join(TEMPLATE_SETS)}")
-    from open_clip import zero_shot_metadata as published
-
+    published = table("zero_shot_metadata")
     name = f"{'SIMPLE' if value == 'imagenet7' else 'OPENAI'}_IMAGENET_TEMPLATES"
     return [template("{}") for template in getattr(published, name)]
 

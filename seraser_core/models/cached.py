@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import open_clip
 from huggingface_hub import try_to_load_from_cache
-from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
-from open_clip.pretrained import get_pretrained_cfg
+
+from seraser_core.open_clip_tables import table
 
 _CLIP_CACHE = Path("~/.cache/clip")
 """Where open_clip keeps what comes from no hub."""
@@ -36,15 +35,17 @@ def cached_weights() -> list[CachedWeights]:
     """The weights of open_clip's tags that need not be fetched, by model and tag."""
     return [
         CachedWeights(name, tag, str(path), path.stat().st_size)
-        for name, tag in open_clip.list_pretrained()
-        for path in _first(name, tag)
+        for name, tag in table("pretrained").list_pretrained()
+        for path in cached_files(name, tag)
     ]
 
 
-def _first(name: str, tag: str) -> Iterator[Path]:
-    cfg = get_pretrained_cfg(name, tag)
+def cached_files(name: str, tag: str) -> Iterator[Path]:
+    """The file with the weights of a tag, if it need not be fetched."""
+    cfg = table("pretrained").get_pretrained_cfg(name, tag)
+    constants = table("constants")
     repo, _, file = (cfg.get("hf_hub") or "").rpartition("/")
-    for wanted in [file] if file else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]:
+    for wanted in [file] if file else [constants.HF_SAFE_WEIGHTS_NAME, constants.HF_WEIGHTS_NAME]:
         found = try_to_load_from_cache(repo, wanted) if repo else None
         if isinstance(found, str):
             yield Path(found)

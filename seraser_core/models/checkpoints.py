@@ -15,7 +15,8 @@ from torch import Tensor
 from seraser_core import storage
 from seraser_core.errors import ConfigError
 from seraser_core.models.documents import blamed
-from seraser_core.models.transformers_clip import as_open_clip, weight_files
+from seraser_core.models.files import weight_files
+from seraser_core.models.transformers_clip import as_open_clip
 from seraser_core.models.weights import local_weights
 
 _FIELD = "model.pretrained"

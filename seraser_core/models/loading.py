@@ -16,12 +16,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from seraser_core import storage
-from seraser_core.config.options import ModelOptions, is_folder
+from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.models.blip2_folder import holds_blip2, read_blip2
-from seraser_core.models.open_clip_models import WEIGHT_ENDINGS, read_open_clip
+from seraser_core.models.files import given_files
+from seraser_core.models.open_clip_models import read_open_clip
 from seraser_core.models.preprocessing import Preprocessing
-from seraser_core.models.transformers_clip import weight_files
 
 _TEXTS_AT_ONCE = 256
 
@@ -195,23 +195,10 @@ def _versions(options: ModelOptions) -> tuple[str, ...]:
     A file that cannot be looked at has none: what is wrong with it, loading will say.
     """
     found = []
-    for url in _files(options):
+    for url in given_files(options):
         with suppress(SeraserError, OSError, ValueError, ImportError):
             found.append(f"{url} {storage.version(url)}")
     return tuple(found)
-
-
-def _files(options: ModelOptions) -> Iterator[str]:
-    """All of them on this machine, and elsewhere those of which to ask is one request."""
-    name, weights = options.name, options.pretrained
-    with suppress(SeraserError, OSError, ValueError, ImportError):
-        if is_folder(name):
-            files = storage.list_files(name) if storage.is_local(name) else ["config.json"]
-            yield from (storage.join(name, file) for file in files)
-        elif name.endswith(".json"):
-            yield name
-        if weights is not None and weights.endswith(WEIGHT_ENDINGS):
-            yield from weight_files(weights) if storage.is_local(weights) else [weights]
 
 
 def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> ClipModel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import logging
@@ -22,10 +21,11 @@ from seraser_core.config.options import ModelOptions, is_folder
 from seraser_core.errors import ConfigError
 from seraser_core.faults import why
 from seraser_core.models.checkpoints import load_file
+from seraser_core.models.early import check_tag, unknown_name
+from seraser_core.models.files import WEIGHT_ENDINGS
 from seraser_core.models.model_json import check_size, read_model_json
 from seraser_core.models.transformers_clip import read_folder
 
-WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
 _RANDOM_WEIGHTS_SEED = 0
 _QUICK = "-quickgelu"
 
@@ -67,9 +67,7 @@ def _register(name: str) -> str:
         return _add(document["model_cfg"], document["preprocess_cfg"], content)
     if not name.endswith(".json"):
         if open_clip.get_model_config(name) is None:
-            raise ConfigError(
-                "model.name", repr(name), f"open_clip does not know it; {_nearest_names(name)}"
-            )
+            raise unknown_name(name)
         return name
     return _add(*read_model_json(name))
 
@@ -86,21 +84,9 @@ def _add(config: dict[str, Any], preprocessing: dict[str, Any], content: bytes) 
     return registered
 
 
-def _nearest_names(name: str) -> str:
-    near = difflib.get_close_matches(name, open_clip.list_models(), n=3, cutoff=0.5)
-    return f"did you mean {', '.join(near)}?" if near else "see open_clip.list_models()"
-
-
 def _describe(name: str, tag: str, called: str) -> dict[str, Any]:
     """What open_clip says of the weights of a tag: where they are, how pictures are prepared."""
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if tag not in tags:
-        raise ConfigError(
-            "model.pretrained",
-            repr(tag),
-            f"{called} has the tags {', '.join(tags) or '(none)'}; or give a file "
-            f"ending in {', '.join(WEIGHT_ENDINGS)}",
-        )
+    check_tag(name, tag, called)
     check_activation(name, tag)
     return dict(get_pretrained_cfg(name, tag))
 

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seraser_core import storage
 from seraser_core.errors import ConfigError
 from seraser_core.models.documents import refused
 from seraser_core.models.folders import read_document, read_image_processor
@@ -198,27 +197,6 @@ def _tower(folder: str, config: Mapping[str, Any], name: str, defaults: Mapping[
     if not isinstance(given, dict | None):
         raise refused(folder, name, given, "must be a JSON object")
     return _Part(folder, name, {**defaults, **(given or {})})
-
-
-def weight_files(url: str) -> list[str]:
-    """The files with the weights at `url`: itself, or the parts that transformers has cut it into.
-
-    Raises:
-        ConfigError: The index of the parts is damaged, or names files elsewhere.
-        As `storage.read_bytes`.
-    """
-    index = f"{url}.index.json"
-    if not url.endswith(".safetensors") or storage.exists(url) or not storage.exists(index):
-        return [url]
-    try:
-        names = set(storage.read_json(index)["weight_map"].values())
-        if not names or any("/" in name or not name.endswith(".safetensors") for name in names):
-            raise ValueError(f"it names {sorted(names)}")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigError(
-            "model.pretrained", index, f"is no index of safetensors beside it: {error}"
-        ) from None
-    return [storage.join(storage.parent(url), name) for name in sorted(names)]
 
 
 def as_open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -36,5 +36,10 @@ def local_weights(url: str) -> Path:
 
 def weights_cache() -> Path:
     """The folder of weights that were fetched."""
+    return cache_folder() / "weights"
+
+
+def cache_folder() -> Path:
+    """The folder of what is kept on this machine for all runs."""
     root = os.environ.get(CACHE)
-    return (Path(root) if root else user_cache_path("seraser")) / "weights"
+    return Path(root) if root else user_cache_path("seraser")

@@ -1,6 +1,24 @@
 """Run directories, prediction rows and what is made from them."""
 
-from seraser_core.results.reading import scan
-from seraser_core.results.run_directory import RunDirectory
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seraser_core.results.reading import scan
+    from seraser_core.results.run_directory import RunDirectory
 
 __all__ = ["RunDirectory", "scan"]
+
+
+def __getattr__(name: str) -> Any:
+    """What is exported, imported when it is asked for: Polars takes a second."""
+    if name == "scan":
+        from seraser_core.results.reading import scan
+
+        return scan
+    if name == "RunDirectory":
+        from seraser_core.results.run_directory import RunDirectory
+
+        return RunDirectory
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,28 +6,43 @@ import importlib.metadata
 import logging
 import platform
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-
-import PIL
-import torch
 
 from seraser_core import storage
 from seraser_core.config.options import RunConfig
 from seraser_core.errors import ConfigError
-from seraser_core.methods import check_method, is_stateful
-from seraser_core.models.loading import ClipModel, get_model
-from seraser_core.models.prompts import Prompts, build_prompts
+from seraser_core.models.early import check_model
 from seraser_core.results.fingerprints import fingerprint, plan_hash
 from seraser_core.results.run_directory import RunDirectory
-from seraser_core.runner.segmenting import get_segmenter
 from seraser_core.sources.items import PLANNER_VERSION
-from seraser_core.sources.planner import plan_items
+from seraser_core.sources.planner import PlannedItems, plan_items
+from seraser_core.waiting import waiting
 
 logger = logging.getLogger(__name__)
 ALGORITHM_VERSION = 2
 DEFAULT_TEMPLATE = "a photo of {}"
+_RANDOM = (
+    "WARNING: model.pretrained is null: {} has RANDOM WEIGHTS. Its predictions mean nothing; use "
+    "this only to try the pipeline."
+)
 _PACKAGES = ("seraser", "torch", "open_clip_torch", "pillow", "numpy", "pyarrow", "polars")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run of which all is checked that needs no model.
+
+    Attributes:
+        config: The run, with its template.
+        planned: Its images.
+        hashed: Hash of the plan.
+    """
+
+    config: RunConfig
+    planned: PlannedItems
+    hashed: str
 
 
 def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> str:
@@ -44,24 +59,99 @@ def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> 
         ConfigError: The data set, the model or the methods cannot be used as configured.
         RunDirectoryError: The directory belongs to another configuration.
     """
+    prepared = prepare_run(config, report)
+    return find_finished(prepared, report) or complete(prepared, report)
+
+
+def prepare_run(config: RunConfig, report: Callable[[str], None] | None = None) -> Prepared:
+    """Check all that needs no model, and so does not wait for one: output, data set, classes.
+
+    Args:
+        config: What to run.
+        report: As of `plan_run`.
+
+    Raises:
+        ConfigError: The data set cannot be used as configured, or nothing can be written.
+    """
     say = report or logger.info
     check_output(config.output)
-    planned = plan_items(config, say)
-    config = with_template(config, planned.template)
-    model = get_model(config.model)
+    with waiting("looking for the model"):
+        check_model(config.model)
+    with waiting(f"listing {config.dataset.path}"):
+        planned = plan_items(config, say)
+        hashed = plan_hash(planned.table, planned.shards)
+    return Prepared(with_template(config, planned.template), planned, hashed)
+
+
+def find_finished(prepared: Prepared, report: Callable[[str], None] | None = None) -> str | None:
+    """The finished run that `complete` would find, if it is sure that nothing has changed.
+
+    It is found without loading the model, and takes on options that change no prediction.
+
+    Args:
+        prepared: The run.
+        report: As of `plan_run`.
+
+    Returns:
+        URL of the run directory.
+    """
+    from seraser_core.runner.recalled import recall
+
+    with waiting("looking for a finished run"):
+        url = recall(prepared)
+    if url is None:
+        return None
+    directory = RunDirectory(url)
+    run = directory.run()
+    if run["random_weights"]:
+        (report or logger.warning)(_RANDOM.format(prepared.config.model.name))
+    RunDirectory.create(
+        url,
+        {**run, "config": prepared.config.model_dump(mode="json")},
+        prepared.planned.table,
+        _plan_document(prepared),
+    )
+    _say_planned(run["run_id"], prepared, report)
+    return url
+
+
+def complete(prepared: Prepared, report: Callable[[str], None] | None = None) -> str:
+    """Load the model of a prepared run, check what needs it and create the run directory.
+
+    Args:
+        prepared: The run.
+        report: As of `plan_run`.
+
+    Returns:
+        URL of the run directory.
+
+    Raises:
+        ConfigError: The model or the methods cannot be used as configured.
+        RunDirectoryError: The directory belongs to another configuration.
+    """
+    say = report or logger.info
+    config, planned, hashed = prepared.config, prepared.planned, prepared.hashed
+    with waiting("importing PyTorch"):  # a typo in a column is told before
+        from seraser_core.methods import check_method
+        from seraser_core.models.loading import get_model
+        from seraser_core.runner.inputs import (
+            build_run_prompts,
+            describe_device,
+            fingerprint_inputs,
+        )
+        from seraser_core.runner.recalled import model_marks, remember
+    with waiting(f"loading the model {config.model.name}"):
+        before = model_marks(config)
+        model = get_model(config.model)
     prompts = build_run_prompts(config, planned.classes, model)
     say(
         f"model {config.model.name}: {model.precision} on {model.device}, "
         f"weights {model.weights_hash[:12]}"
     )
     if model.random:
-        (report or logger.warning)(
-            f"WARNING: model.pretrained is null: {config.model.name} has RANDOM WEIGHTS. Its "
-            "predictions mean nothing; use this only to try the pipeline."
-        )
+        (report or logger.warning)(_RANDOM.format(config.model.name))
     for method in config.methods:
         check_method(method, prompts, model)
-    hashed = plan_hash(planned.table, planned.shards)
     inputs = fingerprint_inputs(config, planned.classes, planned.attributes, prompts, model, hashed)
     mark = fingerprint(inputs)
     run_id = f"{config.name}-{mark[:12]}"
@@ -86,25 +176,32 @@ def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> 
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         },
         planned.table,
-        {
-            "planner_version": PLANNER_VERSION,
-            "source": planned.source,
-            "limits": config.shard.model_dump(mode="json"),
-            "shards": [
-                {"id": shard.id, "start": shard.start, "stop": shard.stop}
-                for shard in planned.shards
-            ],
-        },
+        _plan_document(prepared),
     )
-    shards = f"{len(planned.shards)} shard{'s' if len(planned.shards) > 1 else ''}"
-    say(f"run {run_id}: {planned.table.num_rows} images in {shards}")
+    remember(prepared, directory.url, before)
+    _say_planned(run_id, prepared, report)
     return directory.url
 
 
-def build_run_prompts(config: RunConfig, classes: list[str], model: ClipModel) -> Prompts:
-    """The prompts of the run's classes, tokenised for `model`."""
-    template = config.dataset.template or DEFAULT_TEMPLATE
-    return build_prompts(classes, template, model.tokenizer, model.context_length)
+def _plan_document(prepared: Prepared) -> dict[str, Any]:
+    planned = prepared.planned
+    shards = [{"id": part.id, "start": part.start, "stop": part.stop} for part in planned.shards]
+    return {
+        "planner_version": PLANNER_VERSION,
+        "source": planned.source,
+        "limits": prepared.config.shard.model_dump(mode="json"),
+        "shards": shards,
+    }
+
+
+def _say_planned(
+    run_id: str, prepared: Prepared, report: Callable[[str], None] | None = None
+) -> None:
+    shards = len(prepared.planned.shards)
+    (report or logger.info)(
+        f"run {run_id}: {prepared.planned.table.num_rows} images in {shards} "
+        f"shard{'s' if shards > 1 else ''}"
+    )
 
 
 def with_template(config: RunConfig, template: str | None) -> RunConfig:
@@ -115,68 +212,6 @@ def with_template(config: RunConfig, template: str | None) -> RunConfig:
     return config.model_copy(
         update={"dataset": config.dataset.model_copy(update={"template": template})}
     )
-
-
-def fingerprint_inputs(
-    config: RunConfig,
-    classes: list[str],
-    attributes: list[str],
-    prompts: Prompts,
-    model: ClipModel,
-    hashed: str,
-) -> dict[str, Any]:
-    """All that can change a row, and nothing else; `hashed` is the hash of the plan."""
-    return {
-        "algorithm": ALGORITHM_VERSION,
-        "plan": hashed,
-        "architecture": model.architecture,
-        "weights": model.weights_hash,
-        "classes": classes,
-        "attributes": attributes,
-        "prompts": prompts.texts,
-        "methods": [
-            {
-                "id": method.id,
-                "name": method.name,
-                "options": method.model_dump(mode="json", exclude={"id", "name"}),
-                "stateful": is_stateful(method),
-            }
-            for method in config.methods
-        ],
-        "precision": model.precision,
-        "preprocessing": model.preprocessing.describe(),
-        "decoder": f"pillow {PIL.__version__}, {config.dataset.decode}",
-        "limits": config.dataset.limits.model_dump(mode="json"),
-        "auxiliary": _auxiliary_inputs(config, classes, model),
-        "seed": config.seed,
-        "save_logits": config.save_logits,
-        "save_masks": config.save_masks,
-    }
-
-
-def _auxiliary_inputs(
-    config: RunConfig, classes: list[str], model: ClipModel
-) -> dict[str, dict[str, Any]]:
-    """What decides the masks that the run makes."""
-    inputs = {}
-    if config.uses_auxiliary("relevance"):
-        inputs["relevance"] = config.relevance.model_dump(mode="json")
-    if config.uses_auxiliary("segment"):
-        segmenter = get_segmenter(config.segment, classes, model.device)
-        thresholds = config.segment.model_dump(mode="json", exclude={"detector", "segmenter"})
-        inputs["segment"] = thresholds | segmenter.identity
-    return inputs
-
-
-def describe_device(device: torch.device) -> dict[str, Any]:
-    """The machine and device that work is done on, for the record."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
-    return {
-        "type": device.type,
-        "name": name or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "host": platform.node(),
-    }
 
 
 def check_output(url: str) -> None:

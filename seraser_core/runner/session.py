@@ -22,7 +22,7 @@ from seraser_core.models.loading import ClipModel, get_model
 from seraser_core.models.prompts import alike_classes
 from seraser_core.results.fingerprints import differing, fingerprint
 from seraser_core.results.run_directory import RunDirectory
-from seraser_core.runner.plan import build_run_prompts, fingerprint_inputs
+from seraser_core.runner.inputs import build_run_prompts, fingerprint_inputs
 from seraser_core.runner.segmenting import SegmentingThread, get_segmenter
 from seraser_core.sources.isolated import IsolatedDecoder
 

@@ -27,8 +27,8 @@ from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.feed import Batch, Feed, FeedTimes
 from seraser_core.runner.fitting import fit_methods
 from seraser_core.runner.infer import as_numpy, batch_size, is_out_of_memory, score
+from seraser_core.runner.inputs import describe_device
 from seraser_core.runner.masks import add_relevance, save_masks
-from seraser_core.runner.plan import describe_device
 from seraser_core.runner.session import Session, open_session
 
 logger = logging.getLogger(__name__)

@@ -19,9 +19,9 @@ from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
 from seraser_core.methods import Setting
 from seraser_core.models.causal import CausalPromptEngine
+from seraser_core.models.files import weight_files
 from seraser_core.models.loading import get_model
 from seraser_core.models.prompts import build_prompts
-from seraser_core.models.transformers_clip import weight_files
 
 CLASSES = ["a camel", "a deer on the lake"]
 

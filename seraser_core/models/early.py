@@ -1,0 +1,81 @@
+"""What can be said of a model's options before torch is imported, which takes seconds."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from contextlib import suppress
+
+from seraser_core import storage
+from seraser_core.config.options import ModelOptions, is_folder
+from seraser_core.errors import ConfigError, TransientError
+from seraser_core.models.documents import blamed
+from seraser_core.models.files import WEIGHT_ENDINGS
+from seraser_core.open_clip_tables import model_names, table
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,4})?")
+DEVICES = "use auto, cpu, cuda or cuda:N"
+
+
+def check_model(options: ModelOptions) -> None:
+    """Refuse names, tags, files and devices that there are not; the rest, loading will tell.
+
+    Raises:
+        ConfigError: There is no such thing.
+    """
+    name, weights = options.name, options.pretrained
+    if not _DEVICE.fullmatch(options.device):
+        raise ConfigError("model.device", repr(options.device), DEVICES)
+    if is_folder(name):
+        return
+    if name.endswith(".json"):
+        _check_file("model.name", name)
+    elif name not in model_names():
+        raise unknown_name(name)
+    if weights is None:
+        return
+    if weights.endswith(WEIGHT_ENDINGS):
+        if not _is_file(f"{weights}.index.json"):
+            _check_file("model.pretrained", weights)
+    elif not name.endswith(".json"):
+        check_tag(name, weights)
+
+
+def unknown_name(name: str) -> ConfigError:
+    """That open_clip has no model of this name."""
+    near = difflib.get_close_matches(name, model_names(), n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else "see open_clip.list_models()"
+    return ConfigError("model.name", repr(name), f"open_clip does not know it; {hint}")
+
+
+def check_tag(name: str, tag: str, called: str = "") -> None:
+    """Refuse a tag that a model of open_clip does not have.
+
+    Args:
+        name: Of the model.
+        tag: Of its weights.
+        called: The model's name in the configuration, if another.
+
+    Raises:
+        ConfigError: It has no such tag; names those that it has.
+    """
+    tags = table("pretrained").list_pretrained_tags_by_model(name)
+    if tag not in tags:
+        raise ConfigError(
+            "model.pretrained",
+            repr(tag),
+            f"{called or name} has the tags {', '.join(tags) or '(none)'}; or give a file "
+            f"ending in {', '.join(WEIGHT_ENDINGS)}",
+        )
+
+
+def _check_file(field: str, url: str) -> None:
+    with blamed(field, url):
+        if storage.local_size(url) is None:
+            storage.version(url)
+
+
+def _is_file(url: str) -> bool:
+    with suppress(TransientError, OSError, ValueError, ImportError):
+        return storage.exists(url)
+    return False

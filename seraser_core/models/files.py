@@ -1,0 +1,99 @@
+"""The files that models are read from, named without loading any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from seraser_core import storage
+from seraser_core.config.auxiliary import SegmentOptions
+from seraser_core.config.options import ModelOptions, is_folder
+from seraser_core.errors import ConfigError, SeraserError
+from seraser_core.models.cached import cached_files
+
+WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
+
+
+def weight_files(url: str) -> list[str]:
+    """The files with the weights at `url`: itself, or the parts that transformers has cut it into.
+
+    Raises:
+        ConfigError: The index of the parts is damaged, or names files elsewhere.
+        As `storage.read_bytes`.
+    """
+    index = f"{url}.index.json"
+    if not url.endswith(".safetensors") or storage.exists(url) or not storage.exists(index):
+        return [url]
+    try:
+        names = set(storage.read_json(index)["weight_map"].values())
+        if not names or any("/" in name or not name.endswith(".safetensors") for name in names):
+            raise ValueError(f"it names {sorted(names)}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(
+            "model.pretrained", index, f"is no index of safetensors beside it: {error}"
+        ) from None
+    return [storage.join(storage.parent(url), name) for name in sorted(names)]
+
+
+def given_files(options: ModelOptions) -> Iterator[str]:
+    """Those that a model's options name: all of them on this machine, and elsewhere those of which
+    to ask is one request.
+    """
+    name, weights = options.name, options.pretrained
+    with suppress(SeraserError, OSError, ValueError, ImportError):
+        if is_folder(name):
+            files = storage.list_files(name) if storage.is_local(name) else ["config.json"]
+            yield from (storage.join(name, file) for file in files)
+        elif name.endswith(".json"):
+            yield name
+        if weights is not None and weights.endswith(WEIGHT_ENDINGS):
+            yield from weight_files(weights) if storage.is_local(weights) else [weights]
+
+
+def model_files(options: ModelOptions) -> Iterator[str]:
+    """All files and folders that a change of the model's function would show in.
+
+    Raises:
+        ValueError: They cannot all be named.
+        As `storage.read_bytes`.
+    """
+    name, weights = options.name, options.pretrained
+    if is_folder(name):
+        if not storage.is_local(name):
+            raise ValueError(f"{name} may be in parts")
+        yield name
+    elif name.endswith(".json"):
+        yield name
+    if weights is None:
+        return
+    if weights.endswith(WEIGHT_ENDINGS):
+        parts = weight_files(weights)
+        yield from parts
+        if parts != [weights]:
+            yield f"{weights}.index.json"
+        return
+    here = list(cached_files(name, weights))
+    if not here:
+        raise ValueError(f"the weights {weights} are not on this machine")
+    for path in here:
+        yield str(path)
+        yield from map(str, _revision(path))
+
+
+def segment_files(options: SegmentOptions) -> list[str]:
+    """Folders of the models that make masks.
+
+    Raises:
+        ValueError: They are not on this machine.
+    """
+    names = [options.detector, options.segmenter]
+    if not all(is_folder(name) and storage.is_local(name) for name in names):
+        raise ValueError("a change of models of the hub would not show")
+    return names
+
+
+def _revision(path: Path) -> Iterator[Path]:
+    """Of a file in the hub's cache, what names the revision that is current."""
+    if path.parents[1].name == "snapshots":
+        yield path.parents[2] / "refs" / "main"

@@ -1,0 +1,87 @@
+"""What decides the rows of a run: prompts, model, methods and masks, as the fingerprint has them.
+
+Imports torch, which takes seconds: planning does so only after all that needs no model is checked.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import PIL
+import torch
+
+from seraser_core.config.options import RunConfig
+from seraser_core.methods import is_stateful
+from seraser_core.models.loading import ClipModel
+from seraser_core.models.prompts import Prompts, build_prompts
+from seraser_core.runner.plan import ALGORITHM_VERSION, DEFAULT_TEMPLATE
+from seraser_core.runner.segmenting import get_segmenter
+
+
+def build_run_prompts(config: RunConfig, classes: list[str], model: ClipModel) -> Prompts:
+    """The prompts of the run's classes, tokenised for `model`."""
+    template = config.dataset.template or DEFAULT_TEMPLATE
+    return build_prompts(classes, template, model.tokenizer, model.context_length)
+
+
+def fingerprint_inputs(
+    config: RunConfig,
+    classes: list[str],
+    attributes: list[str],
+    prompts: Prompts,
+    model: ClipModel,
+    hashed: str,
+) -> dict[str, Any]:
+    """All that can change a row, and nothing else; `hashed` is the hash of the plan."""
+    return {
+        "algorithm": ALGORITHM_VERSION,
+        "plan": hashed,
+        "architecture": model.architecture,
+        "weights": model.weights_hash,
+        "classes": classes,
+        "attributes": attributes,
+        "prompts": prompts.texts,
+        "methods": [
+            {
+                "id": method.id,
+                "name": method.name,
+                "options": method.model_dump(mode="json", exclude={"id", "name"}),
+                "stateful": is_stateful(method),
+            }
+            for method in config.methods
+        ],
+        "precision": model.precision,
+        "preprocessing": model.preprocessing.describe(),
+        "decoder": f"pillow {PIL.__version__}, {config.dataset.decode}",
+        "limits": config.dataset.limits.model_dump(mode="json"),
+        "auxiliary": _auxiliary_inputs(config, classes, model),
+        "seed": config.seed,
+        "save_logits": config.save_logits,
+        "save_masks": config.save_masks,
+    }
+
+
+def _auxiliary_inputs(
+    config: RunConfig, classes: list[str], model: ClipModel
+) -> dict[str, dict[str, Any]]:
+    """What decides the masks that the run makes."""
+    inputs = {}
+    if config.uses_auxiliary("relevance"):
+        inputs["relevance"] = config.relevance.model_dump(mode="json")
+    if config.uses_auxiliary("segment"):
+        segmenter = get_segmenter(config.segment, classes, model.device)
+        thresholds = config.segment.model_dump(mode="json", exclude={"detector", "segmenter"})
+        inputs["segment"] = thresholds | segmenter.identity
+    return inputs
+
+
+def describe_device(device: torch.device) -> dict[str, Any]:
+    """The machine and device that work is done on, for the record."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    return {
+        "type": device.type,
+        "name": name or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "host": platform.node(),
+    }

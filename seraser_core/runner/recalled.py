@@ -1,0 +1,169 @@
+"""Knowing a finished run again without its model: nothing has changed that could change it.
+
+What was planned is remembered on this machine, in small files beside the weights that were fetched:
+under all that decided it, the run that it made, and the files of the model with their marks. A
+file's mark changes with every write to it, so nothing is hashed anew that cannot have changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import seraser_core
+from seraser_core import storage
+from seraser_core.errors import SeraserError
+from seraser_core.models.weights import cache_folder
+from seraser_core.results import documents
+from seraser_core.results.fingerprints import fingerprint
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.summary import is_finished
+
+if TYPE_CHECKING:
+    from seraser_core.config.options import RunConfig
+    from seraser_core.runner.plan import Prepared
+
+logger = logging.getLogger(__name__)
+_LIBRARIES = (
+    "numpy",
+    "open_clip_torch",
+    "pillow",
+    "polars",
+    "safetensors",
+    "timm",
+    "tokenizers",
+    "torch",
+    "torchvision",
+    "transformers",
+)
+_VARIABLES = (
+    "CUDA_VISIBLE_DEVICES",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HIP_VISIBLE_DEVICES",
+    "HOME",
+    "HUGGINGFACE_HUB_CACHE",
+    "SERASER_CACHE",
+    "XDG_CACHE_HOME",
+)
+"""They decide the device, or where files are looked for."""
+_DEVICES = ("nvidia[0-9]*", "dxg", "kfd", "nvidia-caps/*")
+_FAULTS = (SeraserError, OSError, ValueError, ImportError, KeyError, TypeError)
+Marks = dict[str, str]
+_seen: dict[str, Marks | None] = {}
+"""Models of this process -> marks of their files when they were loaded; one is loaded once."""
+
+
+def recall(prepared: Prepared) -> str | None:
+    """URL of the finished run that planning `prepared` would find; None where that is not sure."""
+    with suppress(*_FAULTS):
+        known = json.loads(_place(prepared).read_bytes())
+        url = storage.join(prepared.config.output, known["run_id"])
+        if not known["marks"] or _marks(known["marks"]) != known["marks"]:
+            return None
+        data = documents.read(storage.join(url, "run.json"))
+        run = documents.parse(data, url, documents.RUN)
+        same = (run["fingerprint"], run["plan_hash"]) == (known["fingerprint"], prepared.hashed)
+        if same and documents.seal_fault(data) is None and is_finished(url):
+            return url
+    return None
+
+
+def remember(prepared: Prepared, url: str, before: Marks | None) -> None:
+    """Remember the run that planning `prepared` made.
+
+    Args:
+        prepared: The run.
+        url: Its directory.
+        before: As of `model_marks`, before the model was loaded; None too where it was fetched.
+    """
+    with suppress(*_FAULTS):
+        place, run, config = _place(prepared), RunDirectory(url).run(), prepared.config
+        marks = model_marks(config)
+        loaded = _seen.setdefault(fingerprint([repr(config.model), repr(config.segment)]), marks)
+        if marks is None or before not in (None, marks) or loaded != marks:
+            place.unlink(missing_ok=True)  # written to since it was read
+            return
+        known = {"run_id": run["run_id"], "fingerprint": run["fingerprint"], "marks": marks}
+        storage.write_json(str(place), known)
+
+
+def model_marks(config: RunConfig) -> Marks | None:
+    """The files that the models of a run are read from, with their marks.
+
+    Returns:
+        None where not all of them can be named, or a change of them could not be seen.
+    """
+    from seraser_core.models.files import model_files, segment_files
+
+    try:
+        files = list(model_files(config.model))
+        if config.uses_auxiliary("segment"):
+            files += segment_files(config.segment)
+        return _marks(files)
+    except _FAULTS as error:
+        logger.debug("the files of the model cannot be told: %s", error)
+        return None
+
+
+def _marks(files: Any) -> Marks:
+    return {place: _mark(place) for place in files}
+
+
+def _mark(place: str) -> str:
+    """What changes when a file is written to, or a file of a folder.
+
+    Raises:
+        ValueError: Nothing does.
+    """
+    if storage.is_local(place):
+        path = storage.local_path(place)
+        inside = sorted(path.iterdir()) if path.is_dir() else []
+        return "; ".join(map(_local_mark, [path, *inside]))
+    tag = storage.version(place)
+    if not tag.replace("None", "").strip(" 0123456789"):
+        raise ValueError(f"{place} has no tag")
+    return tag
+
+
+def _local_mark(path: Path) -> str:
+    found = path.stat()  # the time of change is none that a program could set back
+    size = found.st_size if path.is_file() else ""
+    return f"{path.name} {size} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}"
+
+
+def _place(prepared: Prepared) -> Path:
+    config = prepared.config.model_dump(mode="json", exclude={"runtime"})
+    decided = {
+        "config": config,
+        "plan": prepared.hashed,
+        "classes": prepared.planned.classes,
+        "attributes": prepared.planned.attributes,
+        "code": _code(),
+        "libraries": {name: version for name in _LIBRARIES for version in _version(name)},
+        "python": platform.python_version(),
+        "variables": {name: os.environ.get(name) for name in _VARIABLES},
+        "devices": sorted(str(path) for name in _DEVICES for path in Path("/dev").glob(name)),
+        "host": platform.node(),
+    }
+    return cache_folder() / "plans" / f"{fingerprint(decided)}.json"
+
+
+def _version(name: str) -> Iterator[str]:
+    with suppress(importlib.metadata.PackageNotFoundError):
+        yield importlib.metadata.version(name)
+
+
+def _code() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(seraser_core.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
