@@ -17,6 +17,7 @@ from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts, build_prompts
 from seraser_core.runner.plan import ALGORITHM_VERSION, DEFAULT_TEMPLATE
 from seraser_core.runner.segmenting import get_segmenter
+from seraser_core.sources.decode import DECODER_VERSION
 
 
 def build_run_prompts(config: RunConfig, classes: list[str], model: ClipModel) -> Prompts:
@@ -53,7 +54,7 @@ def fingerprint_inputs(
         ],
         "precision": model.precision,
         "preprocessing": model.preprocessing.describe(),
-        "decoder": f"pillow {PIL.__version__}, {config.dataset.decode}",
+        "decoder": f"pillow {PIL.__version__}, {DECODER_VERSION}, {config.dataset.decode}",
         "limits": config.dataset.limits.model_dump(mode="json"),
         "auxiliary": _auxiliary_inputs(config, classes, model),
         "seed": config.seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import (
@@ -11,16 +12,20 @@ from PIL import (
     ExifTags,
     GifImagePlugin,
     Image,
+    ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
-    TiffImagePlugin,
     WebPImagePlugin,
 )
 
 from seraser_core.config.options import LimitOptions
 from seraser_core.errors import ItemError
 from seraser_core.sources.netpbm import NetpbmImageFile, is_netpbm
+from seraser_core.sources.pixels import load_rgb
+from seraser_core.sources.tiff import TiffImageFile
 
+DECODER_VERSION = 2
+"""Of what files are decoded to; a part of a run's fingerprint beside Pillow's version."""
 IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".pbm", ".pgm", ".ppm", ".pnm"),
@@ -31,8 +36,8 @@ _OPENERS = (
     (b"RIFF", WebPImagePlugin.WebPImageFile),
     (b"GIF8", GifImagePlugin.GifImageFile),
     (b"BM", BmpImagePlugin.BmpImageFile),
-    (b"II", TiffImagePlugin.TiffImageFile),
-    (b"MM", TiffImagePlugin.TiffImageFile),
+    (b"II", TiffImageFile),
+    (b"MM", TiffImageFile),
 )
 _OTHER_FORMATS = {
     b"\x00\x00\x01\x00": "ICO",
@@ -47,6 +52,23 @@ _OTHER_FORMATS = {
     b"v/1\x01": "OpenEXR",
     b"DDS ": "DDS",
     b"qoif": "QOI",
+    b"II*\x00\x10\x00\x00\x00CR": "camera raw (Canon)",
+    b"IIRO": "camera raw (Olympus)",
+    b"IIRS": "camera raw (Olympus)",
+    b"MMOR": "camera raw (Olympus)",
+    b"IIU\x00": "camera raw (Panasonic)",
+    b"FUJIFILMCCD-RAW": "camera raw (Fujifilm)",
+    b"II\xbc": "JPEG XR",
+    b"SIMPLE  =": "FITS",
+    b"\x89HDF": "HDF5",
+    b"\x93NUMPY": "NumPy",
+    b"#?RADIANCE": "Radiance HDR",
+    b"#?RGBE": "Radiance HDR",
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "ZIP",
+    b"<!DOCTYPE": "HTML",
+    b"<!doctype": "HTML",
+    b"<html": "HTML",
     b"P7\n": "PAM",
     b"Pf\n": "PFM",
     b"PF\n": "PFM",
@@ -62,7 +84,7 @@ _TURNS = {
 }
 """EXIF orientation -> what makes the image upright."""
 _ASPECT_TOLERANCE = 0.01
-_STRIP = 64
+_CUT_SHORT = ("truncated", "unexpected end", "eof", "not enough")
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 
@@ -72,7 +94,7 @@ def decode_image(data: bytes, limits: LimitOptions) -> Image.Image:
     Raises:
         ItemError: The file is empty, no picture of a known format, cut short, or too large.
     """
-    return _to_rgb(_load(_open(data, limits)))
+    return _to_rgb(_open(data, limits), data)
 
 
 def decode_reduced(data: bytes, limits: LimitOptions, least: int) -> tuple[Image.Image, float]:
@@ -95,16 +117,15 @@ def decode_reduced(data: bytes, limits: LimitOptions, least: int) -> tuple[Image
     image = _open(data, limits)
     full = max(image.size)
     image.draft("RGB", (least, least))
-    image = _load(image)
-    return _to_rgb(image), max(image.size) / full
+    picture = _to_rgb(image, data)
+    return picture, max(picture.size) / full
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_to_8_bit(np.asarray(image)))
-    # Alpha is dropped as open_clip does; Pillow warns when a palette has some.
-    image.info.pop("transparency", None)
-    return image.convert("RGB")
+def _to_rgb(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
+    """The opened image in `data`, upright; see `load_rgb`."""
+    with _broken_file():
+        picture = load_rgb(image, lambda: _read_header(data))
+    return _upright(picture, _orientation(image))
 
 
 def decode_mask(data: bytes, size: tuple[int, int], limits: LimitOptions) -> np.ndarray:
@@ -217,18 +238,12 @@ def _without_palette(mask: Image.Image) -> np.ndarray:
     return indices
 
 
-def _open(data: bytes, limits: LimitOptions) -> Image.Image:
+def _open(data: bytes, limits: LimitOptions) -> ImageFile.ImageFile:
     """The image, none of whose pixels are decoded yet."""
     if not data:
         raise ItemError("decode", "empty", "the file has no bytes")
-    try:
+    with _broken_file():
         image = _read_header(data)
-    except (ItemError, MemoryError):
-        raise
-    except Image.DecompressionBombError as error:
-        raise ItemError("decode", "too_large", str(error)) from None
-    except Exception as error:  # Pillow's plugins raise all kinds of errors on damaged headers
-        raise _broken(error) from None
     pixels = image.width * image.height
     if pixels > limits.max_pixels:
         raise ItemError(
@@ -242,25 +257,42 @@ def _open(data: bytes, limits: LimitOptions) -> Image.Image:
 
 def _load(image: Image.Image) -> Image.Image:
     """The image with its pixels, upright."""
-    try:
+    with _broken_file():
         image.load()
-    except MemoryError:
+    return _upright(image, _orientation(image))
+
+
+@contextmanager
+def _broken_file() -> Iterator[None]:
+    """Turn what Pillow raises for damaged files, which is all kinds of errors, into ItemErrors."""
+    try:
+        yield
+    except (ItemError, MemoryError):
         raise
-    except Exception as error:  # as above
-        raise _broken(error) from None
-    turn = _TURNS.get(_orientation(image))
+    except Image.DecompressionBombError as error:
+        raise ItemError("decode", "too_large", str(error)) from None
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        cut = any(word in text.lower() for word in _CUT_SHORT)
+        raise ItemError("decode", "truncated" if cut else "undecodable", text) from None
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)
 
 
-def _read_header(data: bytes) -> Image.Image:
+def _read_header(data: bytes) -> ImageFile.ImageFile:
     """Open without `Image.open`, whose limit of pixels is a global setting."""
-    for start, opener in _OPENERS:
-        if data.startswith(start):
-            return opener(io.BytesIO(data), "")
+    name = next((n for start, n in _OTHER_FORMATS.items() if data.startswith(start)), None)
+    opener = next((opener for start, opener in _OPENERS if data.startswith(start)), None)
+    if opener and not name:
+        return opener(io.BytesIO(data), "")
     if is_netpbm(data):
         return NetpbmImageFile(io.BytesIO(data), "")
-    name = next((n for start, n in _OTHER_FORMATS.items() if data.startswith(start)), None)
-    if data[4:8] == b"ftyp":
+    if data[128:132] == b"DICM":
+        name = "DICOM"
+    elif data[4:8] == b"ftyp":
         name = f"ISO media ({data[8:12].decode('ascii', 'replace')})"
     if name:
         raise ItemError(
@@ -276,39 +308,3 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF says nothing about the pixels
         return 1
-
-
-def _broken(error: Exception) -> ItemError:
-    text = f"{type(error).__name__}: {error}"
-    cut = any(word in text.lower() for word in ("truncated", "unexpected end", "eof", "not enough"))
-    return ItemError("decode", "truncated" if cut else "undecodable", text)
-
-
-def _to_8_bit(pixels: np.ndarray) -> np.ndarray:
-    """16-bit, 32-bit or float grey values as 8 bits: scaled, never clipped."""
-    kind = pixels.dtype.kind
-    limits = [(part.min(), part.max()) for part in map(_finite, _strips(pixels))]
-    low, high = float(min(x for x, _ in limits)), float(max(x for _, x in limits))
-    offset, divisor, factor = 0.0, 1.0, 1.0
-    if kind == "f" and low >= 0 and high <= 1:
-        factor = 255.0
-    elif (kind == "u" and pixels.dtype.itemsize == 2) or (
-        kind != "f" and low >= 0 and 255 < high < 65536
-    ):
-        divisor = 257.0
-    elif low < 0 or high > 255:
-        offset, divisor, factor = low, (high - low) or 1.0, 255.0
-    small = np.empty(pixels.shape, dtype=np.uint8)
-    for part, target in zip(_strips(pixels), _strips(small), strict=True):
-        target[:] = np.floor((_finite(part) - offset) / divisor * factor + 0.5)
-    return small
-
-
-def _strips(pixels: np.ndarray) -> Iterator[np.ndarray]:
-    """Some rows at a time: floats of a large picture would need gigabytes."""
-    for top in range(0, len(pixels), _STRIP):
-        yield pixels[top : top + _STRIP]
-
-
-def _finite(pixels: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(pixels.astype(np.float64), posinf=0, neginf=0)

@@ -105,17 +105,17 @@ def test_damaged_exif_does_not_refuse_a_good_image(picture, encode, exif):
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("order", ["<u2", ">u2"])
-@pytest.mark.parametrize("top", [200, 65535])
-def test_16_bits_are_scaled_not_clipped(encode, kind, order, top):
+@pytest.mark.parametrize(("top", "full"), [(200, 255), (4000, 4095), (65535, 65535)])
+def test_16_bits_are_scaled_not_clipped(encode, kind, order, top, full):
     ramp = np.linspace(0, top, 48).astype(np.uint16).reshape(6, 8)
     if kind == "TIFF" and order == ">u2":
         image = Image.frombytes("I;16B", (8, 6), ramp.astype(order).tobytes())
     else:
         image = Image.fromarray(ramp)
     found = pixels_of(encode(image, kind))
-    expected = np.floor(ramp / 257 + 0.5)
+    expected = np.floor(ramp / full * 255 + 0.5)
     assert (found == expected[..., None]).all()
-    assert found.max() == (255 if top == 65535 else 1)
+    assert found.max() == round(top * 255 / full)
 
 
 def test_a_large_grey_picture_is_scaled_without_gigabytes(encode):
@@ -142,7 +142,7 @@ def test_16_bit_colour_is_scaled():
         (np.array([[-1000, 0, 1000]], dtype=np.int32), [0, 128, 255]),
         (np.array([[0, 0.5, 1]], dtype=np.float32), [0, 128, 255]),
         (np.array([[0, 100, 255]], dtype=np.float32), [0, 100, 255]),
-        (np.array([[0, np.nan, 1, np.inf]], dtype=np.float32), [0, 0, 255, 0]),
+        (np.array([[0, np.nan, 1, np.inf]], dtype=np.float32), [0, 0, 255, 255]),
         (np.array([[-3.5, -3.5]], dtype=np.float32), [0, 0]),
     ],
 )

@@ -1,0 +1,161 @@
+"""Pixels of any depth, range and colour space as 8-bit RGB that a person would recognise."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from seraser_core.errors import ItemError
+from seraser_core.sources.tiff import is_negative, wide_values
+
+_STRIP = 64
+_SAMPLE = 2**20
+_OUTLIERS = 1000
+"""Of as many values, the largest and the smallest may be what they like."""
+_CONTAINERS = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+"""Largest values of 8, 10, 12, 14 and 16 bits."""
+_TOLERANCE = 1.02
+"""Resampling leaves floats a little outside of their range."""
+_UNSEEN = 16
+"""Values that reach no more than this part of their range show nothing."""
+_DARK = 64
+"""Upper bytes below it: 14 bits or fewer are used."""
+_FLAT = 32
+"""Steps of 255 in a picture of one colour, and in an alpha channel that shows nothing."""
+_BIG, _LITTLE = ("B", "L") if sys.byteorder == "little" else ("L", "B")
+_LOWER_BYTES = {"LA;16B": "RGBA"} | {
+    f"{bands};16{order}": f"{bands};16{other}"
+    for bands in ("RGB", "RGBA", "RGBX")
+    for order, other in (("B", "L"), ("L", "B"), ("N", _BIG))
+}
+"""Pillow's names of colours of 16 bits -> those under which it gives their lower bytes."""
+
+
+def load_rgb(opened: ImageFile.ImageFile, reopen: Callable[[], ImageFile.ImageFile]) -> Image.Image:
+    """The pixels of an image as RGB, not turned upright.
+
+    Grey of more than 8 bits is scaled: by the smallest of 8, 10, 12, 14 and 16 bits that its values
+    fit, 0 to 1 and -1 to 1 as such, others from their least to their greatest value. One in 1000
+    values at either end is an outlier, which is clipped. So are colours of 16 bits where they use
+    14 or fewer. Profiles, gamma and alpha are ignored, as open_clip does; but where the colours are
+    all alike and alpha tells the picture, it is laid on white, or on black when it is bright.
+
+    Args:
+        opened: The image; it is loaded.
+        reopen: Opens it once more.
+
+    Raises:
+        ItemError: No value is a finite number.
+        Any other error of Pillow: The file is damaged.
+    """
+    rawmode, image = _rawmode(opened), cast(Image.Image, opened)
+    image.load()
+    if rawmode in _LOWER_BYTES and _is_dark(image):
+        image = _with_lower_bytes(image, reopen(), _LOWER_BYTES[rawmode])
+    values = wide_values(image)
+    if values is not None:
+        scaled = to_8_bit(values)
+        return Image.fromarray(~scaled if is_negative(image) else scaled).convert("RGB")
+    if image.mode in ("LA", "PA", "RGBA", "La") or (
+        image.mode == "P" and "transparency" in image.info
+    ):
+        shown = _shown_by_alpha(image)
+        if shown is not None:
+            return shown
+    # Pillow warns when a palette has alpha.
+    image.info.pop("transparency", None)
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGB")
+
+
+def to_8_bit(values: np.ndarray) -> np.ndarray:
+    """Numbers of any kind as 8 bits, see `load_rgb`.
+
+    Args:
+        values: (H, W, ...) integers or floats. What is not a number becomes the least value.
+
+    Raises:
+        ItemError: None is finite.
+    """
+    start, width = _range(values)
+    small = np.empty(values.shape, dtype=np.uint8)
+    for part, target in zip(_strips(values), _strips(small), strict=True):
+        share = (part.astype(np.float64) - start) / width
+        share = np.clip(np.nan_to_num(share, nan=0, posinf=1, neginf=0), 0, 1)
+        target[:] = np.floor(share * 255 + 0.5)
+    return small
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    """What becomes 0, and how far from there lies what becomes 255."""
+    is_float = values.dtype.kind == "f"
+    flat = values.reshape(-1)[:: max(1, values.size // _SAMPLE)]
+    finite = flat[np.isfinite(flat)] if is_float else flat
+    if not finite.size:
+        raise ItemError("decode", "no_pixels", "none of its values is a finite number")
+    cut = finite.size // _OUTLIERS
+    ordered = np.partition(finite, (cut, finite.size - 1 - cut))
+    low, high = float(ordered[cut]), float(ordered[finite.size - 1 - cut])
+    if high > 0 and low >= -0.1 * high:
+        tolerance = _TOLERANCE if is_float else 1.0
+        ranges = (1.0, *_CONTAINERS) if is_float else _CONTAINERS
+        full = next((most for most in ranges if high <= most * tolerance), None)
+        if full is not None:
+            return 0.0, full if high > full / _UNSEEN else high
+    if is_float and low < 0 and max(-low, high) <= _TOLERANCE and high > 1 / _UNSEEN:
+        return -1.0, 2.0
+    return low, (high - low) or 1.0
+
+
+def _strips(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    """Some rows at a time: floats of a large picture would need gigabytes."""
+    for top in range(0, len(pixels), _STRIP):
+        yield pixels[top : top + _STRIP]
+
+
+def _rawmode(image: ImageFile.ImageFile) -> str:
+    """Pillow's name of how the pixels lie in the file, where it unpacks them together."""
+    if not image.tile or getattr(image, "_planar_configuration", 1) == 2:
+        return ""
+    found = image.tile[0].args
+    return str(found[0] if isinstance(found, tuple) and found else found)
+
+
+def _is_dark(image: Image.Image) -> bool:
+    counts = np.array(image.histogram()).reshape(-1, 256)[:3]
+    return bool(counts[:, _DARK:].sum() <= counts.sum() // _OUTLIERS)
+
+
+def _with_lower_bytes(image: Image.Image, again: ImageFile.ImageFile, rawmode: str) -> Image.Image:
+    """A picture of 16-bit colours, of which Pillow keeps the upper bytes, scaled by both."""
+    (tile,) = again.tile
+    args = tile.args
+    again.tile = [tile._replace(args=(rawmode, *args[1:]) if isinstance(args, tuple) else rawmode)]
+    again.load()
+    upper, lower = np.asarray(image)[..., :3], np.asarray(again)
+    # Of grey with alpha, its four bytes were read as four bands.
+    lower = lower[..., 1:2] if rawmode == "RGBA" else lower[..., :3]
+    scaled = Image.fromarray(to_8_bit(upper.astype(np.uint16) * 256 + lower))
+    if image.mode == "RGBA":
+        scaled.putalpha(image.getchannel("A"))
+    return scaled
+
+
+def _shown_by_alpha(image: Image.Image) -> Image.Image | None:
+    """A picture that only its alpha tells, on a ground on which it is seen; else None."""
+    whole = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    *colours, alpha = whole.getextrema()
+    if _spread(alpha) < _FLAT or max(map(_spread, colours)) >= _FLAT:
+        return None
+    red, green, blue = (float(sum(extremes)) / 2 for extremes in colours)  # type: ignore[arg-type]
+    bright = 0.299 * red + 0.587 * green + 0.114 * blue >= 128
+    ground = Image.new("RGBA", whole.size, "black" if bright else "white")
+    return Image.alpha_composite(ground, whole).convert("RGB")
+
+
+def _spread(extremes: tuple[float, float] | float) -> float:
+    low, high = extremes  # type: ignore[misc]
+    return float(high - low)
