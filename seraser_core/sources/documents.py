@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import polars as pl
 
-from seraser_core.sources.names import text_lines
+from seraser_core.sources.texts import text_lines
 
 
 def parse(document: str | bytes) -> Any:
     """The document, with its numbers as the texts that they are, so that no id loses a digit.
+
+    NaN, which is no JSON but which pandas and Python write, is null.
 
     Raises:
         ValueError: It is no JSON, is nested too deeply, or an object in it has a key twice.
@@ -23,7 +25,7 @@ def parse(document: str | bytes) -> Any:
             object_pairs_hook=_object,
             parse_int=str,
             parse_float=str,
-            parse_constant=str,
+            parse_constant=lambda name: None if name == "NaN" else name,
         )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -49,35 +51,91 @@ def to_text(value: Any) -> str | None:
     return value
 
 
-def read_json_lines(text: str, columns: Iterable[str]) -> pl.DataFrame:
-    """A table with an object per line; blank lines are passed over.
+def read_json(
+    text: str, columns: Iterable[str], said: list[str], by_lines: bool = True
+) -> pl.DataFrame:
+    """A table of objects: one per line, a list of them, or what pandas' `to_json` writes.
 
     Args:
-        text: The lines.
+        text: The document, or its lines.
         columns: Those to read, as texts; of others there are only the names.
+        said: Gets a line where it is no JSON lines.
+        by_lines: Whether an object is a row and never a table of columns.
 
     Raises:
-        ValueError: A line is no object, or holds several values in one of `columns`.
+        ValueError: It is no such table, or holds several values in one of `columns`.
     """
+    if text.lstrip().startswith("["):
+        said.append("it is a JSON list, not JSON lines")
+        rows = parse(text)
+        return _table(((f"object {i}", row) for i, row in enumerate(rows, start=1)), columns)
+    if not by_lines:
+        try:
+            found = _columnar(parse(text))
+        except json.JSONDecodeError:  # an object per line, all the same
+            found = None
+        if found is not None:
+            said.append("it is one JSON object of columns, not JSON lines")
+            return _table(((f"row {i}", row) for i, row in enumerate(found, start=1)), columns)
+    return _table(_lines(text), columns)
+
+
+def _lines(text: str) -> Iterator[tuple[str, Any]]:
+    for number, line in enumerate(text_lines(text), start=1):
+        if line.strip():
+            try:
+                yield f"line {number}", parse(line.rstrip(" \t,") if "}," in line[-4:] else line)
+            except ValueError as error:
+                raise ValueError(f"line {number} is no JSON: {error}") from None
+
+
+def _columnar(document: Any) -> Iterable[dict[str, Any]] | None:
+    """The rows of a document whose values are columns; None of a row by itself.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if not isinstance(document, dict) or not any(
+        isinstance(value, dict | list) for value in document.values()
+    ):
+        return None
+    names, data = document.get("columns"), document.get("data")
+    if isinstance(data, list) and all(isinstance(row, dict) for row in data):  # orient="table"
+        return data
+    if isinstance(names, list) and isinstance(data, list):  # orient="split"
+        for number, row in enumerate(data, start=1):
+            if not isinstance(row, list) or len(row) != len(names):
+                count = len(row) if isinstance(row, list) else "no"
+                raise ValueError(f"row {number} has {count} values for {len(names)} columns")
+        return [dict(zip(names, row, strict=True)) for row in data]
+    cells = [list(v.values()) if isinstance(v, dict) else v for v in document.values()]
+    keys = [list(v) if isinstance(v, dict) else None for v in document.values()]
+    if (
+        all(isinstance(column, list) for column in cells)
+        and len({len(column) for column in cells}) == 1
+        and all(key == keys[0] for key in keys)
+    ):
+        return [dict(zip(document, row, strict=True)) for row in zip(*cells, strict=True)]
+    raise ValueError(
+        f"it is one object with {', '.join(map(repr, list(document)[:6]))} and no table; write a "
+        "list of objects, or an object per line, with the image and the label in each"
+    )
+
+
+def _table(found: Iterable[tuple[str, Any]], columns: Iterable[str]) -> pl.DataFrame:
     values: dict[str, list[str | None]] = {name: [] for name in columns}
     seen: dict[str, None] = {}
     rows = 0
-    for number, line in enumerate(text_lines(text), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = parse(line)
-        except ValueError as error:
-            raise ValueError(f"line {number} is no JSON: {error}") from None
+    for place, row in found:
         if not isinstance(row, dict):
-            raise ValueError(f"line {number} is no object: {line[:40]!r}")
+            raise ValueError(f"{place} is no object: {str(row)[:40]!r}")
         seen |= dict.fromkeys(row)
         rows += 1
         try:
             for name, cells in values.items():
                 cells.append(to_text(row.get(name)))
         except (TypeError, ValueError) as error:
-            raise ValueError(f"line {number} {error} as {name!r}; give texts or numbers") from None
+            raise ValueError(f"{place} {error} as {name!r}; give texts or numbers") from None
     if not rows:
         raise ValueError("it holds no object")
     return pl.DataFrame(

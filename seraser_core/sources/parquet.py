@@ -41,7 +41,7 @@ class ParquetSource(TableSource):
         table, places = table.filter(chosen), places.filter(chosen)
         urls = places["url"]
         ids = places["name"] + "/" + places["row"].cast(pl.String).str.zfill(9)
-        warnings: list[str] = []
+        warnings = self.said
         for setting in ("label", "attribute"):
             table = self._without_no_label(table, setting, warnings)
         classes = class_names(options) or self._features.get(options.label or "", [])

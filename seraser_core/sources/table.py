@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-import codecs
 import difflib
-import io
 from collections.abc import Sequence
 
 import polars as pl
 
 from seraser_core import storage
-from seraser_core.config.options import SplitOptions
-from seraser_core.errors import ConfigError, TransientError
+from seraser_core.config.options import DatasetOptions, SplitOptions
+from seraser_core.errors import ConfigError
 from seraser_core.sources.base import Listing, Source, check_paths
-from seraser_core.sources.documents import read_json_lines
 from seraser_core.sources.names import class_names, found_names, number_of, to_index
-
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-_JSON_LINES = (".jsonl", ".ndjson")
+from seraser_core.sources.numbers import to_numbers
+from seraser_core.sources.paths import clean_paths, same_files
+from seraser_core.sources.table_file import read_table
 
 
 class TableSource(Source):
     """One row per image; image and mask paths are relative to the table."""
 
+    def __init__(self, options: DatasetOptions, cache: str = "") -> None:
+        super().__init__(options, cache)
+        self.said: list[str] = []
+        """What was read in another way than it is written."""
+
     def listing(self) -> Listing:
         """See `Source.listing`."""
         options = self.options
         table, rows = self._rows()
-        image = self._texts(table, "image")
+        base = storage.parent(options.path)
+        image = self._paths(table, base, "image")
         if image.null_count() or (image == "").any():
             raise ConfigError("dataset.image", "an empty path", "every row needs an image")
         classes = class_names(options) or []
         attributes = options.attributes or self._found_attributes(table)
-        base = storage.parent(options.path)
         items = pl.DataFrame(
             {
-                "item_id": self._texts(table, "id") if options.id else image,
-                "image": self._check_paths(image, base, "image"),
+                "item_id": self._texts(table, "id") if options.id else image.str.normalize("NFC"),
+                "image": image,
                 "label": self._indices(table, "label", classes, "dataset.classes"),
                 "attribute": self._indices(
                     table, "attribute", attributes, "dataset.attributes", not options.attributes
@@ -48,7 +50,8 @@ class TableSource(Source):
         )
         self._check_ids(items)
         facts = {"rows": rows, "rows_of_split": table.height}
-        return Listing(items, classes, attributes, facts, base)
+        items = self._once(items, base)
+        return Listing(items, classes, attributes, facts, base, self.said)
 
     def _rows(self) -> tuple[pl.DataFrame, int]:
         """The rows of the split, and the number of all."""
@@ -75,55 +78,24 @@ class TableSource(Source):
             raise ConfigError("dataset.id", "an empty id", "every row needs an id")
 
     def _read(self) -> pl.DataFrame:
-        path = self.options.path
-        ending = path[path.rfind(".") :].lower()
-        if ending not in (*_SEPARATORS, *_JSON_LINES, ".parquet"):
-            raise ConfigError("dataset.path", path, "must end in .csv, .tsv, .jsonl or .parquet")
-        try:
-            data = storage.read_bytes(path, self.options.storage_options)
-            content = io.BytesIO(data.removeprefix(codecs.BOM_UTF8))
-            if ending == ".parquet":
-                return pl.read_parquet(content)
-            if ending in _JSON_LINES:
-                return read_json_lines(
-                    content.getvalue().decode(), [name for _, name in self._columns()]
-                )
-            self._check_header(content, _SEPARATORS[ending])
-            table = pl.read_csv(
-                content,
-                separator=_SEPARATORS[ending],
-                infer_schema_length=None,
-                # An id 007 is a name, not a number, and a class may be called true.
-                schema_overrides=dict.fromkeys(self._text_columns().values(), pl.String),
-            )
-            return table.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
-        except FileNotFoundError:
-            raise ConfigError("dataset.path", path, "there is no such file") from None
-        except PermissionError as error:
-            raise ConfigError(
-                "dataset.path", path, f"may not be read ({error}); check the credentials"
-            ) from None
-        except (
-            pl.exceptions.PolarsError,
-            TransientError,
-            ValueError,
-            OSError,
-            ImportError,
-        ) as error:
-            raise ConfigError(
-                "dataset.path", path, f"cannot be read as a table: {str(error)[:300]}"
-            ) from error
-
-    def _check_header(self, content: io.BytesIO, separator: str) -> None:
-        """Refuse two columns of one name, of which Polars renames the second."""
-        header = pl.read_csv(
-            content, separator=separator, has_header=False, n_rows=1, infer_schema=False
-        )
-        content.seek(0)
-        names = list(header.row(0)) if header.height else []
+        """The table, whose columns of texts have no blanks round their cells."""
+        rows, names, said = read_table(self.options, [name for _, name in self._columns()])
         for setting, name in self._columns():
             if names.count(name) > 1:
                 raise several_columns(setting, name, names.count(name), self.options.path)
+            if name not in names:
+                raise no_column(setting, name, names)
+        self.said += said
+        for name in dict.fromkeys(self._text_columns().values()):
+            if rows[name].dtype == pl.String:
+                bare = rows[name].str.strip_chars(" \t")
+                changed = (bare != rows[name]).sum()
+                if changed:
+                    self.said.append(
+                        f"{changed} cells of {name!r} have blanks round them, which are left out"
+                    )
+                    rows = rows.with_columns(bare)
+        return rows
 
     def _columns(self) -> list[tuple[str, str]]:
         """Setting and column, of all that are read."""
@@ -140,15 +112,20 @@ class TableSource(Source):
 
     def _texts(self, table: pl.DataFrame, setting: str, name: str | None = None) -> pl.Series:
         column = self._column(table, setting, name)
-        try:
-            if column.dtype.is_nested() or column.dtype == pl.Object:
-                raise pl.exceptions.SchemaError("several values in one cell")
-            return column.cast(pl.String)
-        except pl.exceptions.PolarsError as error:
+        kind = f"column {column.name!r} of type {column.dtype}"
+        if isinstance(column.dtype, pl.Struct) and "bytes" in column.dtype.to_schema():
             raise ConfigError(
-                f"dataset.{setting}",
-                f"column {column.name!r} of type {column.dtype}",
-                f"must hold texts or numbers: {error}",
+                f"dataset.{setting}", kind, "its cells hold pictures; read them by format: parquet"
+            )
+        if column.dtype.is_nested() or column.dtype == pl.Object:
+            raise ConfigError(
+                f"dataset.{setting}", kind, "must hold texts or numbers, one in each cell"
+            )
+        try:
+            return column.cast(pl.String)
+        except pl.exceptions.PolarsError:
+            raise ConfigError(
+                f"dataset.{setting}", kind, "must hold texts or numbers; its bytes are no UTF-8"
             ) from None
 
     def _column(self, table: pl.DataFrame, setting: str, name: str | None = None) -> pl.Series:
@@ -190,26 +167,50 @@ class TableSource(Source):
     def _masks(self, table: pl.DataFrame, base: str) -> pl.Series:
         if self.options.mask is None:
             return pl.Series([None] * table.height, dtype=pl.String)
-        masks = self._texts(table, "mask").replace("", None)
-        return self._check_paths(masks, base, "mask")
+        return self._paths(table, base, "mask").replace("", None)
 
     def _boxes(self, table: pl.DataFrame) -> pl.Series:
         if self.options.box is None:
             return pl.Series([None] * table.height, dtype=pl.List(pl.Float64))
-        try:
-            sides = [self._column(table, "box", name).cast(pl.Float64) for name in self.options.box]
-        except pl.exceptions.PolarsError as error:
-            raise ConfigError(
-                "dataset.box", self.options.box, f"must be four number columns: {error}"
-            ) from None
+        sides = [
+            to_numbers(self._column(table, "box", name), self.said) for name in self.options.box
+        ]
         frame = pl.DataFrame({str(i): side for i, side in enumerate(sides)})
         box = pl.when(~pl.any_horizontal(pl.all().is_null())).then(pl.concat_list(pl.all()))
         return frame.select(box.alias("box"))["box"]
 
-    def _check_paths(self, paths: pl.Series, base: str, setting: str) -> pl.Series:
-        """The paths, relative to `base` or absolute; none outside of it unless allowed."""
+    def _paths(self, table: pl.DataFrame, base: str, setting: str) -> pl.Series:
+        """The paths in a column; none outside of `base` unless allowed."""
+        given = self._texts(table, setting)
+        paths = clean_paths(given, base, setting, self.options.storage_options, self.said)
         check_paths(paths, base, setting, self.options.allow_outside)
         return paths
+
+    def _once(self, items: pl.DataFrame, base: str) -> pl.DataFrame:
+        """The items, of which those that are the same in every column are one.
+
+        Raises:
+            ConfigError: Rows of one image differ.
+        """
+        # Neither the path nor the kind of its letters makes another file.
+        files = [same_files(items[name], base).alias(f"{name} file") for name in ("image", "mask")]
+        ids = [] if self.options.id is None else ["item_id"]
+        told = [*ids, "image file", "mask file", "label", "attribute", "box"]
+        once = items.with_columns(files).unique(told, keep="first", maintain_order=True)
+        name = ids[0] if ids else "image file"
+        differ = once[name].filter(once[name].is_duplicated())
+        if len(differ):
+            raise ConfigError(
+                "dataset.id" if ids else "dataset.image",
+                f"{differ[0]!r} appears more than once",
+                "its rows differ, and ids must be unique; name a column with unique ids in "
+                "dataset.id, or leave one row for each",
+            )
+        if once.height < items.height:
+            self.said.append(
+                f"{items.height - once.height} rows repeat other rows; each image is evaluated once"
+            )
+        return once.drop("image file", "mask file")
 
 
 def several_columns(setting: str, name: str, count: int, where: str) -> ConfigError:

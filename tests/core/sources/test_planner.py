@@ -366,8 +366,9 @@ REFUSED = {
         "allow",
     ),
     "url": ({}, with_column("file", *"abcde", "s3://b/a.png"), "dataset.image", "s3://", "allow"),
-    "file url": ({}, with_column("file", *"abcde", "file:///a"), "dataset.image", "file:", "allow"),
-    "unknown ending": ({"path": "/x/table.xlsx"}, None, "dataset.path", "xlsx", ".parquet"),
+    "file url": ({}, with_column("file", *"abcde", "file:///a"), "dataset.image", "'/a'", "allow"),
+    "unknown ending": ({"path": "/x/table.xlsx"}, None, "dataset.path", "xlsx", "as CSV"),
+    "other ending": ({"path": "/x/table.db"}, None, "dataset.path", ".db", ".parquet"),
     "no such table": ({"path": "/no/table.csv"}, None, "dataset.path", "/no/", "no such file"),
     "unknown scheme": ({"path": "rubbish://a/t.csv"}, None, "dataset.path", "rubbish", "cannot"),
     "no such classes": ({"classes": "/no/classes.txt"}, None, "dataset.classes", "/no", "no such"),
@@ -427,7 +428,7 @@ def test_unreadable_tables_are_refused(plan, tmp_path, content, ending):
 
 def test_a_folder_named_like_a_table_is_refused(plan, tmp_path):
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(ConfigError, match=r"no such file|cannot be read"):
+    with pytest.raises(ConfigError, match="is a folder; name the table in it"):
         plan(path=str(tmp_path / "folder.csv"))
 
 
