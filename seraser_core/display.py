@@ -25,6 +25,7 @@ _PERCENT = {
     "zero_shot_accuracy",
     "recall",
     "precision",
+    "mean_share",
 }
 """Columns that hold shares."""
 SUMMARY = {

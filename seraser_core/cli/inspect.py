@@ -121,6 +121,7 @@ def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json
     """Print both tables, and what could not be used."""
     if json:
         say_errors(summary, run_url, json)
+        say_warnings(run_url)
         document = {"run": run_url, "summary": summary.to_dicts(), "groups": groups.to_dicts()}
         print_json(document)
         return
@@ -130,6 +131,7 @@ def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json
         print_table("groups", GROUP_COLUMNS, groups.to_dicts())
     say_small_groups(summary)
     say_errors(summary, run_url, json)
+    say_warnings(run_url)
 
 
 def say_small_groups(summary: pl.DataFrame) -> None:
@@ -158,10 +160,21 @@ def say_errors(summary: pl.DataFrame, run_url: str, json: bool) -> None:
     )
 
 
+def say_warnings(run_url: str) -> None:
+    """Say what makes one doubt a run's pictures and foregrounds."""
+    from seraser_core.results.status import status as read_status
+
+    for warning in read_status(run_url)["warnings"]:
+        errors.print(f"WARNING: {warning}", markup=False, highlight=False)
+
+
 def _print_mapping(found: Mapping[str, Any], prefix: str = "") -> None:
     for name, value in found.items():
         if isinstance(value, Mapping):
             _print_mapping(value, f"{prefix}{name}.")
+        elif isinstance(value, list):
+            for one in value:
+                results.print(f"{prefix + name:<28} {one}", markup=False, highlight=False)
         else:
             results.print(
                 f"{prefix + name:<28} {shown(name, value)}", markup=False, highlight=False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
+from seraser_core.results.pictures import describe_pictures, merge_pictures, picture_warnings
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.survey import survey
 from seraser_core.results.timings import bound_by, elapsed, overhead, process_times
@@ -21,7 +22,9 @@ def status(run_url: str) -> dict[str, Any]:
     ``fetch_wait`` and ``decode_wait`` what these were waited for. ``images_per_s`` is by the clock,
     whatever the number of processes; ``seconds_per_image`` is what a method costs beyond the
     features of the image itself, with those of its other views, were it alone.
-    ``damaged`` says what is wrong with shards that were committed and yet are not done.
+    ``pictures`` holds how many are almost of one colour, and what share of a picture is foreground;
+    ``warnings``, what of it makes one doubt. ``damaged`` says what is wrong with shards that were
+    committed and yet are not done.
 
     Raises:
         RunDirectoryError: There is no run.
@@ -43,6 +46,7 @@ def status(run_url: str) -> dict[str, Any]:
     missing = {shard.id for shard in shards} - set(commits)
     failures = {name: record for name, record in failures.items() if name in missing}
     images = sum(shard.stop - shard.start for shard in shards)
+    pictures = merge_pictures(parts.values())
     done = sum(int(commit["images"]) for commit in commits.values())
     return {
         "run": run_url,
@@ -52,6 +56,8 @@ def status(run_url: str) -> dict[str, Any]:
         "images": {"done": done, "total": images},
         "rows": sum(int(commit["rows"]) for commit in commits.values()),
         "errors": _errors(parts),
+        "pictures": describe_pictures(pictures),
+        "warnings": list(picture_warnings(pictures)),
         "damaged": found.damaged,
         "failures": {
             name: f"{record['error']}: {record['message']} (attempt {record['attempt']})"

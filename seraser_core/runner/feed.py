@@ -19,6 +19,7 @@ from torch import Tensor
 from seraser_core.auxiliary import RELEVANCE_VIEWS, Picture, make_view
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, HangError, ItemError, TransientError
+from seraser_core.results.pictures import CONSTANT_STD, PictureFacts
 from seraser_core.runner.masks import segment_mask
 from seraser_core.runner.session import Session
 from seraser_core.runner.threads import DaemonPool
@@ -46,12 +47,14 @@ class Batch:
     Attributes:
         items: Places in the plan of the B good images.
         sizes: Their width and height.
+        facts: What was seen of them.
         views: View name -> (B, K, 3, H, W) uint8 on the model's device; empty when B is 0.
         errors: Places in the plan of the others -> what is wrong with them.
     """
 
     items: list[int]
     sizes: list[tuple[int, int]]
+    facts: list[PictureFacts]
     views: dict[str, Tensor]
     errors: dict[int, ItemError]
     _copied: torch.cuda.Event | None = None
@@ -169,7 +172,8 @@ class Feed:
                 break
         if not good and not errors:
             return None
-        batch = Batch([s.item_index for s in good], [s.size for s in good], {}, errors)
+        facts = [s.facts for s in good]
+        batch = Batch([s.item_index for s in good], [s.size for s in good], facts, {}, errors)
         if good:
             views = {n: _stack([s.views[n] for s in good]) for n in self._views}
             batch.views, batch._copied = self._to_device(views)
@@ -196,6 +200,7 @@ class _Sample:
     item_index: int
     views: dict[str, Tensor]
     size: tuple[int, int] = (0, 0)
+    facts: PictureFacts = field(default_factory=PictureFacts)
     error: ItemError | None = None
 
 
@@ -362,7 +367,7 @@ def _decode(
             )
             for name in wanted
         }
-        return _Sample(index, views, picture.image.size)
+        return _Sample(index, views, picture.image.size, _facts(picture, views))
     except ItemError as error:
         return _Sample(index, {}, error=error)
     except (TransientError, MemoryError):
@@ -371,6 +376,21 @@ def _decode(
         return _Sample(index, {}, error=_unexpected("decode", error))
     finally:
         times.add("decode_s", mark)
+
+
+def _facts(picture: Picture, views: dict[str, Tensor]) -> PictureFacts:
+    regions = {name: getattr(picture, name) for name in ("mask", "box", "segment")}
+    shares = {
+        name: float(np.count_nonzero(region) / region.size)
+        for name, region in regions.items()
+        if region is not None
+    }
+    if "image" not in views:
+        return PictureFacts(foregrounds=shares)
+    # Every other pixel of what the model sees will do.
+    seen = views["image"][0, :, ::2, ::2].numpy().reshape(3, -1)
+    constant = seen.std(axis=1, dtype=np.float32).max() < CONSTANT_STD
+    return PictureFacts(bool(constant), shares)
 
 
 def _stack(tensors: list[Tensor]) -> Tensor:

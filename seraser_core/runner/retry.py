@@ -20,6 +20,7 @@ from seraser_core.errors import ConfigError, RunDirectoryError, TransientError
 from seraser_core.results import documents
 from seraser_core.results.accepted import Accepted, as_accepted
 from seraser_core.results.metrics import count_rows, proper_scores
+from seraser_core.results.pictures import merge_pictures, picture_sums
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.schema import with_footer
 from seraser_core.results.survey import survey
@@ -118,6 +119,7 @@ class Retry:
             if not whole:
                 predictions = _replaced(old, predictions, failed, run)
                 metrics = _metrics(before, predictions, part, failed)
+                metrics["pictures"] = _pictures(before, old, part)
             info = {**part.info, "images": items.num_rows}
             directory.write_shard(shard_id, predictions, metrics, info)
 
@@ -202,3 +204,12 @@ def _metrics(
         for name, value in zip(("nll", "brier"), scores, strict=True):
             methods[outcome.method][name] = sums[name] + value
     return {"methods": methods, "timings": before["timings"]}
+
+
+def _pictures(before: dict[str, Any], old: pa.Table, part: ScoredItems) -> dict[str, Any]:
+    """The sums of the shard's pictures with those that could not be used until now."""
+    rows = pl.DataFrame(old.select(["item_index", "status", "error_stage"]))
+    usable = (pl.col("status") == "ok") | (pl.col("error_stage") == "infer")
+    known = set(rows.filter(usable)["item_index"])
+    new = picture_sums(facts for index, facts in part.facts.items() if index not in known)
+    return merge_pictures([before, {"pictures": new}])

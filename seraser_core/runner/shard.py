@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from seraser_core.auxiliary import RELEVANCE_VIEWS, pictures_of
 from seraser_core.errors import ErrorRateError, ItemError, RunDirectoryError, TransientError
 from seraser_core.methods import Scores
 from seraser_core.results.metrics import shard_metrics
+from seraser_core.results.pictures import PictureFacts, picture_sums
 from seraser_core.results.rows import MethodOutcome, build_table
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.feed import Batch, Feed, FeedTimes
@@ -110,12 +111,14 @@ class ScoredItems:
     Attributes:
         predictions: One row per item and method.
         outcomes: What the rows are made from, one per method.
+        facts: item_index -> what was seen of an image that could be used.
         metrics: Their sums and timings, see `shard_metrics`.
         info: Where and when, for the commit.
     """
 
     predictions: pa.Table
     outcomes: list[MethodOutcome]
+    facts: dict[int, PictureFacts]
     metrics: dict[str, Any]
     info: dict[str, Any]
 
@@ -157,6 +160,7 @@ def score_items(
     done = np.asarray(work.done, dtype=np.int64)
     predictions = build_table(session.run, items, done, outcomes, work.errors)
     metrics = shard_metrics(predictions, outcomes, session.run)
+    metrics["pictures"] = picture_sums(work.facts.values())
     metrics["timings"] = work.timings(feed.times) | {"rows_s": time.perf_counter() - mark}
     info = {
         "images": items.num_rows,
@@ -164,7 +168,7 @@ def score_items(
         "process": _PROCESS,
         "started": work.began,
     }
-    return ScoredItems(predictions, outcomes, metrics, info)
+    return ScoredItems(predictions, outcomes, work.facts, metrics, info)
 
 
 def _scored(
@@ -209,6 +213,7 @@ class _Work:
         self._methods = [method.for_shard() for method in session.methods]
         self.done: list[int] = []
         self.errors: dict[int, ItemError] = {}
+        self.facts: dict[int, PictureFacts] = {}
         self.parts: list[dict[str, Scores]] = []
         self._load_s = session.take_load_s()
         self.began = time.time() - self._load_s
@@ -243,13 +248,16 @@ class _Work:
         self.errors.update(batch.errors)
         if batch.items:
             batch.wait()
+            facts = batch.facts
             if self._session.needs_relevance:
                 masks = add_relevance(self._session, batch.views)
+                facts = _with_relevance(facts, masks)
                 self._relevance_s += time.perf_counter() - mark
                 if self._session.config.save_masks:
                     save_masks(self._session, batch.items, batch.sizes, masks)
             self.parts.append(score(self._session, batch.views, self._methods))
             self.done.extend(batch.items)
+            self.facts.update(zip(batch.items, facts, strict=True))
         self._model_s += time.perf_counter() - mark
 
     def end(self) -> None:
@@ -294,6 +302,15 @@ class _Work:
             if any(view in RELEVANCE_VIEWS for view in views):
                 found[method.id] += self._relevance_s
         return found
+
+
+def _with_relevance(facts: list[PictureFacts], masks: torch.Tensor) -> list[PictureFacts]:
+    """The facts with the shares of relevance masks, (B, H, W) bool."""
+    shares = masks.flatten(1).double().mean(1).tolist()
+    return [
+        replace(one, foregrounds={**one.foregrounds, "relevance": share})
+        for one, share in zip(facts, shares, strict=True)
+    ]
 
 
 def _outcomes(session: Session, parts: list[dict[str, Scores]]) -> list[MethodOutcome]:
