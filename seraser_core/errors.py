@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from seraser_core.redaction import redacted
@@ -28,6 +29,32 @@ class ConfigError(SeraserError):
     def __init__(self, field: str, value: object, remedy: str) -> None:
         super().__init__(f"{field}: {value}\n  -> {remedy}")
         self.field, self.value, self.remedy = field, value, remedy
+
+    @property
+    def mistakes(self) -> Sequence[ConfigError]:
+        """Everything that is wrong, one by one."""
+        return (self,)
+
+
+class SeveralMistakesError(ConfigError):
+    """Several settings cannot be used.
+
+    Args:
+        mistakes: What is wrong, at least one; the first one gives the field, value and remedy.
+    """
+
+    def __init__(self, mistakes: Sequence[ConfigError]) -> None:
+        first = mistakes[0]
+        super().__init__(first.field, first.value, first.remedy)
+        self._mistakes = mistakes
+
+    @property
+    def mistakes(self) -> Sequence[ConfigError]:
+        """Everything that is wrong, one by one."""
+        return self._mistakes
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self._mistakes))
 
 
 class RunDirectoryError(SeraserError):

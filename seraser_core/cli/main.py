@@ -45,7 +45,6 @@ class Commands(TyperGroup):
                 return super().invoke(ctx)
         except ConfigError as error:
             errors.print("[bold red]configuration[/]", end=" ")
-            errors.print(error.field, markup=False, highlight=False)
             errors.print(str(error), markup=False, highlight=False)
             raise typer.Exit(BAD_CONFIG) from None
         except SeraserError as error:

@@ -7,15 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from seraser_core import storage
 from seraser_core.config.methods import TEMPLATE_SETS
 from seraser_core.config.options import RunConfig
+from seraser_core.config.yaml_files import parse_yaml
 from seraser_core.errors import ConfigError, TransientError
 
-# What PyYAML raises for `2024-13-45`, `!!bool x`, `!!timestamp x` and thousands of brackets.
-NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError, TypeError)
 _MODEL_FILE_ENDINGS = (".json", ".safetensors", ".pt", ".bin", ".pth")
 _METHODS = ("methods.*", "grid.methods.*")
 _FILES: tuple[tuple[Sequence[str], Sequence[str], Callable[[str], bool]], ...] = (
@@ -76,23 +73,18 @@ def read_yaml(field: str, location: str) -> dict[str, Any]:
     Raises:
         ConfigError: The file cannot be read or holds something else; names `field`.
     """
-    content = _read(field, location)
     try:
-        tree = yaml.safe_load(content)
-    except (*NO_YAML, RecursionError) as error:
-        raise ConfigError(field, location, f"not readable as YAML: {_yaml_fault(error)}") from None
+        tree = parse_yaml(_read(field, location))
+    except ValueError as error:
+        raise ConfigError(field, location, f"not readable as YAML: {error}") from None
     if not isinstance(tree, dict):
-        raise ConfigError(field, location, "must hold `key: value` lines at its top level")
+        found = {list: "a list (lines that begin with `- `)", type(None): "nothing"}
+        raise ConfigError(
+            field,
+            location,
+            f"must hold `key: value` lines at its top level, not {found.get(type(tree), 'a text')}",
+        )
     return tree
-
-
-def _yaml_fault(error: BaseException) -> str:
-    """What is wrong and where, without the line itself, which may hold a key."""
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return str(error)
-    problem = getattr(error, "problem", None) or "error"
-    return f"{problem} in line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _change(

@@ -13,6 +13,7 @@ from pydantic import Field
 from seraser_core.config.base import Options
 from seraser_core.config.loading import load_tree, parse_config, parse_options
 from seraser_core.config.methods import default_methods
+from seraser_core.config.mistakes import one_of_all
 from seraser_core.config.options import RunConfig
 from seraser_core.errors import ConfigError
 
@@ -113,11 +114,13 @@ def located(source: str, places: Mapping[str, str] | None = None) -> Iterator[No
     try:
         yield
     except ConfigError as error:
-        group, dot, rest = error.field.partition(".")
-        name = (places or {}).get(group, group) + dot + rest
-        raise ConfigError(
-            f"{source}: {name}" if source else name, error.value, error.remedy
-        ) from None
+        raise one_of_all(_placed(one, source, places or {}) for one in error.mistakes) from None
+
+
+def _placed(mistake: ConfigError, source: str, places: Mapping[str, str]) -> ConfigError:
+    group, dot, rest = mistake.field.partition(".")
+    name = places.get(group, group) + dot + rest
+    return ConfigError(f"{source}: {name}" if source else name, mistake.value, mistake.remedy)
 
 
 def _single(tree: Mapping[str, Any], source: str) -> Cell:
@@ -150,7 +153,8 @@ def _expand(tree: Mapping[str, Any], source: str) -> list[Cell]:
     if "methods" in grid.model_fields_set:
         shared["methods"] = grid.methods
     name = tree.get("name", RunConfig.model_fields["name"].default)
-    cells = []
+    cells: list[Cell] = []
+    wrong: list[ConfigError] = []
     for model, model_options in grid.models.items():
         for dataset, dataset_options in grid.datasets.items():
             run = shared | {"dataset": dataset_options, "model": model_options}
@@ -160,8 +164,13 @@ def _expand(tree: Mapping[str, Any], source: str) -> list[Cell]:
                 "dataset": f"{_PLACES['dataset']}.{dataset}",
                 "model": f"{_PLACES['model']}.{model}",
             }
-            with located("", places):
-                cells.append(Cell(dataset, model, parse_config(run), source, places))
+            try:
+                with located("", places):
+                    cells.append(Cell(dataset, model, parse_config(run), source, places))
+            except ConfigError as error:
+                wrong += error.mistakes
+    if wrong:
+        raise one_of_all(wrong)
     return cells
 
 

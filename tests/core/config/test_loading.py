@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
+from pydantic_core.core_schema import ErrorType
 
 from seraser_core import storage
-from seraser_core.config import load_config
+from seraser_core.config import METHOD_OPTIONS, GridConfig, RunConfig, load_config, mistakes
+from seraser_core.config.files import read_yaml
 from seraser_core.config.methods import SeraserOptions
 from seraser_core.errors import ConfigError
 
@@ -202,8 +206,13 @@ def test_options_that_hold_themselves_are_refused(tree):
         ("methods=[]", "methods", "[]", "at least 1"),
         ("methods=[{id: x}]", "methods.0", "{'id': 'x'}", "zero_shot, seraser"),
         ("methods=[zero_shot, zero_shot]", "methods", "'zero_shot' appears", "set `id`"),
-        ("dataset.path=null", "dataset.path", "None", "string"),
-        ("dataset.format=tabel", "dataset.format", "'tabel'", "'table', 'folder'"),
+        ("dataset.path=null", "dataset.path", "null", "must be a text"),
+        (
+            "dataset.format=tabel",
+            "dataset.format",
+            "'tabel'",
+            "did you mean `table`? must be `table`, `folder`",
+        ),
         ("dataset.template=a photo", "dataset.template", "a photo", "exactly once"),
         ("dataset.template='a; {} and {}'", "dataset.template", "a; {} and {}", "exactly once"),
         ("dataset.template='{} and {}'", "dataset.template", "{} and {}", "exactly once"),
@@ -219,12 +228,12 @@ def test_options_that_hold_themselves_are_refused(tree):
         ("dataset.format=folder", "dataset.label", "'y' needs columns", "format: table"),
         ("shard.max_bytes=5 PiB", "shard.max_bytes", "'5 PiB'", "e.g. 512MiB"),
         ("shard.max_items=0", "shard.max_items", "0", "greater than 0"),
-        ("seed=-1", "seed", "-1", "greater than or equal to 0"),
-        ("seed=x", "seed", "'x'", "integer"),
-        ("name='a/b'", "name", "'a/b'", "pattern"),
-        ("methods.1.id='a b'", "methods.1.id", "'a b'", "pattern"),
+        ("seed=-1", "seed", "-1", "must be 0 or more"),
+        ("seed=x", "seed", "'x'", "must be a whole number"),
+        ("name='a/b'", "name", "'a/b'", "letters, digits"),
+        ("methods.1.id='a b'", "methods.1.id", "'a b'", "letters, digits"),
         ("methods.1.lr=0", "methods.1.lr", "0", "greater than 0"),
-        ("methods.1.preset=own", "methods.1.preset", "'own'", "'paper'"),
+        ("methods.1.preset=own", "methods.1.preset", "'own'", "`paper`, `reference`"),
         ("dataset.storage_options.secret=x", "dataset.storage_options.secret", "", "environment"),
         (
             "dataset.storage_options={a: {password: x}}",
@@ -247,6 +256,69 @@ def test_wrong_values_name_field_value_and_remedy(tree, override, field, value, 
     assert remedy in error.remedy
     # What was found is said once, not again as the remedy.
     assert len(value) < 5 or value not in error.remedy
+
+
+def test_all_mistakes_are_in_one_message(tree):
+    tree |= {"sed": 1, "seed": "x", "model": {"nam": "ViT-B-32"}, "methods": [{"name": "serazer"}]}
+    tree["dataset"] |= {"clases": ["a"], "path": None, "classes": ["a", 1, True]}
+    error = refused(tree)
+    assert [mistake.field for mistake in error.mistakes] == [
+        "dataset.path",
+        "dataset.classes.1",
+        "dataset.classes.2",
+        "dataset.clases",
+        "model.nam",
+        "methods.0",
+        "seed",
+        "sed",
+    ]
+    lines = str(error).splitlines()
+    assert len(lines) == 2 * len(error.mistakes)
+    assert lines[2:4] == ["dataset.classes.1: 1", "  -> must be a text; put it in quotes, as '1'"]
+    assert "YAML takes yes, no" in lines[5]
+    several = refused(TREE, ["nonsense", "methods.7.lr=1"])
+    assert [mistake.value for mistake in several.mistakes] == ["nonsense", "methods.7.lr=1"]
+
+
+@pytest.mark.parametrize(
+    ("override", "field", "value", "remedy"),
+    [
+        ("runtime.batch_size=0", "runtime.batch_size", "0", "must be 1 or more, or `auto`"),
+        ("runtime.batch_size=x", "runtime.batch_size", "'x'", "must be a whole number, or `auto`"),
+        ("runtime.batch_size=null", "runtime.batch_size", "null", "a whole number, or `auto`"),
+        ("runtime.retries=1.5", "runtime.retries", "1.5", "must be a whole number"),
+        ("runtime.image_timeout=.nan", "runtime.image_timeout", "nan", "must be a finite number"),
+        ("relevance.threshold=x", "relevance.threshold", "'x'", "must be a number, or `otsu`"),
+        ("save_masks=maybe", "save_masks", "'maybe'", "must be true or false"),
+        ("output=''", "output", "''", "must be at least 1 letter long"),
+        ("name=3", "name", "3", "must be a text; put it in quotes, as '3'"),
+        ("model=[]", "model", "[]", "must be a group of options, as {key: value}"),
+        ("methods=seraser", "methods", "'seraser'", "must be a list, as [a, b]"),
+        ("methods=[3]", "methods.0", "3", "must be a group of options"),
+        ("dataset.split=3", "dataset.split", "3", "must be a group of options"),
+        ("dataset.box=[a, b]", "dataset.box", "['a', 'b']", "at least 4 values, not 2"),
+        ("methods=[{name: tda, negative_mask: [1]}]", "methods.0.negative_mask.1", "missing", "2"),
+        ("methods=[group_prompt]", "methods.0.prompts", "missing", "required"),
+        ("path=x.csv", "path", "unknown key", "did you mean `dataset.path`?"),
+    ],
+)
+def test_mistakes_are_told_in_our_own_words(tree, override, field, value, remedy):
+    error = refused(tree, [override])
+    assert (error.field, error.value) == (field, value)
+    assert remedy in error.remedy
+    assert len(error.mistakes) == 1
+
+
+def test_every_fault_that_an_option_can_have_has_words():
+    parts = ("bool", "dict", "float", "int", "list", "model", "string", "tuple")
+    kinds = {kind for kind in get_args(ErrorType) if kind.split("_")[0] in parts}
+    assert kinds <= mistakes._WANTED.keys() | {"string_not_ascii"}  # which no option asks for
+    assert mistakes._WANTED.keys() <= set(get_args(ErrorType))
+    groups = (RunConfig, GridConfig, *METHOD_OPTIONS.values())
+    schemas = json.dumps([group.model_json_schema() for group in groups])
+    used = re.findall(r'"pattern": ("(?:[^"\\\\]|\\\\.)*")', schemas)
+    used += re.findall(r'"patternProperties": {("(?:[^"\\\\]|\\\\.)*")', schemas)
+    assert set(map(json.loads, used)) == mistakes.PATTERNS.keys()
 
 
 def test_a_secret_is_not_repeated(tree):
@@ -322,6 +394,53 @@ def test_files_that_hold_no_configuration(tmp_path, content, text):
     error = refused(path)
     assert error.field == "config"
     assert text in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "text"),
+    [
+        ("name: a\ndataset:\n\tpath: x\n", 3, "a tab where there must be spaces"),
+        ("name: a\nseed: 1\nname: b\n", 3, "`name` a second time, the first is in line 1"),
+        ("dataset:\n  path: a\n  path: b\n", 3, "`path` a second time, the first is in line 2"),
+        ('name: a\noutput: "C:\\Users\\me"\n', 2, "single quotes"),
+        ('name: a\noutput: "D:\\temp\\new"\n', 2, "single quotes"),
+        ('name: a\noutput: "data\\new\\test.csv"\n', 2, "single quotes"),
+        ("name: a\noutput: b: c\n", 2, "put the value in quotes"),
+        ("name: a\n  seed: 1\n", 2, "indentation"),
+        ("dataset:\n    path: a\n  id: b\n", 3, "indentation"),
+        ("name: 'a\nseed: 1\n", 3, "not closed"),
+        ("name: a\nmethods: [a, b\nseed: 1\n", 3, "a bracket or a comma"),
+        ("name: a\noutput: @runs\n", 2, "put it in quotes"),
+        ("name: a\noutput: *runs\n", 2, "put it in quotes"),
+        ("name: a\noutput: !secret x\n", 2, "put it in quotes"),
+        ("name: a\n---\nname: b\n", 2, "a second document"),
+    ],
+)
+def test_yaml_that_is_wrong_is_named_with_its_line(tmp_path, content, line, text):
+    path = tmp_path / "bad.yaml"
+    path.write_text(content)
+    error = refused(path)
+    assert error.field == "config"
+    assert f"line {line}" in error.remedy
+    assert text in error.remedy
+
+
+def test_yaml_that_is_right_stays_so(tmp_path):
+    path = tmp_path / "right.yaml"
+    content = (
+        "base: &base {format: table, path: x.csv, classes: [a, b]}\n"
+        'run:\n  <<: *base\n  path: y.csv\n  template: "two lines\\nof {}"\n'
+    )
+    path.write_bytes(content.encode("utf-16"))
+    tree = read_yaml("config", str(path))
+    assert tree["run"]["path"] == "y.csv"
+    assert tree["run"]["template"] == "two lines\nof {}"
+
+
+def test_texts_that_are_no_utf_8_are_named_with_their_line(tmp_path):
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("name: a\noutput: café\n".encode("latin-1"))
+    assert "line 2 is no UTF-8 text" in refused(path).remedy
 
 
 def test_files_that_are_not_there(tmp_path):

@@ -1,0 +1,106 @@
+"""Reading YAML so that what is wrong in it is named with its line."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Any
+
+import yaml
+
+# What PyYAML raises for `2024-13-45`, `!!bool x`, `!!timestamp x` and thousands of brackets.
+_NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError, TypeError)
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_WINDOWS = re.compile(r"([A-Za-z]:|\\|\.{1,2})\\[^\"]*|[\w.-]+(\\[\w.-]+)+\.\w{1,7}")
+"""Paths with backslashes."""
+_FAULTS = (
+    (r"found character '\\t'", "a tab where there must be spaces: YAML is indented by spaces"),
+    (
+        "found unknown escape character|expected escape sequence",
+        "a backslash in double quotes begins a special sign; put the path in single quotes, or "
+        "write / in place of \\",
+    ),
+    (
+        "mapping values are not allowed",
+        "`: ` inside of a value, or an indentation that is not that of the lines before; put the "
+        "value in quotes",
+    ),
+    (
+        r"could not find expected ':'|expected <block end>|expected <document start>",
+        "a line that does not belong there: check its indentation and the `key: value` before it",
+    ),
+    ("unexpected end of stream", "a quote or a bracket is not closed"),
+    (r"expected ',' or|expected the node content|did not find expected", "a bracket or a comma"),
+    (
+        "cannot start any token",
+        "a value that begins with a sign that means something to YAML; put it in quotes",
+    ),
+    ("undefined alias", "a value that begins with `*` stands for another; put it in quotes"),
+    ("could not determine a constructor", "a tag (`!name`), which is not read; put it in quotes"),
+    ("another document|a single document", "a second document after `---`; give one"),
+    ("control characters|not allowed|codec can't", "signs that are no text; save it as UTF-8"),
+)
+"""What PyYAML says -> what is found there, for people."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what PyYAML would take in silence."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag.endswith(":merge"):
+                continue
+            if key.value in lines:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"`{key.value}` a second time, the first is in line "
+                    f"{lines[key.value]}; YAML would keep the last one",
+                    problem_mark=key.start_mark,
+                )
+            lines[key.value] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: Any) -> Any:
+        value = super().construct_scalar(node)
+        if node.style == '"' and re.search(r"[\x00-\x1f]", str(value)):
+            mark, end = node.start_mark, node.end_mark
+            raw = (mark.buffer or "")[mark.pointer + 1 : end.pointer - 1]
+            if _WINDOWS.fullmatch(raw):
+                raise yaml.constructor.ConstructorError(
+                    problem="found unknown escape character", problem_mark=mark
+                )
+        return value
+
+
+def parse_yaml(content: bytes | str) -> Any:
+    """What a YAML document holds.
+
+    Raises:
+        ValueError: It cannot be read; says why, and in which line.
+    """
+    try:
+        text = content if isinstance(content, str) else _decoded(content)
+        # The loader is a safe one, and none of its values is code.
+        return yaml.load(text, _Loader)  # noqa: S506
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except _NO_YAML as error:
+        raise ValueError(_said(error)) from None
+
+
+def _decoded(content: bytes) -> str:
+    return content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
+
+
+def _said(error: BaseException) -> str:
+    """What is wrong and where, without the line itself, which may hold a key."""
+    if isinstance(error, UnicodeDecodeError):
+        line = bytes(error.object[: error.start]).count(b"\n") + 1
+        return f"line {line} is no UTF-8 text; save the file as UTF-8"
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = str(getattr(error, "problem", None) or error)
+    told = next((text for pattern, text in _FAULTS if re.search(pattern, problem)), None)
+    if mark is None:
+        return told or problem
+    own = problem if problem.startswith("`") else None
+    return f"line {mark.line + 1}, column {mark.column + 1} has {own or told or problem}"
