@@ -12,9 +12,23 @@ import polars as pl
 import pyarrow as pa
 
 from seraser_core.results.documents import TIMINGS, Each, Number
-from seraser_core.results.rows import MethodOutcome, softmax
+from seraser_core.results.outcomes import MethodOutcome, row_scores
 
 ECE_BINS = 15
+COUNTED = (
+    "method",
+    "status",
+    "error_code",
+    "label",
+    "attribute",
+    "prediction",
+    "confidence",
+    "correct",
+    "zero_shot_prediction",
+    "zero_shot_correct",
+    "top_classes",
+)
+"""The columns of rows that are counted."""
 _EXACT = ("rows", "ok", "labelled", "correct", "top5", "changed", "fixed", "broken")
 _REAL = ("nll", "brier")
 _SUMS = {
@@ -40,32 +54,30 @@ def shard_metrics(
     NLL and Brier score need every class's probability, which the rows keep only with
     ``save_logits``; they are summed from the outcomes.
     """
-    frame = pl.DataFrame(predictions)
+    frame = pl.DataFrame(predictions.select(COUNTED))
     methods = count_rows(frame, [m["id"] for m in run["methods"]])
     for outcome in outcomes:
         rows = frame.filter((pl.col("method") == outcome.method) & (pl.col("status") == "ok"))
-        finite = np.isfinite(outcome.logits).all(1) & np.isfinite(outcome.zero_shot_logits).all(1)
         labelled = rows["label"].is_not_null().to_numpy()
-        labels = rows["label"].drop_nulls().to_numpy()
-        nll, brier = proper_scores(outcome.logits[finite][labelled], labels)
-        methods[outcome.method] |= {"nll": nll, "brier": brier}
+        methods[outcome.method] |= sum_scores(outcome, labelled)
     return {"methods": methods}
 
 
 def proper_scores(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Sums of negative log-likelihood (nats) and Brier score, sum_c (p_c - [c = y])^2.
+    """Sums of negative log-likelihood (nats) and Brier score, see `row_scores`."""
+    nll, brier = row_scores(logits, labels)
+    return math.fsum(nll), math.fsum(brier)
+
+
+def sum_scores(outcome: MethodOutcome, chosen: np.ndarray) -> dict[str, float]:
+    """The sums of NLL and Brier score over some of the images with finite scores.
 
     Args:
-        logits: (n, C).
-        labels: (n,) in [0, C).
+        outcome: What a method found.
+        chosen: Which of them: labelled ones.
     """
-    if not len(labels):
-        return 0.0, 0.0
-    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
-    log_likelihood = shifted[np.arange(len(labels)), labels] - np.log(np.exp(shifted).sum(1))
-    errors = softmax(logits)
-    errors[np.arange(len(labels)), labels] -= 1
-    return math.fsum(-log_likelihood), math.fsum((errors**2).sum(1))
+    scores = {"nll": outcome.nll, "brier": outcome.brier}
+    return {name: math.fsum(values[outcome.finite][chosen]) for name, values in scores.items()}
 
 
 def count_rows(frame: pl.DataFrame, methods: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,8 @@ from seraser_core.results.schema import TOP
 from seraser_core.results.tables import small_groups_text
 
 _MOST_GROUPS = 12
+_MOST_ROWS = 1000
+"""Rows of a table of the page; a data set may have thousands of classes."""
 _INCHES_PER_BAR = 0.17
 _COLOURS = ("#9aa5b1", "#1f6feb", "#e08a1e", "#2e9e6b", "#a855c7", "#d1495b")
 _HIDDEN = ("label", "attribute")
@@ -41,6 +43,10 @@ def make_report(
     # The label of every image is among the five likeliest classes where there are no more.
     hidden = [*_HIDDEN, *(["top5"] if len(run["classes"]) <= TOP else [])]
     small = small_groups_text(tables["summary"])
+    cut = {
+        "classes": _worst(tables["classes"], ["label"], "recall"),
+        "groups": _worst(tables["groups"], ["label", "attribute"], "accuracy"),
+    }
     hidden += [] if small else ["small", "small_groups"]
     page = _environment().get_template("report.html.jinja")
     html = page.render(
@@ -50,14 +56,25 @@ def make_report(
         figure=svg[svg.find("<svg") :],
         hidden_groups=max(0, tables["groups"].n_unique(["label", "attribute"]) - _MOST_GROUPS),
         tables={
-            name: _shown(table, hidden, SUMMARY if name == "summary" else None)
+            name: _shown(cut.get(name, table), hidden, SUMMARY if name == "summary" else None)
             for name, table in tables.items()
         },
+        cut={name: tables[name].height > part.height for name, part in cut.items()},
         small_groups=sentence(small) if small else "",
         labelled=tables["summary"]["accuracy"].count() > 0,
         times=_times(status),
     )
     return files | {"report.html": html.encode()}
+
+
+def _worst(table: pl.DataFrame, key: list[str], value: str) -> pl.DataFrame:
+    """The rows of the classes or groups with the least value under any method, not too many."""
+    if table.height <= _MOST_ROWS:
+        return table
+    least = table.group_by(key).agg(pl.col(value).min(), rows=pl.len())
+    least = least.sort(value, *key, nulls_last=True)
+    chosen = least.filter(pl.col("rows").cum_sum() <= _MOST_ROWS).select(key)
+    return table.join(chosen, on=key, how="semi", maintain_order="left")
 
 
 def draw_groups(groups: pl.DataFrame, methods: list[str]) -> dict[str, bytes]:

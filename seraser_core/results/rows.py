@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from seraser_core.errors import ItemError
-from seraser_core.results.schema import TOP, group_name, with_footer
-
-
-@dataclass
-class MethodOutcome:
-    """What one method found for the n images of a shard that did not fail, in item order.
-
-    Attributes:
-        method: The method's id.
-        logits: (n, C) float32.
-        zero_shot_logits: (n, C) float32, of the untouched prompt on the whole image.
-        loss_first: (n,) float32 or None.
-        loss_last: (n,) float32 or None.
-        steps: Optimiser steps or None.
-        stateful: Whether rows depend on those before them in the shard.
-    """
-
-    method: str
-    logits: np.ndarray
-    zero_shot_logits: np.ndarray
-    loss_first: np.ndarray | None = None
-    loss_last: np.ndarray | None = None
-    steps: int | None = None
-    stateful: bool = False
-
+from seraser_core.results.outcomes import MethodOutcome
+from seraser_core.results.schema import group_name, with_footer
 
 _NAN_OUTPUT = ItemError("infer", "nan_output", "the model's logits are not finite")
 
@@ -56,36 +32,42 @@ def build_table(
         errors: item_index -> why the image failed, for all others.
     """
     place = {int(index): i for i, index in enumerate(done)}
-    columns = [_Scored(outcome) for outcome in outcomes]
     rows = [
-        _row(run, item, outcome, scored, place.get(item["item_index"]), errors)
+        _row(run, item, outcome, place.get(item["item_index"]), errors)
         for item in items.to_pylist()
-        for outcome, scored in zip(outcomes, columns, strict=True)
+        for outcome in outcomes
     ]
-    return pa.Table.from_pylist(rows, schema=with_footer(run))
+    table = pa.Table.from_pylist(rows, schema=with_footer(run))
+    if not run["config"]["save_logits"]:
+        return table
+    column = table.schema.get_field_index("logits")
+    return table.set_column(column, table.schema.field(column), _logits(items, place, outcomes))
 
 
-class _Scored:
-    """Probabilities and rankings of an outcome, for all images at once."""
-
-    def __init__(self, outcome: MethodOutcome) -> None:
-        self.finite = np.isfinite(outcome.logits).all(1) & np.isfinite(
-            outcome.zero_shot_logits
-        ).all(1)
-        self.probabilities = softmax(outcome.logits)
-        # Stable: of equal classes the first, like argmax.
-        order = np.argsort(-self.probabilities, axis=1, kind="stable")
-        self.top = order[:, : min(TOP, outcome.logits.shape[1])]
-        zero_shot = softmax(outcome.zero_shot_logits)
-        self.zero_shot = zero_shot.argmax(1)
-        self.zero_shot_confidence = zero_shot.max(1)
+def _logits(items: pa.Table, place: dict[int, int], outcomes: Sequence[MethodOutcome]) -> pa.Array:
+    """The logits of all rows; as objects of Python they would take many times their size."""
+    where = [place.get(index) for index in items["item_index"].to_pylist()]
+    kept = [
+        outcome.logits[i]
+        if i is not None and outcome.finite[i] and outcome.logits is not None
+        else None
+        for i in where
+        for outcome in outcomes
+    ]
+    lengths = [0 if logits is None else len(logits) for logits in kept]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    values = [logits for logits in kept if logits is not None]
+    return pa.ListArray.from_arrays(
+        pa.array(offsets),
+        pa.array(np.concatenate(values) if values else np.empty(0), pa.float32()),
+        mask=pa.array([logits is None for logits in kept], pa.bool_()),
+    )
 
 
 def _row(
     run: dict[str, Any],
     item: dict[str, Any],
     outcome: MethodOutcome,
-    scored: _Scored,
     i: int | None,
     errors: dict[int, ItemError],
 ) -> dict[str, Any]:
@@ -103,7 +85,7 @@ def _row(
         "attribute": item["attribute"],
         "group": group_name(run, label, item["attribute"]),
     }
-    if i is None or not scored.finite[i]:
+    if i is None or not outcome.finite[i]:
         error = errors[item["item_index"]] if i is None else _NAN_OUTPUT
         return row | {
             "status": "error",
@@ -111,29 +93,19 @@ def _row(
             "error_code": error.code,
             "error_message": error.message,
         }
-    prediction, zero_shot = int(scored.top[i, 0]), int(scored.zero_shot[i])
-    keep_logits = run["config"]["save_logits"]
+    prediction, zero_shot = int(outcome.top[i, 0]), int(outcome.zero_shot[i])
     return row | {
         "status": "ok",
         "prediction": prediction,
         "prediction_name": classes[prediction],
-        "confidence": float(scored.probabilities[i, prediction]),
+        "confidence": float(outcome.top_probabilities[i, 0]),
         "correct": None if label is None else prediction == label,
         "zero_shot_prediction": zero_shot,
-        "zero_shot_confidence": float(scored.zero_shot_confidence[i]),
+        "zero_shot_confidence": float(outcome.zero_shot_confidence[i]),
         "zero_shot_correct": None if label is None else zero_shot == label,
-        "top_classes": scored.top[i].tolist(),
-        "top_probabilities": scored.probabilities[i, scored.top[i]].tolist(),
-        "logits": outcome.logits[i].tolist() if keep_logits else None,
+        "top_classes": outcome.top[i].tolist(),
+        "top_probabilities": outcome.top_probabilities[i].tolist(),
         "loss_first": None if outcome.loss_first is None else float(outcome.loss_first[i]),
         "loss_last": None if outcome.loss_last is None else float(outcome.loss_last[i]),
         "steps": outcome.steps,
     }
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the last dimension in float64."""
-    with np.errstate(invalid="ignore"):
-        shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True, initial=-np.inf)
-        exponents = np.exp(shifted)
-        return exponents / exponents.sum(-1, keepdims=True)

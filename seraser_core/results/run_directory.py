@@ -139,7 +139,7 @@ class RunDirectory(PlannedRun):
             if other is None or other["sha256"] != commit["sha256"]:
                 raise TransientError(_OTHER_WORKER.format(shard_id)) from None
             commit = other
-        if not self._is_whole(shard_id):
+        if not self._is_whole(shard_id, run):
             raise TransientError(_OTHER_WORKER.format(shard_id))
         self.attempts.clear_failure(shard_id)
         self.attempts.clear_begun(shard_id)
@@ -151,7 +151,7 @@ class RunDirectory(PlannedRun):
             return
         marker = self._again_path(shard_id)
         stays = "its rows stay as they are"
-        if not self._is_whole(shard_id):
+        if not self._is_whole(shard_id, self.run()):
             rows, sums = self.predictions_path(shard_id), self._metrics_path(shard_id)
             files = f"{rows}, {sums} and {self._commit_path(shard_id)}"
             stays = f"to have the errors in place of the rows, delete {files} first"
@@ -258,14 +258,14 @@ class RunDirectory(PlannedRun):
         Its commit is of this run, its Parquet file and its metrics have the hashes that the commit
         names, and nobody wants it anew.
         """
-        return self._is_whole(shard_id) and not storage.exists(self._again_path(shard_id))
+        whole = self._is_whole(shard_id, self.run())
+        return whole and not storage.exists(self._again_path(shard_id))
 
     def wanted_again(self) -> set[str]:
         """Ids of the shards that somebody wants anew, see `compute_again`."""
         return set(storage.list_files(self.path("again")))
 
-    def _is_whole(self, shard_id: str) -> bool:
-        run = self.run()
+    def _is_whole(self, shard_id: str, run: dict[str, Any]) -> bool:
         commit = self._commit(shard_id, run)
         if commit is None or self.parquet_hash(shard_id) != commit["sha256"]:
             return False
@@ -318,10 +318,10 @@ class RunDirectory(PlannedRun):
 
     def missing(self) -> list[ShardRange]:
         """The planned shards that are not done; the files of all others are read and hashed."""
-        shards = self.shards()
+        run, shards = self.run(), self.shards()
         again = self.wanted_again()
         with ThreadPoolExecutor(documents.READERS) as pool:
-            whole = pool.map(lambda shard: self._is_whole(shard.id), shards)
+            whole = pool.map(lambda shard: self._is_whole(shard.id, run), shards)
             pairs = zip(shards, whole, strict=True)
             return [shard for shard, is_whole in pairs if not is_whole or shard.id in again]
 

@@ -14,7 +14,7 @@ from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import documents
 from seraser_core.results.fingerprints import fingerprint
-from seraser_core.results.metrics import count_rows, merge
+from seraser_core.results.metrics import COUNTED, count_rows, merge
 from seraser_core.results.reading import read_report, scan
 from seraser_core.results.report import make_report
 from seraser_core.results.run_directory import RunDirectory
@@ -149,4 +149,6 @@ def from_parquet(run_url: str) -> Tables:
     """
     run = RunDirectory(run_url).run()
     methods = [method["id"] for method in run["methods"]]
-    return make_tables({"methods": count_rows(scan(run_url).collect(), methods)}, run)
+    return make_tables(
+        {"methods": count_rows(scan(run_url).select(COUNTED).collect(), methods)}, run
+    )

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import documents
-from seraser_core.results.metrics import count_rows, proper_scores
+from seraser_core.results.metrics import COUNTED, count_rows, proper_scores
 from seraser_core.results.problems import Problem
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.schema import PREDICTIONS_SCHEMA
@@ -105,7 +104,7 @@ def _file_problems(
     except RunDirectoryError as error:
         yield Problem(file, str(error), shard.id)
         return
-    counted = count_rows(frame, methods)
+    counted = count_rows(frame.select(COUNTED), methods)
     for method, sums in counted.items():
         sums |= _scores(frame.filter(pl.col("method") == method), kept[method])
         names = [name for name, value in sums.items() if not same(value, kept[method][name])]
@@ -156,9 +155,11 @@ def _row_problems(
 def _scores(rows: pl.DataFrame, kept: dict[str, Any]) -> dict[str, float]:
     """NLL and Brier score: from the logits where rows have them, else as kept."""
     known = rows.filter((pl.col("status") == "ok") & pl.col("label").is_not_null())
+    if not known.height:
+        return {"nll": 0.0, "brier": 0.0}
     if known["logits"].null_count():
         return {"nll": kept["nll"], "brier": kept["brier"]}
-    logits = np.array(known["logits"].to_list(), dtype=np.float32)
+    logits = known["logits"].explode().to_numpy().reshape(known.height, -1)
     nll, brier = proper_scores(logits, known["label"].to_numpy())
     return {"nll": nll, "brier": brier}
 

@@ -19,7 +19,7 @@ from seraser_core import storage
 from seraser_core.errors import ConfigError, RunDirectoryError, TransientError
 from seraser_core.results import documents
 from seraser_core.results.accepted import Accepted, as_accepted
-from seraser_core.results.metrics import count_rows, proper_scores
+from seraser_core.results.metrics import COUNTED, count_rows, sum_scores
 from seraser_core.results.pictures import merge_pictures, picture_sums
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.schema import with_footer
@@ -191,17 +191,16 @@ def _metrics(
 
     What rows do not tell, NLL and Brier score, is the old sum and that of the new rows.
     """
-    methods = count_rows(pl.DataFrame(predictions), [outcome.method for outcome in part.outcomes])
+    counted = pl.DataFrame(predictions.select(COUNTED))
+    methods = count_rows(counted, [outcome.method for outcome in part.outcomes])
+    computed = pl.DataFrame(part.predictions.select(["method", "status", "item_index", "label"]))
     for outcome in part.outcomes:
         of_method = pl.col("method") == outcome.method
-        rows = pl.DataFrame(part.predictions).filter(of_method & (pl.col("status") == "ok"))
-        finite = np.isfinite(outcome.logits).all(1) & np.isfinite(outcome.zero_shot_logits).all(1)
+        rows = computed.filter(of_method & (pl.col("status") == "ok"))
         again = failed.filter(of_method)["item_index"]
         added = rows["label"].is_not_null() & rows["item_index"].is_in(again.implode())
-        labels = rows["label"].filter(added).to_numpy()
-        scores = proper_scores(outcome.logits[finite][added.to_numpy()], labels)
         sums = before["methods"][outcome.method]
-        for name, value in zip(("nll", "brier"), scores, strict=True):
+        for name, value in sum_scores(outcome, added.to_numpy()).items():
             methods[outcome.method][name] = sums[name] + value
     return {"methods": methods, "timings": before["timings"]}
 

@@ -7,7 +7,7 @@ import math
 import os
 import platform
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,14 +16,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import torch
+from torch import Tensor
 
 from seraser_core.auxiliary import RELEVANCE_VIEWS, pictures_of
 from seraser_core.errors import ErrorRateError, ItemError, RunDirectoryError, TransientError
 from seraser_core.methods import Scores
 from seraser_core.results.metrics import shard_metrics
+from seraser_core.results.outcomes import MethodOutcome, join, reduce_scores
 from seraser_core.results.pictures import PictureFacts, picture_sums
-from seraser_core.results.rows import MethodOutcome, build_table
+from seraser_core.results.rows import build_table
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.feed import Batch, Feed, FeedTimes
 from seraser_core.runner.fitting import fit_methods
@@ -33,6 +34,8 @@ from seraser_core.runner.masks import add_relevance, save_masks
 from seraser_core.runner.session import Session, open_session
 
 logger = logging.getLogger(__name__)
+_MOST_SCORE_BYTES = 256 * 2**20
+"""Scores of a shard that are kept until its end; of many classes they are reduced before that."""
 _FEW_ERRORS = 32
 """As many images may fail, whatever their share."""
 # The number of a process is given again after its end; with the time, it is not.
@@ -149,14 +152,17 @@ def score_items(
     most_errors = max(_FEW_ERRORS, math.floor(max_error_rate * items.num_rows + 1e-9))
     size = batch_size(session)
     with Feed(session, items.to_pylist(), size, isolated=isolated, last=last) as feed:
-        given = session, feed, progress, most_errors, isolated, last
+        labels = dict(
+            zip(*(items[name].to_pylist() for name in ("item_index", "label")), strict=True)
+        )
+        given = session, labels, feed, progress, most_errors, isolated, last
         work = session.compute.submit(_scored, *given).result()
     if len(work.done) + len(work.errors) != items.num_rows:
         raise RunDirectoryError(
             f"{items.num_rows} images planned, {len(work.done) + len(work.errors)} accounted for"
         )
     mark = time.perf_counter()
-    outcomes = _outcomes(session, work.parts)
+    outcomes = work.outcomes()
     done = np.asarray(work.done, dtype=np.int64)
     predictions = build_table(session.run, items, done, outcomes, work.errors)
     metrics = shard_metrics(predictions, outcomes, session.run)
@@ -173,13 +179,14 @@ def score_items(
 
 def _scored(
     session: Session,
+    labels: dict[int, int | None],
     feed: Feed,
     progress: Progress | None,
     most_errors: int,
     isolated: bool,
     last: bool,
 ) -> _Work:
-    work = _Work(session)
+    work = _Work(session, labels)
     work.fit(isolated, last)
     for batch in work.timed(feed):
         work.score(batch)
@@ -206,15 +213,23 @@ def _too_many(errors: dict[int, ItemError]) -> str:
 
 
 class _Work:
-    """The images of a shard that are scored so far, and the time that it took."""
+    """The images of a shard that are scored so far, and the time that it took.
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    Args:
+        session: The run.
+        labels: item_index -> label, of all its images.
+    """
+
+    def __init__(self, session: Session, labels: dict[int, int | None]) -> None:
+        self._session, self._labels = session, labels
         self._methods = [method.for_shard() for method in session.methods]
         self.done: list[int] = []
         self.errors: dict[int, ItemError] = {}
         self.facts: dict[int, PictureFacts] = {}
-        self.parts: list[dict[str, Scores]] = []
+        self._scores: list[dict[str, Scores]] = []  # of the last images of `done`
+        self._reduced = 0  # images of `done` whose scores are reduced
+        self._outcomes: dict[str, list[MethodOutcome]] = {}
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._load_s = session.take_load_s()
         self.began = time.time() - self._load_s
         self._started = time.perf_counter() - self._load_s
@@ -255,21 +270,63 @@ class _Work:
                 self._relevance_s += time.perf_counter() - mark
                 if self._session.config.save_masks:
                     save_masks(self._session, batch.items, batch.sizes, masks)
-            self.parts.append(score(self._session, batch.views, self._methods))
+            scores = score(self._session, batch.views, self._methods)
+            self._scores.append(scores)
             self.done.extend(batch.items)
             self.facts.update(zip(batch.items, facts, strict=True))
+            for name, found in scores.items():
+                self._seconds[name] += found.seconds
+            size = sum(found.logits.nbytes for scores in self._scores for found in scores.values())
+            if size > _MOST_SCORE_BYTES:
+                self._reduce()
         self._model_s += time.perf_counter() - mark
 
     def end(self) -> None:
         """All batches are scored."""
         self._wall_s = time.perf_counter() - self._started
 
+    def outcomes(self) -> list[MethodOutcome]:
+        """What every method found for the images of `done`."""
+        if self._scores or not self._outcomes:
+            self._reduce()
+        return [join(self._outcomes[method.id]) for method in self._session.methods]
+
+    def _reduce(self) -> None:
+        """Make outcomes of the scores; of none, empty ones."""
+        session, parts, self._scores = self._session, self._scores, []
+        labels = [self._labels[index] for index in self.done[self._reduced :]]
+        self._reduced = len(self.done)
+        none = np.empty((0, len(session.run["classes"])), np.float32)
+
+        def gather(method: str, name: str) -> np.ndarray | None:
+            found = [as_numpy(getattr(part[method], name)) for part in parts]
+            kept = [x for x in found if x is not None]
+            return np.concatenate(kept) if kept else None
+
+        def logits(method: str) -> np.ndarray:
+            found = gather(method, "logits")
+            return none if found is None else found
+
+        zero_shot = logits("")
+        for method in session.methods:
+            outcome = reduce_scores(
+                method.id,
+                logits(method.id),
+                zero_shot,
+                labels,
+                session.config.save_logits,
+                loss_first=gather(method.id, "loss_first"),
+                loss_last=gather(method.id, "loss_last"),
+                steps=parts[0][method.id].steps if parts else None,
+                stateful=method.stateful,
+            )
+            self._outcomes.setdefault(method.id, []).append(outcome)
+
     def timings(self, feed: FeedTimes) -> dict[str, Any]:
         """Where the time went, and on what."""
         session = self._session
         seconds = {
-            name: sum(part[name].seconds for part in self.parts)
-            + session.fits.seconds.pop(name, 0.0)
+            name: self._seconds[name] + session.fits.seconds.pop(name, 0.0)
             for name in ("", *(method.id for method in session.methods))
         }
         encode_s = seconds.pop("")
@@ -304,38 +361,10 @@ class _Work:
         return found
 
 
-def _with_relevance(facts: list[PictureFacts], masks: torch.Tensor) -> list[PictureFacts]:
+def _with_relevance(facts: list[PictureFacts], masks: Tensor) -> list[PictureFacts]:
     """The facts with the shares of relevance masks, (B, H, W) bool."""
     shares = masks.flatten(1).double().mean(1).tolist()
     return [
         replace(one, foregrounds={**one.foregrounds, "relevance": share})
         for one, share in zip(facts, shares, strict=True)
     ]
-
-
-def _outcomes(session: Session, parts: list[dict[str, Scores]]) -> list[MethodOutcome]:
-    classes = len(session.run["classes"])
-    none = Scores(torch.empty(0, classes))
-
-    def gather(method: str, name: str) -> np.ndarray | None:
-        found = [as_numpy(getattr(part.get(method, none), name)) for part in parts]
-        kept = [x for x in found if x is not None]
-        return np.concatenate(kept) if kept else None
-
-    empty = np.empty((0, classes), dtype=np.float32)
-    zero_shot = gather("", "logits")
-    outcomes = []
-    for method in session.methods:
-        logits = gather(method.id, "logits")
-        outcomes.append(
-            MethodOutcome(
-                method=method.id,
-                logits=empty if logits is None else logits,
-                zero_shot_logits=empty if zero_shot is None else zero_shot,
-                loss_first=gather(method.id, "loss_first"),
-                loss_last=gather(method.id, "loss_last"),
-                steps=parts[0][method.id].steps if parts else None,
-                stateful=method.stateful,
-            )
-        )
-    return outcomes

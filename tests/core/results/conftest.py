@@ -16,7 +16,8 @@ from seraser_core.errors import ItemError
 from seraser_core.results.documents import encode, sealed
 from seraser_core.results.fingerprints import fingerprint, plan_hash
 from seraser_core.results.metrics import shard_metrics
-from seraser_core.results.rows import MethodOutcome, build_table
+from seraser_core.results.outcomes import MethodOutcome, reduce_scores
+from seraser_core.results.rows import build_table
 from seraser_core.results.run_directory import RunDirectory, sums_hash
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 
@@ -49,10 +50,12 @@ class Scored:
         """What the methods found for those images at `places` that did not fail."""
         good = [i for i in places if i not in self.errors]
         return [
-            MethodOutcome(
-                method=name,
-                logits=logits[good],
-                zero_shot_logits=self.zero_shot[good],
+            reduce_scores(
+                name,
+                logits[good],
+                self.zero_shot[good],
+                [self.items["label"][i].as_py() for i in good],
+                self.run["config"]["save_logits"],
                 loss_first=None if name == "zero_shot" else np.float32(2) + logits[good, 0],
                 loss_last=None if name == "zero_shot" else logits[good, 0],
                 steps=None if name == "zero_shot" else 20,

@@ -208,3 +208,25 @@ def test_a_report_shows_top5_where_it_says_something(scored, tmp_path):
     few = page_of(scored(60, classes=["a", "b", "c", "d", "e"]), tmp_path / "five")
     assert ">top5<" not in few
     assert few.index(">gap<") < few.index(">mcnemar p<") < few.index(">nll<")
+
+
+def test_a_report_of_many_classes_and_groups_shows_the_worst(scored, tmp_path):
+    count = 1500
+    names = [f"class {i:04}" for i in range(count)]
+    labels = [i % count for i in range(2 * count)]
+    run = scored(2 * count, 1000, classes=names, labels=labels, failed=(), places=labels)
+    # Every image is classified rightly but those of two classes.
+    for logits in (run.zero_shot, *run.logits.values()):
+        logits[:] = 0
+        logits[range(2 * count), labels] = 9
+    wrong = [i for i, label in enumerate(labels) if label in (777, 1234)]
+    run.logits["seraser"][wrong] = 0
+    run.logits["seraser"][wrong, 0] = 9
+    page = page_of(run, tmp_path)
+    assert page.count("all are in classes.parquet") == 1
+    assert page.count("all are in groups.parquet") == 1
+    tables = page[page.index("<details>") :]
+    for name in ("class 0777", "class 1234", "class 0000"):
+        assert tables.count(f"<td>{name}</td>") == 2  # a row of each method
+    assert tables.count("<tr><td>zero_shot</td>") == 2 * 500
+    assert len(page) < 2**20

@@ -18,6 +18,7 @@ from seraser_core.config import load_config
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.verify import verify
+from seraser_core.runner import shard
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
 
@@ -194,6 +195,7 @@ def test_labels_are_not_needed(run, tree):
 _KILLED = """
 import os, signal, sys, threading
 from seraser_core.results.run_directory import RunDirectory
+from seraser_core.runner import shard
 from seraser_core.runner.local import run_local
 
 write, one_at_a_time, written = RunDirectory.write_shard, threading.Lock(), []
@@ -228,3 +230,19 @@ def test_a_killed_run_resumes_with_the_missing_shards_only(run, tree, tmp_path):
     assert report.rows == 14 * 3
     for path in sorted(Path(expected_url, "predictions").iterdir()):
         assert path.read_bytes() == Path(url, "predictions", path.name).read_bytes()
+
+
+def test_scores_of_many_classes_are_reduced_before_the_shard_ends(run, tree, monkeypatch):
+    """As when the scores of a shard would take more memory than is kept for them."""
+    url, _ = run(tree)
+    monkeypatch.setattr(shard, "_MOST_SCORE_BYTES", 0)
+    other, _ = run(tree | {"name": "other", "runtime": {"batch_size": 2}})
+    for name in RunDirectory(url).done():
+        mine, theirs = (
+            pl.read_parquet(RunDirectory(one).predictions_path(name)) for one in (url, other)
+        )
+        exact = ["item_id", "method", "status", "prediction", "top_classes", "steps", "correct"]
+        assert mine.select(exact).equals(theirs.select(exact))
+        assert np.abs(logits(mine) - logits(theirs)).max() <= 1e-3
+        assert mine["loss_last"].to_list() == pytest.approx(theirs["loss_last"].to_list(), abs=1e-3)
+    assert verify(other).problems == []
