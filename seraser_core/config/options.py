@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from seraser_core.config.auxiliary import RelevanceOptions, SegmentOptions
 from seraser_core.config.base import TEMPLATE_RULE, Options, is_template
+from seraser_core.config.classes import Entry, entries
 from seraser_core.config.methods import AnyMethod, default_methods
 from seraser_core.config.secrets import refuse_secret_url, refuse_secrets
 
@@ -135,13 +135,17 @@ class DatasetOptions(Options):
         description="Four columns x0, y0, x1, y1 of the foreground box, in pixels of the image.",
     )
     split: SplitOptions | None = Field(default=None, description="Filter on a split column.")
-    classes: list[str] | str | None = Field(
+    classes: list[Entry] | str | None = Field(
         default=None,
-        description="Class names (index = label), or a text file with one name per line. A folder "
-        "data set takes the sorted folder names when none are given.",
+        description="Names of the classes: a list (index = label), a mapping of labels or folders "
+        "to names (`{n02437312: african elephant}`, in its order), of numbers to names (`{0: cat, "
+        "1: dog}`), or a file of any of these as text, JSON, YAML, CSV or TSV. The names are put "
+        "into prompts. A folder data set takes the sorted folder names when none are given.",
     )
-    attributes: list[str] | None = Field(
-        default=None, description="Names of the attribute values (index = attribute)."
+    attributes: list[Entry] | None = Field(
+        default=None,
+        description="Names of the attribute values: a list (index = attribute) or a mapping, as "
+        "of the classes.",
     )
     train_counts: dict[str, Annotated[int, Field(ge=0, lt=2**53)]] | None = Field(
         default=None,
@@ -175,16 +179,28 @@ class DatasetOptions(Options):
         "environment, a profile or a Prefect block.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_order(cls, data: Any) -> Any:
+        # A list, since the keys of a document do not keep their order everywhere.
+        if not isinstance(data, dict):
+            return data
+        found = {}
+        for option in ("classes", "attributes"):
+            value = data.get(option)
+            if value is not None and not (option == "classes" and isinstance(value, str)):
+                try:
+                    found[option] = entries(value)
+                except ValueError as error:
+                    raise ValueError(f"{option}: {error}") from None
+        return {**data, **found}
+
     @model_validator(mode="after")
     def _check(self) -> DatasetOptions:
         if self.template is not None and not is_template(self.template):
             raise ValueError(f"template: {self.template!r}; {TEMPLATE_RULE}")
         if self.classes == []:
             raise ValueError("classes: empty; name at least two classes")
-        for option, names in (("classes", self.classes), ("attributes", self.attributes)):
-            if isinstance(names, list) and len(set(names)) < len(names):
-                repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-                raise ValueError(f"{option}: {repeated} named more than once; names must differ")
         if self.classes is None and self.format in ("table", "webdataset", "urls", "files"):
             raise ValueError("classes: missing; name the classes (index = label)")
         given = [

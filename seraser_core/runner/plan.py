@@ -165,6 +165,7 @@ def complete(prepared: Prepared, report: Callable[[str], None] | None = None) ->
             "plan_hash": hashed,
             "config": config.model_dump(mode="json"),
             "classes": planned.classes,
+            "labels": planned.labels,
             "attributes": planned.attributes,
             "train_counts": planned.train_counts,
             "prompts": prompts.texts,

@@ -84,8 +84,8 @@ class Listing:
     Attributes:
         items: Columns item_id, image, label, attribute, mask, box, size as in ITEMS_SCHEMA, and
             others of it where they are not null, in any order of rows.
-        classes: Class names, index = label.
-        attributes: Attribute names, index = attribute; empty when unknown.
+        classes: What stands for the classes in the data, index = label.
+        attributes: What stands for the attributes, index = attribute; empty when unknown.
         facts: What was listed, for the record.
         warnings: What people should know of it.
         base: Folder that the columns image and mask are relative to, where they are not absolute.
@@ -93,6 +93,7 @@ class Listing:
         template: Prompt template of the data set, for when the configuration names none.
         train_counts: (label, attribute) -> images of the group in the training split, where the
             data set states them.
+        names: Class names for prompts, where the source knows other ones than are configured.
     """
 
     items: pl.DataFrame
@@ -103,6 +104,7 @@ class Listing:
     warnings: list[str] = field(default_factory=list)
     template: str | None = None
     train_counts: dict[tuple[int, int], int] = field(default_factory=dict)
+    names: list[str] | None = None
 
 
 class Source(ABC):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import PurePosixPath
 
 import polars as pl
@@ -48,7 +49,8 @@ class FolderSource(Source):
             name for name in found if "/" in name and is_shown(name) and not is_shown_image(name)
         ]
         classes = class_names(options) or self._with_empty(folders, others)
-        strange = [folder for folder in folders if folder not in classes]
+        position = _positions(folders, classes)
+        strange = [folder for folder in folders if folder not in position]
         if strange:
             near = difflib.get_close_matches(strange[0], classes, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
@@ -57,7 +59,6 @@ class FolderSource(Source):
                 f"folder {strange[0]!r} is not among them",
                 f"{hint}name every folder, or leave classes out to take the folder names",
             )
-        position = {name: i for i, name in enumerate(classes)}
         labels = [position[name.split("/", 1)[0]] for name in rows]
         items = listed(
             pl.Series(list(rows), dtype=pl.String),
@@ -90,6 +91,16 @@ class FolderSource(Source):
                 "dataset.classes, or set dataset.allow_empty_classes to true where this is one",
             )
         return found
+
+
+def _positions(folders: Collection[str], classes: Sequence[str]) -> dict[str, int]:
+    """Indices of folders: those of the classes of their names, or the numbers that they are."""
+    position = {name: index for index, name in enumerate(classes)}
+    if all(re.fullmatch("[0-9]{1,9}", folder) for folder in folders) and not (
+        position.keys() & set(folders)
+    ):
+        position = {folder: int(folder) for folder in folders if int(folder) < len(classes)}
+    return position
 
 
 def find(

@@ -9,50 +9,46 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from seraser_core import storage
+from seraser_core.config.classes import labels_of
 from seraser_core.config.options import DatasetOptions
-from seraser_core.errors import ConfigError, TransientError
+from seraser_core.errors import ConfigError
+from seraser_core.sources.class_files import read_entries
 
 _TRUTH = {"false": 0, "true": 1}
 _MISSING = ("", "nan")
 _ARTICLE = re.compile(r"(an?|the) (?=.)")
+_ID = re.compile(r"n?[0-9]+")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?")
 
 
 def class_names(options: DatasetOptions) -> list[str] | None:
-    """The configured class names, from the list or the file; None when none are given.
+    """What stands in the data for each configured class; None when none are given.
 
     Raises:
-        ConfigError: The file cannot be read, is empty or names a class twice; a name is blank.
+        ConfigError: The file that names them cannot be used.
     """
-    if not isinstance(options.classes, str):
-        if any(not name.strip() for name in options.classes or ()):
-            raise ConfigError("dataset.classes", options.classes, "a name must not be blank")
-        return options.classes
-    try:
-        text = storage.read_bytes(options.classes, options.storage_options).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError("dataset.classes", options.classes, "there is no such file") from None
-    except UnicodeDecodeError:
-        raise ConfigError("dataset.classes", options.classes, "must be UTF-8 text") from None
-    except (OSError, TransientError, ValueError, ImportError) as error:
-        raise ConfigError("dataset.classes", options.classes, f"cannot be read: {error}") from None
-    names = [line.strip() for line in text_lines(text) if line.strip()]
-    if not names:
-        raise ConfigError("dataset.classes", options.classes, "holds no names; one per line")
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ConfigError("dataset.classes", repeated[0], "is named more than once in the file")
-    return names
+    found = read_entries(options)
+    return None if found is None else labels_of(found)
 
 
-def text_lines(text: str) -> list[str]:
-    """The lines of a text, which end with ``\\n`` or ``\\r\\n`` and nothing else.
+def attribute_names(options: DatasetOptions) -> list[str]:
+    """What stands in the data for each configured attribute; empty when none are given."""
+    return labels_of(options.attributes or ())
 
-    `str.splitlines` also cuts at form feeds and other signs that a name may hold.
-    """
-    lines = text.replace("\r\n", "\n").split("\n")
-    return lines if lines[-1] else lines[:-1]
+
+def doubtful_names(names: Sequence[str]) -> list[str]:
+    """Warnings of names that mean little in a prompt."""
+    warnings = []
+    for found, why in (
+        ([name for name in names if _ID.fullmatch(name)], "ids and numbers are no words"),
+        ([name for name in names if "_" in name], "its underscores stay in them"),
+    ):
+        if found:
+            warnings.append(
+                f"{len(found)} of {len(names)} classes go into the prompts as {found[0]!r} does: "
+                f"{why}. Give words: `dataset.classes: {{{found[0]}: words}}` for every class"
+            )
+    return warnings
 
 
 def finder(names: Sequence[str]) -> Callable[[str], int | None]:
@@ -112,7 +108,7 @@ def to_index(
             raise ConfigError(
                 field,
                 repr(value),
-                f"{hint}values must be indices or names in {listed_in}: {_some(names)}",
+                f"{hint}values must be indices or names in {listed_in}: {some(names)}",
             )
         index = number if named is None else named
         if index is None:
@@ -151,5 +147,6 @@ def whole_number(text: str) -> int | None:
     return int(number) if number.is_integer() and abs(number) < 2**53 else None
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first of many names, for errors."""
     return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

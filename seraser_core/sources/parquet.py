@@ -14,7 +14,7 @@ from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ChangedError, ConfigError, TransientError
 from seraser_core.sources.base import Listing
 from seraser_core.sources.cells import is_picture
-from seraser_core.sources.names import class_names, finder
+from seraser_core.sources.names import attribute_names, class_names, finder
 from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.table import TableSource, no_column, several_columns
 
@@ -45,7 +45,7 @@ class ParquetSource(TableSource):
         for setting in ("label", "attribute"):
             table = self._without_no_label(table, setting, warnings)
         classes = class_names(options) or self._features.get(options.label or "", [])
-        known = options.attributes or self._features.get(options.attribute or "", [])
+        known = attribute_names(options) or self._features.get(options.attribute or "", [])
         attributes = known or self._found_attributes(table)
         for setting, names in (("label", classes), ("attribute", attributes)):
             table = self._by_name(table, setting, names)

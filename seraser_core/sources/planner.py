@@ -12,15 +12,18 @@ import polars as pl
 import pyarrow as pa
 
 from seraser_core import storage
-from seraser_core.config.options import RunConfig, ShardOptions
+from seraser_core.config.classes import names_of
+from seraser_core.config.options import DatasetOptions, RunConfig, ShardOptions
 from seraser_core.errors import ConfigError
 from seraser_core.proxies import has_proxies
 from seraser_core.sources.base import ABSOLUTE, Listing, Source
 from seraser_core.sources.benchmarks.source import BenchmarkSource
+from seraser_core.sources.class_files import read_entries
 from seraser_core.sources.folder import FolderSource
 from seraser_core.sources.groups import check_groups, train_counts
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 from seraser_core.sources.masks import with_masks
+from seraser_core.sources.names import doubtful_names
 from seraser_core.sources.parquet import ParquetSource
 from seraser_core.sources.table import TableSource
 from seraser_core.sources.urls import FilesSource, UrlsSource
@@ -47,7 +50,8 @@ class PlannedItems:
 
     Attributes:
         table: ITEMS_SCHEMA, sorted by item_id, item_index = 0..n-1.
-        classes: Class names, index = label.
+        classes: Class names as they are put into prompts and shown, index = label.
+        labels: What stands in the data for each class: another name, or the same.
         attributes: Attribute names, index = attribute; empty when unknown.
         shards: Ranges that cover all items once, in order.
         source: What was listed, for the record.
@@ -57,6 +61,7 @@ class PlannedItems:
 
     table: pa.Table
     classes: list[str]
+    labels: list[str]
     attributes: list[str]
     shards: list[ShardRange]
     source: dict[str, Any]
@@ -74,16 +79,18 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
     Raises:
         ConfigError: The data set cannot be used as configured; names field, value and remedy.
     """
-    dataset = config.dataset
+    said: list[str] = []
+    dataset = config.dataset.model_copy(update={"classes": read_entries(config.dataset, said)})
     cache = storage.join(config.output, _CACHE)
     listing = with_masks(SOURCES[dataset.format](dataset, cache).listing(), dataset)
     check_needs(config, listing)
     if len(listing.classes) < 2:
         raise ConfigError("dataset.classes", listing.classes, "name at least two classes")
+    labels, listing = listing.classes, with_names(dataset, listing)
     counts = count_labels(listing)
     labelled = dataset.format in ("folder", "benchmark") or dataset.label is not None
     if labelled or any(counts.values()):
-        empty = [name for name, n in counts.items() if n == 0]
+        empty = [label for label, n in zip(labels, counts.values(), strict=True) if not n]
         if empty and not dataset.allow_empty_classes:
             raise ConfigError(
                 "dataset.classes",
@@ -114,7 +121,7 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
         sizes = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:10])
         more = ", ..." if len(counts) > 10 else ""
         report(f"{items.height} images: {sizes + more if any(counts.values()) else 'no labels'}")
-        for warning in listing.warnings:
+        for warning in [*said, *listing.warnings, *doubtful_names(listing.classes)]:
             report(f"WARNING: {warning}")
         for name in ("label", "attribute", "mask", "box"):
             lacking = items[name].null_count()
@@ -132,7 +139,14 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
         **listing.facts,
     }
     return PlannedItems(
-        table, listing.classes, listing.attributes, shards, source, listing.template, weights
+        table,
+        listing.classes,
+        labels,
+        listing.attributes,
+        shards,
+        source,
+        listing.template,
+        weights,
     )
 
 
@@ -169,6 +183,13 @@ def check_needs(config: RunConfig, listing: Listing) -> None:
                     f"method {method.id!r} has auxiliary {kind!r} and needs it; name the {need} "
                     "column or choose auxiliary: relevance",
                 )
+
+
+def with_names(dataset: DatasetOptions, listing: Listing) -> Listing:
+    """A listing whose classes and attributes are as they are put into prompts and shown."""
+    given = names_of(dataset.classes) if isinstance(dataset.classes, list) else listing.classes
+    attributes = names_of(dataset.attributes or listing.attributes)
+    return replace(listing, classes=listing.names or given, attributes=attributes)
 
 
 def count_labels(listing: Listing) -> dict[str, int]:

@@ -11,7 +11,13 @@ from seraser_core import storage
 from seraser_core.config.options import DatasetOptions, SplitOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.base import Listing, Source, check_paths
-from seraser_core.sources.names import class_names, found_names, number_of, to_index
+from seraser_core.sources.names import (
+    attribute_names,
+    class_names,
+    found_names,
+    number_of,
+    to_index,
+)
 from seraser_core.sources.numbers import to_numbers
 from seraser_core.sources.paths import clean_paths, same_files
 from seraser_core.sources.table_file import read_table
@@ -34,7 +40,7 @@ class TableSource(Source):
         if image.null_count() or (image == "").any():
             raise ConfigError("dataset.image", "an empty path", "every row needs an image")
         classes = class_names(options) or []
-        attributes = options.attributes or self._found_attributes(table)
+        attributes = attribute_names(options) or self._found_attributes(table)
         items = pl.DataFrame(
             {
                 "item_id": self._texts(table, "id") if options.id else image.str.normalize("NFC"),

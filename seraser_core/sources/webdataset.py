@@ -13,7 +13,7 @@ from seraser_core.errors import ConfigError
 from seraser_core.sources.base import Listing, Source
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.documents import parse, to_text
-from seraser_core.sources.names import class_names, found_names, to_index
+from seraser_core.sources.names import attribute_names, class_names, found_names, to_index
 from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.tar import MOST_TEXT, TEXT_ENDINGS, index_tar
 
@@ -62,7 +62,7 @@ class WebDatasetSource(Source):
             "attribute": _texts(samples, options.attribute, "attribute"),
         }
         classes = class_names(options) or []
-        attributes = options.attributes or found_names(texts["attribute"])
+        attributes = attribute_names(options) or found_names(texts["attribute"])
         items = samples.select(
             (pl.col("name") + "/" + pl.col("key")).alias("item_id"),
             pl.col("tar").alias("image"),

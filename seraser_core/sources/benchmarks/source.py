@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import polars as pl
 
+from seraser_core.config.classes import Entry, labels_of, names_of
 from seraser_core.errors import ConfigError
 from seraser_core.sources.base import ABSOLUTE, CLIMBING, Listing, Source
 from seraser_core.sources.benchmarks.base import Benchmark, Names
 from seraser_core.sources.benchmarks.registry import find_benchmark
 from seraser_core.sources.benchmarks.root import NoSplitError, Root
-from seraser_core.sources.names import class_names, finder
+from seraser_core.sources.class_files import read_entries
+from seraser_core.sources.names import finder, some
 
 _TRAIN = "train"
 
@@ -53,26 +55,35 @@ class BenchmarkSource(Source):
         )
         return Listing(
             items,
-            self._class_names(list(classes.values())),
+            list(classes.values()),
             list(attributes.values()),
             {"benchmark": benchmark.name, "split": split or None},
             base=options.path,
             warnings=root.warnings,
             template=benchmark.template,
             train_counts=_train_counts(benchmark, len(classes), len(attributes)),
+            names=self._class_names(classes),
         )
 
-    def _class_names(self, published: list[str]) -> list[str]:
-        """The configured names, which must follow the published order; else the published ones."""
-        names = class_names(self.options)
-        if names is None:
+    def _class_names(self, classes: Mapping[str, str]) -> list[str]:
+        """Names for prompts: those that are configured, else the published ones.
+
+        A list must follow the published order; a mapping renames the classes that it names, by
+        their published names or by what is stored for them.
+        """
+        published = list(classes.values())
+        given = read_entries(self.options)
+        if given is None:
             return published
+        if any(isinstance(entry, tuple) for entry in given):
+            return self._renamed(classes, given)
+        names = names_of(given)
         if len(names) != len(published):
             raise ConfigError(
                 "dataset.classes",
                 f"{len(names)} names",
                 f"{self.options.name} has {len(published)} classes; give one name for each, in "
-                "their order, or leave classes out",
+                "their order, a mapping of some of its names to others, or leave classes out",
             )
         place_of = finder(published)
         places = [(i, place_of(name)) for i, name in enumerate(names)]
@@ -86,6 +97,23 @@ class BenchmarkSource(Source):
                 "order, or leave classes out",
             )
         return names
+
+    def _renamed(self, classes: Mapping[str, str], given: Sequence[Entry]) -> list[str]:
+        names = list(classes.values())
+        place_of, stored = finder(names), {key: place for place, key in enumerate(classes)}
+        renamed: dict[int, str] = {}
+        for label, name in zip(labels_of(given), names_of(given), strict=True):
+            place = stored.get(label, place_of(label))
+            if place is None or place in renamed:
+                near = difflib.get_close_matches(label, [*names, *classes], n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"its classes: {some(names)}"
+                twice = f"is the same class as another label of {self.options.name}; leave one"
+                unknown = f"is no class of {self.options.name}; {hint}"
+                raise ConfigError(
+                    "dataset.classes", repr(label), unknown if place is None else twice
+                )
+            renamed[place] = name
+        return [renamed.get(place, name) for place, name in enumerate(names)]
 
 
 def chosen_split(benchmark: Benchmark, split: str | None) -> str:

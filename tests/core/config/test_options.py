@@ -95,8 +95,9 @@ def test_numbers_beyond_all_sense(options, field):
 
 
 def test_faults_in_a_union_name_the_option_alone():
-    with pytest.raises(ConfigError, match=r"^dataset\.classes\.0: 1\n"):
-        parse_config({"dataset": {**DATASET, "classes": [1, 2]}})
+    split = {"column": "split", "values": [None]}
+    with pytest.raises(ConfigError, match=r"^dataset\.split\.values\.0: null\n"):
+        parse_config({"dataset": {**DATASET, "split": split}})
 
 
 def test_options_cannot_be_changed():

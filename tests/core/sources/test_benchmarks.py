@@ -260,7 +260,7 @@ def test_a_list_of_matlab():
 def test_configured_classes_keep_the_published_order(tmp_path):
     MINIATURES["waterbirds"].write(tmp_path)
     names = ["a bird of the land", "a bird of the water"]
-    assert list_rows("waterbirds", tmp_path, classes=names).classes == names
+    assert list_rows("waterbirds", tmp_path, classes=names).names == names
     assert "2 classes" in refused("waterbirds", tmp_path, classes=["a", "b", "c"])
     for swapped in (["waterbird", "landbird"], ["Waterbird", "a bird of the land"]):
         said = refused("waterbirds", tmp_path, classes=swapped)

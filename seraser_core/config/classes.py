@@ -1,0 +1,127 @@
+"""Names of classes and attributes as people give them: lists, mappings and numbered names."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Entry = str | tuple[str, str]
+"""A name, or what stands in the data and the name that is shown and put into prompts."""
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_SHOWN = 60
+
+
+def entries(value: Any) -> list[Entry]:
+    """One entry per class, index = label.
+
+    Args:
+        value: A list of names or of pairs; a mapping of labels to names, in its order; of numbers
+            to names or pairs, or of names to numbers, in the order of the numbers.
+
+    Raises:
+        ValueError: It is none of these; the text is ``found; remedy``.
+    """
+    if isinstance(value, Mapping):
+        found = _of_pairs(value.items())
+    elif isinstance(value, list | tuple):
+        pairs = [one for one in value if isinstance(one, list | tuple)]
+        if pairs and len(pairs) < len(value):
+            raise ValueError(f"{_show(value)}; give names alone, or a label and a name for each")
+        found = _of_pairs(map(_pair, pairs)) if pairs else list(map(_name, value))
+    else:
+        raise ValueError(f"{_show(value)}; give a list, a mapping of labels to names, or a file")
+    for kind, texts in (("label", labels_of(found)), ("name", names_of(found))):
+        twice = [text for text, count in Counter(texts).items() if count > 1]
+        if twice:
+            both = zip(labels_of(found), texts, strict=True)
+            of = [label for label, text in both if text == twice[0]]
+            which = f" (of {of[0]!r} and {of[1]!r})" if of[0] != of[1] else ""
+            raise ValueError(f"{twice[:3]}{which} named more than once; {kind}s must differ")
+    return found
+
+
+def labels_of(found: Iterable[Entry]) -> list[str]:
+    """What stands in the data for each entry."""
+    return [entry if isinstance(entry, str) else entry[0] for entry in found]
+
+
+def names_of(found: Iterable[Entry]) -> list[str]:
+    """What is shown, and put into prompts, for each entry."""
+    return [entry if isinstance(entry, str) else entry[1] for entry in found]
+
+
+def _of_pairs(pairs: Iterable[tuple[Any, Any]]) -> list[Entry]:
+    """Entries of labels and names; in the order of the labels, or names, where all are numbers."""
+    pairs = [(_key(label), name) for label, name in pairs]
+    if pairs and all(_is_number(label) for label, _ in pairs):
+        return _numbered(pairs)
+    if pairs and all(_is_number(name) for _, name in pairs):
+        return _numbered([(str(number), name) for name, number in pairs])
+    return [(label, _name(name)) for label, name in pairs]
+
+
+def _numbered(pairs: Sequence[tuple[str, Any]]) -> list[Entry]:
+    """Entries of numbers and names or pairs, in the order of the numbers.
+
+    Raises:
+        ValueError: The numbers are not 0 and those that follow it, each once.
+    """
+    numbers = [int(number) for number, _ in pairs]
+    twice = [number for number, count in Counter(numbers).items() if count > 1]
+    if twice:
+        raise ValueError(f"the number {twice[0]} named more than once; numbers must differ")
+    if sorted(numbers) != list(range(len(numbers))):
+        lacking = min(set(range(len(numbers))) - set(numbers))
+        raise ValueError(
+            f"{len(numbers)} numbers from {min(numbers)} to {max(numbers)}, of which {lacking} is "
+            f"missing; number the classes from 0 to {len(numbers) - 1}, as the labels in the data"
+        )
+    found = [one for _, one in sorted(pairs, key=lambda pair: int(pair[0]))]
+    if not any(isinstance(one, list | tuple) for one in found):
+        return [_name(one) for one in found]
+    labelled = [_pair(one) for one in found]
+    if any(all(map(_is_number, part)) for part in zip(*labelled, strict=True)):
+        raise ValueError(f"{_show(found[0])}; give each number a name, or a label and a name")
+    return _of_pairs(labelled)
+
+
+def _pair(value: Any) -> tuple[Any, Any]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError(f"{_show(value)}; give each class one name, or a label and a name")
+    return value[0], value[1]
+
+
+def _key(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(
+            f"{_show(value)}; write a label that YAML takes for something else in quotes"
+        )
+    if isinstance(value, int) and value < 0:
+        raise ValueError(f"the number {value}; numbers of classes begin at 0")
+    if not str(value).strip():
+        raise ValueError(f"{value!r}; a label must not be blank")
+    return str(value)
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        several = isinstance(value, list | tuple | Mapping)
+        remedy = "give each class one name" if several else "write the name in quotes"
+        raise ValueError(f"{_show(value)}; {remedy}")
+    if not value.strip():
+        raise ValueError(f"{value!r}; a name must not be blank")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str):
+        return _NUMBER.fullmatch(value.strip()) is not None
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _show(value: Any) -> str:
+    """A value in an error, without what would be read as the start of the remedy."""
+    shown = repr(value).replace(";", ",")
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
