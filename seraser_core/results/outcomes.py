@@ -24,8 +24,8 @@ class MethodOutcome:
 
     Attributes:
         method: The method's id.
-        finite: (n,) whether the scores of the method and of the untouched prompt are numbers; what
-            else is here of other images means nothing.
+        finite: (n,) whether the scores and losses of the method and the scores of the untouched
+            prompt are numbers; what else is here of other images means nothing.
         top: (n, k) the likeliest classes, the likeliest first; of equal ones that of least index.
         top_probabilities: (n, k) theirs.
         zero_shot: (n,) the likeliest class of the untouched prompt on the whole image.
@@ -77,6 +77,9 @@ def reduce_scores(
     columns: dict[str, Any] = {
         name: np.concatenate([part[name] for part in parts]) for name in parts[0]
     }
+    for name in ("loss_first", "loss_last"):
+        if rest.get(name) is not None:  # steps that overflowed, whatever they led to
+            columns["finite"] &= np.isfinite(rest[name])
     return MethodOutcome(method, **columns, logits=logits if keep_logits else None, **rest)
 
 

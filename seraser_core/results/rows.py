@@ -12,7 +12,7 @@ from seraser_core.errors import ItemError
 from seraser_core.results.outcomes import MethodOutcome
 from seraser_core.results.schema import group_name, with_footer
 
-_NAN_OUTPUT = ItemError("infer", "nan_output", "the model's logits are not finite")
+_NAN_OUTPUT = ItemError("infer", "nan_output", "the model's logits or losses are not finite")
 
 
 def build_table(

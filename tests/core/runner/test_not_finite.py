@@ -12,8 +12,10 @@ from PIL import Image
 from polars.testing import assert_frame_equal
 
 from seraser_core.config.options import ModelOptions
+from seraser_core.methods.seraser import Seraser
 from seraser_core.models.loading import get_model
 from seraser_core.results.reading import read_report
+from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.verify import verify
 
 BAD = 6
@@ -33,6 +35,35 @@ def fails_on_white(tree):
     handle = visual.register_forward_hook(hook)
     yield values.append
     handle.remove()
+
+
+@pytest.mark.parametrize("loss", ["loss_first", "loss_last"])
+def test_an_image_whose_loss_is_not_finite_is_an_error_row_of_that_method(
+    run, tree, monkeypatch, loss
+):
+    tree["methods"] = ["zero_shot", {"name": "seraser", "steps": 1}]
+    whole = Seraser.predict
+
+    def predict(self, features):
+        scores = whole(self, features)
+        getattr(scores, loss)[0] = torch.nan
+        return scores
+
+    monkeypatch.setattr(Seraser, "predict", predict)
+    url, rows = run(tree, "shard.max_items=100")
+    bad = rows.filter(pl.col("status") == "error")
+    assert bad.select("item_id", "method", "error_code").rows() == [
+        ("item-00", "seraser", "nan_output")
+    ]
+    assert bad["prediction"].is_null().all()
+    assert verify(url).problems == []
+    good = rows.filter((pl.col("method") == "seraser") & (pl.col("status") == "ok"))
+    metrics = RunDirectory(url).metrics("00000")["methods"]["seraser"]
+    p = good.select(
+        pl.col("logits").list.eval(pl.element() - pl.element().exp().sum().log()),
+        pl.col("label"),
+    ).select(pl.col("logits").list.get(pl.col("label")))
+    assert metrics["nll"] == pytest.approx(-p["logits"].sum(), rel=1e-4)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
