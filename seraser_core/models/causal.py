@@ -139,14 +139,16 @@ class CausalPromptEngine:
         """What one image's graph keeps for the way back, in bytes.
 
         Per token and layer: the inputs of two norms, queries, keys, values (the latter two once
-        more beside start-of-text), the attended values, and the four widths before the activation.
+        more beside start-of-text), the attended values, and the four widths before the activation,
+        of QuickGELU with as many for its sigmoid.
 
         Args:
             recompute: Of every chunk of classes, keep the graph only while it is at work.
         """
         width = self.initial_prompt.shape[-1]
         hidden = self._layers[0].fc[0].shape[0]
-        kept = (2 + 3 + 2 + 1) * width + hidden
+        before = 2 if isinstance(self._layers[0].activation, QuickGELU) else 1
+        kept = (2 + 3 + 2 + 1) * width + before * hidden
         tokens = [self._n + chunk.own.shape[1] for chunk in self._chunks]
         used = max(tokens) if recompute else sum(tokens)
         return used * len(self._layers) * kept * self._dtype.itemsize

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
 from seraser_core.models.causal import CausalPromptEngine, cut_classes
 from seraser_core.models.engine import build_engine, images_at_once
+from seraser_core.models.loading import get_model
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import alike_classes, build_prompts, check_context_tokens
 
@@ -124,8 +128,30 @@ def test_the_model_of_memory_covers_what_a_graph_keeps(tiny_model, recompute):
     """Bytes of the tensors that autograd keeps for one image, beside the frozen ones."""
     prompts = prompts_of(tiny_model, [f"animal number {i}" for i in range(40)])
     engine = CausalPromptEngine(tiny_model, prompts, 3, chunk_tokens=60)
-    frozen = {p.untyped_storage().data_ptr() for p in tiny_model.net.parameters()}
-    prompt = engine.initial_prompt.repeat(2, 1, 1).requires_grad_()
+    classes = engine._chunks[:1] if recompute else engine._chunks
+    kept = kept_bytes(
+        tiny_model, engine, lambda prompt: [engine._features(prompt, chunk) for chunk in classes]
+    )
+    assert 0.7 <= kept / (2 * engine.bytes_per_image(recompute)) <= 1.1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("engine_type", [CausalPromptEngine, PlainPromptEngine])
+def test_the_model_of_memory_knows_quick_gelu(tiny_json, tmp_path, precision, engine_type):
+    path = tmp_path / "quick.json"
+    path.write_text(json.dumps(json.loads(Path(tiny_json).read_text()) | {"quick_gelu": True}))
+    options = ModelOptions(name=str(path), pretrained=None, precision=precision, device="cpu")
+    model = get_model(options)
+    engine = engine_type(model, prompts_of(model, [f"animal number {i}" for i in range(10)]), 3)
+    two, four = (kept_bytes(model, engine, engine.text_features, count) for count in (2, 4))
+    least = 0.7 if engine_type is CausalPromptEngine else 0.3
+    assert least <= (four - two) / (2 * engine.bytes_per_image(False)) <= 1.1
+
+
+def kept_bytes(model, engine, compute, images=2):
+    """Of the tensors that autograd keeps for some images, beside the model's."""
+    frozen = {p.untyped_storage().data_ptr() for p in model.net.parameters()}
+    prompt = engine.initial_prompt.repeat(images, 1, 1).requires_grad_()
     kept: dict[int, int] = {}
 
     def keep(tensor):
@@ -134,12 +160,10 @@ def test_the_model_of_memory_covers_what_a_graph_keeps(tiny_model, recompute):
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    classes = engine._chunks[:1] if recompute else engine._chunks
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        features = [engine._features(prompt, chunk) for chunk in classes]
-    assert features[0].requires_grad
-    modelled = 2 * engine.bytes_per_image(recompute)
-    assert 0.7 <= sum(kept.values()) / modelled <= 1.1
+        features = compute(prompt)
+    assert features is not None
+    return sum(kept.values())
 
 
 def test_little_memory_makes_the_engine_compute_twice(tiny_model):
