@@ -40,7 +40,8 @@ def demo_config(
             "attributes": list(task.attributes),
             "template": TEMPLATE,
         },
-        "model": {"name": str(MODEL_JSON), "pretrained": str(WEIGHTS)},
+        # What SEraser does here was chosen in fp32, see model/README.md.
+        "model": {"name": str(MODEL_JSON), "pretrained": str(WEIGHTS), "precision": "fp32"},
         "methods": [
             {"name": "zero_shot"},
             {"name": "seraser", "id": "seraser", **SERASER},
