@@ -9,7 +9,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from seraser_core.errors import SeraserError
+from seraser_core.errors import DeviceLostError, SeraserError
 from seraser_core.results.run_directory import RunDirectory
 from tasks.aggregate import aggregate, artifact_key
 from tasks.observer import current
@@ -111,12 +111,15 @@ def check_complete(directory: RunDirectory, failed: list[str]) -> None:
     if not missing:
         return
     failures = directory.attempts.failures()
+    lost = any(
+        failures[name]["error"] == DeviceLostError.__name__ for name in missing if name in failures
+    )
     first = "; ".join(
         f"{name}: {failures[name]['error']}: {failures[name]['message']}"
         for name in missing[:3]
         if name in failures
     )
-    raise SeraserError(
+    raise (DeviceLostError if lost else SeraserError)(
         f"{len(missing)} of {len(directory.shards())} shards failed ({first or 'no record'}); "
         "run the same configuration again to compute them"
     )

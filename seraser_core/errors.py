@@ -79,6 +79,10 @@ class TransientError(SeraserError):
     """A fault that may pass (throttling, time-out): the shard is held back and tried again."""
 
 
+class DeviceLostError(TransientError):
+    """A GPU no longer answers this process: nothing more can be computed before it has ended."""
+
+
 class ChangedError(SeraserError):
     """A file is not the one that was planned with."""
 

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.runtime import flow_run, task_run
 from prefect.tasks import Task, exponential_backoff
 
-from seraser_core.errors import ErrorRateError, SeraserError, TransientError
+from seraser_core.errors import DeviceLostError, ErrorRateError, SeraserError, TransientError
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.shard import run_shard
 from tasks.observer import ShardProgress, current
@@ -20,13 +20,13 @@ MOST_RETRIES = 50
 """Prefect takes no more delays than this."""
 
 
-_stopped: set[tuple[str, str]] = set()
-"""Flow runs, with their run directories, of which no more shards are to be begun."""
+_stopped: dict[tuple[str, str], str] = {}
+"""Flow runs, with their run directories, of which no more shards are to be begun -> why."""
 
 
 def is_passing(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed attempt failed for a reason that may pass."""
-    return isinstance(state.data, TransientError)
+    """Whether a failed attempt failed for a reason that may pass while this process lives."""
+    return isinstance(state.data, TransientError) and not isinstance(state.data, DeviceLostError)
 
 
 @task(
@@ -48,11 +48,14 @@ def shard(run_url: str, shard_id: str) -> dict[str, Any]:
     progress = ShardProgress(observer)
     run = (str(flow_run.id), run_url)
     if run in _stopped:
-        raise SeraserError("not begun: too many images of another shard failed")
+        raise SeraserError(f"not begun: {_stopped[run]}")
     try:
         commit = run_shard(run_url, shard_id, progress, attempt=task_run.run_count or 1)
     except ErrorRateError:
-        _stopped.add(run)
+        _stopped[run] = "too many images of another shard failed"
+        raise
+    except DeviceLostError:
+        _stopped[run] = "the GPU is lost to this process"
         raise
     except TransientError as error:
         progress.begin_again()

@@ -16,7 +16,7 @@ from seraser_core.cli.children import ending_signals
 from seraser_core.cli.console import count, errors
 from seraser_core.cli.progress import RunDisplay
 from seraser_core.cli.server import answers, temporary_server
-from seraser_core.errors import SeraserError
+from seraser_core.errors import DeviceLostError, SeraserError
 from seraser_core.proxies import prepare, refuse_unusable
 from seraser_core.proxy_check import check_proxy
 from seraser_core.waiting import waiting
@@ -108,6 +108,8 @@ def _each(run_urls: Sequence[str], compute: Callable[[str], object]) -> dict[str
             compute(url)
         except SeraserError as error:
             faults[url] = error
+            if isinstance(error, DeviceLostError):  # to this process, which is to end
+                break
     return faults
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from seraser_core.methods.recording import record_graph, register
+from seraser_core.models.device import is_lost
+from seraser_core.models.memory import is_out_of_memory
+
+logger = logging.getLogger(__name__)
+_unrecordable = threading.Event()
+"""Set when steps could not be recorded in this process, and are not tried to be again."""
 Losses = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 """Prompts (B, n, d) and tensors whose first dimension is B -> the loss of each image, (B,)."""
 Record = Callable[[Callable[[], None]], Callable[[], None]]
@@ -36,7 +44,8 @@ class PromptTuner:
 
     On CUDA devices a step on tensors of shapes that come twice in a row is recorded as a CUDA graph
     and replayed, so that the processor, which starts some thousand kernels per step, is not waited
-    for. Nothing in a step reads a value back from the device.
+    for. Nothing in a step reads a value back from the device. Where recording fails, every step is
+    started by itself, with the same results.
 
     Args:
         losses: The losses. They must depend on nothing but their arguments and constants.
@@ -54,41 +63,69 @@ class PromptTuner:
         weight_decay: float,
         record: Record | None = None,
     ) -> None:
-        self._losses, self._steps = losses, steps
+        self.losses, self._steps = losses, steps
         self._lr, self._weight_decay = lr, weight_decay
         self._record = record
         self._recorded: _Loop | None = None
         self._seen: tuple[object, ...] | None = None
+        self._too_large: set[tuple[object, ...]] = set()
         self._lock = threading.Lock()
+        register(self)
 
     def tune(self, initial: Tensor, inputs: Mapping[str, Tensor]) -> Tuned:
         """Tune from `initial`, (B, n, d), which is left as it is."""
         if not self._steps:
             return Tuned(initial.detach().clone(), None)
-        record = self._record or (_cuda_graph if initial.is_cuda else None)
-        if record is None:
+        record = self._record or (record_graph if initial.is_cuda else None)
+        if record is None or _unrecordable.is_set():
             return _Loop(self, initial, inputs).run(self._steps)
         with self._lock:  # the tensors of a recorded step belong to one batch at a time
-            shapes = _shapes(initial, inputs)
-            came_back, self._seen = self._seen == shapes, shapes
-            if self._recorded is not None and self._recorded.shapes == shapes:
-                self._recorded.load(initial, inputs)
-                return self._recorded.run(self._steps)
-            if not came_back:  # the smaller rest of a batch, or a shard, is between larger ones
-                return _Loop(self, initial, inputs).run(self._steps)
-            self._recorded = None  # first, since its memory is as much
-            loop = _Loop(self, initial, inputs)
-            loop.record(record)
-            loop.load(initial, inputs)
-            self._recorded = loop
-            return loop.run(self._steps)
+            try:
+                loop = self._loop(record, initial, inputs) or _Loop(self, initial, inputs)
+                return loop.run(self._steps)
+            except BaseException:
+                self._recorded = self._seen = None
+                raise
 
-    def losses(self, prompt: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The losses (B,) of `prompt`."""
-        return self._losses(prompt, inputs)
+    def drop(self) -> None:
+        """Let go of the recorded step, unless a batch uses it."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._recorded = None
+            finally:
+                self._lock.release()
+
+    def _loop(self, record: Record, initial: Tensor, inputs: Mapping[str, Tensor]) -> _Loop | None:
+        """A recorded step with this batch in its tensors; None where there is to be none."""
+        shapes = _shapes(initial, inputs)
+        came_back, self._seen = self._seen == shapes, shapes
+        if self._recorded is None or self._recorded.shapes != shapes:
+            # The smaller rest of a batch, or a shard, is between larger ones.
+            if not came_back or shapes in self._too_large:
+                return None
+            self._recorded = None  # first, since its memory is as much
+            try:
+                loop = _Loop(self, initial, inputs)
+                loop.record(record)
+            except RuntimeError as error:
+                if is_out_of_memory(error):  # a step that is not recorded takes less
+                    self._too_large.add(shapes)
+                    raise
+                if is_lost(error):
+                    raise
+                _unrecordable.set()
+                logger.warning(
+                    "tuning steps cannot be recorded on this device (%s); going on without "
+                    "recording, which is slower",
+                    str(error).partition("\n")[0],
+                )
+                return None
+            self._recorded = loop
+        self._recorded.load(initial, inputs)
+        return self._recorded
 
     def optimiser(self, prompt: Tensor) -> torch.optim.AdamW:
-        """AdamW on `prompt`, whose steps can be recorded."""
+        """AdamW on `prompt`."""
         return torch.optim.AdamW(
             [prompt],
             lr=self._lr,
@@ -96,7 +133,6 @@ class PromptTuner:
             eps=1e-8,
             weight_decay=self._weight_decay,
             fused=True,
-            capturable=prompt.is_cuda,
         )
 
 
@@ -105,18 +141,21 @@ class _Loop:
 
     def __init__(self, tuner: PromptTuner, initial: Tensor, inputs: Mapping[str, Tensor]) -> None:
         self.shapes = _shapes(initial, inputs)
-        self._tuner = tuner
+        self._losses = tuner.losses
         self._inputs = dict(inputs)
         self._prompt = initial.detach().clone().requires_grad_()
         self._optimiser = tuner.optimiser(self._prompt)
         self._loss = initial.new_empty(len(initial))
-        self._step: Callable[[], None] = self._make_step
+        self._step: Callable[[], None] | None = None
 
     def _make_step(self) -> None:
         with torch.enable_grad():
-            loss = self._tuner.losses(self._prompt, self._inputs)
+            loss = self._losses(self._prompt, self._inputs)
         (self._prompt.grad,) = torch.autograd.grad(loss.sum(), self._prompt)
         self._loss = loss.detach()
+        # What is said of other steps would only make torch warn that they are not recorded.
+        capturing = self._prompt.is_cuda and torch.cuda.is_current_stream_capturing()
+        self._optimiser.param_groups[0]["capturable"] = capturing
         self._optimiser.step()
 
     def record(self, record: Record) -> None:
@@ -137,26 +176,13 @@ class _Loop:
 
     def run(self, steps: int) -> Tuned:
         """Make `steps` steps."""
-        self._step()
+        step = self._step or self._make_step
+        step()
         first = self._loss.clone()
         for _ in range(steps - 1):
-            self._step()
+            step()
         return Tuned(self._prompt.detach().clone(), first)
 
 
 def _shapes(initial: Tensor, inputs: Mapping[str, Tensor]) -> tuple[object, ...]:
     return (initial.shape, *((name, tensor.shape) for name, tensor in sorted(inputs.items())))
-
-
-def _cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
-    """Record `step` as a CUDA graph; the first calls let libraries choose their kernels."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(2):
-            step()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        step()
-    return graph.replay

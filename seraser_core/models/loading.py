@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from seraser_core import storage
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.models.blip2_folder import holds_blip2, read_blip2
+from seraser_core.models.device import prepare
 from seraser_core.models.files import given_files
 from seraser_core.models.open_clip_models import read_open_clip
 from seraser_core.models.preprocessing import Preprocessing
@@ -146,6 +148,7 @@ def get_model(options: ModelOptions) -> ClipModel:
     with _cache_lock:
         if key not in _cache:
             _cache.clear()
+            gc.collect()  # or what refers to itself would keep its memory beside the next one's
             _cache[key] = _load(options, device, dtype)
         return _cache[key]
 
@@ -202,6 +205,7 @@ def _versions(options: ModelOptions) -> tuple[str, ...]:
 
 
 def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> ClipModel:
+    prepare(device)
     net, tokenizer, architecture, preprocessing = _read(options)
     net = net.eval().requires_grad_(False)
     if options.pretrained is not None:  # open_clip leaves some of no use as memory was

@@ -20,3 +20,13 @@ def memory_budget(device: torch.device) -> int:
     else:
         total = psutil.virtual_memory().total
     return int(total * _SHARE[device.type])
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out, the device's or the machine's."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return any(
+        sign in text for sign in ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
+    )

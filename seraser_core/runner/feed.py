@@ -19,6 +19,7 @@ from torch import Tensor
 from seraser_core.auxiliary import RELEVANCE_VIEWS, Picture, make_view
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, HangError, ItemError, TransientError
+from seraser_core.models.device import stream
 from seraser_core.results.pictures import CONSTANT_STD, PictureFacts
 from seraser_core.runner.masks import segment_mask
 from seraser_core.runner.session import Session
@@ -67,9 +68,9 @@ class Batch:
         """Let the device's work from here on see the views, which may still be on their way."""
         if self._copied is not None:
             for view in self.views.values():
-                stream = torch.cuda.current_stream(view.device)
-                stream.wait_event(self._copied)
-                view.record_stream(stream)
+                current = torch.cuda.current_stream(view.device)
+                current.wait_event(self._copied)
+                view.record_stream(current)
 
 
 @dataclass
@@ -130,7 +131,7 @@ class Feed:
         self._views = tuple(name for name in wanted if name not in RELEVANCE_VIEWS)
         self._size = size
         self._device = session.model.device
-        self._copies = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
+        self._copies = stream("copy", self._device) if self._device.type == "cuda" else None
         self._closed = False
         self._samples = _samples(session, items, self._views, self.times, decoder, last)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch")

@@ -15,7 +15,9 @@ from torch import Tensor
 from seraser_core.errors import TransientError
 from seraser_core.methods import Method, Scores
 from seraser_core.methods.base import cosine_logits
+from seraser_core.methods.recording import release_memory
 from seraser_core.models.engine import images_at_once
+from seraser_core.models.memory import is_out_of_memory
 from seraser_core.runner.session import Session
 
 T = TypeVar("T")
@@ -90,7 +92,8 @@ def in_batches(
 ) -> list[T]:
     """Do `work` on `count` images, at most ``sizes[name]`` at once.
 
-    When the device's memory runs out, that number is halved, for the rest and for all later calls.
+    When the device's memory runs out, what is kept for speed alone is given back. If that is not
+    enough, that number is halved, for the rest and for all later calls.
 
     Args:
         work: Given which images.
@@ -103,20 +106,23 @@ def in_batches(
         TransientError: Not even one image fits, or `work` is not repeatable.
     """
     parts: list[T] = []
-    start = 0
+    start, released = 0, False
     while start < count:
         stop = min(count, start + sizes[name])
         try:
             parts.append(work(slice(start, stop)))
-            start = stop
+            start, released = stop, False
             continue
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             reason = str(error)
         # Outside the handler: the exception would keep the tensors that filled the memory.
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
+        if repeatable and not released:
+            released = True
+            continue
+        released = False
         if stop - start == 1:
             raise TransientError(f"{name}: out of memory with a single image: {reason}")
         sizes[name] = (stop - start) // 2
@@ -178,14 +184,4 @@ def _join(parts: Sequence[Scores]) -> Scores:
         logits=torch.cat([part.logits for part in parts]),
         loss_first=cat("loss_first"),
         loss_last=cat("loss_last"),
-    )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, the device's or the machine's."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error)
-    return any(
-        sign in text for sign in ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from seraser_core.errors import ErrorRateError, SeraserError, TransientError
+from seraser_core.errors import DeviceLostError, ErrorRateError, SeraserError, TransientError
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.shard import Progress, run_shard
 from seraser_core.sources.items import ShardRange
@@ -42,7 +42,8 @@ def run_local(
         compute: What computes a shard; `run_shard` when None.
 
     Raises:
-        SeraserError: Shards failed; the message names the first fault of each.
+        SeraserError: Shards failed; the message names the first fault of each. A DeviceLostError
+            where this process can compute no more.
         KeyboardInterrupt: By a signal or by `progress`; every shard ended after the batch it was
             at.
     """
@@ -60,9 +61,8 @@ def run_local(
     failed = {shard: fault for shard, fault in zip(todo, faults, strict=True) if fault is not None}
     if failed:
         first = "; ".join(f"{shard}: {fault}" for shard, fault in list(failed.items())[:3])
-        raise SeraserError(
-            f"{len(failed)} of {len(todo)} shards failed ({first}); run again to retry them"
-        )
+        kind = DeviceLostError if work.lost else SeraserError
+        raise kind(f"{len(failed)} of {len(todo)} shards failed ({first}); run again to retry them")
 
 
 class _Work:
@@ -80,6 +80,7 @@ class _Work:
         self._directory, self._retries, self._compute = directory, retries, compute
         self._progress, self._stop, self._committed = progress, stop, committed
         self._interrupted = threading.Event()
+        self.lost = False
 
     def interrupt(self) -> None:
         """Begin nothing more, and end what is being computed after the batch it is at."""
@@ -105,8 +106,9 @@ class _Work:
             self._with_retries(shard_id)
         except Exception as error:  # whatever it is, it must not cost the other shards
             logger.error("shard %s failed: %s", shard_id, error)
-            if isinstance(error, ErrorRateError):  # the others would fare the same
+            if isinstance(error, ErrorRateError | DeviceLostError):  # others would fare the same
                 self._stop.set()
+            self.lost |= isinstance(error, DeviceLostError)
             return f"{type(error).__name__}: {error}"
         except BaseException:
             self.interrupt()
@@ -121,6 +123,8 @@ class _Work:
                 if self._committed:
                     self._committed(self._directory.metrics(shard_id)["timings"])
                 return
+            except DeviceLostError:
+                raise
             except TransientError as error:
                 if attempt > self._retries or self._stop.is_set():
                     raise

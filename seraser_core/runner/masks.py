@@ -17,7 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from seraser_core import storage
-from seraser_core.errors import ItemError, TransientError
+from seraser_core.errors import DeviceLostError, ItemError, TransientError
+from seraser_core.models.device import is_lost
+from seraser_core.models.memory import is_out_of_memory
 from seraser_core.runner.infer import in_batches
 from seraser_core.runner.session import Session
 from seraser_core.sources.decode import decode_mask
@@ -51,7 +53,11 @@ def segment_mask(session: Session, item: dict[str, Any], image: Image.Image) -> 
         pass
     try:
         mask = session.segmenter.mask(image)
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:  # of the device, it is not the image's
+        if is_lost(error):
+            raise DeviceLostError(f"segmenter: {error}") from None
+        if not is_out_of_memory(error):
+            raise
         raise TransientError(f"segmenter: out of memory: {error}") from None
     storage.write_bytes(url, _png(mask))
     return mask

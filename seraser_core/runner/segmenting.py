@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,5 +47,6 @@ def get_segmenter(
     with _lock:
         if key not in _cache:
             _cache.clear()
+            gc.collect()  # or it would keep its memory beside the next one's
             _cache[key] = SegmentingThread(Segmenter(options, classes, device))
         return _cache[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -12,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
+import torch
 
 from seraser_core.auxiliary import RELEVANCE_VIEWS, pictures_of
 from seraser_core.auxiliary.relevance import Relevance
 from seraser_core.config import RunConfig, parse_config
+from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.methods import Method, Setting, build_method
 from seraser_core.models.loading import ClipModel, get_model
@@ -124,6 +127,7 @@ def open_session(run_url: str) -> Session:
     with _lock:
         if key not in _cache:
             _cache.clear()
+            gc.collect()  # or recorded steps of the last one would keep gigabytes
             threads = run["config"]["runtime"]["parallel_shards"]
             compute = ThreadPoolExecutor(threads, thread_name_prefix="compute")
             _cache[key] = compute.submit(_open, directory, run, compute).result()
@@ -140,6 +144,8 @@ def _open(directory: RunDirectory, run: dict[str, Any], compute: ThreadPoolExecu
     planned = run["fingerprint_inputs"]
     # The plan decided the precision; a worker with another device must not change it.
     model = get_model(config.model.model_copy(update={"precision": planned["precision"]}))
+    if told := slow_precision(config.model, planned["precision"], model.device):
+        logger.warning(told)
     classes, attributes = run["classes"], run["attributes"]
     prompts = build_run_prompts(config, classes, model)
     here = fingerprint_inputs(config, classes, attributes, prompts, model, run["plan_hash"])
@@ -178,6 +184,17 @@ def _open(directory: RunDirectory, run: dict[str, Any], compute: ThreadPoolExecu
         views=tuple(dict.fromkeys(["image", *(v for m in methods for v in m.views)])),
         _loads=[time.perf_counter() - began],
     )
+
+
+def slow_precision(options: ModelOptions, planned: str, device: torch.device) -> str | None:
+    """What to say of a run whose precision was left to the machine that planned it."""
+    if options.precision == "auto" and planned == "fp32" and device.type == "cuda":
+        return (
+            "this run was planned on a machine without a GPU, so its towers are computed in fp32; "
+            "in bf16, this GPU would be many times faster. To have that, run it with "
+            "model.precision=bf16, which makes another run; set fp32 to silence this warning"
+        )
+    return None
 
 
 def _same_memory(config: RunConfig, planned: dict[str, Any], model: ClipModel) -> str:

@@ -19,8 +19,16 @@ import pyarrow as pa
 from torch import Tensor
 
 from seraser_core.auxiliary import RELEVANCE_VIEWS, pictures_of
-from seraser_core.errors import ErrorRateError, ItemError, RunDirectoryError, TransientError
+from seraser_core.errors import (
+    DeviceLostError,
+    ErrorRateError,
+    ItemError,
+    RunDirectoryError,
+    TransientError,
+)
 from seraser_core.methods import Scores
+from seraser_core.models.device import is_lost
+from seraser_core.models.memory import is_out_of_memory
 from seraser_core.results.metrics import shard_metrics
 from seraser_core.results.outcomes import MethodOutcome, join, reduce_scores
 from seraser_core.results.pictures import PictureFacts, picture_sums
@@ -28,7 +36,7 @@ from seraser_core.results.rows import build_table
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.feed import Batch, Feed, FeedTimes
 from seraser_core.runner.fitting import fit_methods
-from seraser_core.runner.infer import as_numpy, batch_size, is_out_of_memory, score
+from seraser_core.runner.infer import as_numpy, batch_size, score
 from seraser_core.runner.inputs import describe_device
 from seraser_core.runner.masks import add_relevance, save_masks
 from seraser_core.runner.session import Session, open_session
@@ -85,15 +93,14 @@ def recorded(
 ) -> Iterator[None]:
     """Record an attempt at a shard while it goes on and when it failed.
 
-    Memory that ran out becomes a passing fault. A shard that is suspicious stays so.
+    Memory that ran out and a GPU that is lost become passing faults. A shard that is suspicious
+    stays so.
     """
     try:
         directory.attempts.write_begun(shard_id)
         yield
     except BaseException as error:
-        fault = error
-        if is_out_of_memory(error) and not isinstance(error, TransientError):
-            fault = TransientError(f"out of memory: {error or type(error).__name__}")
+        fault = _as_passing(error)
         try:
             if isinstance(fault, Exception):  # no interruption
                 directory.attempts.write_failure(shard_id, fault, attempt)
@@ -105,6 +112,19 @@ def recorded(
             raise
         raise fault from error
     directory.attempts.clear_begun(shard_id)
+
+
+def _as_passing(error: BaseException) -> BaseException:
+    """The passing fault that `error` means, or itself."""
+    if isinstance(error, TransientError):
+        return error
+    if is_out_of_memory(error):
+        return TransientError(f"out of memory: {error or type(error).__name__}")
+    if is_lost(error):
+        return DeviceLostError(
+            f"the GPU is lost to this process ({str(error).splitlines()[0]}); end it and run again"
+        )
+    return error
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
 
 from seraser_core.config import load_config
 from seraser_core.errors import ItemError, TransientError
+from seraser_core.models import device
 from seraser_core.runner import feed as module
 from seraser_core.runner.feed import Feed
 from seraser_core.runner.plan import plan_run
@@ -133,6 +135,20 @@ def test_no_more_files_are_asked_for_than_may_be_read_soon(opened, monkeypatch):
         assert sum(len(batch) for batch in feed) == len(items)
     assert asked == len(items)
     assert max(unread) < module._UNREAD_PER_THREAD
+
+
+def test_all_feeds_of_a_process_copy_on_one_stream(opened, monkeypatch):
+    session, _ = opened()
+    made = []
+    monkeypatch.setattr(device, "_streams", {})
+    monkeypatch.setattr(torch.cuda, "Stream", lambda *a, **k: made.append((a, k)) or object())
+    there = replace(session, model=replace(session.model, device=torch.device("cuda", 0)))
+    streams = set()
+    for _ in range(40):  # more than torch has streams
+        with Feed(there, [], 4) as feed:
+            streams.add(feed._copies)
+    assert len(streams) == 1
+    assert made == [((0,), {"priority": -1})]
 
 
 def test_a_passing_fault_is_raised_and_no_thread_stays(opened, monkeypatch):

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from seraser_core.config import load_config
-from seraser_core.errors import RunDirectoryError, SeraserError, TransientError
+from seraser_core.errors import DeviceLostError, RunDirectoryError, SeraserError, TransientError
+from seraser_core.methods.seraser import Seraser
 from seraser_core.results.attempts import Attempts
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.status import status
@@ -44,6 +45,24 @@ def fake(monkeypatch):
         monkeypatch.setattr(local, "run_shard", lambda _, *rest: compute(*rest))
 
     return put
+
+
+def test_a_lost_gpu_ends_the_process_and_fails_no_shard_for_good(planned, monkeypatch):
+    asked, whole = [], Seraser.predict
+
+    def predict(self, features):
+        asked.append(self)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nand so on")
+
+    monkeypatch.setattr(Seraser, "predict", predict)
+    with pytest.raises(DeviceLostError, match=r"memory access was encountered\); end it and run"):
+        run_local(planned)
+    assert 1 <= len(asked) <= 2, "no shard is tried again here, and none begun after the first"
+    failures = Attempts(planned).failures()
+    assert {one["error"] for one in failures.values()} == {"DeviceLostError"}
+    monkeypatch.setattr(Seraser, "predict", whole)
+    run_local(planned)
+    assert RunDirectory(planned).missing() == []
 
 
 @pytest.mark.parametrize("error", [RuntimeError("device-side assert"), MemoryError("x"), OSError()])

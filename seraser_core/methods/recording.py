@@ -1,0 +1,66 @@
+"""Recording steps as CUDA graphs, one at a time, and giving back what recording keeps."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+
+from seraser_core.models import device
+
+_WARM_UP = 2
+"""Steps in which libraries choose their kernels."""
+_recording = threading.Lock()
+"""Recording is a state of the process: there may be one, and none while memory is given back."""
+_keepers: weakref.WeakSet[Keeper] = weakref.WeakSet()
+_keepers_lock = threading.Lock()
+
+
+class Keeper(Protocol):
+    """What keeps recorded steps, and with them their memory."""
+
+    def drop(self) -> None:
+        """Let go of them, unless they are at work; never wait."""
+        ...
+
+
+def register(keeper: Keeper) -> None:
+    """Have `release_memory` ask `keeper` for its memory, as long as it exists."""
+    with _keepers_lock:
+        _keepers.add(keeper)
+
+
+def record_graph(step: Callable[[], None]) -> Callable[[], None]:
+    """Record `step` as a CUDA graph of the current device.
+
+    Raises:
+        RuntimeError: It does something that cannot be recorded, or there is not enough memory.
+    """
+    with _recording:
+        here = torch.device("cuda", torch.cuda.current_device())
+        stream = device.stream("record", here)
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UP):
+                step()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            step()
+    return graph.replay
+
+
+def release_memory() -> None:
+    """Give back to the device what is kept for speed alone: recorded steps and free blocks."""
+    with _recording:
+        with _keepers_lock:
+            keepers = list(_keepers)
+        for keeper in keepers:
+            keeper.drop()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
