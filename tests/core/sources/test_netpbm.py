@@ -29,9 +29,9 @@ def grey(data: bytes) -> list[list[int]]:
         (b"P5\n# made by hand\n2 1\n255\n\x07\xc8", [[7, 200]]),
         (b"P5 3 1 100 \x00\x32\x64", [[0, 128, 255]]),
         (b"P5 2 1 1 \x00\x01", [[0, 255]]),
-        # 12 and 16 bits, of which the dark ones stay dark
+        # More than 8 bits are scaled as those of every other format: to what the values fit.
         (b"P5 3 1 4095 \x00\x00\x08\x00\x0f\xff", [[0, 128, 255]]),
-        (b"P5 2 1 65535 \x00\x00\x00\xff", [[0, 1]]),
+        (b"P5 2 1 65535 \x00\x00\x00\xff", [[0, 255]]),
         (b"P5 2 1 65535 \x80\x80\xff\xff", [[128, 255]]),
         (b"P2 2 1 65535 32896 200", [[128, 1]]),
     ],
