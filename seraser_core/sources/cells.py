@@ -17,15 +17,21 @@ from seraser_core import storage
 from seraser_core.errors import ItemError
 
 T = TypeVar("T")
+_LOOKED_AT = 64
 _KEPT_BYTES = 512 * 2**20
 """Of decoded row groups; a shard's images follow each other, and so do their row groups."""
 
 
 def is_picture(kind: pa.DataType) -> bool:
-    """Whether a column of this type can hold pictures."""
+    """Whether a column of this type can hold pictures, or none in this file."""
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0 and is_picture(kind.field("bytes").type)
-    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    kinds = (
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_binary_view,
+        pa.types.is_null,
+    )
     return any(is_kind(kind) for is_kind in kinds)
 
 
@@ -53,6 +59,45 @@ def read_cell(
     if data is None:
         raise ItemError("fetch", "missing", f"{url}: row {row} of {column!r} holds no bytes")
     return bytes(data)
+
+
+def cells_without_bytes(file: pq.ParquetFile, column: str) -> tuple[int, int]:
+    """How many cells of pictures hold no bytes, and of how many that is known.
+
+    Without statistics in the file, the first cells are looked at.
+    """
+    meta = file.metadata
+    kind = file.schema_arrow.field(column).type
+    place = f"{column}.bytes" if pa.types.is_struct(kind) else column
+    lacking = 0
+    for group in map(meta.row_group, range(meta.num_row_groups)):
+        chunks = map(group.column, range(group.num_columns))
+        found = next((chunk for chunk in chunks if chunk.path_in_schema == place), None)
+        statistics = found and found.statistics
+        if not statistics or not statistics.has_null_count:
+            cells = next(file.iter_batches(_LOOKED_AT, columns=[place]))[0]
+            nulls = cells.field("bytes").null_count if pa.types.is_struct(kind) else 0
+            return max(nulls, cells.null_count), len(cells)
+        lacking += statistics.null_count
+    return lacking, meta.num_rows
+
+
+def mean_sizes(file: pq.ParquetFile) -> list[int]:
+    """Bytes of every row, as far as its row group tells."""
+    sizes: list[int] = []
+    for index in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(index)
+        sizes += [group.total_byte_size // max(1, group.num_rows)] * group.num_rows
+    return sizes
+
+
+def first_path(file: pq.ParquetFile, column: str) -> str | None:
+    """The first path that a cell of a picture holds, among the first cells."""
+    kind = file.schema_arrow.field(column).type
+    if not pa.types.is_struct(kind) or kind.get_field_index("path") < 0:
+        return None
+    cells = next(file.iter_batches(_LOOKED_AT, columns=[f"{column}.path"]))[0]
+    return next((path for path in cells.field("path").to_pylist() if path is not None), None)
 
 
 @dataclass(frozen=True)

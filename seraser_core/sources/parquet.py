@@ -13,11 +13,14 @@ from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ChangedError, ConfigError, TransientError
 from seraser_core.sources.base import Listing
-from seraser_core.sources.cells import is_picture
+from seraser_core.sources.cells import cells_without_bytes, first_path, is_picture, mean_sizes
 from seraser_core.sources.names import attribute_names, class_names, finder
 from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.table import TableSource, no_column, several_columns
+from seraser_core.sources.table_file import no_file
+from seraser_core.sources.texts import check_text
 
+_START = 4096
 _NO_LABEL = "-1"
 """Of Hugging Face's label features, as their test splits have it."""
 
@@ -32,6 +35,8 @@ class ParquetSource(TableSource):
     def __init__(self, options: DatasetOptions, cache: str = "") -> None:
         super().__init__(options, cache)
         self._features: dict[str, list[str]] = {}
+        self._cells: dict[str, tuple[int, int]] = {}
+        self._example: dict[str, str | None] = {}
 
     def listing(self) -> Listing:
         """See `Source.listing`."""
@@ -74,46 +79,95 @@ class ParquetSource(TableSource):
         """The columns that are no pictures, and for every row its place: name, url, row, bytes of
         the row, version of the file."""
         urls = list(expand(self.options))
-        tables, places = [], []
+        tables, places, empty = [], [], []
         for url, name in zip(urls, short_names(urls), strict=True):
             table, place = self._read_file(url)
+            if not place.height:
+                empty.append(url)
+                continue
             tables.append(table)
             places.append(place.with_columns(pl.lit(name).alias("name")))
-        try:
-            return pl.concat(tables, how="vertical_relaxed"), pl.concat(places)
-        except pl.exceptions.PolarsError as error:
-            raise ConfigError(
-                "dataset.path", self.options.path, f"its files have different columns: {error}"
-            ) from None
+        if not tables:
+            raise ConfigError("dataset.path", self.options.path, "no row is in its files")
+        if empty:
+            self.said.append(f"{len(empty)} files hold no rows, e.g. {empty[0]}")
+        for setting in ("image", "mask"):
+            self._check_cells(setting)
+        return pl.concat(tables, how="vertical_relaxed"), pl.concat(places)
 
     def _read_file(self, url: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """See `_read_files`; of one file."""
+        """See `_read_files`; of one file. Whatever columns one without rows has does not matter."""
         try:
             version = storage.version(url, self.options.storage_options)
             with storage.open_file(url, self.options.storage_options, version) as opened:
+                start = opened.read(_START)
+                if not start:
+                    return pl.DataFrame(), pl.DataFrame()
+                if not start.startswith(b"PAR1"):
+                    check_text(start)
                 file = pq.ParquetFile(opened)
+                if not file.metadata.num_rows:
+                    return pl.DataFrame(), pl.DataFrame()
                 schema = file.schema_arrow
                 names = self._check_columns(schema, url)
                 self._add_features(_label_features(schema), url)
                 table = pl.DataFrame(file.read(columns=names).select(names))
-                sizes = _mean_sizes(file)
-        except FileNotFoundError:
-            raise ConfigError("dataset.path", url, "there is no such file") from None
-        except (
-            pa.ArrowException,
-            pl.exceptions.PolarsError,
-            TransientError,
-            ChangedError,
-            OSError,
-            ImportError,
-        ) as error:
+                sizes = mean_sizes(file)
+                self._count_cells(file)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise no_file(url, "name the files in it, such as <path>/*.parquet") from None
+        except (pa.ArrowException, pl.exceptions.PolarsError):
+            raise ConfigError(
+                "dataset.path", url, "is no whole Parquet file; write or fetch it again"
+            ) from None
+        except (TransientError, ChangedError, OSError, ValueError, ImportError) as error:
             raise ConfigError(
                 "dataset.path", url, f"cannot be read as Parquet: {str(error)[:300]}"
             ) from None
+        # Files may have other types of the same values.
+        texts = dict.fromkeys(name for name in self._text_columns().values() if name in names)
+        table = table.with_columns(self._texts(table, self._setting(name), name) for name in texts)
         places = pl.DataFrame({"row": range(len(sizes)), "bytes": sizes})
         return table, places.with_columns(
             pl.lit(url).alias("url"), pl.lit(version).alias("version")
         )
+
+    def _setting(self, column: str) -> str:
+        return next(setting for setting, name in self._text_columns().items() if name == column)
+
+    def _count_cells(self, file: pq.ParquetFile) -> None:
+        """Count the cells of pictures, and those that hold no bytes."""
+        for setting in ("image", "mask"):
+            column = getattr(self.options, setting)
+            if column is not None:
+                lacking, seen = cells_without_bytes(file, column)
+                before = self._cells.get(setting, (0, 0))
+                self._cells[setting] = before[0] + lacking, before[1] + seen
+                if lacking == seen:
+                    self._example.setdefault(setting, first_path(file, column))
+
+    def _check_cells(self, setting: str) -> None:
+        """Say how many cells hold no bytes.
+
+        Raises:
+            ConfigError: None does.
+        """
+        lacking, seen = self._cells.get(setting, (0, 0))
+        column = getattr(self.options, setting)
+        if lacking and lacking == seen:
+            path = self._example.get(setting)
+            raise ConfigError(
+                f"dataset.{setting}",
+                f"no cell of {column!r} holds bytes"
+                + (f", but paths such as {path!r}" if path else ""),
+                "write the data set with the bytes of its files, or its paths as a column of texts "
+                "and use format: table",
+            )
+        if lacking:
+            self.said.append(
+                f"{lacking} of {seen} cells of {column!r} hold no bytes; those images become error "
+                "rows"
+            )
 
     def _add_features(self, found: dict[str, list[str]], url: str) -> None:
         for column in {self.options.label, self.options.attribute} & found.keys():
@@ -232,15 +286,6 @@ def _check_picture(setting: str, name: str, kind: pa.DataType) -> None:
             f"column {name!r} of type {kind}",
             "must hold bytes, or {bytes, path}; for paths of image files use format: table",
         )
-
-
-def _mean_sizes(file: pq.ParquetFile) -> list[int]:
-    """Bytes of every row, as far as its row group tells."""
-    sizes: list[int] = []
-    for index in range(file.metadata.num_row_groups):
-        group = file.metadata.row_group(index)
-        sizes += [group.total_byte_size // max(1, group.num_rows)] * group.num_rows
-    return sizes
 
 
 def _label_features(schema: pa.Schema) -> dict[str, list[str]]:

@@ -133,11 +133,73 @@ def test_pictures_are_no_labels(tmp_path):
     assert (error.field, error.value) == ("dataset.id", "column 'image' of type binary")
 
 
-def test_files_whose_columns_differ_are_told_by_their_own_names(tmp_path):
-    write(tmp_path / "1.parquet", pa.table({"image": PICTURES, "y": [0, 1, 1, 0]}))
-    write(tmp_path / "2.parquet", pa.table({"image": PICTURES, "y": [b"0", b"1", b"1", b"0"]}))
-    error = refused(tmp_path, format="parquet", path=f"{tmp_path}/*.parquet", label="y")
-    assert "different columns" in error.remedy
+def test_files_may_have_other_types_orders_and_columns_of_the_same_values(tmp_path):
+    texts = ["a camel", "a deer", "a deer", "a camel"]
+    labels = [
+        [0, 1, 1, 0],
+        [b"0", b"1", b"1", b"0"],
+        [0.0, 1.0, 1.0, 0.0],
+        pa.array(texts, pa.large_string()),
+        pa.array(texts).dictionary_encode(),
+        pa.array([0, 1, 1, 0], pa.int8()),
+    ]
+    boxes = [[1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0], *[pa.array([1, 2, 3, 4], pa.float32())] * 4]
+    for place, (column, box) in enumerate(zip(labels, boxes, strict=True)):
+        columns = {"image": PICTURES, "y": column, "b": box, f"z{place}": [[1]] * 4}
+        names = list(columns)[:: -1 if place % 2 else 1]
+        write(tmp_path / f"{place}.parquet", pa.table({name: columns[name] for name in names}))
+    dataset = {"format": "parquet", "path": f"{tmp_path}/*.parquet", "box": ["b"] * 4}
+    planned, said, _ = plan(tmp_path, **dataset, label="y")
+    assert planned.table["label"].to_pylist() == [0, 1, 1, 0] * len(labels)
+    assert planned.table["box"].to_pylist()[::4] == [[1.0] * 4] * len(labels)
+    assert not [line for line in said if "WARNING" in line]
+
+
+def test_files_without_rows_are_passed_over_and_told(tmp_path):
+    empty = pa.table({"image": pa.nulls(0), "other": pa.nulls(0)})
+    write(tmp_path / "1.parquet", empty)
+    (tmp_path / "2.parquet").write_bytes(b"")
+    dataset = {"format": "parquet", "path": f"{tmp_path}/*.parquet"}
+    assert refused(tmp_path, **dataset).remedy == "no row is in its files"
+    write(tmp_path / "3.parquet", pa.table({"image": PICTURES, "y": [0, 1, 1, 0]}))
+    planned, said, _ = plan(tmp_path, **dataset, label="y")
+    assert planned.table["label"].to_pylist() == [0, 1, 1, 0]
+    assert f"WARNING: 2 files hold no rows, e.g. {tmp_path}/1.parquet" in said
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("setting", ["image", "mask"])
+def test_cells_that_hold_only_paths_are_refused(tmp_path, setting, statistics):
+    only = [{"bytes": None, "path": f"/data/{i}.jpg"} for i in range(4)]
+    whole = [{"bytes": data, "path": None} for data in PICTURES]
+    columns = {"image": whole, "mask": whole, setting: only}
+    pq.write_table(pa.table(columns), tmp_path / "x.parquet", write_statistics=statistics)
+    dataset = {"format": "parquet", "path": f"{tmp_path}/x.parquet", "mask": "mask"}
+    error = refused(tmp_path, **dataset)
+    assert error.field == f"dataset.{setting}"
+    assert error.value == f"no cell of {setting!r} holds bytes, but paths such as '/data/0.jpg'"
+    assert "format: table" in error.remedy
+    # A null beside pictures is an error row.
+    columns = {"image": whole, "mask": whole, setting: [*whole[:3], only[0]]}
+    pq.write_table(pa.table(columns), tmp_path / "x.parquet", write_statistics=statistics)
+    _, said, _ = plan(tmp_path, **dataset)
+    assert any(f"1 of 4 cells of {setting!r} hold no bytes" in line for line in said)
+
+
+def test_what_is_no_parquet_file_is_told_with_the_remedy(tmp_path):
+    path = tmp_path / "x.parquet"
+    dataset = {"format": "parquet", "path": str(path)}
+    for content, remedy in (
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"<html>Sign in</html>", "web page"),
+        (b"PAR1 and no more", "no whole Parquet file"),
+        (b"image,y", "no whole Parquet file"),
+    ):
+        path.write_bytes(content)
+        assert remedy in refused(tmp_path, **dataset).remedy
+    path.unlink()
+    path.mkdir()
+    assert "is a folder; name the files in it" in refused(tmp_path, **dataset).remedy
 
 
 @pytest.mark.parametrize("names", [CLASSES, CLASSES[::-1]])
