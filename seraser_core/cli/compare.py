@@ -88,6 +88,6 @@ def show_comparison(table: pl.DataFrame, ranks: pl.DataFrame, url: str, json: bo
     if ranks["pairs"].sum():
         print_table("mean ranks", ranks.columns, ranks.to_dicts(), SUMMARY)
     if small := left_out(table):
-        results.print(small, highlight=False)
-    results.print(f"comparison {url}", highlight=False)
-    results.print(f"report     {url}/report/comparison.md", highlight=False)
+        results.print(small)
+    results.print(f"comparison {url}")
+    results.print(f"report     {url}/report/comparison.md")

@@ -16,8 +16,13 @@ from rich.text import Text
 
 from seraser_core.display import heading, shown
 
-results = Console(soft_wrap=True)
-errors = Console(stderr=True, soft_wrap=True)
+
+def _console(stderr: bool) -> Console:
+    """A console that prints data as it is: no brackets for markup, no ``:cat:`` for a picture."""
+    return Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False)
+
+
+results, errors = _console(stderr=False), _console(stderr=True)
 
 
 def print_json(document: Any) -> None:

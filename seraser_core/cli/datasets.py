@@ -38,11 +38,12 @@ def datasets(
         print_json(facts)
         return
     for one in facts:
-        results.print(f"[bold]{one.pop('name')}[/]: {one.pop('what')}", highlight=False)
+        results.print(one.pop("name"), style="bold", end=": ")
+        results.print(one.pop("what"))
         for fact, value in one.items():
             text = ", ".join(value) if isinstance(value, list) else value
             if text and (name or fact in _IN_LIST):
-                results.print(f"  {fact:<9} {text}", markup=False, highlight=False)
+                results.print(f"  {fact:<9} {text}")
 
 
 def check(
@@ -80,14 +81,13 @@ def check(
         if rows:
             print_table("images", ("split", "kind", "name", "images", "published"), rows)
         for note in found.notes:
-            results.print(f"note: {note}", markup=False, highlight=False)
+            results.print(f"note: {note}")
         for problem in found.problems:
-            results.print(problem, markup=False, highlight=False)
+            results.print(problem)
         problems = len(found.problems)
         results.print(
             f"{count(problems, 'problem') if problems else 'clean'}: {found.dataset} in "
             f"{found.root}",
-            highlight=False,
         )
     if found.problems:
         raise typer.Exit(1)
@@ -101,7 +101,7 @@ def _is_wrong(row: dict[str, Any]) -> bool:
 
 def _progress() -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         console=errors,

@@ -44,7 +44,7 @@ def demo(
     from seraser_core.runner.plan import plan_run
 
     folder = output.absolute()
-    errors.print(f"pictures in {folder / 'data'} and {folder / 'control'}", highlight=False)
+    errors.print(f"pictures in {folder / 'data'} and {folder / 'control'}")
     run_urls = []
     with watching() as display:
         for name, part, task in (("demo", "data", SHORTCUT), ("control", "control", CONTROL)):
@@ -59,7 +59,7 @@ def demo(
     _show(shortcut, "accuracy per group, with a shortcut")
     _show(control, "accuracy per group, without one")
     results.print(f"\nrun    {shortcut.url}\nreport {shortcut.url}/report/report.html\n")
-    results.print(_QUERY.format(run=shortcut.url), markup=False, highlight=False)
+    results.print(_QUERY.format(run=shortcut.url))
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _show(found: _Found, title: str) -> None:
     summary = {row["method"]: row for row in found.summary.to_dicts()}
     for label, column in (("average", "accuracy"), ("worst group", "worst_group_accuracy")):
         before, after = (summary[method][column] for method in ("zero_shot", "seraser"))
-        results.print(f"{label:<12} zero-shot {before:.3f}   SEraser {after:.3f}", highlight=False)
+        results.print(f"{label:<12} zero-shot {before:.3f}   SEraser {after:.3f}")
     say_errors(found.summary, found.url, json=False)
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any
 
-import typer
-
-from seraser_core.cli.children import ending_signals
 from seraser_core.cli.console import count, errors
+from seraser_core.cli.interrupts import interruptible
 from seraser_core.cli.progress import RunDisplay
 from seraser_core.cli.server import answers, temporary_server
 from seraser_core.errors import DeviceLostError, SeraserError
@@ -121,8 +117,10 @@ def watching() -> Iterator[RunDisplay]:
         typer.Exit: It was interrupted.
     """
     display = RunDisplay(errors)
-    with _interruptible(display), display:
-        yield display
+    with interruptible() as interruptions:
+        interruptions.watch(display)
+        with display:
+            yield display
 
 
 def _compute(run_url: str, display: RunDisplay) -> None:
@@ -198,27 +196,3 @@ def _server(url: str | None, display: RunDisplay) -> Iterator[Callable[[], str]]
             "or use --no-prefect"
         )
     yield lambda: url
-
-
-@contextmanager
-def _interruptible(display: RunDisplay) -> Iterator[None]:
-    """Let SIGINT, SIGTERM and SIGHUP end the run after the batch it is at."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    received: list[int] = []
-
-    def interrupt(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        display.stop()
-        raise KeyboardInterrupt
-
-    before = {n: signal.signal(n, interrupt) for n in ending_signals()}
-    try:
-        yield
-    except KeyboardInterrupt:
-        errors.print("interrupted; the same command computes what is missing")
-        raise typer.Exit(128 + (received or [signal.SIGINT])[0]) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -82,12 +82,11 @@ def show_problems(report: VerifyReport, json: bool) -> None:
         print_json(dataclasses.asdict(report))
     else:
         for line in (*report.problems, *(f"not checked: {text}" for text in report.unchecked)):
-            results.print(str(line), markup=False, highlight=False)
+            results.print(str(line))
         found = len(report.problems)
         results.print(
             f"{count(found, 'problem') if found else 'clean'}: {report.done} of "
             f"{count(report.shards, 'shard')}, {count(report.rows, 'row')}",
-            highlight=False,
         )
     if report.problems:
         raise typer.Exit(1)
@@ -113,8 +112,8 @@ def show_run(run_url: str, json: bool) -> None:
 
     show_summary(read_report(run_url, "summary"), read_report(run_url, "groups"), run_url, json)
     if not json:
-        results.print(f"run    {run_url}", highlight=False)
-        results.print(f"report {run_url}/report/report.html", highlight=False)
+        results.print(f"run    {run_url}")
+        results.print(f"report {run_url}/report/report.html")
 
 
 def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json: bool) -> None:
@@ -139,7 +138,7 @@ def say_small_groups(summary: pl.DataFrame) -> None:
     from seraser_core.results.tables import small_groups_text
 
     if "small_groups" in summary.columns and (text := small_groups_text(summary)):
-        results.print(text, highlight=False)
+        results.print(text)
 
 
 def say_errors(summary: pl.DataFrame, run_url: str, json: bool) -> None:
@@ -156,7 +155,6 @@ def say_errors(summary: pl.DataFrame, run_url: str, json: bool) -> None:
     (errors if json else results).print(
         f"{count(int(str(failed)), 'image')} could not be used: "
         + ", ".join(f"{code} {images:,}" for code, images in sorted(codes.items())),
-        highlight=False,
     )
 
 
@@ -165,7 +163,7 @@ def say_warnings(run_url: str) -> None:
     from seraser_core.results.status import status as read_status
 
     for warning in read_status(run_url)["warnings"]:
-        errors.print(f"WARNING: {warning}", markup=False, highlight=False)
+        errors.print(f"WARNING: {warning}")
 
 
 def _print_mapping(found: Mapping[str, Any], prefix: str = "") -> None:
@@ -174,8 +172,6 @@ def _print_mapping(found: Mapping[str, Any], prefix: str = "") -> None:
             _print_mapping(value, f"{prefix}{name}.")
         elif isinstance(value, list):
             for one in value:
-                results.print(f"{prefix + name:<28} {one}", markup=False, highlight=False)
+                results.print(f"{prefix + name:<28} {one}")
         else:
-            results.print(
-                f"{prefix + name:<28} {shown(name, value)}", markup=False, highlight=False
-            )
+            results.print(f"{prefix + name:<28} {shown(name, value)}")

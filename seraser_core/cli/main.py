@@ -25,6 +25,7 @@ from seraser_core.cli import (
     up,
 )
 from seraser_core.cli.console import errors
+from seraser_core.cli.interrupts import interruptible
 from seraser_core.cli.waits import Waits
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.proxies import prepare
@@ -41,15 +42,15 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; 1 when it failed, 2 when its configuration cannot be used."""
         try:
-            with watching_waits(Waits(errors)):
+            with interruptible(), watching_waits(Waits(errors)):
                 return super().invoke(ctx)
         except ConfigError as error:
-            errors.print("[bold red]configuration[/]", end=" ")
-            errors.print(str(error), markup=False, highlight=False)
+            errors.print("configuration", style="bold red", end=" ")
+            errors.print(str(error))
             raise typer.Exit(BAD_CONFIG) from None
         except SeraserError as error:
-            errors.print("[bold red]failed[/]", end=" ")
-            errors.print(str(error), markup=False, highlight=False)
+            errors.print("failed", style="bold red", end=" ")
+            errors.print(str(error))
             raise typer.Exit(FAILED) from None
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise

@@ -59,6 +59,6 @@ def masks(
         print_json({"run": run_url, **dataclasses.asdict(table)})
         return
     made = f"{count(table.masks, 'mask')} of {count(table.images, 'image')}"
-    results.print(made, highlight=False)
-    results.print("to use them, put this into a configuration:\n", highlight=False)
+    results.print(made)
+    results.print("to use them, put this into a configuration:\n")
     typer.echo(yaml.safe_dump({"dataset": table.dataset}, sort_keys=False, allow_unicode=True))

@@ -45,13 +45,13 @@ class RunDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             # The bar alone gives way where the terminal is narrow.
             BarColumn(bar_width=None, table_column=Column(max_width=40)),
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
             _Speed(table_column=Column(no_wrap=True)),
             TimeRemainingColumn(table_column=Column(no_wrap=True)),
-            TextColumn("{task.fields[bound]}"),
+            TextColumn("{task.fields[bound]}", markup=False),
             console=console,
             speed_estimate_period=30,
         )
@@ -61,7 +61,6 @@ class RunDisplay:
         self._stopped = threading.Event()
 
     def __enter__(self) -> Self:
-        self._bar.start()
         return self
 
     def __exit__(
@@ -70,15 +69,28 @@ class RunDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if self._task is not None:
+            self._bar.stop()
+
+    @property
+    def computes(self) -> bool:
+        """Whether images are being computed."""
+        return self._task is not None
 
     def stop(self) -> None:
         """Make shards that are being computed end after the batch they are at."""
         self._stopped.set()
 
     def say(self, text: str) -> None:
-        """Print a line above the bar."""
-        self._console.print(text, markup=False, highlight=False)
+        """Print a line above the bar.
+
+        Raises:
+            KeyboardInterrupt: In the main thread, as of `advance`, in case that a library has
+                kept the first one to itself.
+        """
+        if self._stopped.is_set() and threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        self._console.print(text)
         printed()
 
     def finished(self, run_url: str, total: int) -> None:
@@ -93,6 +105,7 @@ class RunDisplay:
             self.say(f"{done:,} of {total:,} images are done already")
         with self._lock:
             self._seconds.clear()
+        self._bar.start()  # not before there is something to show
         self._task = self._bar.add_task("images", total=total, completed=done, bound="")
 
     def advance(self, images: int) -> None:

@@ -33,7 +33,7 @@ def retry_errors(
     shards = retry.shards(run)
     if not shards:
         aggregate(run)  # an interrupted command may have left the report behind
-        results.print("no image failed", highlight=False)
+        results.print("no image failed")
         return
     with watching() as display:
         total = sum(shards.values())

@@ -30,7 +30,7 @@ def up(
     refuse_unusable()
     delivered = load_config(ROOT / "deployments" / "configs" / "demo.yaml")
     with Services(port, home.absolute()) as services:
-        results.print(f"starting a Prefect server; logs are in {services.logs}", highlight=False)
+        results.print(f"starting a Prefect server; logs are in {services.logs}")
         services.start_server()
         results.print("making the work pool and the deployment seraser/batch-eval")
         services.deploy(limit)
@@ -45,15 +45,13 @@ def up(
             f"  {prefix}prefect deployment run seraser/batch-eval --watch\n\n"
             f"As delivered it runs the demo; results go to {delivered.output}\n"
             f"pages: http://127.0.0.1:{port}   Ctrl-C ends all of it",
-            markup=False,
-            highlight=False,
         )
 
         def wait(reason: str, seconds: float) -> None:
-            results.print(reason, markup=False)
+            results.print(reason)
             services.wait(seconds)
 
         if outcome := abandoned.end(wait):
-            results.print(outcome, markup=False)
+            results.print(outcome)
         services.wait()
     results.print("stopped")

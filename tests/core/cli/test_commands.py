@@ -123,12 +123,12 @@ _INTERRUPTED = """
 import os, signal, sys
 from seraser_core.cli.progress import RunDisplay
 
-NUMBER = getattr(signal, sys.argv.pop())
+numbers = [getattr(signal, sys.argv.pop())]
 
 advance = RunDisplay.advance
 def interrupt_then_advance(self, images):
-    if not self._stopped.is_set():
-        os.kill(os.getpid(), NUMBER)
+    if numbers:
+        os.kill(os.getpid(), numbers.pop())
     advance(self, images)
 RunDisplay.advance = interrupt_then_advance
 
@@ -147,7 +147,7 @@ def test_an_interrupted_run_says_so_and_resumes(seraser, config, name):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 128 + getattr(signal, name), done.stderr
     assert "interrupted; the same command computes what is missing" in done.stderr

@@ -1,0 +1,138 @@
+"""Ctrl-C: answered at once, wherever a command is; the second one ends it now."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.verify import verify
+
+_BEGIN = """
+import hashlib, subprocess, sys, threading
+
+def reached():
+    print("reached", file=sys.stderr, flush=True)
+
+def wait(*_, **__):
+    reached()
+    threading.Event().wait()
+
+def wait_in_c(*_, **__):
+    reached()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # no Python runs in this thread meanwhile
+"""
+_END = """
+from seraser_core.cli.main import app
+app()
+"""
+_PLANNING = "from seraser_core.runner import plan; plan.plan_items = {wait}"
+_COMPUTING = """
+from seraser_core.cli.progress import RunDisplay
+
+def advance(self, images):
+    subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    wait()
+RunDisplay.advance = advance
+"""
+_SERVER = """
+import pathlib
+from seraser_core.cli import execute, server
+from seraser_core.runner import plan
+
+plan.complete = lambda *_: "nowhere"
+
+def answers(url):
+    reached()
+    return False
+server.answers = answers
+"""
+_VERIFYING = "from seraser_core.results import verify; verify.verify = wait"
+
+
+@contextmanager
+def started(environment: dict[str, str], change: str, *arguments: str) -> Iterator[psutil.Popen]:
+    """The command with a change of what it does, once it has got there; in a group of its own."""
+    program = _BEGIN + change + _END
+    process = psutil.Popen(
+        [sys.executable, "-c", program, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said(process, "reached")
+        yield process
+    finally:
+        for one in (process, *process.children(recursive=True)) if process.is_running() else ():
+            one.kill()
+        process.communicate()
+
+
+def said(process: psutil.Popen, text: str) -> str:
+    """Reads what the command says until a line holds `text`; returns all of it."""
+    lines = ""
+    while text not in lines:
+        line = process.stderr.readline()
+        assert line, lines
+        lines += line
+    return lines
+
+
+@pytest.mark.parametrize("wait", ["wait", "wait_in_c"])
+def test_while_planning(config, environment, wait):
+    change = _PLANNING.format(wait=wait)
+    with started(environment, change, "plan", config) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        said(process, "ending; again to end now")
+        if wait == "wait_in_c":
+            os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 128 + signal.SIGINT
+        assert process.stderr.read() == "interrupted; the same command computes what is missing\n"
+
+
+def test_a_second_one_ends_a_batch_that_does_not_end(seraser, config, environment):
+    with started(environment, _COMPUTING, "run", config, "--no-prefect") as process:
+        children = process.children(recursive=True)
+        assert [child.name() for child in children] == ["sleep"]
+        os.killpg(process.pid, signal.SIGINT)
+        said(process, "ending after this batch; again to end now")
+        assert process.is_running()
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 128 + signal.SIGINT
+        assert process.stderr.read().endswith("the same command computes what is missing\n")
+        assert psutil.wait_procs(children, timeout=10)[1] == []
+    done = seraser("run", config, "--no-prefect")
+    assert done.exit_code == 0
+    url = next(line for line in done.stderr.splitlines() if "run directory" in line).split()[-1]
+    assert verify(url).problems == []
+    assert len(RunDirectory(url).done()) == 3
+
+
+def test_while_the_server_starts(config, environment):
+    with started(environment, _SERVER, "run", config) as process:
+        children = process.children(recursive=True)
+        assert children
+        os.killpg(process.pid, signal.SIGINT)
+        said(process, "ending; again to end now")
+        assert process.wait(60) == 128 + signal.SIGINT
+        assert "Traceback" not in process.stderr.read()
+        assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_commands_that_only_read(environment, name):
+    with started(environment, _VERIFYING, "verify", "anywhere") as process:
+        number = getattr(signal, name)
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+        assert process.stderr.read() == "ending; again to end now\ninterrupted\n"
