@@ -13,9 +13,9 @@ from seraser_core.config.classes import labels_of
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.class_files import read_entries
+from seraser_core.sources.missing import is_missing
 
 _TRUTH = {"false": 0, "true": 1}
-_MISSING = ("", "nan")
 _ARTICLE = re.compile(r"(an?|the) (?=.)")
 _ID = re.compile(r"n?[0-9]+")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?")
@@ -67,7 +67,7 @@ def word(name: str) -> str:
 def to_index(
     texts: pl.Series, names: Sequence[str], field: str, listed_in: str, found: bool = False
 ) -> pl.Series:
-    """Indices into `names` of texts that are names or indices; null, "" and NaN are null.
+    """Indices into `names` of texts that are names or indices; of what stands for no value, null.
 
     A name is looked for first. Tables written by pandas hold indices as ``1.0``; ``true`` and
     ``false`` are 1 and 0 unless a name is one of them, whatever its case.
@@ -102,7 +102,7 @@ def to_index(
                 f"is the name of {listed_in}[{named}] and the index of {names[number]!r}; give "
                 "names that are no numbers, or put each at its own index",
             )
-        if named is None and number is None and word not in _MISSING:
+        if named is None and number is None and not is_missing(value, names):
             near = difflib.get_close_matches(value, names, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ConfigError(
@@ -130,7 +130,7 @@ def to_index(
 
 def found_names(texts: pl.Series) -> list[str]:
     """The sorted names among `texts`; none when all are indices."""
-    values = [value for value in texts.drop_nulls().unique() if value.lower() not in _MISSING]
+    values = [value for value in texts.drop_nulls().unique() if not is_missing(value)]
     return sorted(values) if any(number_of(value) is None for value in values) else []
 
 

@@ -50,8 +50,9 @@ class ParquetSource(TableSource):
         for setting in ("label", "attribute"):
             table = self._without_no_label(table, setting, warnings)
         classes = class_names(options) or self._features.get(options.label or "", [])
-        known = attribute_names(options) or self._features.get(options.attribute or "", [])
-        attributes = known or self._found_attributes(table)
+        table = self._without_missing(table, classes)
+        named = attribute_names(options) or self._features.get(options.attribute or "", [])
+        attributes = named or self._found_attributes(table)
         for setting, names in (("label", classes), ("attribute", attributes)):
             table = self._by_name(table, setting, names)
         items = pl.DataFrame(
@@ -61,7 +62,7 @@ class ParquetSource(TableSource):
                 "offset": places["row"],
                 "label": self._indices(table, "label", classes, "dataset.classes"),
                 "attribute": self._indices(
-                    table, "attribute", attributes, "dataset.attributes", not known
+                    table, "attribute", attributes, "dataset.attributes", not named
                 ),
                 "mask": urls if options.mask else pl.Series([None] * len(urls), dtype=pl.String),
                 "box": self._boxes(table),

@@ -11,6 +11,7 @@ from seraser_core import storage
 from seraser_core.config.options import DatasetOptions, SplitOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.base import Listing, Source, check_paths
+from seraser_core.sources.missing import known
 from seraser_core.sources.names import (
     attribute_names,
     class_names,
@@ -40,6 +41,7 @@ class TableSource(Source):
         if image.null_count() or (image == "").any():
             raise ConfigError("dataset.image", "an empty path", "every row needs an image")
         classes = class_names(options) or []
+        table = self._without_missing(table, classes)
         attributes = attribute_names(options) or self._found_attributes(table)
         items = pl.DataFrame(
             {
@@ -75,6 +77,17 @@ class TableSource(Source):
                 f"no row is left of {table.height}; check the column and its values",
             )
         return chosen
+
+    def _without_missing(self, table: pl.DataFrame, classes: list[str]) -> pl.DataFrame:
+        """The table with nulls for texts that stand for no value."""
+        names = {"label": classes, "attribute": attribute_names(self.options)}
+        columns = [(setting, getattr(self.options, setting)) for setting in (*names, "mask")]
+        for setting, column in (*columns, *(("box", column) for column in self.options.box or ())):
+            if column in table.columns and (setting in names or table[column].dtype == pl.String):
+                texts = self._texts(table, setting, column)
+                kept = known(texts, names.get(setting, ()), setting, column, self.said)
+                table = table.with_columns(kept.alias(column))
+        return table
 
     def _found_attributes(self, table: pl.DataFrame) -> list[str]:
         return found_names(self._texts(table, "attribute")) if self.options.attribute else []

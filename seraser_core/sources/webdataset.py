@@ -13,6 +13,7 @@ from seraser_core.errors import ConfigError
 from seraser_core.sources.base import Listing, Source
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.documents import parse, to_text
+from seraser_core.sources.missing import known
 from seraser_core.sources.names import attribute_names, class_names, found_names, to_index
 from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.tar import MOST_TEXT, TEXT_ENDINGS, index_tar
@@ -57,11 +58,14 @@ class WebDatasetSource(Source):
             said = f"no sample has an image ({wanted}); {'; '.join(warnings)}"
             raise ConfigError("dataset.path", options.path, said.removesuffix("; "))
         label = options.label or (_LABEL if samples["cls_length"].count() else None)
-        texts = {
-            "label": _texts(samples, label, "label"),
-            "attribute": _texts(samples, options.attribute, "attribute"),
-        }
         classes = class_names(options) or []
+        texts = {}
+        for setting, member, names in (
+            ("label", label, classes),
+            ("attribute", options.attribute, attribute_names(options)),
+        ):
+            found = _texts(samples, member, setting)
+            texts[setting] = known(found, names, setting, member or "", warnings)
         attributes = attribute_names(options) or found_names(texts["attribute"])
         items = samples.select(
             (pl.col("name") + "/" + pl.col("key")).alias("item_id"),

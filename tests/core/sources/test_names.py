@@ -65,7 +65,6 @@ def test_a_name_that_is_the_index_of_another_is_refused(texts, names, value):
         ("٣", list("abcde")),
         ("inf", ["a", "b"]),
         ("false", ["true", "other"]),
-        (" ", ["a", "b"]),
     ],
 )
 def test_what_is_neither_name_nor_index_is_refused(text, names):

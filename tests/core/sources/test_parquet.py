@@ -221,10 +221,11 @@ def test_a_test_split_without_labels_is_an_audit(tmp_path):
     assert "WARNING: 4 rows have -1 in 'y', which is no label" in said
 
 
-def test_minus_one_of_a_column_without_label_features_is_refused(tmp_path):
+def test_minus_one_of_a_column_without_label_features_is_none_as_well(tmp_path):
     dataset = write(tmp_path / "x.parquet", pa.table({"image": PICTURES, "y": [0, -1, 1, 0]}))
-    error = refused(tmp_path, **dataset, label="y")
-    assert (error.field, error.value) == ("dataset.label", "-1 (1 rows)")
+    planned, said, _ = plan(tmp_path, **dataset, label="y")
+    assert planned.table["label"].to_pylist() == [0, None, 1, 0]
+    assert any("'-1' (1) stands for no label" in line for line in said)
 
 
 @pytest.mark.parametrize(

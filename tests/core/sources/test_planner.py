@@ -283,7 +283,7 @@ REFUSED = {
         "2 (1 rows)",
         "names",
     ),
-    "negative label": ({}, with_column("y", 0, 1, -1, 1, 0, 1), "dataset.label", "-1", "names"),
+    "negative label": ({}, with_column("y", 0, 1, -2, 1, 0, 1), "dataset.label", "-2", "names"),
     "unknown class name": (
         {},
         with_column("y", "a camel", "a dear", "a camel", "a deer", "a deer", "a deer"),

@@ -1,0 +1,66 @@
+"""Texts that stand for no value: what people and programs write where nothing is known."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import polars as pl
+
+from seraser_core.errors import ConfigError
+
+_NOTHING = frozenset(
+    [
+        *("", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat"),
+        *("none", "null", "<null>", "nil", "-", "--", "\u2013", "\u2014", "?", "."),
+    ]
+)
+"""In lower case, without blanks round them."""
+_NO_CLASS = ("-1", "-1.0")
+"""What data sets have as the label of images without one."""
+
+
+_SHOWN = 5
+_LISTS = {"label": "classes", "attribute": "attributes"}
+
+
+def is_missing(text: str, names: Collection[str] = ()) -> bool:
+    """Whether a text stands for no value; none of `names` does, in any case of its letters."""
+    bare = text.strip().casefold()
+    return bare in _NOTHING and bare not in {name.strip().casefold() for name in names}
+
+
+def known(
+    texts: pl.Series, names: Collection[str], setting: str, column: str, said: list[str]
+) -> pl.Series:
+    """The texts with nulls for those that stand for no value.
+
+    Args:
+        texts: A column of texts.
+        names: Configured names, none of which is taken for a missing value.
+        setting: The setting that names the column; of labels and attributes, -1 is none as well.
+        column: Its name, for people.
+        said: Gets a line about what was taken for no value.
+
+    Raises:
+        ConfigError: The column has -1 and 1 and no 0, so that -1 seems to be one of two values.
+    """
+    counts = dict(texts.drop_nulls().value_counts().rows())
+    nothing = [text for text in counts if is_missing(text, names)]
+    if setting in _LISTS and not set(_NO_CLASS) & set(names):
+        nothing += [text for text in _NO_CLASS if text in counts]
+        values = counts.keys() - set(nothing)
+        if nothing and set(_NO_CLASS) & set(nothing) and values and values <= {"1", "1.0"}:
+            raise ConfigError(
+                f"dataset.{setting}",
+                f"-1 and 1 in {column!r}",
+                "-1 is taken for a missing value; where it is one of two, write 0 and 1, or give "
+                f"dataset.{_LISTS[setting]} as {{'-1': its name, '1': its name}}",
+            )
+    seen = [text for text in nothing if text.strip()]
+    written = sorted(seen, key=lambda text: (-counts[text], text))
+    if written:
+        shown = ", ".join(f"{text!r} ({counts[text]})" for text in written[:_SHOWN])
+        shown += f" and {len(written) - _SHOWN} more" if written[_SHOWN:] else ""
+        where = f"; name it in dataset.{_LISTS[setting]} if it is one" if setting in _LISTS else ""
+        said.append(f"in {column!r}, {shown} stands for no {setting}{where}")
+    return texts.replace(nothing, None) if nothing else texts
