@@ -184,7 +184,8 @@ def test_the_same_pictures_give_the_same_numbers(run, tree, samples, tmp_path, r
     assert set(found["status"]) == {"ok"}
     assert found["picture"].to_list() == expected["picture"].to_list()
     assert found["prediction"].equals(expected["prediction"])
-    np.testing.assert_array_equal(found["logits"].to_list(), expected["logits"].to_list())
+    # Ids, and with them places in the batch, differ between formats; products round by place.
+    np.testing.assert_allclose(found["logits"].to_list(), expected["logits"].to_list(), rtol=1e-5)
     columns = ["label", "label_name", "correct"]
     if kind in LABELLED:
         assert found.select(columns).equals(expected.select(columns))
