@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,14 @@ from torchvision.ops import nms
 from seraser_core.config.auxiliary import SegmentOptions
 from seraser_core.errors import ConfigError, ItemError
 from seraser_core.models.folders import import_transformers, without_origin
+from seraser_core.models.hub import check_server, fetching, hub, is_cached
 from seraser_core.models.loading import hash_weights
 
 _BOXES_AT_ONCE = 16  # the mask decoder takes about 50 MB for each
+_FOLDER = (
+    "without a network, give a folder with config.json, model.safetensors and the files of the "
+    "processor"
+)
 _GREATEST_ASPECT = 40  # beyond it, the detector's feature maps have fewer places than its queries
 
 
@@ -195,8 +201,11 @@ def _load(field: str, name: str, model: Any, processor: Any) -> tuple[Any, Any]:
         ConfigError: The model cannot be loaded, or is of another kind.
     """
     wanted = model.config_class.model_type
-    common = {"local_files_only": Path(name).is_dir(), "trust_remote_code": False}
-    try:
+    here = Path(name).is_dir()
+    common = {"local_files_only": here, "trust_remote_code": False}
+    if not here and not is_cached(name, "config.json"):
+        check_server(hub(), field, repr(name), _FOLDER)
+    with fetching(field, repr(name), "the model", _FOLDER) if not here else _loading(field, name):
         config, _ = model.config_class.get_config_dict(name, **common)
         kind = config.get("model_type", "nameless")
         if kind != wanted:
@@ -207,15 +216,6 @@ def _load(field: str, name: str, model: Any, processor: Any) -> tuple[Any, Any]:
             name, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **common
         )
         reader = processor.from_pretrained(name, **common)
-    except ConfigError:
-        raise
-    except Exception as error:  # hub, safetensors and transformers raise their own types
-        raise ConfigError(
-            field,
-            repr(name),
-            f"the model could not be loaded ({error}); without a network, give a folder with "
-            "config.json, model.safetensors and the files of the processor",
-        ) from error
     missing = sorted(report["missing_keys"])
     if missing:
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
@@ -223,6 +223,19 @@ def _load(field: str, name: str, model: Any, processor: Any) -> tuple[Any, Any]:
             field, repr(name), f"its weights lack {missing[0]}{more}; fetch or save them again"
         )
     return net.eval().requires_grad_(False), reader
+
+
+@contextmanager
+def _loading(field: str, name: str) -> Iterator[None]:
+    """Turn the faults of loading a folder into faults of a setting."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:  # safetensors and transformers raise their own types
+        raise ConfigError(
+            field, repr(name), f"the model could not be loaded ({error}); {_FOLDER}"
+        ) from error
 
 
 def _hash_config(net: Any, reader: Any) -> str:

@@ -40,6 +40,11 @@ def cached_weights() -> list[CachedWeights]:
     ]
 
 
+def is_from_url(file: Path) -> bool:
+    """Whether cached weights come from no hub; such a file may be cut off, if its end was lost."""
+    return file.parent == _CLIP_CACHE.expanduser()
+
+
 def cached_files(name: str, tag: str) -> Iterator[Path]:
     """The file with the weights of a tag, if it need not be fetched."""
     cfg = table("pretrained").get_pretrained_cfg(name, tag)

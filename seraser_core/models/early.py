@@ -9,12 +9,19 @@ from contextlib import suppress
 from seraser_core import storage
 from seraser_core.config.options import ModelOptions, is_folder
 from seraser_core.errors import ConfigError, TransientError
+from seraser_core.models import hub
+from seraser_core.models.cached import cached_files
 from seraser_core.models.documents import blamed
 from seraser_core.models.files import WEIGHT_ENDINGS
 from seraser_core.open_clip_tables import model_names, table
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,4})?")
 DEVICES = "use auto, cpu, cuda or cuda:N"
+NO_WEIGHTS = (
+    "without a network, give the path of a weights file, or null to try the pipeline with random "
+    "weights"
+)
+_SCHEMAS = ("hf-hub", "local-dir")
 
 
 def check_model(options: ModelOptions) -> None:
@@ -39,10 +46,35 @@ def check_model(options: ModelOptions) -> None:
             _check_file("model.pretrained", weights)
     elif not name.endswith(".json"):
         check_tag(name, weights)
+        check_fetchable(name, weights)
+
+
+def check_fetchable(name: str, tag: str) -> None:
+    """See that the weights of a tag are here, or that the server which has them answers.
+
+    Raises:
+        ConfigError: Neither is the case.
+    """
+    cfg = table("pretrained").get_pretrained_cfg(name, tag)
+    if next(cached_files(name, tag), None) is None:
+        url = hub.hub() if cfg.get("hf_hub") else cfg.get("url", "")
+        hub.check_server(url, "model.pretrained", repr(tag), NO_WEIGHTS)
 
 
 def unknown_name(name: str) -> ConfigError:
     """That open_clip has no model of this name."""
+    schema, _, repo = name.partition(":")
+    if schema in _SCHEMAS and repo:
+        folder = "FOLDER" if schema == "hf-hub" else repo
+        fetched = f"fetch it with `hf download {repo} --local-dir FOLDER`, and " * (
+            schema == "hf-hub"
+        )
+        return ConfigError(
+            "model.name",
+            repr(name),
+            f"is not fetched by this name; {fetched}write name: {folder}/open_clip_config.json and "
+            f"pretrained: {folder}/open_clip_model.safetensors",
+        )
     near = difflib.get_close_matches(name, model_names(), n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else "see open_clip.list_models()"
     return ConfigError("model.name", repr(name), f"open_clip does not know it; {hint}")

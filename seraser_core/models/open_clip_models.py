@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -20,14 +20,22 @@ from torch import Tensor, nn
 from seraser_core.config.options import ModelOptions, is_folder
 from seraser_core.errors import ConfigError
 from seraser_core.faults import why
+from seraser_core.models.cached import cached_files, is_from_url
 from seraser_core.models.checkpoints import load_file
-from seraser_core.models.early import check_tag, unknown_name
+from seraser_core.models.early import NO_WEIGHTS, check_fetchable, check_tag, unknown_name
 from seraser_core.models.files import WEIGHT_ENDINGS
+from seraser_core.models.folders import import_transformers
+from seraser_core.models.hub import check_server, fetching, hub, is_cached
 from seraser_core.models.model_json import check_size, read_model_json
 from seraser_core.models.transformers_clip import read_folder
 
 _RANDOM_WEIGHTS_SEED = 0
 _QUICK = "-quickgelu"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
+_COPY = (
+    "a network is needed once: what is fetched stays in the cache of the Hugging Face hub "
+    "(HF_HOME), which may be copied to this machine"
+)
 
 _preprocessing_of: dict[str, dict[str, Any]] = {}
 """Name of a registered model -> what its file says of the input beyond the architecture."""
@@ -47,7 +55,7 @@ def read_open_clip(
     described = {} if tag is None or from_file else _describe(name, tag, options.name)
     with _quiet():
         tokenizer = _tokenizer(name, options.name)  # before the weights: it is small
-        file = _fetch(described, tag) if described else None
+        file = _fetch(name, str(tag), described) if described else None
         net = _build(name, options.name, described)
         if file is not None:
             _load_fetched(net, file)
@@ -94,31 +102,40 @@ def _describe(name: str, tag: str, called: str) -> dict[str, Any]:
 def _tokenizer(name: str, called: str) -> Callable[..., Tensor]:
     """The tokenizer of a model, which may have to be fetched."""
     text: dict[str, Any] = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
-    try:
+    repo = text.get("hf_tokenizer_name")
+    if repo is None:
+        try:
+            return cast(Callable[..., Tensor], open_clip.get_tokenizer(name))
+        except Exception as error:  # of transformers, for one
+            raise ConfigError(
+                "model.name", called, f"its tokenizer cannot be made: {why(error)}"
+            ) from error
+    what = f"its tokenizer {repo}"
+    _check_hub(repo, f"{called} with {what}", _TOKENIZER_FILES)
+    import_transformers("model.name", what, "segment")
+    with fetching("model.name", called, what, _COPY):
         return cast(Callable[..., Tensor], open_clip.get_tokenizer(name))
-    except Exception as error:  # transformers and the hub raise their own types
-        wanted = text.get("hf_tokenizer_name")
-        fault = f"its tokenizer cannot be made: {why(error)}"
-        if wanted or "siglip" in name.lower():
-            fault = (
-                f"its tokenizer {wanted or ''} could not be fetched ({error}); it needs the "
-                "package transformers, and a network once: what is fetched stays in the cache of "
-                "the Hugging Face hub (HF_HOME), which may be copied to this machine"
-            )
-        raise ConfigError("model.name", called, fault) from error
 
 
-def _fetch(described: dict[str, Any], tag: str | None) -> str:
-    """The file with the weights of a tag, on this machine's disk."""
-    try:
-        return str(download_pretrained(described))
-    except Exception as error:  # the hub raises its own types
-        raise ConfigError(
-            "model.pretrained",
-            repr(tag),
-            f"the weights could not be fetched ({error}); without a network, give the path of "
-            "a weights file, or null to try the pipeline with random weights",
-        ) from error
+def _check_hub(repo: str, value: str, files: Sequence[str]) -> None:
+    """See that the hub answers, where none of these files of a repository is on this machine.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if not Path(repo).is_dir() and not is_cached(repo, *files):
+        check_server(hub(), "model.name", value, _COPY)
+
+
+def _fetch(name: str, tag: str, described: dict[str, Any]) -> str:
+    """The file with the weights of a tag, on this machine's disk; fetched if it is not there."""
+    check_fetchable(name, tag)
+    here = next(cached_files(name, tag), None)
+    if here is not None and not is_from_url(here):
+        return str(here)
+    with fetching("model.pretrained", repr(tag), "the weights", NO_WEIGHTS):
+        # Of a file that came from a URL, its hash is compared.
+        return str(download_pretrained(described, prefer_hf_hub=here is None))
 
 
 def _build(name: str, called: str, described: dict[str, Any]) -> Any:
