@@ -30,6 +30,11 @@ IN_SECOND_SHARD = {"fetched": 8, "decoded": 8, "tuned": 18, "scored": 4}
 """Of three shards of 5, 5 and 4 images, in batches of 2: in the middle of it."""
 
 
+def all_but_slow(steps, *often):
+    """`steps`, of which those beside `often` are run with ``-m slow`` alone."""
+    return [step if step in often else pytest.param(step, marks=pytest.mark.slow) for step in steps]
+
+
 def kill_and_go_on(workers, tree, undisturbed, step):
     trap = {"step": step, "nth": IN_SECOND_SHARD.get(step, 2)}
     assert workers.run(tree, trap) == KILLED
@@ -51,7 +56,9 @@ def test_a_worker_killed_in_object_storage(workers, tree, undisturbed, bucket, s
     kill_and_go_on(workers, tree, undisturbed, step)
 
 
-@pytest.mark.parametrize("step", ["scored", *WRITING])
+@pytest.mark.parametrize(
+    "step", all_but_slow(["scored", *WRITING], "scored", "after predictions", "before commits")
+)
 def test_a_worker_killed_with_shards_side_by_side(workers, tree, undisturbed, step):
     tree["runtime"]["parallel_shards"] = 2
     kill_and_go_on(workers, tree, undisturbed, step)
@@ -83,7 +90,9 @@ def forgive_rounding(found, expected):
     assert_frame_equal(found, expected, rel_tol=1e-4, abs_tol=1e-4)
 
 
-@pytest.mark.parametrize("away", [False, True], ids=["images there", "images away"])
+@pytest.mark.parametrize(
+    "away", [pytest.param(False, marks=pytest.mark.slow), True], ids=["images there", "images away"]
+)
 @pytest.mark.parametrize("step", ["scored", *WRITING, "predictions unrenamed"])
 def test_a_worker_killed_that_computes_failed_images_again(workers, tree, tmp_path, step, away):
     """Rows that were good stay so, even if the images go away in between."""
@@ -115,7 +124,17 @@ def test_a_worker_killed_that_computes_failed_images_again(workers, tree, tmp_pa
     forgive_rounding(rows_of(url), expected)
 
 
-@pytest.mark.parametrize("step", ["before mended", "mended unrenamed", "after mended", *WRITING])
+@pytest.mark.parametrize(
+    "step",
+    all_but_slow(
+        ["before mended", "mended unrenamed", "after mended", *WRITING],
+        "before mended",
+        "mended unrenamed",
+        "after mended",
+        "after predictions",
+        "before commits",
+    ),
+)
 def test_a_worker_killed_that_computes_mended_images_again(workers, tree, tmp_path, step):
     """Their files have other sizes than were planned; all who come later take the same files."""
     for i in range(2):
