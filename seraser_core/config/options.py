@@ -132,7 +132,20 @@ class DatasetOptions(Options):
         default=None,
         min_length=4,
         max_length=4,
-        description="Four columns x0, y0, x1, y1 of the foreground box, in pixels of the image.",
+        description="Four columns of the foreground box, in the order that box_format says.",
+    )
+    box_format: Literal["xyxy", "xywh", "fractions"] = Field(
+        default="xyxy",
+        description="What the columns of box hold. xyxy: left, top, right and bottom in pixels of "
+        "the upright image, right and bottom exclusive. xywh: left, top, width and height in "
+        "pixels, as COCO has them. fractions: left, top, right and bottom as parts of the image's "
+        "width and height, 0 to 1; centre, width and height, as YOLO has them, are to be converted "
+        "(left = centre - width / 2).",
+    )
+    check_foregrounds: bool = Field(
+        default=True,
+        description="Refuse a data set whose boxes or masks cannot be what was meant, as seen in "
+        "some of them when it is planned; false: only warn.",
     )
     split: SplitOptions | None = Field(default=None, description="Filter on a split column.")
     classes: list[Entry] | str | None = Field(
@@ -212,6 +225,10 @@ class DatasetOptions(Options):
                 "has none; use format: table"
             )
         self._check_benchmark()
+        if self.box is None and self.box_format != "xyxy":
+            raise ValueError(
+                f"box_format: {self.box_format!r} without dataset.box; name the four columns there"
+            )
         if self.mask is not None and self.masks is not None:
             raise ValueError(f"mask: {self.mask!r} beside dataset.masks; leave one of them out")
         refuse_secrets("storage_options", self.storage_options)

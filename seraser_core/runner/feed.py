@@ -24,7 +24,7 @@ from seraser_core.results.pictures import CONSTANT_STD, PictureFacts
 from seraser_core.runner.masks import segment_mask
 from seraser_core.runner.session import Session
 from seraser_core.runner.threads import DaemonPool
-from seraser_core.sources.decode import box_mask
+from seraser_core.sources.boxes import box_mask, in_pixels
 from seraser_core.sources.fetch import fetch_image, fetch_mask
 from seraser_core.sources.isolated import Decoder, IsolatedDecoder, PlainDecoder
 
@@ -429,7 +429,8 @@ def _picture(
     if any(name in _NEEDS_BOX for name in views):
         if item["box"] is None:
             raise ItemError("validate", "missing_box", "the table has no box for this image")
-        box = box_mask([scale * x for x in item["box"]], image.size)
+        form = session.config.dataset.box_format
+        box = box_mask(in_pixels(item["box"], form, image.size, scale), image.size)
     if any(name in _NEEDS_SEGMENT for name in views):
         segment = segment_mask(session, item, image)
     return Picture(image, region, box, segment)

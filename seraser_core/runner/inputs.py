@@ -57,6 +57,7 @@ def fingerprint_inputs(
         "decoder": f"pillow {PIL.__version__}, {DECODER_VERSION}, {config.dataset.decode}",
         "limits": config.dataset.limits.model_dump(mode="json"),
         "auxiliary": _auxiliary_inputs(config, classes, model),
+        "box_format": config.dataset.box_format,
         "seed": config.seed,
         "save_logits": config.save_logits,
         "save_masks": config.save_masks,

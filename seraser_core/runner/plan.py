@@ -16,6 +16,7 @@ from seraser_core.errors import ConfigError
 from seraser_core.models.early import check_model
 from seraser_core.results.fingerprints import fingerprint, plan_hash
 from seraser_core.results.run_directory import RunDirectory
+from seraser_core.runner.foregrounds import check_foregrounds
 from seraser_core.sources.items import PLANNER_VERSION
 from seraser_core.sources.planner import PlannedItems, plan_items
 from seraser_core.waiting import waiting
@@ -131,6 +132,8 @@ def complete(prepared: Prepared, report: Callable[[str], None] | None = None) ->
     """
     say = report or logger.info
     config, planned, hashed = prepared.config, prepared.planned, prepared.hashed
+    with waiting("looking at some masks and boxes"):
+        check_foregrounds(config, planned.table, say)
     with waiting("importing PyTorch"):  # a typo in a column is told before
         from seraser_core.methods import check_method
         from seraser_core.models.loading import get_model

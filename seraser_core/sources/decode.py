@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -83,6 +83,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what makes the image upright."""
+_SIDEWAYS = 5
 _ASPECT_TOLERANCE = 0.01
 _CUT_SHORT = ("truncated", "unexpected end", "eof", "not enough")
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
@@ -121,6 +122,19 @@ def decode_reduced(data: bytes, limits: LimitOptions, least: int) -> tuple[Image
     return picture, max(picture.size) / full
 
 
+def image_size(data: bytes, limits: LimitOptions) -> tuple[int, int]:
+    """Width and height of the upright image in `data`, of which only the header is decoded.
+
+    Raises:
+        As `decode_image`.
+    """
+    image = _open(data, limits)
+    width, height = image.size
+    # Pillow itself turns the size of a TIFF.
+    sideways = _orientation(image) >= _SIDEWAYS and not isinstance(image, TiffImageFile)
+    return (height, width) if sideways else (width, height)
+
+
 def _to_rgb(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
     """The opened image in `data`, upright; see `load_rgb`."""
     with _broken_file():
@@ -146,6 +160,34 @@ def decode_mask(data: bytes, size: tuple[int, int], limits: LimitOptions) -> np.
             foreground is not zero), has a palette that does not tell the background, or has
             another shape than the image.
     """
+    mask = load_mask(data, limits)
+    pixels = foreground(mask)
+    if mask.size == size:
+        return pixels
+    check_shape(mask.size, size)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST))
+
+
+def check_shape(mask: tuple[int, int], size: tuple[int, int]) -> None:
+    """Refuse a mask whose shape is not that of its image.
+
+    Args:
+        mask: Its width and height.
+        size: Those of the image.
+
+    Raises:
+        ItemError: It is not.
+    """
+    if abs((mask[0] / mask[1]) / (size[0] / size[1]) - 1) > _ASPECT_TOLERANCE:
+        raise ItemError(
+            "validate",
+            "mask_size",
+            f"mask is {mask[0]} x {mask[1]}, image {size[0]} x {size[1]} pixels",
+        )
+
+
+def load_mask(data: bytes, limits: LimitOptions) -> Image.Image:
+    """The mask in a file, upright and without alpha, see `decode_mask`."""
     mask = _load(_open(data, limits))
     if lossy := _lossy(data, mask):
         raise ItemError(
@@ -153,46 +195,14 @@ def decode_mask(data: bytes, size: tuple[int, int], limits: LimitOptions) -> np.
         )
     if mask.mode in ("RGBA", "LA", "PA"):
         mask = mask.convert("RGB" if mask.mode != "LA" else "L")
+    return mask
+
+
+def foreground(mask: Image.Image) -> np.ndarray:
+    """Where a mask of `load_mask` is foreground: (height, width) bool, see `decode_mask`."""
     values = _without_palette(mask) if mask.mode == "P" else np.asarray(mask)
     pixels = values != 0
-    pixels = pixels.any(-1) if pixels.ndim == 3 else pixels
-    if mask.size == size:
-        return pixels
-    ratio = (mask.width / mask.height) / (size[0] / size[1])
-    if abs(ratio - 1) > _ASPECT_TOLERANCE:
-        raise ItemError(
-            "validate",
-            "mask_size",
-            f"mask is {mask.width} x {mask.height}, image {size[0]} x {size[1]} pixels",
-        )
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST))
-
-
-def box_mask(box: Sequence[float], size: tuple[int, int]) -> np.ndarray:
-    """True inside the box x0, y0, x1, y1 (pixels), whose edges are rounded outwards.
-
-    Args:
-        box: The box, x1 and y1 exclusive.
-        size: (width, height) of the image.
-
-    Returns:
-        (height, width) bool.
-
-    Raises:
-        ItemError: The box is empty or lies outside the image.
-    """
-    width, height = size
-    if not np.isfinite(box).all():
-        raise ItemError("validate", "bad_box", f"box {list(box)} is not finite")
-    x0, y0 = max(0, int(np.floor(box[0]))), max(0, int(np.floor(box[1])))
-    x1, y1 = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
-    if x1 <= x0 or y1 <= y0:
-        raise ItemError(
-            "validate", "bad_box", f"box {list(box)} has no pixel in {width} x {height}"
-        )
-    inside = np.zeros((height, width), dtype=bool)
-    inside[y0:y1, x0:x1] = True
-    return inside
+    return pixels.any(-1) if pixels.ndim == 3 else pixels
 
 
 def _lossy(data: bytes, image: Image.Image) -> str | None:

@@ -26,9 +26,9 @@ ITEMS_SCHEMA = pa.schema(
         pa.field("version", pa.string()),
     ]
 )
-"""Columns of plan/items.parquet; image and mask are absolute paths or full URLs, box is x0, y0,
-x1, y1 in pixels, size is in bytes. Inside an archive, offset and length locate an image in bytes;
-an offset without a length is a row of a Parquet file. Those of its mask are beside them. The
+"""Columns of plan/items.parquet; image and mask are absolute paths or full URLs, box is as
+dataset.box_format says, size is in bytes. Inside an archive, offset and length locate an image in
+bytes; an offset without a length is a row of a Parquet file. Those of its mask are beside them. The
 version is that of the image's file or archive, where `seraser_core.storage.version` or a listing
 told it."""
 

@@ -17,7 +17,8 @@ from PIL import Image
 
 from seraser_core.config.options import LimitOptions
 from seraser_core.errors import ItemError
-from seraser_core.sources.decode import box_mask, decode_image, decode_mask, decode_reduced
+from seraser_core.sources.boxes import box_mask
+from seraser_core.sources.decode import decode_image, decode_mask, decode_reduced
 
 LIMITS = LimitOptions()
 ORIENTATION = 0x0112

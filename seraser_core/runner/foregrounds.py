@@ -1,0 +1,122 @@
+"""Looking at some foregrounds of a data set before it is run over: can they be what was meant?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from seraser_core.config.options import DatasetOptions, RunConfig
+from seraser_core.errors import ConfigError, ItemError, SeraserError
+from seraser_core.runner.threads import DaemonPool
+from seraser_core.sources.decode import image_size
+from seraser_core.sources.fetch import fetch_image, fetch_mask
+from seraser_core.sources.plausible import Verdict
+from seraser_core.sources.plausible_boxes import judge_boxes
+from seraser_core.sources.plausible_masks import MaskLook, judge_masks, look_at_mask
+
+T = TypeVar("T")
+_LOOKED = 32
+_MORE = 256
+"""Masks that are looked at where the first are all empty."""
+_SECONDS = 10.0
+"""What looking may take; then, what was seen must do."""
+_AT_ONCE = 16
+
+
+def check_foregrounds(config: RunConfig, items: pa.Table, say: Callable[[str], None]) -> None:
+    """Look at some images with the masks and boxes that the methods of a run need.
+
+    They are spread evenly over the plan, so that the same are looked at every time.
+
+    Args:
+        config: The run.
+        items: Its plan.
+        say: Told what makes one doubt.
+
+    Raises:
+        ConfigError: They cannot be what was meant.
+    """
+    kinds = [getattr(method, "auxiliary", "").split("+") for method in config.methods]
+    needed = {part for kind in kinds for part in kind}
+    for need, judge in (("box", _judge_boxes), ("mask", _judge_masks)):
+        given = items.filter(pc.is_valid(items[need])) if need in needed else items.slice(0, 0)
+        if not given.num_rows:
+            continue
+        verdict = judge(config.dataset, given)
+        for warning in verdict.warnings:
+            say(f"WARNING: {warning}")
+        if verdict.refusal is None:
+            continue
+        found, remedy = verdict.refusal
+        if config.dataset.check_foregrounds:
+            field = "masks" if need == "mask" and config.dataset.masks else need
+            raise ConfigError(
+                f"dataset.{field}",
+                found,
+                f"{remedy}; where that is how they are meant, set dataset.check_foregrounds: false",
+            )
+        say(f"WARNING: {found}; {remedy}")
+
+
+def _judge_boxes(dataset: DatasetOptions, given: pa.Table) -> Verdict:
+    def size_of(item: dict[str, Any]) -> tuple[int, int]:
+        return image_size(fetch_image(item, dataset), dataset.limits)
+
+    rows = _spread(given, _LOOKED)
+    found = _each(rows, size_of)
+    known = [
+        (row["box"], size) for row, size in zip(rows, found, strict=True) if isinstance(size, tuple)
+    ]
+    boxes = np.array(given["box"].to_pylist(), dtype=float).reshape(-1, 4)
+    looked = np.array([box for box, _ in known], dtype=float).reshape(-1, 4)
+    sizes = np.array([size for _, size in known], dtype=float).reshape(-1, 2)
+    return judge_boxes(boxes, looked, sizes, dataset.box_format)
+
+
+def _judge_masks(dataset: DatasetOptions, given: pa.Table) -> Verdict:
+    def look(item: dict[str, Any]) -> MaskLook:
+        return look_at_mask(fetch_mask(item, dataset), fetch_image(item, dataset), dataset.limits)
+
+    found = _each(_spread(given, _LOOKED), look)
+    looks = [one for one in found if isinstance(one, MaskLook)]
+    if looks and all(one.share == 0 for one in looks) and given.num_rows > _LOOKED:
+        looks += [one for one in _each(_spread(given, _MORE), look) if isinstance(one, MaskLook)]
+    return judge_masks(looks, [one for one in found if isinstance(one, ItemError)])
+
+
+def _spread(items: pa.Table, most: int) -> list[dict[str, Any]]:
+    places = np.unique(np.linspace(0, items.num_rows - 1, min(most, items.num_rows)).astype(int))
+    return list(items.take(pa.array(places)).to_pylist())
+
+
+def _each(
+    rows: Sequence[dict[str, Any]], look: Callable[[dict[str, Any]], T]
+) -> list[T | ItemError | None]:
+    """What is seen of every row, its fault, or None where it was not seen in time."""
+    pool, deadline = DaemonPool(min(_AT_ONCE, len(rows)), "look"), time.monotonic() + _SECONDS
+    futures: list[Future[T]] = [pool.submit(look, row) for row in rows]
+    found: list[T | ItemError | None] = []
+    try:
+        for future in futures:
+            found.append(_result(future, deadline))
+        return found
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _result(future: Future[Any], deadline: float) -> Any:
+    try:
+        return future.result(max(0.0, deadline - time.monotonic()))
+    except ItemError as error:
+        return error
+    except ConfigError:
+        raise
+    except (FutureTimeoutError, SeraserError, MemoryError, OSError, ValueError):
+        return None  # the run will tell what it is

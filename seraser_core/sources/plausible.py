@@ -1,0 +1,31 @@
+"""What looking at some boxes or masks of a data set came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+LEAST_SHARE, MOST_SHARE = 0.01, 0.95
+"""Mean shares of a picture between which foregrounds are not doubted."""
+
+
+@dataclass
+class Verdict:
+    """What is wrong with the boxes or masks of a data set.
+
+    Attributes:
+        refusal: What was found and what to do about it, where none of them can be right.
+        warnings: What else makes one doubt.
+    """
+
+    refusal: tuple[str, str] | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def doubt_share(kind: str, mean: float, count: int) -> list[str]:
+    """The warning of a mean share of foreground near 0 or 1; none otherwise."""
+    if LEAST_SHARE <= mean <= MOST_SHARE or not count:
+        return []
+    return [
+        f"of {count} {kind} foregrounds that were looked at, the mean share of the picture is "
+        f"{100 * mean:.1f} %"
+    ]
