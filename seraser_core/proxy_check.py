@@ -11,9 +11,9 @@ from queue import Empty, SimpleQueue
 from seraser_core.errors import ConfigError
 from seraser_core.proxies import Proxy, host_of, proxy_for
 
-_ANSWER_S = 8.0
+_ANSWER_S = 5.0
 """For all of it: the name of a proxy, the connection to it and its first word."""
-_TOLD_AGAIN_S = 30.0
+_KEPT_S = 10.0
 _asked: dict[str, tuple[float, str | None]] = {}
 """URL of a proxy -> when it was asked, and what was wrong with it."""
 _lock = threading.Lock()
@@ -26,7 +26,7 @@ def check_proxy(url: str, fresh: bool = False) -> None:
 
     Args:
         url: A URL of that server, ``http`` or ``https``.
-        fresh: Ask it again.
+        fresh: Ask it again, unless that was just done.
 
     Raises:
         ConfigError: It does not answer within 10 s, or its variable holds no URL of a proxy.
@@ -36,8 +36,9 @@ def check_proxy(url: str, fresh: bool = False) -> None:
         return
     with _lock:  # of many threads, one asks
         asked, fault = _asked.get(proxy.url, (0.0, None))
-        known = proxy.url in _asked and (fault is None or time.monotonic() < asked + _TOLD_AGAIN_S)
-        if fresh or not known:
+        recent = proxy.url in _asked and time.monotonic() < asked + _KEPT_S
+        lasting = proxy.url in _asked and fault is None and not fresh
+        if not (recent or lasting):
             fault = _fault(proxy)
             _asked[proxy.url] = time.monotonic(), fault
     if fault is not None:

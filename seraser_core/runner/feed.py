@@ -20,6 +20,7 @@ from seraser_core.auxiliary import RELEVANCE_VIEWS, Picture, make_view
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, HangError, ItemError, TransientError
 from seraser_core.models.device import stream
+from seraser_core.proxy_check import check_proxy
 from seraser_core.results.pictures import CONSTANT_STD, PictureFacts
 from seraser_core.runner.masks import segment_mask
 from seraser_core.runner.session import Session
@@ -325,6 +326,7 @@ def _fetch(
         return _Files(error=error)
     except TransientError as error:
         if last and item["image"].startswith(_WEB):
+            check_proxy(item["image"], fresh=True)  # or it would be the fault of every image
             return _Files(error=ItemError("fetch", "unreachable", str(error)))
         raise
     except (ConfigError, MemoryError):  # such as a proxy that is gone: no image is to blame

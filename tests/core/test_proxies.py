@@ -262,6 +262,17 @@ def test_a_proxy_that_says_nothing_is_named_and_asked_once(monkeypatch, silent):
     assert len(proxy_check._asked) == 1
 
 
+def test_a_proxy_that_ends_in_the_middle_of_a_run_is_named(monkeypatch):
+    """When an image could not be had after all tries."""
+    monkeypatch.setattr(proxy_check, "_KEPT_S", 0)
+    with HttpProxy().running() as one:
+        monkeypatch.setenv("HTTP_PROXY", one.url)
+        proxy_check.check_proxy("http://a.example/x.png")
+    proxy_check.check_proxy("http://a.example/x.png")
+    with pytest.raises(ConfigError, match="refuses connections"):
+        proxy_check.check_proxy("http://a.example/x.png", fresh=True)
+
+
 def test_the_time_for_a_proxy_is_within_ten_seconds():
     assert proxy_check._ANSWER_S < 10
 
