@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seraser_core.demo.dataset import write_dataset
-
 
 def make_demo_data(folder: str) -> dict[str, str]:
     """Write the demo's pictures to `folder` unless they are there.
@@ -18,5 +16,7 @@ def make_demo_data(folder: str) -> dict[str, str]:
     """
     table = Path(folder).absolute() / "metadata.csv"
     if not table.exists():
+        from seraser_core.demo.dataset import write_dataset  # every run waits for what is above
+
         write_dataset(table.parent)
     return {"table": str(table)}

@@ -9,6 +9,8 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.labels import label, label_planned
+from flows.reasons import reasons
 from seraser_core.errors import DeviceLostError, SeraserError
 from seraser_core.results.run_directory import RunDirectory
 from tasks.aggregate import aggregate, artifact_key
@@ -34,8 +36,10 @@ def seraser(config: str | dict[str, Any], overrides: list[str] = []) -> str:  # 
     Raises:
         SeraserError: Shards failed for good; all others are computed and kept.
     """
-    run_url = plan(config, overrides)
-    finish(run_url)
+    label(config, overrides)
+    with reasons():
+        run_url = plan(config, overrides)
+        finish(run_url)
     return run_url
 
 
@@ -49,7 +53,9 @@ def planned(run_url: str) -> None:
     Raises:
         SeraserError: Shards failed for good; all others are computed and kept.
     """
-    finish(run_url)
+    with reasons():
+        label_planned(RunDirectory(run_url).run())
+        finish(run_url)
 
 
 def finish(run_url: str) -> None:
@@ -74,7 +80,7 @@ def compute_missing(directory: RunDirectory) -> list[str]:
         "run %s: %d of %d shards to compute", run["run_id"], len(missing), len(shards)
     )
     progress: Any = create_progress_artifact(
-        progress=100.0 * done / max(1, total),
+        progress=round(100.0 * done / max(1, total), 1),
         key=artifact_key(run["name"], "progress"),
         description=f"Images of run {run['run_id']} with their rows committed",
     )
@@ -97,7 +103,7 @@ def compute_missing(directory: RunDirectory) -> list[str]:
                 commit: Any = future.result()
                 completed.add(name_of[future])
                 done += int(commit["images"])
-                update_progress_artifact(progress, 100.0 * done / total)
+                update_progress_artifact(progress, round(100.0 * done / total, 1))
     return [name for name in names if name not in completed]
 
 

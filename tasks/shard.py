@@ -11,7 +11,6 @@ from prefect.tasks import Task, exponential_backoff
 
 from seraser_core.errors import DeviceLostError, ErrorRateError, SeraserError, TransientError
 from seraser_core.results.run_directory import RunDirectory
-from seraser_core.runner.shard import run_shard
 from tasks.observer import ShardProgress, current
 
 BACKOFF_S = 2
@@ -44,6 +43,8 @@ def shard(run_url: str, shard_id: str) -> dict[str, Any]:
     Returns:
         The shard's commit.
     """
+    from seraser_core.runner.shard import run_shard  # the model, for which planning need not wait
+
     observer = current()
     progress = ShardProgress(observer)
     run = (str(flow_run.id), run_url)

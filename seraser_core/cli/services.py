@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seraser_core.cli.abandoned import Abandoned
 
 WORK_POOL = "seraser"
+DEPLOYMENT = "seraser/batch-eval"
 _WORKER = "seraser-up"
 _PREFECT_FILE = Path("deployments", "prefect.yaml")
 _END_S = {"worker": 30, "server": 15}
@@ -54,7 +55,7 @@ class Services:
     @property
     def environment(self) -> dict[str, str]:
         """Environment of the children."""
-        defaults = {"PREFECT_WORKER_QUERY_SECONDS": "2"}
+        defaults = {"PREFECT_WORKER_QUERY_SECONDS": "1"}
         fixed = {
             "PREFECT_HOME": str(self.home),
             "PREFECT_API_URL": self.api_url,
@@ -122,6 +123,23 @@ class Services:
             self._children.run("work-pool", "create", WORK_POOL, "--type", "process")
         self._children.run("work-pool", "set-concurrency-limit", WORK_POOL, str(limit))
         self._children.run("deploy", "--all", "--prefect-file", str(_PREFECT_FILE))
+
+    def pages(self) -> dict[str, str]:
+        """Links of Prefect's pages: the runs, what they published, and the deployment."""
+        from prefect.client.orchestration import get_client  # takes seconds
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        with (
+            temporary_settings({PREFECT_API_URL: self.api_url}),
+            get_client(sync_client=True) as client,
+        ):
+            deployment = client.read_deployment_by_name(DEPLOYMENT)
+        root = self.api_url.removesuffix("/api")
+        return {
+            "runs": f"{root}/runs",
+            "artifacts": f"{root}/artifacts",
+            "deployment": f"{root}/deployments/deployment/{deployment.id}",
+        }
 
     def abandoned(self) -> Abandoned:
         """The flow runs that are under way; to be asked for before the worker starts."""

@@ -24,7 +24,7 @@ def up(
 
     Everything listens on this machine only.
     """
-    from seraser_core.cli.services import Services
+    from seraser_core.cli.services import DEPLOYMENT, Services
     from seraser_core.config import load_config
 
     refuse_unusable()
@@ -32,19 +32,21 @@ def up(
     with Services(port, home.absolute()) as services:
         results.print(f"starting a Prefect server; logs are in {services.logs}")
         services.start_server()
-        results.print("making the work pool and the deployment seraser/batch-eval")
+        results.print(f"making the work pool and the deployment {DEPLOYMENT}")
         services.deploy(limit)
         abandoned = services.abandoned()
         results.print("starting a worker")
         services.start_worker()
+        pages = services.pages()
         direct = f"  export NO_PROXY={os.environ.get('NO_PROXY', '')}\n" if has_proxies() else ""
         prefix = "uv run " if "UV" in os.environ else ""  # uv says so to what it runs
         results.print(
             "\nready. In another shell:\n\n"
             f"  export PREFECT_API_URL={services.api_url}\n{direct}"
-            f"  {prefix}prefect deployment run seraser/batch-eval --watch\n\n"
-            f"As delivered it runs the demo; results go to {delivered.output}\n"
-            f"pages: http://127.0.0.1:{port}   Ctrl-C ends all of it",
+            f"  {prefix}prefect deployment run {DEPLOYMENT} --watch\n\n"
+            f"As delivered it runs the demo; results go to {delivered.output}\n\n"
+            + "".join(f"{name:<10} {link}\n" for name, link in pages.items())
+            + "\nCtrl-C ends all of it",
         )
 
         def wait(reason: str, seconds: float) -> None:

@@ -1,0 +1,55 @@
+"""The name and the tags by which people find a flow run on Prefect's pages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
+
+from seraser_core.config import load_config, parse_config
+from seraser_core.config.options import RunConfig
+from seraser_core.errors import SeraserError
+
+
+def label(config: str | dict[str, Any], overrides: list[str]) -> None:
+    """Name the flow run that goes on after its run and the time, and tag it with what it is of.
+
+    A configuration that cannot be used gives the name of its file: what is wrong is told later.
+    """
+    try:
+        loaded = load_config(config, overrides)
+    except SeraserError:
+        file = PurePosixPath(config) if isinstance(config, str) else None
+        _set(file.stem if file else "seraser", [])
+    else:
+        _set(loaded.name, tags_of(loaded))
+
+
+def label_planned(run: dict[str, Any]) -> None:
+    """As `label`, of a run that is planned.
+
+    Args:
+        run: Its run.json.
+    """
+    _set(run["name"], tags_of(parse_config(run["config"])))
+
+
+def tags_of(config: RunConfig) -> list[str]:
+    """The run, the data set and the model, as people call them."""
+    dataset = config.dataset
+    named = dataset.name or "/".join(PurePosixPath(dataset.path).parts[-2:]).lstrip("/")
+    return [config.name, named, PurePosixPath(config.model.name).name]
+
+
+def _set(name: str, tags: list[str]) -> None:
+    if flow_run.id is None:  # a test of the function alone
+        return
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(
+            flow_run.id,
+            name=f"{name} {datetime.now().astimezone():%Y-%m-%d %H:%M}",
+            tags=sorted({*flow_run.tags, *tags}),
+        )
