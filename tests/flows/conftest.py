@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from http_proxy import HttpProxy
 
 _START_S = 300
 _COMMAND_S = 300
@@ -27,12 +29,16 @@ class Up:
     Attributes:
         process: The command.
         port: Port of its server.
-        environment: Of commands that are to reach it.
+        environment: Of commands that are to reach it; `exports` as it printed them among it.
+        exports: What it says that a shell needs.
+        links: Of Prefect's pages, by what they show.
     """
 
     process: subprocess.Popen[str]
     port: int
     environment: dict[str, str]
+    exports: dict[str, str] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._lines: queue.Queue[str] = queue.Queue()
@@ -59,25 +65,39 @@ class Up:
         """The rest of its output, once it has ended."""
         return "".join(iter(lambda: self._lines.get(timeout=_START_S), ""))
 
-    def wait_for_line(self, text: str) -> None:
-        """Read the output until a line holds `text`."""
+    def wait_for_line(self, text: str) -> str:
+        """Read the output until a line holds `text`; returns what was read."""
         seen = []
         while True:
             seen.append(self._lines.get(timeout=_START_S))
             if text in seen[-1]:
-                return
+                return "".join(seen)
             if not seen[-1]:
                 pytest.fail(f"it ended without {text!r}:\n{''.join(seen)}")
 
+    def wait(self) -> None:
+        """Wait until it is ready, and read how to reach it."""
+        said = self.wait_for_line("Ctrl-C ends all of it")
+        self.exports = dict(re.findall(r"^ +export (\w+)=(\S+)$", said, re.MULTILINE))
+        self.links = dict(re.findall(r"^(\w+) +(http://\S+)$", said, re.MULTILINE))
+        self.environment |= self.exports
+
 
 @pytest.fixture(scope="session")
-def seraser() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a `seraser` command, without a Prefect server unless it starts one."""
+def company() -> Iterator[HttpProxy]:
+    """A company's proxy, which knows no server: whatever comes to it is lost."""
+    with HttpProxy().running() as proxy:
+        yield proxy
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+
+@pytest.fixture(scope="session")
+def seraser(company: HttpProxy) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a `seraser` command behind a proxy, without a Prefect server unless it is given one."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*_SERASER, *arguments],
-            env=_without_prefect(),
+            env=_behind(company) | environment,
             capture_output=True,
             text=True,
             check=False,
@@ -88,8 +108,8 @@ def seraser() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def start_up() -> Iterator[Callable[..., Up]]:
-    """Starts `seraser up` with its state in a folder; it is ready on return.
+def start_up(company: HttpProxy) -> Iterator[Callable[..., Up]]:
+    """Starts `seraser up` behind a proxy with its state in a folder; it is ready on return.
 
     On a free port, unless one is given.
     """
@@ -101,19 +121,14 @@ def start_up() -> Iterator[Callable[..., Up]]:
             port = port or int(probe.getsockname()[1])
         process = subprocess.Popen(
             [*_SERASER, "up", "--port", str(port), "--home", str(home)],
-            env=_without_prefect(),
+            env=_behind(company) | {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        environment = {
-            **_without_prefect(),
-            "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-            "PREFECT_HOME": str(home),
-            "COLUMNS": "200",
-        }
+        environment = _behind(company) | {"PREFECT_HOME": str(home), "COLUMNS": "200"}
         started.append(Up(process, port, environment))
-        started[-1].wait_for_line("ready.")
+        started[-1].wait()
         return started[-1]
 
     yield start
@@ -123,11 +138,18 @@ def start_up() -> Iterator[Callable[..., Up]]:
             one.process.wait(_START_S)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def up(s3: str, start_up: Callable[..., Up], tmp_path_factory: pytest.TempPathFactory) -> Up:
     """A running `seraser up`; its worker has the credentials of the tests' S3 server."""
     return start_up(tmp_path_factory.mktemp("prefect"))
 
 
-def _without_prefect() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+def _behind(company: HttpProxy) -> dict[str, str]:
+    """The environment of a desk in a company, where nobody thought of NO_PROXY."""
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith("PREFECT_") and not k.lower().endswith("_proxy")
+    }
+    dead = "socks5://127.0.0.1:9"
+    return kept | {"http_proxy": company.url, "HTTPS_PROXY": company.url, "ALL_PROXY": dead}

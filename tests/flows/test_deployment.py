@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -16,6 +18,7 @@ import psutil
 import pytest
 import s3fs
 import yaml
+from listeners import check_loopback, listening
 from PIL import Image
 
 from seraser_core import storage
@@ -71,20 +74,36 @@ def check_rows(output: str, secrets: list[str]) -> None:
         assert not [s for s in secrets if s.encode() in content], name
 
 
+def flow_runs(up, name: str) -> list[dict[str, Any]]:
+    """The deployment's flow runs whose name begins so."""
+    url = f"{up.exports['PREFECT_API_URL']}/flow_runs/filter"
+    found = httpx.post(url, json={}, trust_env=False).json()
+    return [run for run in found if run["deployment_id"] and run["name"].startswith(name)]
+
+
+def task_runs(up, flow_run_id: str) -> list[str]:
+    """Names of the tasks of a flow run."""
+    url = f"{up.exports['PREFECT_API_URL']}/task_runs/filter"
+    wanted = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
+    return [run["name"] for run in httpx.post(url, json=wanted, trust_env=False).json()]
+
+
 @pytest.fixture
 def secrets(s3: str) -> list[str]:
     return [os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]]
 
 
-def test_run_command_on_s3(seraser, on_s3, bucket, secrets):
-    done = seraser("run", str(on_s3), "--json")
+def test_run_command_on_s3(seraser, up, on_s3, bucket, secrets):
+    done = seraser("run", str(on_s3), "--json", PREFECT_API_URL=up.exports["PREFECT_API_URL"])
     assert done.returncode == 0, done.stderr
+    assert "temporary" not in done.stderr
     assert json.loads(done.stdout)["run"].startswith(f"{bucket}/runs/bucket-")
     check_rows(f"{bucket}/runs", secrets)
 
 
-def test_run_command_names_what_only_the_flow_finds(seraser, on_s3, bucket):
-    done = seraser("run", str(on_s3), "--set", "dataset.image=pictures")
+def test_run_command_names_what_only_the_flow_finds(seraser, up, on_s3, bucket):
+    server = {"PREFECT_API_URL": up.exports["PREFECT_API_URL"]}
+    done = seraser("run", str(on_s3), "--set", "dataset.image=pictures", **server)
     assert done.returncode == 2
     assert "dataset.image" in done.stderr
     assert "Traceback" not in done.stderr
@@ -96,6 +115,10 @@ def test_deployment_on_s3(up, on_s3, bucket, secrets):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Completed" in done.stdout
     check_rows(f"{bucket}/runs", secrets)
+    (run,) = flow_runs(up, "bucket ")
+    assert re.fullmatch(r"bucket \d{4}-\d\d-\d\d \d\d:\d\d", run["name"])
+    assert {"seraser", "bucket", "data/metadata.csv", "tiny.json"} <= set(run["tags"])
+    assert {"shard-00000", "shard-00001", "shard-00002"} < set(task_runs(up, run["id"]))
 
 
 def test_deployment_completes_as_delivered_and_is_scheduled(up):
@@ -108,33 +131,47 @@ def test_deployment_completes_as_delivered_and_is_scheduled(up):
 
 
 def _wait_for_a_scheduled_run(up):
-    """The server's scheduler looks for due schedules once a minute."""
+    """The server's scheduler looks for due schedules now and then."""
     url = f"{up.environment['PREFECT_API_URL']}/flow_runs/filter"
     wanted = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     deadline = time.monotonic() + 150
     while time.monotonic() < deadline:
-        if any(run["auto_scheduled"] for run in httpx.post(url, json=wanted).json()):
+        found = httpx.post(url, json=wanted, trust_env=False).json()
+        if any(run["auto_scheduled"] for run in found):
             return
         time.sleep(1)
     pytest.fail("no run was scheduled; see prefect/logs/server.log")
 
 
-def test_a_config_that_is_not_there_fails_the_run(up):
-    done = up.prefect(*RUN, "--param", "config=/nowhere.yaml")
+def test_a_run_that_fails_says_why(up):
+    done = up.prefect(*RUN, "--param", "config=/nowhere/[b]irds.yaml")
     assert done.returncode != 0
     assert "Failed" in done.stdout, done.stdout + done.stderr
+    said = " ".join(done.stdout.split())
+    assert "config: /nowhere/[b]irds.yaml -> there is no such file" in said, done.stdout
+    assert len(flow_runs(up, "[b]irds ")) == 1
 
 
-def test_up_goes_down_without_a_trace(start_up, tmp_path):
-    one = start_up(tmp_path)
-    children = psutil.Process(one.process.pid).children(recursive=True)
-    assert len(children) >= 2
-    one.process.send_signal(signal.SIGTERM)
-    assert one.process.wait(90) == 0, one.printed()
-    assert psutil.wait_procs(children, timeout=30)[1] == []
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", one.port))
+def test_up_prints_links_of_pages_that_are_there(up):
+    assert sorted(up.links) == ["artifacts", "deployment", "runs"]
+    for link in up.links.values():
+        page = httpx.get(link, headers={"Accept": "text/html"}, trust_env=False)  # as browsers do
+        assert page.status_code == 200, link
+        assert "Prefect" in page.text
+    api, deployment = up.exports["PREFECT_API_URL"], up.links["deployment"].rpartition("/")[2]
+    found = httpx.get(f"{api}/deployments/{deployment}", trust_env=False).json()
+    assert found["name"] == "batch-eval"
+
+
+def test_up_listens_on_this_machine_only(up):
+    check_loopback(listening(up.process.pid), up.port)
+
+
+def test_nothing_for_this_machine_went_to_the_proxy(up, company):
+    """Prefect's server itself looks on the web what kinds of workers there are."""
+    assert up.exports["NO_PROXY"] == "localhost,127.0.0.1,::1"
+    asked = {target for _, target in company.seen}
+    assert asked <= {"raw.githubusercontent.com:443"}
 
 
 def test_up_refuses_a_home_that_another_one_uses(up, seraser):
@@ -143,6 +180,18 @@ def test_up_refuses_a_home_that_another_one_uses(up, seraser):
     assert done.returncode == 1
     assert f"another `seraser up` uses {home}" in done.stderr
     assert "--home" in done.stderr
+
+
+def test_up_goes_down_without_a_trace(up):
+    """The last test with it."""
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    assert len(children) >= 2
+    up.process.send_signal(signal.SIGTERM)
+    assert up.process.wait(90) == 0, up.printed()
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", up.port))
 
 
 def test_up_refuses_a_port_that_is_taken(seraser, tmp_path):

@@ -9,6 +9,7 @@ import sys
 import time
 
 import psutil
+from listeners import check_loopback, listening
 
 from seraser_core.results.run_directory import RunDirectory
 
@@ -50,6 +51,7 @@ def test_ctrl_c_ends_a_run_and_its_temporary_server(config, environment, tmp_pat
             time.sleep(0.1)  # between two looks at the mark, of which the loop waits
         children = psutil.Process(one.pid).children(recursive=True)
         assert children
+        check_loopback(listening(one.pid))  # of the temporary server
         os.killpg(one.pid, signal.SIGINT)
         printed, said = one.communicate(timeout=60)
     finally:
