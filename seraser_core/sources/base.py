@@ -62,6 +62,10 @@ def listed(
 ) -> pl.DataFrame:
     """Items of which no more is known than, perhaps, what a listing tells; see `Listing`."""
     rows = len(ids)
+    # One id, wherever the data set lies: some disks take names apart, é into e and an accent.
+    whole = ids.str.normalize("NFC")
+    if not whole.equals(ids) and whole.n_unique() == rows:
+        ids = whole
     files = [None] * rows if found is None else found
     return pl.DataFrame(
         {

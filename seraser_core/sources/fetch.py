@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Literal
 
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions, LimitOptions
 from seraser_core.errors import ChangedError, ItemError
 from seraser_core.sources.cells import read_cell
+
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 
 
 def fetch(
@@ -34,7 +37,7 @@ def fetch(
     """
     with _permanent(url):
         if span is None:
-            return _whole(url, options, limits, version)
+            return _as_spelt(url, lambda name: _whole(name, options, limits, version))
         start, length = span
         _check_size(length, limits)
         data = storage.read_range(url, start, length, options, version)
@@ -86,6 +89,32 @@ def _fetch(
         data = read_cell(url, column, offset, options, version)
     _check_size(len(data), limits)
     return data
+
+
+def _as_spelt(url: str, read: Callable[[str], bytes]) -> bytes:
+    """What `read` gives for the URL, or for it with its letters taken apart or put together.
+
+    Disks and tables differ in that, in folders and in names.
+
+    Raises:
+        FileNotFoundError: There is none of these.
+    """
+    try:
+        return read(url)
+    except FileNotFoundError:
+        folder, slash, name = url.rpartition("/")
+        folders, names = (_forms(part) for part in (folder, name))
+        for other in [one + slash + two for one in folders for two in names]:
+            if other != url:
+                with suppress(FileNotFoundError):
+                    return read(other)
+        raise
+
+
+def _forms(text: str) -> list[str]:
+    if text.isascii():
+        return [text]
+    return list(dict.fromkeys([text, *(unicodedata.normalize(form, text) for form in _FORMS)]))
 
 
 def _whole(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from pathlib import PurePosixPath
 
 import polars as pl
 
@@ -15,18 +13,28 @@ from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.base import Listing, Source, listed
 from seraser_core.sources.decode import IMAGE_ENDINGS
-from seraser_core.sources.names import class_names
-from seraser_core.sources.walk import walk
+from seraser_core.sources.names import class_names, some
+from seraser_core.sources.shown import composed, ending_of, is_shown, is_shown_image, left_out
+from seraser_core.sources.walk import Walked, walk
 from seraser_core.storage import Found
 
 _SHOWN = 5
+_SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")
+_NOTES = frozenset(
+    {
+        *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".html", ".htm"),
+        *(".yaml", ".yml", ".log", ".py", ".ipynb", ".sh", ".md5", ".sha1", ".sha256", ".pdf"),
+        *(".parquet", ".xlsx", ".zip", ".gz", ".tar", ".tgz", ".cache", ".ini", ".db", ".mat"),
+    }
+)
+"""Endings of what lies beside images and is none."""
 
 
 class FolderSource(Source):
     """Images in ``<path>/<class>/...``; the id of an image is its path below the root.
 
-    Hidden files and folders (a leading dot) are passed over. On a local disk links are followed
-    as `walk` does.
+    Hidden files and folders (a leading dot), and those that systems make, are passed over. On a
+    local disk links are followed as `walk` does.
 
     Classes are the sorted folder names, or the configured names, each of which must be a folder.
     A folder that has files but no image is refused where empty classes are.
@@ -35,7 +43,15 @@ class FolderSource(Source):
     def listing(self) -> Listing:
         """See `Source.listing`."""
         options = self.options
-        found = find(options, options.path, _is_image_of_class)
+        warnings: list[str] = []
+        named = {composed(name) for name in class_names(options) or ()}
+        found = find(
+            options,
+            options.path,
+            _is_image_of_class,
+            warnings,
+            needed=lambda folder: not named or composed(folder.partition("/")[0]) in named,
+        )
         rows = {name: file for name, file in found.items() if _is_image_of_class(name)}
         if not rows:
             raise ConfigError(
@@ -44,10 +60,8 @@ class FolderSource(Source):
                 f"no image was found in folders below it ({len(found)} files there); expected "
                 f"<path>/<class>/*{IMAGE_ENDINGS[0]}",
             )
-        folders = sorted({name.split("/", 1)[0] for name in rows})
-        others = [
-            name for name in found if "/" in name and is_shown(name) and not is_shown_image(name)
-        ]
+        folders = sorted({_class_of(name) for name in rows})
+        others = [name for name in found if _class_of(name) and not is_shown_image(name)]
         classes = class_names(options) or self._with_empty(folders, others)
         position = _positions(folders, classes)
         strange = [folder for folder in folders if folder not in position]
@@ -59,14 +73,15 @@ class FolderSource(Source):
                 f"folder {strange[0]!r} is not among them",
                 f"{hint}name every folder, or leave classes out to take the folder names",
             )
-        labels = [position[name.split("/", 1)[0]] for name in rows]
+        labels = [position[_class_of(name)] for name in rows]
         items = listed(
             pl.Series(list(rows), dtype=pl.String),
             pl.Series([storage.join(options.path, name) for name in rows], dtype=pl.String),
             rows.values(),
         ).with_columns(label=pl.Series(labels, dtype=pl.Int32))
-        warnings = left_out(others)
-        loose = [name for name in found if "/" not in name and is_shown_image(name)]
+        warnings += left_out(others)
+        warnings += self._other_roots(folders, rows)
+        loose = [name for name in found if not _class_of(name) and is_shown_image(name)]
         if loose:
             warnings.append(
                 f"{len(loose)} images are in no folder of a class and are left out, e.g. {loose[0]}"
@@ -80,10 +95,12 @@ class FolderSource(Source):
         Raises:
             ConfigError: There are such, and classes may not be empty.
         """
-        found = sorted({*folders, *(name.split("/", 1)[0] for name in others)})
+        # A folder of notes and tables is no class; one of pictures in another format may be.
+        pictures = [name for name in others if ending_of(name) not in _NOTES]
+        found = sorted({*folders, *map(_class_of, pictures)})
         empty = [folder for folder in found if folder not in folders]
         if empty and not self.options.allow_empty_classes:
-            (said,) = left_out([name for name in others if name.startswith(f"{empty[0]}/")])
+            (said,) = left_out([name for name in others if _class_of(name) == empty[0]])
             raise ConfigError(
                 "dataset.path",
                 storage.join(self.options.path, empty[0]),
@@ -92,10 +109,32 @@ class FolderSource(Source):
             )
         return found
 
+    def _other_roots(self, folders: Sequence[str], rows: Collection[str]) -> list[str]:
+        """The warning where the folders look like splits.
+
+        Raises:
+            ConfigError: There is only one, which looks like the root, and classes are not named.
+        """
+        path = self.options.path.rstrip("/")
+        deeper = [name.split("/") for name in rows if name.count("/") > 1]
+        meant = f"did you mean path: {path}/{deeper[0][0]}?" if deeper else ""
+        if len(folders) == 1 and self.options.classes is None:
+            inner = sorted({parts[1] for parts in deeper})
+            raise ConfigError(
+                "dataset.path",
+                f"{path}: there is only the folder {folders[0]!r}",
+                f"{meant} It has {some(inner)}" if inner else "there must be a folder per class",
+            )
+        splits = [folder for folder in folders if folder.lower() in _SPLITS]
+        if len(splits) < 2:
+            return []
+        said = f"the folders {', '.join(splits)} are named as splits, not as classes; {meant}"
+        return [said.removesuffix("; ")]
+
 
 def _positions(folders: Collection[str], classes: Sequence[str]) -> dict[str, int]:
     """Indices of folders: those of the classes of their names, or the numbers that they are."""
-    position = {name: index for index, name in enumerate(classes)}
+    position = {composed(name): index for index, name in enumerate(classes)}
     if all(re.fullmatch("[0-9]{1,9}", folder) for folder in folders) and not (
         position.keys() & set(folders)
     ):
@@ -104,67 +143,59 @@ def _positions(folders: Collection[str], classes: Sequence[str]) -> dict[str, in
 
 
 def find(
-    options: DatasetOptions, path: str, used: Callable[[str], bool], deepest: int | None = None
+    options: DatasetOptions,
+    path: str,
+    used: Callable[[str], bool],
+    said: list[str],
+    deepest: int | None = None,
+    needed: Callable[[str], bool] = lambda folder: True,
 ) -> dict[str, Found]:
-    """Paths of all files below the folder `path`, relative to it.
+    """Paths of all files below the folder `path`, relative to it, but of hidden ones.
 
     Args:
         options: The data set, for how its folders are read.
         path: The folder, locally or in object storage.
-        used: Whether a file of that relative path would be used: links to others do not matter.
+        used: Whether a file of that relative path would be used: what others are does not matter.
+        said: Gets a line for every kind of files that are passed over and would be used.
         deepest: See `walk`; storage that is no disk lists all.
+        needed: See `walk`.
 
     Raises:
         ConfigError: The folder cannot be listed, is not there, or is empty.
     """
     try:
         if storage.is_local(path):
-            found = walk(storage.local_path(path), used, options.allow_outside, deepest)
+            walked = walk(storage.local_path(path), used, options.allow_outside, deepest, needed)
         else:
-            found = storage.find_files(path, options.storage_options)
+            every = storage.find_files(path, options.storage_options)
+            walked = Walked({name: file for name, file in every.items() if is_shown(name)})
     except PermissionError as error:
         raise ConfigError(
-            "dataset.path", path, f"may not be listed ({error}); check the credentials"
+            "dataset.path",
+            error.filename or path,
+            "may not be listed; check the credentials or allow it, or take it elsewhere",
         ) from None
     except (FileNotFoundError, NotADirectoryError):
-        found = {}
+        walked = Walked()
     except (OSError, TransientError, ValueError, ImportError) as error:
         raise ConfigError("dataset.path", path, f"cannot be listed: {error}") from None
-    if not found:
-        raise ConfigError("dataset.path", path, "there is no such folder, or it is empty")
-    for name in found:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise ConfigError(
-                "dataset.path", ascii(name), "the name is no valid UTF-8; rename the file"
-            ) from None
-    return found
+    for names, what in (
+        (walked.unnamed, "have names that are no UTF-8; rename them, e.g. with convmv"),
+        (walked.special, "are sockets, pipes or devices"),
+        (walked.closed, "are folders that may not be listed"),
+    ):
+        if names:
+            said.append(f"{len(names)} entries {what}; they are left out, e.g. {names[0]!a}")
+    if not walked.files:
+        left = f" ({said[-1]})" if walked.unnamed or walked.special or walked.closed else ""
+        raise ConfigError("dataset.path", path, f"there is no such folder, or it is empty{left}")
+    return walked.files
 
 
-def is_shown(name: str) -> bool:
-    """Whether neither a file nor a folder of it is hidden."""
-    return not any(part.startswith(".") for part in name.split("/"))
-
-
-def is_shown_image(name: str) -> bool:
-    """Whether a file is an image by its name, and neither it nor a folder of it is hidden."""
-    return is_shown(name) and _ending(name) in IMAGE_ENDINGS
-
-
-def left_out(names: Collection[str]) -> list[str]:
-    """The warning of files that are left out for their endings; none where there are none."""
-    if not names:
-        return []
-    times = Counter(_ending(name) or "none" for name in names).most_common()
-    seen = ", ".join(f"{ending} {count}" for ending, count in times[:_SHOWN])
-    more = ", ..." if times[_SHOWN:] else ""
-    return [f"{len(names)} files are no images by their endings and are left out: {seen}{more}"]
-
-
-def _ending(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+def _class_of(name: str) -> str:
+    """The folder of a class that a file is in; "" of one that is in none."""
+    return composed(name.partition("/")[0]) if "/" in name else ""
 
 
 def _is_image_of_class(name: str) -> bool:
-    return "/" in name and is_shown_image(name)
+    return bool(_class_of(name)) and is_shown_image(name)

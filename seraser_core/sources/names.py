@@ -14,6 +14,7 @@ from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.class_files import read_entries
 from seraser_core.sources.missing import is_missing
+from seraser_core.sources.shown import composed
 
 _TRUTH = {"false": 0, "true": 1}
 _ARTICLE = re.compile(r"(an?|the) (?=.)")
@@ -84,14 +85,14 @@ def to_index(
             of one and the index of another.
     """
     most = len(names) or 2**31
-    positions = {name: i for i, name in enumerate(names)}
+    positions = {composed(name): i for i, name in enumerate(names)}
     words = {name.lower(): i for i, name in enumerate(names) if name.lower() in _TRUTH}
     indices: dict[str, int] = {}
     outside = []
     for value in texts.drop_nulls().unique(maintain_order=True):
         word = value.lower()
         number = whole_number(value) if words else number_of(value)
-        named = positions.get(value, words.get(word))
+        named = positions.get(composed(value), words.get(word))
         if named is None and number is not None:
             named = positions.get(str(number))
         other = named is not None and number not in (None, named) and not found
@@ -130,7 +131,8 @@ def to_index(
 
 def found_names(texts: pl.Series) -> list[str]:
     """The sorted names among `texts`; none when all are indices."""
-    values = [value for value in texts.drop_nulls().unique() if not is_missing(value)]
+    known = (value for value in texts.drop_nulls().unique() if not is_missing(value))
+    values = list(dict.fromkeys(map(composed, known)))
     return sorted(values) if any(number_of(value) is None for value in values) else []
 
 

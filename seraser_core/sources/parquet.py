@@ -17,7 +17,7 @@ from seraser_core.sources.cells import cells_without_bytes, first_path, is_pictu
 from seraser_core.sources.names import attribute_names, class_names, finder
 from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.table import TableSource, no_column, several_columns
-from seraser_core.sources.table_file import no_file
+from seraser_core.sources.table_file import PARQUET_ENDINGS, no_file
 from seraser_core.sources.texts import check_text
 
 _START = 4096
@@ -79,7 +79,7 @@ class ParquetSource(TableSource):
     def _read_files(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The columns that are no pictures, and for every row its place: name, url, row, bytes of
         the row, version of the file."""
-        urls = list(expand(self.options))
+        urls = list(expand(self.options, PARQUET_ENDINGS, self.said))
         tables, places, empty = [], [], []
         for url, name in zip(urls, short_names(urls), strict=True):
             table, place = self._read_file(url)

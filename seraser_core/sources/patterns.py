@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
+from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.folder import find
+from seraser_core.sources.shown import composed, ending_of, is_shown, left_out
 from seraser_core.storage import Found
 
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
@@ -17,16 +19,26 @@ _MOST_NAMES = 1_000_000
 _MOST_DIGITS = 100
 _MOST_SHOWN = 200
 _SIGNS = re.compile(r"(?s)(?:(?<=/)|^)\*\*/|\*\*+|\*|\?|\[!?+.[^\]]*\]")
+_PARTS = re.compile(r"(?s)(?:\[!?+.[^\]]*\]|[^/])+")
+"""Of a pattern between the slashes, of which brackets may hold one."""
 _RANGES = re.compile(r"(?s)(.)-(.)|(.)")
 
 
-def expand(options: DatasetOptions) -> dict[str, Found | None]:
+def expand(
+    options: DatasetOptions, endings: Collection[str], said: list[str]
+) -> dict[str, Found | None]:
     """The files that ``dataset.path`` names, with what a listing told where there was one.
 
     ``{000..009}`` and ``{a,b}`` stand for all of their names, which need not exist. ``*`` and ``?``
     stand for anything but ``/``, ``**`` for anything, ``**/`` for any folders or none, ``[a-c]``
     for one of these characters and ``[!a-c]`` for another one. A sign that stands for itself is
-    written in brackets: ``[[]``, ``[*]``, ``[?]``. Hidden files and folders are passed over.
+    written in brackets: ``[[]``, ``[*]``, ``[?]``. Hidden files and folders are passed over. Where
+    a pattern leaves the ending open, files of `endings` are used when there are any, and no others.
+
+    Args:
+        options: The data set.
+        endings: Those of the files that are looked for.
+        said: Gets a line for files that are passed over.
 
     Returns:
         URL -> what was listed or None; in the order of the names, or sorted where there was a
@@ -39,9 +51,8 @@ def expand(options: DatasetOptions) -> dict[str, Found | None]:
     for pattern in expand_braces(options.path):
         if _WILDCARD.search(pattern):
             root, rest = split_root(pattern)
-            found |= {
-                storage.join(root, name): file for name, file in _matching(root, rest, options)
-            }
+            matching = _of_endings(_matching(root, rest, options, said), rest, endings, said)
+            found |= {storage.join(root, name): file for name, file in matching.items()}
         else:
             found[pattern] = None
     if not found:
@@ -102,16 +113,39 @@ def split_root(pattern: str) -> tuple[str, str]:
     return before or slash, pattern[len(before) + len(slash) :]
 
 
-def _matching(root: str, pattern: str, options: DatasetOptions) -> list[tuple[str, Found]]:
-    regular = regular_expression(pattern)
+def _matching(
+    root: str, pattern: str, options: DatasetOptions, said: list[str]
+) -> dict[str, Found]:
+    regular = regular_expression(composed(pattern))
 
     def used(name: str) -> bool:
-        hidden = any(part.startswith(".") for part in name.split("/"))
-        return not hidden and regular.fullmatch(name) is not None
+        return is_shown(name) and regular.fullmatch(composed(name)) is not None
+
+    def needed(folder: str) -> bool:
+        parts = _PARTS.findall(pattern)[: folder.count("/") + 1]
+        above = regular_expression(composed("/".join(parts)))
+        return "**" in "".join(parts) or above.fullmatch(composed(folder)) is not None
 
     deepest = None if "**" in pattern else pattern.count("/")
-    found = find(options, root, used, deepest)
-    return sorted((name, file) for name, file in found.items() if used(name))
+    found = find(options, root, used, said, deepest, needed)
+    return {name: found[name] for name in sorted(found) if used(name)}
+
+
+def _of_endings(
+    found: dict[str, Found], pattern: str, endings: Collection[str], said: list[str]
+) -> dict[str, Found]:
+    """The files of the endings, or all where there is none or the pattern has an ending."""
+    if "." in _WILDCARD.split(pattern.rpartition("/")[2])[-1]:
+        return found
+    wanted = {name: file for name, file in found.items() if ending_of(name) in endings}
+    if not wanted:
+        return found
+    others = [name for name in found if name not in wanted]
+    images = endings is IMAGE_ENDINGS
+    said += (
+        left_out(others) if images else left_out(others, f"do not end in {' or '.join(endings)}")
+    )
+    return wanted
 
 
 def regular_expression(pattern: str) -> re.Pattern[str]:

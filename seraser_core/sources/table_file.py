@@ -20,7 +20,7 @@ from seraser_core.sources.texts import read_text, unpacked
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": ","}
 _JSON = (".jsonl", ".ndjson", ".json")
-_PARQUET = (".parquet", ".pq", ".parq")
+PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
 _KNOWN = "must end in .csv, .tsv, .txt, .jsonl, .json or .parquet, or in one of these and .gz"
 _SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 
@@ -87,7 +87,7 @@ def table_ending(path: str) -> str:
     ending = endings[-1] if endings else ""
     if ending in _SPREADSHEETS:
         raise ConfigError("dataset.path", path, "is a spreadsheet; save the sheet as CSV (UTF-8)")
-    if ending not in (*_SEPARATORS, *_JSON, *_PARQUET):
+    if ending not in (*_SEPARATORS, *_JSON, *PARQUET_ENDINGS):
         raise ConfigError("dataset.path", path, _KNOWN)
     return ending
 
@@ -95,7 +95,7 @@ def table_ending(path: str) -> str:
 def _read(data: bytes, ending: str, columns: Sequence[str], path: str) -> TableFile:
     said: list[str] = []
     name = path.rpartition("/")[2]
-    if ending in _PARQUET:
+    if ending in PARQUET_ENDINGS:
         return TableFile(*_read_parquet(data, columns), said)
     text = read_text(data, said)
     if ending in _JSON:

@@ -14,13 +14,14 @@ import polars as pl
 
 from seraser_core import storage
 from seraser_core.errors import ChangedError, ConfigError, TransientError
+from seraser_core.sources.shown import composed, is_hidden
 
 TEXT_ENDINGS = ("cls", "txt", "json")
 MOST_TEXT = 64 * 2**10
 """Bytes of a member whose text is kept."""
 _COLUMNS = {"key": pl.String, "ending": pl.String, "offset": pl.Int64, "length": pl.Int64}
 _SCHEMA = pl.Schema({**_COLUMNS, "text": pl.String})
-_INDEX_VERSION = 3
+_INDEX_VERSION = 4
 _BLOCK = 2**20
 _LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
 _ABOUT_NEXT = (
@@ -160,12 +161,15 @@ def _decoded(data: bytes) -> str | None:
 
 def _split(name: str) -> tuple[str, str] | None:
     """Key and ending of a member's name; None when it has no ending or is hidden."""
-    folder, slash, base = name.removeprefix("./").rpartition("/")
+    # A name of another encoding is as good as any, once it can be written down.
+    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    parts = [part for part in composed(name).split("/") if part not in ("", ".")]
+    base = parts.pop() if parts else ""
     stem, dot, ending = base.partition(".")
-    hidden = any(part.startswith(".") and part.strip(".") for part in folder.split("/"))
-    if not stem or not dot or hidden:
+    if not stem or not dot or any(is_hidden(p) and p.strip(".") for p in [*parts, base]):
         return None
-    return folder + slash + stem, ending.lower()
+    root = "/" if name.startswith("/") else ""
+    return root + "/".join([*parts, stem]), ending.lower()
 
 
 def _check_end(file: IO[bytes], end: int) -> None:

@@ -76,7 +76,8 @@ class FilesSource(Source):
     def listing(self) -> Listing:
         """See `Source.listing`."""
         options = self.options
-        found = expand(options)
+        said: list[str] = []
+        found = expand(options, IMAGE_ENDINGS, said)
         roots = {
             split_root(p)[0] if any(c in p for c in "*?[") else storage.parent(p)
             for p in expand_braces(options.path)
@@ -84,4 +85,5 @@ class FilesSource(Source):
         root = f"{roots.pop().rstrip('/')}/" if len(roots) == 1 else ""
         images = pl.Series(list(found), dtype=pl.String)
         ids = images.str.strip_prefix(root)
-        return Listing(listed(ids, images, found.values()), class_names(options) or [], [])
+        items = listed(ids, images, found.values())
+        return Listing(items, class_names(options) or [], [], warnings=said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
@@ -17,6 +18,7 @@ from seraser_core.sources.missing import known
 from seraser_core.sources.names import attribute_names, class_names, found_names, to_index
 from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.tar import MOST_TEXT, TEXT_ENDINGS, index_tar
+from seraser_core.storage import Found
 
 _TARS_AT_ONCE = 8
 _LABEL, _MASK = "cls", "mask.png"
@@ -47,11 +49,12 @@ class WebDatasetSource(Source):
     def listing(self) -> Listing:
         """See `Source.listing`."""
         options = self.options
-        tars = list(expand(options))
+        warnings: list[str] = []
+        tars = _with_bytes(expand(options, [".tar"], warnings), warnings)
         # Python lists a tar that is at hand; of those that are far away, several are waited for.
         with ThreadPoolExecutor(1 if storage.is_local(tars[0]) else _TARS_AT_ONCE) as pool:
             samples = pl.concat(pool.map(self._samples, tars, short_names(tars)))
-        warnings = _empty(tars, samples) + self._split(samples)
+        warnings += _empty(tars, samples) + self._split(samples)
         samples = samples.filter(pl.col("image_offset").is_not_null())
         if not samples.height:
             wanted = self._image or ", ".join(_IMAGES)
@@ -174,6 +177,15 @@ class WebDatasetSource(Source):
                     "--hard-dereference and without --sparse"
                 )
         return said
+
+
+def _with_bytes(found: Mapping[str, Found | None], said: list[str]) -> list[str]:
+    """The tars but those that were listed without a byte, where others have some."""
+    tars = [tar for tar, file in found.items() if file is None or file.size]
+    if tars and len(tars) < len(found):
+        empty = next(tar for tar in found if tar not in tars)
+        said.append(f"{len(found) - len(tars)} tars have 0 bytes and are passed over, e.g. {empty}")
+    return tars or list(found)
 
 
 def _empty(tars: list[str], samples: pl.DataFrame) -> list[str]:

@@ -12,7 +12,7 @@ from functools import partial
 import polars as pl
 
 from seraser_core.sources.benchmarks.root import Root
-from seraser_core.sources.folder import left_out
+from seraser_core.sources.shown import left_out
 
 
 class Reader(ABC):

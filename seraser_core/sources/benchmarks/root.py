@@ -7,7 +7,8 @@ import contextlib
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
-from seraser_core.sources.folder import find, is_shown, is_shown_image
+from seraser_core.sources.folder import find
+from seraser_core.sources.shown import is_shown, is_shown_image
 from seraser_core.storage import Found
 
 _LEVELS_UP = 2
@@ -52,7 +53,7 @@ class Root:
         """
         if folder not in self._images:
             url = storage.join(self.url, folder) if folder else self.url
-            found = find(self.options, url, is_shown_image)
+            found = find(self.options, url, is_shown_image, self.warnings)
             prefix = f"{folder}/" if folder else ""
             images = {name: file for name, file in found.items() if is_shown_image(name)}
             self._images[folder] = {prefix + name: file for name, file in images.items()}

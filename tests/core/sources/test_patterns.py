@@ -22,7 +22,7 @@ from seraser_core.sources.patterns import (
 
 def found(folder, pattern):
     tree = {"format": "files", "path": f"{folder}/{pattern}", "classes": ["a"]}
-    names = expand(parse_config({"dataset": tree}).dataset)
+    names = expand(parse_config({"dataset": tree}).dataset, (), [])
     return [name.removeprefix(f"{folder}/") for name in names]
 
 

@@ -1,0 +1,74 @@
+"""Which of the files in a folder or archive a person put there."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Collection
+from pathlib import PurePosixPath
+
+from seraser_core.sources.decode import IMAGE_ENDINGS
+
+_SHOWN = 5
+_SYSTEM = frozenset(
+    {
+        "__macosx",  # of archives made on a Mac
+        "@eadir",  # thumbnails of a Synology
+        "@recycle",
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        "__pycache__",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "icon\r",
+    }
+)
+"""Files and folders that systems make, in lower case."""
+
+
+def is_shown(name: str) -> bool:
+    """Whether neither a file nor a folder of it is hidden (a leading dot) or made by a system."""
+    return not any(is_hidden(part) for part in name.split("/"))
+
+
+def is_hidden(part: str) -> bool:
+    """Whether a file or folder of this name is hidden, or made by a system."""
+    return part.startswith(".") or part.lower() in _SYSTEM
+
+
+def is_shown_image(name: str) -> bool:
+    """Whether a file is an image by its name, and neither it nor a folder of it is hidden."""
+    return ending_of(name) in IMAGE_ENDINGS and is_shown(name)
+
+
+def ending_of(name: str) -> str:
+    """The ending of a file's name, in lower case."""
+    return PurePosixPath(name).suffix.lower()
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written down: those of other encodings cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def composed(name: str) -> str:
+    """The name with é as one sign, however the disk has it (Unicode NFC)."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def left_out(names: Collection[str], why: str = "are no images by their endings") -> list[str]:
+    """The warning of files that are left out for their endings; none where there are none."""
+    if not names:
+        return []
+    times = Counter(ending_of(name) or "none" for name in names).most_common()
+    seen = ", ".join(f"{ending} {count}" for ending, count in times[:_SHOWN])
+    more = ", ..." if times[_SHOWN:] else ""
+    return [f"{len(names)} files {why} and are left out: {seen}{more}"]
