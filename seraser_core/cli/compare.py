@@ -9,6 +9,7 @@ import typer
 from seraser_core.cli.arguments import JsonOption, NoPrefectOption, SetOption
 from seraser_core.cli.console import print_json, print_table, results
 from seraser_core.cli.execute import execute_planned, watching
+from seraser_core.cli.inspect import say_warnings
 from seraser_core.display import SUMMARY
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def _run(comparison: Comparison, no_prefect: bool, display: RunDisplay) -> str:
         runs.append(ComparedRun(cell.dataset, cell.model, run_url))
     url = create_comparison(comparison.output, comparison.name, runs)
     execute_planned([run.url for run in runs], no_prefect, display)
+    for run in runs:
+        say_warnings(run.url, f"{run.dataset}, {run.model}: ")
     return url
 
 

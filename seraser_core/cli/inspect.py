@@ -158,12 +158,12 @@ def say_errors(summary: pl.DataFrame, run_url: str, json: bool) -> None:
     )
 
 
-def say_warnings(run_url: str) -> None:
-    """Say what makes one doubt a run's pictures and foregrounds."""
+def say_warnings(run_url: str, name: str = "") -> None:
+    """Say what makes one doubt the pictures and foregrounds of a run, perhaps called by a name."""
     from seraser_core.results.status import status as read_status
 
     for warning in read_status(run_url)["warnings"]:
-        errors.print(f"WARNING: {warning}")
+        errors.print(f"WARNING: {name}{warning}")
 
 
 def _print_mapping(found: Mapping[str, Any], prefix: str = "") -> None:

@@ -144,8 +144,8 @@ class DatasetOptions(Options):
     )
     check_foregrounds: bool = Field(
         default=True,
-        description="Refuse a data set whose boxes or masks cannot be what was meant, as seen in "
-        "some of them when it is planned; false: only warn.",
+        description="Look at some of the boxes and masks that methods need when a run is planned, "
+        "and refuse those that cannot be what was meant; false: do not look.",
     )
     split: SplitOptions | None = Field(default=None, description="Filter on a split column.")
     classes: list[Entry] | str | None = Field(

@@ -43,6 +43,8 @@ def check_foregrounds(config: RunConfig, items: pa.Table, say: Callable[[str], N
     Raises:
         ConfigError: They cannot be what was meant.
     """
+    if not config.dataset.check_foregrounds:
+        return
     kinds = [getattr(method, "auxiliary", "").split("+") for method in config.methods]
     needed = {part for kind in kinds for part in kind}
     for need, judge in (("box", _judge_boxes), ("mask", _judge_masks)):
@@ -55,14 +57,12 @@ def check_foregrounds(config: RunConfig, items: pa.Table, say: Callable[[str], N
         if verdict.refusal is None:
             continue
         found, remedy = verdict.refusal
-        if config.dataset.check_foregrounds:
-            field = "masks" if need == "mask" and config.dataset.masks else need
-            raise ConfigError(
-                f"dataset.{field}",
-                found,
-                f"{remedy}; where that is how they are meant, set dataset.check_foregrounds: false",
-            )
-        say(f"WARNING: {found}; {remedy}")
+        field = "masks" if need == "mask" and config.dataset.masks else need
+        raise ConfigError(
+            f"dataset.{field}",
+            found,
+            f"{remedy}; where that is how they are meant, set dataset.check_foregrounds: false",
+        )
 
 
 def _judge_boxes(dataset: DatasetOptions, given: pa.Table) -> Verdict:
