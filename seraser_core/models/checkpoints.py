@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-import pickle
+import logging
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from open_clip.convert import convert_state_dict
 from torch import Tensor
 
-from seraser_core import storage
 from seraser_core.errors import ConfigError
 from seraser_core.models.documents import blamed
 from seraser_core.models.files import weight_files
-from seraser_core.models.transformers_clip import as_open_clip
-from seraser_core.models.weights import local_weights
+from seraser_core.models.transformers_clip import TRANSFORMERS_MARK, as_open_clip
+from seraser_core.models.weight_content import read_weights
 
+logger = logging.getLogger(__name__)
 _FIELD = "model.pretrained"
-_WRAPPERS = ("state_dict", "model")
+_WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "module",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "checkpoint",
+    "ema",
+    "model_ema",
+    "ema_model",
+    "ema_state_dict",
+    "state_dict_ema",
+    "ema_model_state_dict",
+)
 """Where programs that train keep a model's tensors, beside the epoch and the optimiser."""
-_PARALLEL = "module."
+_INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+"""What wrappers of torch put into names, anywhere."""
+_BESIDE = ("input_resolution", "context_length", "vocab_size", "n_averaged")
+"""Numbers that OpenAI's program and averages of weights keep beside the model's tensors."""
 _SHOWN = 5
 
 
@@ -31,7 +49,7 @@ def load_file(net: Any, url: str) -> None:
 
     Args:
         net: The model.
-        url: safetensors, which may be in parts, or what torch has saved of tensors.
+        url: safetensors, which may be in parts, what torch has saved of tensors, or TorchScript.
 
     Raises:
         ConfigError: It cannot be read, holds other things, or does not fit.
@@ -39,7 +57,9 @@ def load_file(net: Any, url: str) -> None:
     state: dict[str, Tensor] = {}
     with blamed(_FIELD, url):
         for part in weight_files(url):
-            state |= _tensors(_read(part), part)
+            state |= _tensors(read_weights(part), part)
+    wanted: dict[str, Tensor] = net.state_dict()
+    state = _named_alike(state, wanted, url)
     found = _some(state)
     try:
         state = convert_state_dict(net, as_open_clip(state))
@@ -47,54 +67,17 @@ def load_file(net: Any, url: str) -> None:
         raise ConfigError(
             _FIELD, url, f"holds {found}, which are not of this model ({error}); check model.name"
         ) from error
-    wanted = net.state_dict()
+    # The mask of causal attention, for one: TorchScript and old releases save it, too.
+    constants = {name for name, _ in net.named_buffers()} - wanted.keys()
+    state = {name: tensor for name, tensor in state.items() if name not in constants}
     for scalar in ("logit_scale", "logit_bias"):
         if scalar in state and scalar in wanted and state[scalar].numel() == 1:
             state[scalar] = state[scalar].reshape(wanted[scalar].shape)
-    faults = [f"missing {k} {tuple(v.shape)}" for k, v in wanted.items() if k not in state]
-    faults += [
-        f"{k}: file {tuple(v.shape)}, model {tuple(wanted[k].shape)}"
-        if k in wanted
-        else f"unexpected {k} {tuple(v.shape)}"
-        for k, v in state.items()
-        if k not in wanted or v.shape != wanted[k].shape
-    ]
-    faults += [
-        f"{k}: file {v.dtype}, model {wanted[k].dtype}"
-        for k, v in state.items()
-        if k in wanted and v.is_floating_point() != wanted[k].is_floating_point()
-    ]
-    if faults:
-        more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+    if faults := _faults(state, wanted):
         raise ConfigError(
-            _FIELD,
-            url,
-            f"does not fit the model: {'; '.join(faults[:_SHOWN])}{more}; check model.name",
+            _FIELD, url, f"does not fit the model: {'; '.join(faults)}; check model.name"
         )
     net.load_state_dict(state)
-
-
-def _read(url: str) -> object:
-    """What is in a weights file."""
-    if storage.is_local(url):
-        storage.local_size(url)  # or a pipe would be waited for
-    file = local_weights(url)
-    try:
-        return _load(file)
-    except Exception as error:  # safetensors and torch raise their own types on damaged files
-        if not storage.is_local(url):
-            file.unlink()  # or a damaged copy would be taken for ever
-        if isinstance(error, pickle.UnpicklingError):
-            fault = "holds more than tensors, which may run code; save it as safetensors"
-        else:
-            fault = f"is not a readable weights file: {error}"
-        raise ConfigError(_FIELD, url, fault) from error
-
-
-def _load(file: Path) -> object:
-    if file.suffix == ".safetensors":
-        return safetensors.torch.load_file(file)
-    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _tensors(content: object, url: str) -> dict[str, Tensor]:
@@ -104,9 +87,12 @@ def _tensors(content: object, url: str) -> dict[str, Tensor]:
             _FIELD, url, f"holds a {type(content).__name__}; save a model's tensors by their names"
         )
     given: Mapping[Any, Any] = content
-    inner = [key for key, value in given.items() if _holds_tensors(value)]
-    if len(inner) == 1 and inner[0] in _WRAPPERS:
-        given = given[inner[0]]
+    while (inner := _inner(given)) is not None:
+        given = given[inner]
+    if {"state", "param_groups"} <= given.keys():
+        raise ConfigError(
+            _FIELD, url, "holds the state of an optimiser and no model; give the model's own file"
+        )
     others = [
         f"{key} ({type(value).__name__})"
         for key, value in given.items()
@@ -126,8 +112,24 @@ def _tensors(content: object, url: str) -> dict[str, Tensor]:
             raise ConfigError(
                 _FIELD, url, f"its tensor {name} is {fault}; save plain ones of real numbers"
             )
-    whole = all(name.startswith(_PARALLEL) for name in given)
-    return {name.removeprefix(_PARALLEL) if whole else name: t for name, t in given.items()}
+    return dict(given)
+
+
+def _inner(given: Mapping[Any, Any]) -> str | None:
+    """The only entry of a checkpoint that holds a model, if it goes by a usual name."""
+    if any(isinstance(value, Tensor) for value in given.values()):
+        return None
+    models = [key for key, value in given.items() if _holds_tensors(value)]
+    return models[0] if len(models) == 1 and models[0] in _WRAPPERS else None
+
+
+def _holds_tensors(value: object) -> bool:
+    """Whether a model's tensors are in a part of a checkpoint, at once or in one of its parts."""
+    if not isinstance(value, Mapping) or {"state", "param_groups"} <= value.keys():
+        return False
+    if any(isinstance(each, Tensor) for each in value.values()):
+        return True
+    return any(key in _WRAPPERS and _holds_tensors(each) for key, each in value.items())
 
 
 def _fault(tensor: Tensor) -> str | None:
@@ -139,8 +141,63 @@ def _fault(tensor: Tensor) -> str | None:
     return "complex" if tensor.is_complex() else None
 
 
-def _holds_tensors(value: object) -> bool:
-    return isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
+def _named_alike(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], url: str
+) -> dict[str, Tensor]:
+    """The tensors without what wrappers put before all names or into them, which is said."""
+    state = {
+        name: tensor
+        for name, tensor in state.items()
+        if name not in _BESIDE or name in wanted or tensor.numel() != 1
+    }
+    removed: list[str] = []
+    for inserted in _INSERTED:
+        if any(inserted in name for name in state):
+            removed.append(inserted)
+            state = {name.replace(inserted, ""): tensor for name, tensor in state.items()}
+    prefix = _common_prefix(state, wanted)
+    if prefix:
+        removed.append(prefix)
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    if removed:
+        logger.warning("%s: took %s out of the names of its tensors", url, " and ".join(removed))
+    return state
+
+
+def _common_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """What all names begin with, e.g. ``module.``, where without it there are names of a model."""
+    prefix, names = "", set(state)
+    while names and not any(name in wanted or name == TRANSFORMERS_MARK for name in names):
+        heads = {name.partition(".")[0] for name in names}
+        if len(heads) != 1 or not all("." in name for name in names):
+            return ""
+        prefix += f"{heads.pop()}."
+        names = {name.partition(".")[2] for name in names}
+    return prefix
+
+
+def _faults(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """What hinders tensors from being a model's: how many of each kind, and the first of them."""
+    both = [name for name in state if name in wanted]
+    kinds = {
+        "missing": [f"{k} {_shape(v)}" for k, v in wanted.items() if k not in state],
+        "unexpected": [f"{k} {_shape(v)}" for k, v in state.items() if k not in wanted],
+        "of another shape": [
+            f"{k}: file {_shape(state[k])}, model {_shape(wanted[k])}"
+            for k in both
+            if state[k].shape != wanted[k].shape
+        ],
+        "of another type": [
+            f"{k}: file {state[k].dtype}, model {wanted[k].dtype}"
+            for k in both
+            if state[k].is_floating_point() != wanted[k].is_floating_point()
+        ],
+    }
+    return [f"{len(names)} {kind} ({_some(names)})" for kind, names in kinds.items() if names]
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(tensor.shape)
 
 
 def _some(names: Iterable[object]) -> str:

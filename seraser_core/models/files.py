@@ -12,7 +12,7 @@ from seraser_core.config.options import ModelOptions, is_folder
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.models.cached import cached_files
 
-WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
+WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 
 def weight_files(url: str) -> list[str]:

@@ -27,6 +27,7 @@ from seraser_core.models.files import WEIGHT_ENDINGS
 from seraser_core.models.folders import import_transformers
 from seraser_core.models.hub import check_server, fetching, hub, is_cached
 from seraser_core.models.model_json import check_size, read_model_json
+from seraser_core.models.torchscript import is_torchscript
 from seraser_core.models.transformers_clip import read_folder
 
 _RANDOM_WEIGHTS_SEED = 0
@@ -57,10 +58,11 @@ def read_open_clip(
         tokenizer = _tokenizer(name, options.name)  # before the weights: it is small
         file = _fetch(name, str(tag), described) if described else None
         net = _build(name, options.name, described)
-        if file is not None:
+        if file is not None and not is_torchscript(Path(file)):
             _load_fetched(net, file)
-        elif from_file:
-            load_file(net, str(tag))
+            file = None
+    if file is not None or from_file:
+        load_file(net, file or str(tag))
     _check_vocabulary(net, tokenizer)
     usual = net.visual.preprocess_cfg
     check_size(options.name, given.get("size", usual["size"]), usual["size"])
@@ -160,7 +162,8 @@ def _load_fetched(net: Any, file: str) -> None:
         raise ConfigError(
             "model.pretrained",
             file,
-            f"was fetched and cannot be loaded ({error}); delete it, to fetch it again",
+            f"was fetched and cannot be loaded ({why(error).splitlines()[0]}); delete it, to fetch "
+            "it again",
         ) from error
 
 

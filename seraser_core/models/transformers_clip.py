@@ -17,6 +17,8 @@ from seraser_core.models.folders import read_document, read_image_processor
 from seraser_core.models.transformers_pictures import preprocess_cfg
 from seraser_core.models.transformers_tokenizer import check_tokenizer
 
+TRANSFORMERS_MARK = "vision_model.embeddings.class_embedding"
+"""A tensor by which the weights of transformers' CLIP are known."""
 _ACTIVATIONS = {"quick_gelu": True, "gelu": False}
 _NORM_EPS = 1e-5
 _HIGHEST_TOKEN, _END_OF_TEXT = 2, 49407
@@ -201,7 +203,7 @@ def _tower(folder: str, config: Mapping[str, Any], name: str, defaults: Mapping[
 
 def as_open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of transformers' CLIP by open_clip's names; those of others as they are."""
-    if "vision_model.embeddings.class_embedding" not in state:
+    if TRANSFORMERS_MARK not in state:
         return dict(state)
     found: dict[str, Tensor] = {}
     parts: dict[str, dict[str, Tensor]] = {}

@@ -1,0 +1,137 @@
+"""The tensors of a TorchScript archive, read as data: none of its code is run.
+
+Its pickle is read with a few harmless classes in place of all others, and of its source only the
+lists of what is a parameter or buffer are looked at.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_LISTS = re.compile(
+    r"^class (\w+)\(Module\):\n\s+__parameters__ = \[(.*?)\]\n\s+__buffers__ = \[(.*?)\]", re.M
+)
+_QUOTED = re.compile(r'"([^"]+)"')
+_STORAGES = {
+    "BFloat16Storage": torch.bfloat16,
+    "BoolStorage": torch.bool,
+    "ByteStorage": torch.uint8,
+    "CharStorage": torch.int8,
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "IntStorage": torch.int32,
+    "LongStorage": torch.int64,
+    "ShortStorage": torch.int16,
+}
+_DEEPEST = 100
+
+
+def is_torchscript(file: Path) -> bool:
+    """Whether a file is a TorchScript archive."""
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+    return any(name.endswith("/constants.pkl") for name in names) and any(
+        "/code/" in name for name in names
+    )
+
+
+def read_torchscript(file: Path) -> dict[str, Tensor]:
+    """The parameters and buffers of a TorchScript archive, by the names of `state_dict`.
+
+    Raises:
+        pickle.UnpicklingError: It holds other things than modules, tensors and plain values.
+        ValueError, KeyError, RuntimeError: It is damaged.
+    """
+    with zipfile.ZipFile(file) as archive:
+        (content,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+        root = content.removesuffix("/data.pkl")
+        with archive.open(content) as data:
+            module = _Unpickler(data, archive, root).load()
+        return dict(_state(module, _lists(archive, root)))
+
+
+class _Module:
+    """Stands for an object of any class of the archive: its attributes alone."""
+
+    kind = ""
+
+    def __setstate__(self, state: object) -> None:
+        self.attributes = state if isinstance(state, dict) else {}
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, data: Any, archive: zipfile.ZipFile, root: str) -> None:
+        super().__init__(data)
+        self._archive, self._root = archive, root
+
+    def find_class(self, module: str, name: str) -> Any:
+        """One of a few names; none of them runs anything."""
+        if module.startswith("__torch__"):
+            return type("Module", (_Module,), {"kind": f"{module}.{name}"})
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _tensor
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module == "torch.jit._pickle" and (
+            name == "restore_type_tag" or (name.startswith("build_") and name.endswith("list"))
+        ):
+            return _plain
+        raise pickle.UnpicklingError(f"Unsupported global: GLOBAL {module}.{name}")
+
+    def persistent_load(self, pid: Any) -> Tensor:
+        """The values of a storage, one dimension."""
+        kind, dtype, key, _device, count = pid
+        if kind != "storage" or not isinstance(dtype, torch.dtype):
+            raise pickle.UnpicklingError(f"Unsupported global: GLOBAL {kind}")
+        info = self._archive.getinfo(f"{self._root}/data/{key}")
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size < count * dtype.itemsize:
+            raise ValueError(f"its storage {key} is damaged")
+        values = bytearray(self._archive.read(info))
+        return torch.frombuffer(values, dtype=dtype) if values else torch.empty(0, dtype=dtype)
+
+
+def _tensor(storage: Tensor, offset: int, size: Any, stride: Any, *_: object) -> Tensor:
+    # Out of bounds, it raises a RuntimeError.
+    return storage.as_strided(tuple(size), tuple(stride), offset).clone()
+
+
+def _plain(value: object, *_: object) -> object:
+    return value
+
+
+def _lists(archive: zipfile.ZipFile, root: str) -> dict[str, set[str]]:
+    """Class -> names of its parameters and buffers; of other tensors, nothing is to be loaded."""
+    found = {}
+    for name in archive.namelist():
+        if name.startswith(f"{root}/code/") and name.endswith(".py"):
+            module = name.removeprefix(f"{root}/code/").removesuffix(".py").replace("/", ".")
+            for kind, *lists in _LISTS.findall(archive.read(name).decode()):
+                found[f"{module}.{kind}"] = {n for one in lists for n in _QUOTED.findall(one)}
+    return found
+
+
+def _state(
+    module: object, lists: dict[str, set[str]], prefix: str = "", depth: int = 0
+) -> Iterator[tuple[str, Tensor]]:
+    if not isinstance(module, _Module) or depth > _DEEPEST:
+        return
+    attributes = getattr(module, "attributes", {})
+    wanted = lists.get(module.kind, set(attributes))
+    for name, value in attributes.items():
+        if isinstance(value, Tensor) and name in wanted:
+            yield f"{prefix}{name}", value
+        yield from _state(value, lists, f"{prefix}{name}.", depth + 1)

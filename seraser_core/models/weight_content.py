@@ -1,0 +1,109 @@
+"""What is in a weights file, whatever its name ends in; or what else it is."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from seraser_core import storage
+from seraser_core.errors import ConfigError
+from seraser_core.faults import why
+from seraser_core.models.torchscript import is_torchscript, read_torchscript
+from seraser_core.models.weights import local_weights
+
+_FIELD = "model.pretrained"
+_HEAD = 512
+_LONGEST_HEADER = 2**30
+_ZIP = b"PK\x03\x04"
+_OTHERS = [
+    (re.compile(rb"version https://git-lfs"), "is a pointer of Git LFS; run `git lfs pull` there"),
+    (re.compile(rb"\s*<(!doctype|html|\?xml)", re.I), "is a web page; fetch the file itself"),
+    (re.compile(rb"\s*[\[{]"), "is a JSON text; fetch the weights themselves"),
+    (re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd"), "is compressed; unpack it first"),
+    (re.compile(rb"\x93NUMPY"), "is an array of NumPy; save a model's tensors by their names"),
+    (re.compile(rb"\x89HDF"), "is a file of Keras; save the model by torch or safetensors"),
+]
+"""How a file begins -> what to say of it."""
+_GLOBAL = re.compile(r"GLOBAL (\S+)")
+_CODE = "which may run code; save a model's tensors alone, as safetensors"
+
+
+def read_weights(url: str) -> object:
+    """What is in a weights file.
+
+    Raises:
+        ConfigError: It is none, it is damaged, or it holds what may run code.
+    """
+    if storage.is_local(url):
+        storage.local_size(url)  # or a pipe would be waited for
+    file = local_weights(url)
+    try:
+        return _load(file)
+    except Exception as error:  # safetensors and torch raise their own types on damaged files
+        fault = _fault(file, error)
+        if not storage.is_local(url):
+            file.unlink()  # or a damaged copy would be taken for ever
+        raise ConfigError(_FIELD, url, fault) from error
+
+
+def _load(file: Path) -> object:
+    if _header_length(file) is not None:
+        return safetensors.torch.load_file(file)
+    if is_torchscript(file):
+        return read_torchscript(file)
+    with file.open("rb") as data:  # by its path, torch would go by what its name ends in
+        return torch.load(data, map_location="cpu", weights_only=True)
+
+
+def _header_length(file: Path) -> int | None:
+    """Bytes of the header of safetensors; None of other files."""
+    with file.open("rb") as data:
+        head = data.read(9)
+    length = int.from_bytes(head[:8], "little")
+    return length if head[8:] == b"{" and length < _LONGEST_HEADER else None
+
+
+def _fault(file: Path, error: Exception) -> str:
+    """What is wrong with a file that cannot be read, and what to do."""
+    if isinstance(error, pickle.UnpicklingError) and (found := _GLOBAL.search(str(error))):
+        return f"holds more than tensors ({found[1]}), {_CODE}"
+    size = file.stat().st_size
+    with file.open("rb") as data:
+        head = data.read(_HEAD)
+    if not size:
+        return "is not a readable weights file: it is empty; fetch it again"
+    for begins, meaning in _OTHERS:
+        if begins.match(head):
+            return f"is not a readable weights file: it {meaning}"
+    if _is_cut_off(file, head, size):
+        return f"is not a readable weights file: it is cut off after {size} bytes; fetch it again"
+    if isinstance(error, pickle.UnpicklingError):
+        return f"is not a readable weights file, or holds more than tensors, {_CODE}"
+    return (
+        f"is not a readable weights file ({why(error).splitlines()[0]}); fetch it again, or save "
+        "a model's tensors by torch or safetensors"
+    )
+
+
+def _is_cut_off(file: Path, head: bytes, size: int) -> bool:
+    if head.startswith(_ZIP):
+        return not zipfile.is_zipfile(file)
+    length = _header_length(file)
+    if length is None:
+        return False
+    if 8 + length > size:
+        return True
+    with file.open("rb") as data:
+        data.seek(8)
+        try:
+            header = json.loads(data.read(length))
+            ends = [one["data_offsets"][1] for name, one in header.items() if name[:2] != "__"]
+            return 8 + length + max(ends, default=0) > size
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return False
