@@ -6,6 +6,7 @@ To write the table of options again: ``uv run python tests/test_pages.py``.
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import shlex
@@ -144,17 +145,50 @@ def test_the_demo_repairs_the_shortcut(demo):
 
 
 def test_the_figures_of_the_demo_are_those_printed(demo):
+    """Every method's accuracy in every group of both data sets, the average and the worst."""
     _, printed = demo
-    groups = [*printed["groups"], *printed["control"]["groups"]]
-    rows = [row for row in groups if row["method"] == "seraser"]
-    shown = re.findall(
-        r"^\| (.+? / .+?) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", README.read_text(), re.M
-    )
-    assert [(row["group"], row["n"]) for row in rows] == [(name, int(n)) for name, n, _, _ in shown]
-    for row, (_, _, before, after) in zip(rows, shown, strict=True):
+    methods = ("zero_shot", "seraser", "foreground")
+    expected = []
+    for run in (printed, printed["control"]):
+        for row in run["groups"][: len(run["groups"]) // len(methods)]:
+            same = [one for one in run["groups"] if one["group"] == row["group"]]
+            shares = [one["accuracy"] for m in methods for one in same if one["method"] == m]
+            expected.append((row["group"], str(row["n"]), *shares))
+        for name, images, column in (
+            ("average (pooled)", "480", "accuracy"),
+            ("worst group", "", "worst_group_accuracy"),
+        ):
+            of = {one["method"]: one[column] for one in run["summary"]}
+            expected.append((name, images, *(of[method] for method in methods)))
+    share = r" ([\d.]+) % \|"
+    shown = re.findall(rf"^\| (.+?) \| (\d*) ?\|{share * 3}$", README.read_text(), re.M)
+    assert [row[:2] for row in shown] == [row[:2] for row in expected]
+    for row, (_, _, *shares) in zip(shown, expected, strict=True):
         # Other processors round differently, which moves an image or two.
-        assert row["zero_shot_accuracy"] == pytest.approx(float(before), abs=0.03)
-        assert row["accuracy"] == pytest.approx(float(after), abs=0.03)
+        assert [float(text) / 100 for text in row[2:]] == pytest.approx(shares, abs=0.03)
+
+
+def test_the_demo_prints_its_rows_both_reports_and_a_sentence(demo):
+    folder, printed = demo
+    done = subprocess.run(
+        [SERASER, "demo"],  # what is finished is only shown
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    words = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert words.count("group images zero_shot seraser foreground") == 2
+    for name in ("a deer / desert 120", "a penguin / meadow 120", "average (pooled) 480"):
+        assert any(line.startswith(name) and line.count(" %") == 3 for line in words), name
+    for url in (printed["run"], printed["control"]["run"]):
+        assert f"report {url}/report/report.html" in done.stdout
+    rows = {row["method"]: row for row in printed["summary"]}
+    figures = [f"{100 * rows[m]['accuracy']:.1f} %" for m in ("zero_shot", "seraser")]
+    sentence = f"takes the average from {figures[0]} (zero_shot) to {figures[1]} and the worst"
+    assert sentence in " ".join(words)
 
 
 def test_the_python_code_runs_on_the_demo(demo, monkeypatch):

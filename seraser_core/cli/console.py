@@ -56,11 +56,15 @@ def print_table(
         width=sum(widths) + between,
     )
     for name, header, width in zip(filled, headers, widths, strict=True):
-        numbers = all(isinstance(row.get(name), int | float | None) for row in kept)
+        numbers = all(_is_number(row.get(name)) for row in kept)
         table.add_column(Text(header), justify="right" if numbers else "left", width=width)
     for texts in zip(*cells, strict=True):
         table.add_row(*map(Text, texts))
     results.print(table)
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, int | float) or str(value).endswith(" %")
 
 
 def _widths(headers: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> list[int]:

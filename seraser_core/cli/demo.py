@@ -12,10 +12,12 @@ from seraser_core.cli.arguments import JsonOption, NoPrefectOption
 from seraser_core.cli.console import errors, print_json, print_table, results
 from seraser_core.cli.execute import execute_planned, watching
 from seraser_core.cli.inspect import say_errors
+from seraser_core.display import percent
 
 if TYPE_CHECKING:
     import polars as pl
 
+_NAMES = {"demo": "shortcut data set", "control": "control data set"}
 _QUERY = """\
 Every image has one row per method. In Python:
 
@@ -32,7 +34,7 @@ def demo(
     no_prefect: NoPrefectOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Draw pictures, run the flow on them, and show zero-shot beside SEraser per group.
+    """Draw pictures, run the flow on them, and show every method's accuracy per group.
 
     The model was trained on pictures in which camels mostly stand in the desert and deer in the
     forest, and learned the place instead of the animal. A second data set shows camels and penguins
@@ -50,16 +52,20 @@ def demo(
         for name, part, task in (("demo", "data", SHORTCUT), ("control", "control", CONTROL)):
             pictures = write_dataset(folder / part, task=task)
             config = demo_config(str(pictures), str(folder / "runs"), name, task)
+            display.say(f"{_NAMES[name]}:")
             run_urls.append(plan_run(load_config(config), display.say))
+            display.name(run_urls[-1], _NAMES[name])
         execute_planned(run_urls, no_prefect, display)
     shortcut, control = map(_read, run_urls)
     if json:
         print_json({**_document(shortcut), "control": _document(control)})
         return
-    _show(shortcut, "accuracy per group, with a shortcut")
-    _show(control, "accuracy per group, without one")
-    results.print(f"\nrun    {shortcut.url}\nreport {shortcut.url}/report/report.html\n")
-    results.print(_QUERY.format(run=shortcut.url))
+    _show(shortcut, "shortcut data set: accuracy per group")
+    _show(control, "control data set, without a shortcut: accuracy per group")
+    results.print(f"{_what_happened(shortcut, control)}\n")
+    for found, what in ((shortcut, "shortcut"), (control, "control")):
+        results.print(f"{what:<8} run    {found.url}\n         report {found.url}/report/report.html")
+    results.print(f"\n{_QUERY.format(run=shortcut.url)}")
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,12 @@ class _Found:
     url: str
     summary: pl.DataFrame
     groups: list[dict[str, Any]]
+
+    def figures(self, method: str) -> tuple[str, str]:
+        """A method's pooled average and worst group, as text."""
+        rows = {row["method"]: row for row in self.summary.to_dicts()}
+        row = rows[method]
+        return percent(row["accuracy"]), percent(row["worst_group_accuracy"])
 
 
 def _read(run_url: str) -> _Found:
@@ -84,22 +96,31 @@ def _document(found: _Found) -> dict[str, Any]:
 
 
 def _show(found: _Found, title: str) -> None:
-    print_table(title, ("group", "images", "zero_shot", "SEraser"), _beside(found.groups))
-    summary = {row["method"]: row for row in found.summary.to_dicts()}
-    for label, column in (("average", "accuracy"), ("worst group", "worst_group_accuracy")):
-        before, after = (summary[method][column] for method in ("zero_shot", "seraser"))
-        results.print(f"{label:<12} zero-shot {before:.3f}   SEraser {after:.3f}")
+    methods = found.summary["method"].to_list()
+    headings = {method: method for method in methods}
+    print_table(title, ("group", "images", *methods), _beside(found), headings)
     say_errors(found.summary, found.url, json=False)
 
 
-def _beside(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "group": row["group"],
-            "images": row["n"],
-            "zero_shot": row["zero_shot_accuracy"],
-            "SEraser": row["accuracy"],
-        }
-        for row in groups
-        if row["method"] == "seraser"
-    ]
+def _beside(found: _Found) -> list[dict[str, Any]]:
+    """One row per group with the accuracy of every method, and then the average and the worst."""
+    rows: dict[str, dict[str, Any]] = {}
+    for one in found.groups:
+        row = rows.setdefault(one["group"], {"group": one["group"], "images": one["n"]})
+        row[one["method"]] = percent(one["accuracy"])
+    average: dict[str, Any] = {"group": "average (pooled)", "images": found.summary["n"][0]}
+    worst: dict[str, Any] = {"group": "worst group"}
+    for method in found.summary["method"]:
+        average[method], worst[method] = found.figures(method)
+    return [*rows.values(), average, worst]
+
+
+def _what_happened(shortcut: _Found, control: _Found) -> str:
+    """One sentence on what SEraser did to both data sets."""
+    (before, worst_before), (after, worst_after) = map(shortcut.figures, ("zero_shot", "seraser"))
+    (plain, _), (changed, _) = map(control.figures, ("zero_shot", "seraser"))
+    return (
+        f"With the shortcut, seraser takes the average from {before} (zero_shot) to {after} and "
+        f"the worst group from {worst_before} to {worst_after}; without one, where it can only do "
+        f"harm, the average goes from {plain} to {changed}."
+    )

@@ -44,6 +44,7 @@ class RunDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._names: dict[str, str] = {}
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             # The bar alone gives way where the terminal is narrow.
@@ -93,6 +94,10 @@ class RunDisplay:
         self._console.print(text)
         printed()
 
+    def name(self, run_url: str, what: str) -> None:
+        """Call the bar of a run `what`, where there are several."""
+        self._names[run_url] = what
+
     def finished(self, run_url: str, total: int) -> None:
         """Say that nothing is left to do of a run of `total` images."""
         self.say(f"run directory {run_url}")
@@ -106,7 +111,8 @@ class RunDisplay:
         with self._lock:
             self._seconds.clear()
         self._bar.start()  # not before there is something to show
-        self._task = self._bar.add_task("images", total=total, completed=done, bound="")
+        what = self._names.get(run_url, "images")
+        self._task = self._bar.add_task(what, total=total, completed=done, bound="")
 
     def advance(self, images: int) -> None:
         """Move the bar.

@@ -35,3 +35,4 @@ def test_a_heading_says_which_average_it_is():
     assert heading("accuracy", SUMMARY) == "average (pooled)"
     assert heading("accuracy") == "accuracy"
     assert heading("worst_group_n", SUMMARY) == "worst group n"
+    assert heading("zero_shot_accuracy") == "zero_shot accuracy"

@@ -50,3 +50,14 @@ def test_the_bound_is_that_of_the_run_shown():
     first, second = console.file.getvalue().splitlines()[-3:-1]
     assert "bound by model" in first
     assert "bound by decode" in second
+
+
+def test_bars_of_several_runs_have_names():
+    console = Console(file=io.StringIO(), force_terminal=True, width=200)
+    with RunDisplay(console) as display:
+        display.name("runs/first", "birds [small], b32")
+        display.planned("runs/first", 0, 10)
+        display.planned("runs/second", 0, 10)
+    first, second = console.file.getvalue().splitlines()[-3:-1]
+    assert "birds [small], b32" in first
+    assert "images" in second
