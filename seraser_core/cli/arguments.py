@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 
-def _absolute(run: str) -> str:
+def absolute_location(run: str) -> str:
     """The run's whole path: the report and what is printed name it, and are read from elsewhere."""
     from seraser_core import storage
 
@@ -25,9 +25,9 @@ RunArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="Run directory, a path or a URL.",
+        help="Run directory, or where it makes sense a comparison's; a path or a URL.",
         show_default=False,
-        callback=_absolute,
+        callback=absolute_location,
     ),
 ]
 SetOption = Annotated[

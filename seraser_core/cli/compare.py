@@ -69,6 +69,8 @@ def _run(comparison: Comparison, no_prefect: bool, display: RunDisplay) -> str:
         with located(cell.source, cell.places):
             run_url = plan_run(cell.config, display.say)
         runs.append(ComparedRun(cell.dataset, cell.model, run_url))
+    for run in runs:
+        display.name(run.url, f"{run.dataset}, {run.model}")
     url = create_comparison(comparison.output, comparison.name, runs)
     execute_planned([run.url for run in runs], no_prefect, display)
     for run in runs:

@@ -64,7 +64,8 @@ def demo(
     _show(control, "control data set, without a shortcut: accuracy per group")
     results.print(f"{_what_happened(shortcut, control)}\n")
     for found, what in ((shortcut, "shortcut"), (control, "control")):
-        results.print(f"{what:<8} run    {found.url}\n         report {found.url}/report/report.html")
+        results.print(f"{what:<8} run    {found.url}")
+        results.print(f"{'':<8} report {found.url}/report/report.html")
     results.print(f"\n{_QUERY.format(run=shortcut.url)}")
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seraser_core.cli.arguments import JsonOption, RunArgument
 from seraser_core.cli.console import count, errors, print_json, print_table, results
-from seraser_core.display import SUMMARY, shown
+from seraser_core.cli.several import Done, each_run, show_each
+from seraser_core.cli.status_lines import STATUS_COLUMNS, status_lines, status_row
+from seraser_core.display import SUMMARY
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,16 +37,24 @@ GROUP_COLUMNS = ("method", "group", "n", "zero_shot_accuracy", "accuracy", "low"
 def status(run: RunArgument, json: JsonOption = False) -> None:
     """Show how far RUN is, what failed, how fast it was and what bounded it.
 
-    Exit code 1 when shards failed in their last attempt.
+    RUN may be a comparison: then it is one line per run. Exit code 1 when shards failed in their
+    last attempt.
     """
     from seraser_core.results.status import status as read_status
 
-    found = read_status(run)
-    if json:
-        print_json(found)
+    done = each_run(run, read_status)
+    if done is not None:
+        show_each(run, done, "runs", STATUS_COLUMNS, status_row, dict, json)
+        failed = any(one.result["failures"] for one in done if one.result is not None)
     else:
-        _print_mapping(found)
-    if found.get("failures"):
+        found = read_status(run)
+        failed = bool(found["failures"])
+        if json:
+            print_json(found)
+        else:
+            for line in status_lines(found):
+                results.print(line)
+    if failed:
         raise typer.Exit(1)
 
 
@@ -57,9 +67,14 @@ def verify(
 ) -> None:
     """Re-read everything in RUN, hash it and compare it; exit code 1 when it disagrees.
 
-    Sums and report are made again from the rows. `seraser repair` mends what is found.
+    Sums and report are made again from the rows. `seraser repair` mends what is found. RUN may be a
+    comparison: then all its runs are verified.
     """
-    show_problems(_verified(run, deep), json)
+    done = each_run(run, lambda url: _verified(url, deep))
+    if done is None:
+        show_problems(_verified(run, deep), json)
+    else:
+        show_all_problems(run, done, json)
 
 
 def _verified(run: str, deep: bool) -> VerifyReport:
@@ -92,6 +107,30 @@ def show_problems(report: VerifyReport, json: bool) -> None:
         raise typer.Exit(1)
 
 
+def show_all_problems(url: str, done: Sequence[Done[VerifyReport]], json: bool) -> None:
+    """Print what `verify` found in the runs of a comparison.
+
+    Raises:
+        typer.Exit: There are problems.
+    """
+    if not json:
+        for one in done:
+            for line in (*one.result.problems, *one.result.unchecked) if one.result else ():
+                results.print(f"{one.url}: {line}")
+
+    def row(report: VerifyReport) -> dict[str, Any]:
+        found = len(report.problems)
+        return {
+            "found": count(found, "problem") if found else "clean",
+            "shards": f"{report.done:,} of {report.shards:,}",
+            "rows": report.rows,
+        }
+
+    show_each(url, done, "runs", ("found", "shards", "rows"), row, dataclasses.asdict, json)
+    if any(one.result.problems for one in done if one.result is not None):
+        raise typer.Exit(1)
+
+
 def summary(
     run: RunArgument,
     partial: Annotated[
@@ -99,11 +138,33 @@ def summary(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Merge the shards of RUN into its summary, write RUN/report and show the accuracies."""
+    """Merge the shards of RUN into its summary, write RUN/report and show the accuracies.
+
+    RUN may be a comparison: then all its runs are merged, and then the comparison.
+    """
     from seraser_core.results.summary import aggregate
 
+    done = each_run(run, lambda url: aggregate(url, partial=partial))
+    if done is not None:
+        show_compared(run, done, json)
+        return
     tables = aggregate(run, partial=partial)
     show_summary(tables["summary"], tables["groups"], run, json)
+
+
+def show_compared(url: str, done: Sequence[Done[Any]], json: bool) -> None:
+    """Write and show the table of a comparison whose runs were merged.
+
+    Raises:
+        typer.Exit: Runs failed, and the table stays as it is.
+    """
+    from seraser_core.cli.compare import show_comparison
+    from seraser_core.results.comparison import write_comparison
+
+    if any(one.fault is not None for one in done):
+        show_each(url, done, "runs", ("merged",), lambda _: {"merged": "yes"}, None, json)
+    tables = write_comparison(url)
+    show_comparison(tables["comparison"], tables["ranks"], url, json)
 
 
 def show_run(run_url: str, json: bool) -> None:
@@ -164,14 +225,3 @@ def say_warnings(run_url: str, name: str = "") -> None:
 
     for warning in read_status(run_url)["warnings"]:
         errors.print(f"WARNING: {name}{warning}")
-
-
-def _print_mapping(found: Mapping[str, Any], prefix: str = "") -> None:
-    for name, value in found.items():
-        if isinstance(value, Mapping):
-            _print_mapping(value, f"{prefix}{name}.")
-        elif isinstance(value, list):
-            for one in value:
-                results.print(f"{prefix + name:<28} {one}")
-        else:
-            results.print(f"{prefix + name:<28} {shown(name, value)}")

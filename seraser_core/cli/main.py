@@ -22,6 +22,7 @@ from seraser_core.cli import (
     repair,
     retry_errors,
     run,
+    runs,
     up,
 )
 from seraser_core.cli.console import errors
@@ -74,6 +75,7 @@ app.command()(plan.plan)
 app.command()(run.run)
 app.command()(retry_errors.retry_errors)
 app.command()(compare.compare)
+app.command()(runs.runs)
 app.command()(inspect.status)
 app.command()(inspect.verify)
 app.command()(repair.repair)

@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from seraser_core.cli.arguments import JsonOption, NoPrefectOption, RunArgument
 from seraser_core.cli.console import count
 from seraser_core.cli.execute import execute_planned, watching
-from seraser_core.cli.inspect import show_problems
+from seraser_core.cli.inspect import show_all_problems, show_problems
+from seraser_core.cli.several import each_run
+
+if TYPE_CHECKING:
+    from seraser_core.cli.progress import RunDisplay
+    from seraser_core.results.problems import VerifyReport
 
 
 def repair(run: RunArgument, no_prefect: NoPrefectOption = False, json: JsonOption = False) -> None:
     """Compute the shards of RUN that `verify` finds wrong or missing, and write its report.
 
     All other files stay as they are. Ends with what `verify` finds then; exit code 1 when that is
-    not nothing, or when run.json or the plan is damaged, which is not mended here.
+    not nothing, or when run.json or the plan is damaged, which is not mended here. RUN may be a
+    comparison: then all its runs are repaired.
     """
+    with watching() as display:
+        done = each_run(run, lambda url: _repaired(url, no_prefect, display))
+        report = _repaired(run, no_prefect, display) if done is None else None
+    if report is not None:
+        show_problems(report, json)
+    elif done is not None:
+        show_all_problems(run, done, json)
+
+
+def _repaired(run: str, no_prefect: bool, display: RunDisplay) -> VerifyReport:
+    """What `verify` finds when a run was repaired."""
     from seraser_core.results.repair import compute_again, plan_repair
     from seraser_core.results.summary import aggregate
     from seraser_core.results.verify import verify
 
     report = verify(run)
     todo = plan_repair(report)
-    with watching() as display:
-        for problem in report.problems:
-            display.say(str(problem))
-        if todo.shards:
-            display.say(f"computing {count(len(todo.shards), 'shard')}: {', '.join(todo.shards)}")
-            compute_again(run, todo.shards)
-            execute_planned([run], no_prefect, display)
-        elif todo.report:
-            display.say("writing the report")
-            aggregate(run)
-    show_problems(verify(run) if report.problems else report, json)
+    for problem in report.problems:
+        display.say(str(problem))
+    if todo.shards:
+        display.say(f"computing {count(len(todo.shards), 'shard')}: {', '.join(todo.shards)}")
+        compute_again(run, todo.shards)
+        execute_planned([run], no_prefect, display)
+    elif todo.report:
+        display.say("writing the report")
+        aggregate(run)
+    return verify(run) if report.problems else report

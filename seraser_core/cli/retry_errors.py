@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seraser_core.cli.arguments import JsonOption, RunArgument
 from seraser_core.cli.console import count, results
 from seraser_core.cli.execute import watching
-from seraser_core.cli.inspect import show_run
+from seraser_core.cli.inspect import show_compared, show_run
+from seraser_core.cli.several import each_run
+
+if TYPE_CHECKING:
+    from seraser_core.cli.progress import RunDisplay
+    from seraser_core.runner.retry import Retry
 
 
 def retry_errors(
@@ -23,22 +28,33 @@ def retry_errors(
     """Compute the failed images of RUN again, and merge; good rows stay as they are.
 
     For files that were missing, forbidden or damaged and are mended now. An image that changed
-    since the run was planned needs a new plan: run the configuration again.
+    since the run was planned needs a new plan: run the configuration again. RUN may be a
+    comparison: then the failed images of all its runs are computed again.
     """
-    from seraser_core.results.summary import aggregate
-    from seraser_core.runner.local import run_local
     from seraser_core.runner.retry import Retry
 
     retry = Retry(tuple(code or ()))
-    shards = retry.shards(run)
-    if not shards:
-        aggregate(run)  # an interrupted command may have left the report behind
-        results.print("no image failed")
-        return
     with watching() as display:
-        total = sum(shards.values())
+        done = each_run(run, lambda url: _retried(url, retry, display, one_of_many=True))
+        images = _retried(run, retry, display) if done is None else 0
+    if done is not None:
+        show_compared(run, done, json)
+    elif images:
+        show_run(run, json)
+    else:
+        results.print("no image failed")
+
+
+def _retried(run: str, retry: Retry, display: RunDisplay, one_of_many: bool = False) -> int:
+    """Compute the failed images of a run again, and merge; how many they were."""
+    from seraser_core.results.summary import aggregate
+    from seraser_core.runner.local import run_local
+
+    shards = retry.shards(run, one_of_many)
+    total = sum(shards.values())
+    if shards:
         display.say(f"{count(total, 'image')} in {count(len(shards), 'shard')} to compute again")
         display.planned(run, 0, total)
         run_local(run, display, shards=list(shards), committed=display.committed, compute=retry)
-        aggregate(run)
-    show_run(run, json)
+    aggregate(run)  # also without any: an interrupted command may have left the report behind
+    return total

@@ -201,6 +201,24 @@ def mean_ranks(table: pl.DataFrame) -> pl.DataFrame:
     return grouped.agg(pairs=pairs, **ranked)
 
 
+def is_comparison(url: str) -> bool:
+    """Whether a comparison's folder is at `url`."""
+    try:
+        return storage.exists(_document(url))
+    except (OSError, ValueError, ImportError):
+        return False
+
+
+def compared_runs(comparison_url: str) -> list[ComparedRun]:
+    """The runs of a comparison, in its order.
+
+    Raises:
+        RunDirectoryError: There is no comparison.
+    """
+    listed = _read(comparison_url)["runs"]
+    return [ComparedRun(run["dataset"], run["model"], run["run"]) for run in listed]
+
+
 def left_out(table: pl.DataFrame) -> str | None:
     """Which data sets have groups that are left out of the worst group, in words."""
     sizes = table.group_by("dataset", maintain_order=True).agg(pl.col("small_groups").max())
@@ -218,6 +236,17 @@ def _document(comparison_url: str) -> str:
 def _read(comparison_url: str) -> dict[str, Any]:
     url = _document(comparison_url)
     try:
-        return documents.parse(documents.read(url), url, documents.COMPARISON)
+        document = documents.parse(documents.read(url), url, documents.COMPARISON)
     except FileNotFoundError:
         raise RunDirectoryError(f"{comparison_url} is no comparison: it has no {url}") from None
+    beside = storage.parent(comparison_url.rstrip("/"))
+    for run in document["runs"]:
+        run["run"] = _found(run["run"], storage.join(beside, run["run_id"]))
+    return document
+
+
+def _found(url: str, beside: str) -> str:
+    """Where a run is: as written, or beside the comparison if both were moved."""
+    if url != beside and not storage.exists(storage.join(url, "run.json")):
+        return beside if storage.exists(storage.join(beside, "run.json")) else url
+    return url

@@ -41,39 +41,44 @@ class Retry:
 
     codes: Sequence[str] = ()
 
-    def shards(self, run_url: str) -> dict[ShardRange, int]:
+    def shards(self, run_url: str, one_of_many: bool = False) -> dict[ShardRange, int]:
         """Committed shards with such images -> how many images are to be computed.
+
+        Args:
+            run_url: The run directory.
+            one_of_many: Whether the codes may be those of other runs.
 
         Raises:
             ConfigError: A method of the run learns from a sample of the images.
             RunDirectoryError: There is no run, or no image of it has such a code.
         """
         directory, methods = RunDirectory(run_url), open_session(run_url).methods
-        for method in methods:
-            if method.sample:
-                raise ConfigError(
-                    f"methods.{method.id}",
-                    "learns from a sample of the images",
-                    "failed images may belong to it, and all others would change with them; run "
-                    "the configuration under another name",
-                )
         failed = {
             shard_id: [sums["errors"] for sums in metrics["methods"].values()]
             for shard_id, metrics in survey(directory).metrics.items()
         }
         known = sorted({code for errors in failed.values() for codes in errors for code in codes})
-        if self.codes and not {*self.codes} & {*known}:
-            raise RunDirectoryError(
-                f"no image of {run_url} has the error code {' or '.join(map(repr, self.codes))}; "
-                f"there are: {', '.join(known) or 'none'}"
-            )
         whole = any(method.stateful for method in methods)
         counts = {
             shard: max(sum(codes.get(code, 0) for code in self.codes or known) for codes in errors)
             for shard in directory.shards()
             if (errors := failed.get(shard.id))
         }
-        return {shard: len(shard) if whole else n for shard, n in counts.items() if n}
+        found = {shard: len(shard) if whole else n for shard, n in counts.items() if n}
+        learning = [method.id for method in methods if method.sample]
+        if learning and (found or not one_of_many):
+            raise ConfigError(
+                f"methods.{learning[0]}",
+                "learns from a sample of the images",
+                "failed images may belong to it, and all others would change with them; run "
+                "the configuration under another name",
+            )
+        if self.codes and not {*self.codes} & {*known} and not one_of_many:
+            raise RunDirectoryError(
+                f"no image of {run_url} has the error code {' or '.join(map(repr, self.codes))}; "
+                f"there are: {', '.join(known) or 'none'}"
+            )
+        return found
 
     def __call__(
         self, run_url: str, shard_id: str, progress: Progress | None = None, attempt: int = 1

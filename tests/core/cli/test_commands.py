@@ -37,7 +37,7 @@ def test_run_status_verify_summary(seraser, config, finished):
     assert status.exit_code == 0
     assert json.loads(status.stdout)["images"] == {"done": 14, "total": 14}
     assert json.loads(status.stdout)["finished"] is True
-    assert "bound_by" in seraser("status", finished).stdout
+    assert "bound by" in seraser("status", finished).stdout
     checked = seraser("verify", finished)
     assert checked.exit_code == 0
     assert checked.stdout == "clean: 3 of 3 shards, 42 rows\n"

@@ -1,0 +1,113 @@
+"""`seraser runs`: which run is which."""
+
+from __future__ import annotations
+
+import json as jsons
+from typing import Annotated, Any
+
+import typer
+
+from seraser_core.cli.arguments import JsonOption, absolute_location
+from seraser_core.cli.console import count, print_json, print_table, results
+from seraser_core.display import SUMMARY
+
+_COLUMNS = (
+    "run",
+    "data set",
+    "model",
+    "methods",
+    "differs",
+    "state",
+    "best method",
+    "accuracy",
+    "adjusted_accuracy",
+    "worst_group_accuracy",
+    "changed",
+)
+_LONGEST = 60
+
+
+def runs(
+    output: Annotated[
+        str,
+        typer.Argument(
+            metavar="[OUTPUT]",
+            help="Folder of runs, a path or a URL.",
+            callback=absolute_location,
+        ),
+    ] = "runs",
+    json: JsonOption = False,
+) -> None:
+    """List the runs and comparisons in OUTPUT, what differs between them, and how far they are.
+
+    The figures are those of the method with the best worst group, or the best average.
+    """
+    from seraser_core.results.overview import overview
+
+    found = overview(output)
+    if json:
+        print_json(found)
+        return
+    if found["runs"]:
+        print_table(f"runs in {output}", _COLUMNS, map(_run_row, found["runs"]), SUMMARY)
+    if found["comparisons"]:
+        rows = map(_comparison_row, found["comparisons"])
+        columns = ("comparison", "runs", "data set", "model", *_COLUMNS[6:])
+        print_table("comparisons", columns, rows, SUMMARY)
+    for one in found["unreadable"]:
+        results.print(f"unreadable {one['run']}: {one['why']}")
+    if not any(found[kind] for kind in ("runs", "comparisons", "unreadable")):
+        results.print(f"no runs in {output}")
+
+
+def _run_row(run: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "run": run["run_id"],
+        "data set": run["dataset"],
+        "model": run["model"],
+        "methods": ", ".join(run["methods"]),
+        "differs": ", ".join(f"{name}={_short(value)}" for name, value in run["differs"].items())
+        or None,
+        "state": _state(run),
+        **_figures(run["headline"]),
+    }
+
+
+def _comparison_row(found: dict[str, Any]) -> dict[str, Any]:
+    headline = found["headline"] or {}
+    return {
+        "comparison": found["comparison"].rsplit("/", 1)[-1],
+        "runs": len(found["runs"]),
+        "data set": headline.get("dataset"),
+        "model": headline.get("model"),
+        **_figures(found["headline"]),
+    }
+
+
+def _figures(headline: dict[str, Any] | None) -> dict[str, Any]:
+    if headline is None:
+        return {}
+    figures = {name: headline.get(name) for name in _COLUMNS[7:10]}
+    audit = headline["accuracy"] is None
+    return {
+        "best method": headline["method"] if not audit else None,
+        "changed": headline.get("changed") if audit else None,
+        **figures,
+    }
+
+
+def _state(run: dict[str, Any]) -> str:
+    shards, unusable = run["shards"], (run["headline"] or {}).get("errors")
+    parts = [f"{shards['done']:,} of {count(shards['total'], 'shard')}"]
+    if shards["done"] == shards["total"]:
+        parts = ["finished" if run["headline"] else "computed, without a report"]
+    if shards["failed"]:
+        parts.append(f"{shards['failed']:,} failed")
+    if unusable:
+        parts.append(f"{count(unusable, 'image')} unusable")
+    return ", ".join(parts)
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else jsons.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -1,0 +1,209 @@
+"""The runs and comparisons of a folder: what they are, what differs between them, how far they are.
+
+An overview reads three documents of a run and lists two of its folders; it is no proof of anything,
+which is what `verify` is for.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import polars as pl
+
+from seraser_core import storage
+from seraser_core.errors import RunDirectoryError, SeraserError
+from seraser_core.results import documents
+from seraser_core.results.comparison import compared_runs
+from seraser_core.results.reading import read_report
+from seraser_core.results.run_directory import RunDirectory
+
+_PARTS = {"plan", "predictions", "metrics", "commits"}
+_NOT_OPTIONS = ("name", "output", "runtime")
+"""Options that are shown elsewhere or change no prediction."""
+_BESIDE = {
+    "weights": ("model.name", "model.pretrained"),
+    "plan": ("dataset.", "shard."),
+    "algorithm": (),
+    "decoder": (),
+    "architecture": ("model.name",),
+    "precision": ("model.precision",),
+}
+"""What makes another run though no option differs -> options that account for it."""
+_HEADLINE = (
+    "method",
+    "n",
+    "errors",
+    "accuracy",
+    "adjusted_accuracy",
+    "worst_group_accuracy",
+    "worst_group",
+    "changed",
+)
+
+
+def overview(output: str) -> dict[str, Any]:
+    """The runs and comparisons directly inside of `output`, or the run that it is.
+
+    Returns:
+        ``runs``, the oldest first, each with ``differs``: the options that are not the same in all
+        runs of its data set and model; ``comparisons``; and ``unreadable`` directories of either,
+        with the reason.
+
+    Raises:
+        RunDirectoryError: It cannot be read.
+    """
+    try:
+        own = set(storage.list_files(output)) & {"run.json", "comparison.json"}
+        names = [] if own else storage.list_folders(output)
+    except (OSError, ValueError, ImportError) as error:
+        raise RunDirectoryError(f"{output} cannot be read: {error}") from error
+    urls = [output] if own else [storage.join(output, name) for name in sorted(names)]
+    with ThreadPoolExecutor(documents.READERS) as pool:
+        found = list(pool.map(_look, urls))
+    runs = sorted((one["run"] for one in found if "run" in one), key=_age)
+    for run, differs in zip(runs, _differences([run.pop("facts") for run in runs]), strict=True):
+        run["differs"] = differs
+    return {
+        "output": output,
+        "runs": runs,
+        "comparisons": [one["comparison"] for one in found if "comparison" in one],
+        "unreadable": [one["unreadable"] for one in found if "unreadable" in one],
+    }
+
+
+def _age(run: dict[str, Any]) -> tuple[str, str]:
+    return run["created"], run["run_id"]
+
+
+def _look(url: str) -> dict[str, Any]:
+    """What is at `url`: a ``run``, a ``comparison``, something ``unreadable``, or nothing."""
+    try:
+        files = storage.list_files(url)
+        if "comparison.json" in files:
+            return {"comparison": _comparison(url)}
+        if "run.json" in files:
+            return {"run": _run(url)}
+        if not _PARTS & set(storage.list_folders(url)):
+            return {}
+        why = "it has no run.json; run its configuration again to write it"
+    except (SeraserError, OSError, ValueError, ImportError) as error:
+        why = str(error)
+    return {"unreadable": {"run": url, "why": why}}
+
+
+def _run(url: str) -> dict[str, Any]:
+    directory = RunDirectory(url)
+    run, shards = directory.run(), directory.shards()
+    planned = {f"{shard.id}.json" for shard in shards}
+    committed = planned & set(storage.list_files(directory.path("commits")))
+    failed = planned & set(storage.list_files(directory.path("failures"))) - committed
+    config = run["config"]
+    named = {"dataset": _dataset(config["dataset"]), "model": _model(config["model"])}
+    return {
+        "run": url,
+        "run_id": run["run_id"],
+        "created": run["created"],
+        **named,
+        "methods": [method["id"] for method in run["methods"]],
+        "shards": {"done": len(committed), "total": len(planned), "failed": len(failed)},
+        "images": sum(map(len, shards)),
+        "headline": _headline(url),
+        "facts": {**named, "options": _options(config), "inputs": run["fingerprint_inputs"]},
+    }
+
+
+def _dataset(options: dict[str, Any]) -> str:
+    """A data set in a few words: the name of a benchmark, or the end of its path."""
+    name = options.get("name") or "/".join(str(options.get("path", "")).rstrip("/").split("/")[-2:])
+    values = (options.get("split") or {}).get("values", [])
+    return " ".join([name, *(["split"] if values else []), *map(str, values)])
+
+
+def _model(options: dict[str, Any]) -> str:
+    name = options["name"].rstrip("/").rsplit("/", 1)[-1].removesuffix(".json")
+    tag = options.get("pretrained")
+    return f"{name} {tag}" if tag and "/" not in tag else name
+
+
+def _headline(url: str) -> dict[str, Any] | None:
+    """The best method of a run's report, by its worst group, else by its average."""
+    try:
+        summary = read_report(url, "summary")
+    except (RunDirectoryError, OSError):
+        return None
+    return _best(summary)
+
+
+def _best(table: pl.DataFrame) -> dict[str, Any] | None:
+    if not table.height or "accuracy" not in table.columns:
+        return None
+    ranked = ["worst_group_accuracy", "accuracy"]
+    best = table.sort(ranked, descending=True, nulls_last=True, maintain_order=True)
+    if not table["accuracy"].count():  # an audit: the method that changes most
+        best = table.sort("changed", descending=True, maintain_order=True)
+    row = best.row(0, named=True)
+    return {name: row.get(name) for name in _HEADLINE}
+
+
+def _comparison(url: str) -> dict[str, Any]:
+    """A comparison, with the best row of its table."""
+    runs = compared_runs(url)
+    table = storage.join(url, "report", "comparison.parquet")
+    try:
+        found: pl.DataFrame | None = pl.read_parquet(io.BytesIO(documents.read(table)))
+    except (OSError, RunDirectoryError, pl.exceptions.PolarsError):
+        found = None
+    best = None
+    if found is not None and found.height and found["accuracy"].count():
+        ranked = ["worst_group_accuracy", "accuracy"]
+        best = found.sort(ranked, descending=True, nulls_last=True).row(0, named=True)
+        best = {name: best.get(name) for name in ("dataset", "model", *_HEADLINE[:-1])}
+    return {
+        "comparison": url,
+        "runs": [run.run_id for run in runs],
+        "table": table if found is not None else None,
+        "headline": best,
+    }
+
+
+def _options(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted option -> value; a method's by its id, so that the order of methods counts not."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if not prefix and name in _NOT_OPTIONS:
+            continue
+        if name == "methods" and not prefix:
+            for method in value:
+                rest = {key: inner for key, inner in method.items() if key != "id"}
+                found |= _options(rest, f"methods.{method['id']}.")
+        elif isinstance(value, dict) and value:
+            found |= _options(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def _differences(facts: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Of every run, the options that are not the same in all runs of its data set and model."""
+    for one in facts:
+        alike = [f for f in facts if (f["dataset"], f["model"]) == (one["dataset"], one["model"])]
+        differs = _unlike(one["options"], [other["options"] for other in alike])
+        for name, accounts in _BESIDE.items():
+            beside = _unlike(one["inputs"], [other["inputs"] for other in alike]).get(name)
+            if beside is not None and not any(option.startswith(accounts) for option in differs):
+                shown = beside[:12] if name in ("weights", "plan") else beside
+                differs["images (hash)" if name == "plan" else name] = shown
+        yield differs
+
+
+def _unlike(one: dict[str, Any], all_of_them: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in one.items()
+        if len({json.dumps(other[name], sort_keys=True) for other in all_of_them if name in other})
+        > 1
+    }
