@@ -24,7 +24,7 @@ from seraser_core.sources.netpbm import NetpbmImageFile, is_netpbm
 from seraser_core.sources.pixels import load_rgb
 from seraser_core.sources.tiff import TiffImageFile
 
-DECODER_VERSION = 2
+DECODER_VERSION = 3
 """Of what files are decoded to; a part of a run's fingerprint beside Pillow's version."""
 IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
@@ -131,7 +131,8 @@ def image_size(data: bytes, limits: LimitOptions) -> tuple[int, int]:
     image = _open(data, limits)
     width, height = image.size
     # Pillow itself turns the size of a TIFF.
-    sideways = _orientation(image) >= _SIDEWAYS and not isinstance(image, TiffImageFile)
+    turned = isinstance(image, TiffImageFile) and not image.has_numbers
+    sideways = _orientation(image) >= _SIDEWAYS and not turned
     return (height, width) if sideways else (width, height)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from typing import cast
@@ -92,7 +93,8 @@ def to_8_bit(values: np.ndarray) -> np.ndarray:
 def _range(values: np.ndarray) -> tuple[float, float]:
     """What becomes 0, and how far from there lies what becomes 255."""
     is_float = values.dtype.kind == "f"
-    flat = values.reshape(-1)[:: max(1, values.size // _SAMPLE)]
+    step = math.ceil(math.sqrt(values.size / _SAMPLE)) or 1
+    flat = values[::step, ::step].reshape(-1)
     finite = flat[np.isfinite(flat)] if is_float else flat
     if not finite.size:
         raise ItemError("decode", "no_pixels", "none of its values is a finite number")

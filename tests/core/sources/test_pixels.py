@@ -14,7 +14,7 @@ from raw_pictures import SHORT, bands, png16, tiff
 
 from seraser_core.config.options import LimitOptions
 from seraser_core.errors import ItemError
-from seraser_core.sources.decode import decode_image
+from seraser_core.sources.decode import decode_image, decode_mask, image_size
 from seraser_core.sources.pixels import to_8_bit
 
 LIMITS = LimitOptions()
@@ -77,6 +77,53 @@ def test_colours_of_fewer_bits_in_16(bits):
 def test_bands_that_lie_apart(kind, order):
     values = levels(COLOUR, np.iinfo(kind).max, kind)
     assert_seen(bands(values, 2, order, planar=True), COLOUR)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.uint32, np.uint64])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("planar", [False, True])
+def test_numbers_of_any_type_that_are_not_compressed(kind, order, planar):
+    most = 1 if np.issubdtype(kind, np.floating) else 4095
+    values = levels(COLOUR, most, kind)
+    assert_seen(bands(values, 2, order, planar), COLOUR)
+    more = np.concatenate([values, values[..., :2]], -1)
+    assert_seen(bands(more, 2, order, planar), COLOUR)
+    grey = np.stack([levels(GREY, most, kind), more[..., 0]], -1)
+    assert_seen(bands(grey, 1, order, planar), GREY)
+    assert_seen(bands(most - levels(GREY, most, kind), 0, order), GREY)
+    assert_seen(bands(np.rot90(values), 2, order, planar, t274=6), COLOUR)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_colours_of_fewer_bits_that_lie_apart(bits):
+    assert_seen(bands(levels(COLOUR, 2**bits - 1, np.uint16), 2, planar=True), COLOUR)
+
+
+def test_numbers_as_a_mask():
+    values = np.where(GREY > 0.5, GREY, 0)
+    found = decode_mask(bands(values, 1), (32, 24), LIMITS)
+    assert (found == (GREY > 0.5)).all()
+    turned = decode_mask(bands(np.rot90(values), 1, t274=6), (32, 24), LIMITS)
+    assert (turned == found).all()
+
+
+def test_numbers_that_are_cut_short():
+    with pytest.raises(ItemError) as caught:
+        decode_image(bands(GREY, 1)[:-9], LIMITS)
+    assert (caught.value.stage, caught.value.code) == ("decode", "truncated")
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("kind", ["numbers", "TIFF", "PNG", "JPEG", "WEBP"])
+def test_the_size_of_a_header_is_that_of_the_upright_picture(kind, turn):
+    exif = Image.Exif()
+    exif[274] = turn
+    data = (
+        bands(GREY, 1, t274=turn)
+        if kind == "numbers"
+        else saved(Image.new("RGB", (32, 24)), kind, exif=exif)
+    )
+    assert image_size(data, LIMITS) == decode_image(data, LIMITS).size
 
 
 @pytest.mark.parametrize(
@@ -257,9 +304,10 @@ def test_a_picture_of_one_colour_and_one_alpha_stays_it():
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (bands(COLOUR.astype(np.float32), 2), "3 x 32 bits, float"),
-        (bands(GREY.astype(np.float16), 1), "1 x 16 bits, float"),
-        (bands(RNG.integers(0, 9, (4, 4, 7), dtype=np.uint16), 1), "7 x 16 bits, unsigned"),
+        (bands(COLOUR.astype(np.float32), 8), "3 x 32 bits, float .photometric 8"),
+        (bands(GREY.astype(np.float16), 1, t259=5), "1 x 16 bits, float"),
+        (bands(GREY.astype(np.float64), 1, t339=6), "1 x 64 bits, complex"),
+        (bands(GREY.astype(np.float64), 1, t277=900), "900 x 64 bits, float"),
     ],
 )
 def test_pixels_that_cannot_be_read_are_named(data, said):
