@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +14,9 @@ from torch.nn.functional import normalize
 from seraser_core.models.engine import PromptEngine, build_engine
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts, build_prompts
+
+_TEXTS_AT_ONCE = 16384
+"""Prompts of an ensemble whose features are kept until their mean is taken."""
 
 
 class Setting:
@@ -53,14 +56,29 @@ class Setting:
         """
         key = tuple(templates)
         if key not in self._ensembles:
-            features = self.model.encode_text(
-                torch.cat(
-                    [ps.tokens for ps in template_prompts(templates, self.prompts, self.model)]
-                )
+            self._ensembles[key] = torch.cat(
+                [self._mean_features(templates, part) for part in self._parts(len(templates))]
             )
-            means = features.unflatten(0, (len(templates), -1)).mean(0)
-            self._ensembles[key] = normalize(means, dim=-1)
         return self._ensembles[key]
+
+    def _parts(self, templates: int) -> list[Prompts]:
+        """The run's prompts, of as many classes at once as have a bounded number of texts."""
+        at_once = max(1, _TEXTS_AT_ONCE // templates)
+        ps = self.prompts
+        return [
+            replace(
+                ps,
+                classes=ps.classes[start : start + at_once],
+                texts=ps.texts[start : start + at_once],
+                tokens=ps.tokens[start : start + at_once],
+            )
+            for start in range(0, len(ps.classes), at_once)
+        ]
+
+    def _mean_features(self, templates: Sequence[str], prompts: Prompts) -> Tensor:
+        tokens = [ps.tokens for ps in template_prompts(templates, prompts, self.model)]
+        features = self.model.encode_text(torch.cat(tokens))
+        return normalize(features.unflatten(0, (len(templates), -1)).mean(0), dim=-1)
 
 
 def template_prompts(

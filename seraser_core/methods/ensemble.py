@@ -15,7 +15,9 @@ from seraser_core.methods.base import (
     template_prompts,
 )
 from seraser_core.models.loading import ClipModel
-from seraser_core.models.prompts import Prompts
+from seraser_core.models.prompts import Prompts, some_prompts
+
+_CHECKED = 2048
 
 
 class Ensemble(Method):
@@ -41,7 +43,9 @@ class Ensemble(Method):
 def check_templates(templates: Sequence[str], prompts: Prompts, model: ClipModel) -> None:
     """Refuse templates with which a class's prompt is too long, see `build_prompts`.
 
+    Of very many classes, those with the longest names are looked at.
+
     Raises:
         ConfigError: One is.
     """
-    deque(template_prompts(templates, prompts, model), maxlen=0)
+    deque(template_prompts(templates, some_prompts(prompts, _CHECKED), model), maxlen=0)

@@ -13,6 +13,8 @@ from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts
 
+_ROOM = 16
+
 
 class Tda(Method):
     """Zero-shot logits, drawn to confident images seen before and away from undecided ones.
@@ -33,8 +35,8 @@ class Tda(Method):
         self.options = options
         self._setting = setting
         classes, width = setting.class_features.shape
-        self.positive = Cache(classes, options.positive_shots, width)
-        self.negative = Cache(classes, options.negative_shots, width, classes)
+        self.positive = Cache(options.positive_shots, width)
+        self.negative = Cache(options.negative_shots, width, classes)
 
     @classmethod
     def check(cls, options: TdaOptions, prompts: Prompts, model: ClipModel) -> None:
@@ -70,42 +72,64 @@ class Tda(Method):
             self.negative.offer(predicted, h, feature, ((p > low) & (p < high)).float())
         near = self.positive.nearness(feature, options.positive_beta)
         far = self.negative.nearness(feature, options.negative_beta)
-        attraction = options.positive_alpha * near.sum(1)
-        repulsion = options.negative_alpha * (far.flatten() @ self.negative.values.flatten(0, 1))
+        attraction = torch.zeros_like(logits)
+        attraction[self.positive.classes] = options.positive_alpha * near.sum(1)
+        values = self.negative.values[: len(far)].flatten(0, 1)
+        repulsion = options.negative_alpha * (far.flatten() @ values)
         return logits + attraction - repulsion
 
 
 class Cache:
-    """For each of C predicted classes the `shots` images of the lowest entropy.
+    """For each of K classes that were predicted, the `shots` images of the lowest entropy.
+
+    Rows behind the first K are room for more: of thousands of classes, few are predicted.
 
     Attributes:
-        features: (C, shots, D) float32.
-        values: (C, shots, V) float32, what else is kept of them.
-        entropies: (C, shots) float32 in nats; infinite where nothing is kept yet.
+        classes: The K classes, in the order in which they came.
+        features: (K or more, shots, D) float32.
+        values: (K or more, shots, V) float32, what else is kept of them.
+        entropies: (K or more, shots) float32 in nats; infinite where nothing is kept yet.
     """
 
-    def __init__(self, classes: int, shots: int, width: int, values: int = 0) -> None:
-        self.features = torch.zeros(classes, shots, width)
-        self.values = torch.zeros(classes, shots, values)
-        self.entropies = torch.full((classes, shots), math.inf)
+    def __init__(self, shots: int, width: int, values: int = 0) -> None:
+        self.features = torch.zeros(_ROOM, shots, width)
+        self.values = torch.zeros(_ROOM, shots, values)
+        self.entropies = torch.full((_ROOM, shots), math.inf)
+        self._rows: dict[int, int] = {}
+
+    @property
+    def classes(self) -> list[int]:
+        """See the class."""
+        return list(self._rows)
+
+    def _row(self, predicted: int) -> int:
+        row = self._rows.setdefault(predicted, len(self._rows))
+        if row == len(self.entropies):
+            self.features = torch.cat([self.features, torch.zeros_like(self.features)])
+            self.values = torch.cat([self.values, torch.zeros_like(self.values)])
+            more = torch.full_like(self.entropies, math.inf)
+            self.entropies = torch.cat([self.entropies, more])
+        return row
 
     def offer(
         self, predicted: int, entropy_nats: float, feature: Tensor, value: Tensor | None = None
     ) -> None:
         """Keep an image if there is room, or in place of one of higher entropy."""
-        kept = self.entropies[predicted]
+        at = self._row(predicted)
+        kept = self.entropies[at]
         if not len(kept) or not entropy_nats < float(kept[-1]):
             return
         # Sorted by entropy; among equals the one that came first stays first.
         place = int((kept <= entropy_nats).sum())
         news = (self.features, feature), (self.values, value), (self.entropies, entropy_nats)
         for rows, new in news:
-            row = rows[predicted]
+            row = rows[at]
             row[place + 1 :] = row[place:-1].clone()
             if new is not None:
                 row[place] = new
 
     def nearness(self, feature: Tensor, beta: float) -> Tensor:
-        """exp(-beta (1 - cosine similarity)) to what is kept, 0 elsewhere: (C, shots)."""
-        near = (-beta * (1 - self.features @ feature)).exp()
-        return torch.where(self.entropies < math.inf, near, 0.0)
+        """exp(-beta (1 - cosine similarity)) to what is kept, 0 elsewhere: (K, shots)."""
+        used = slice(len(self._rows))
+        near = (-beta * (1 - self.features[used] @ feature)).exp()
+        return torch.where(self.entropies[used] < math.inf, near, 0.0)

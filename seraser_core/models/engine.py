@@ -16,9 +16,11 @@ from seraser_core.models.causal import CausalPromptEngine, has_causal_blocks
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.memory import memory_budget
 from seraser_core.models.plain import PlainPromptEngine
-from seraser_core.models.prompts import Prompts
+from seraser_core.models.prompts import Prompts, some_prompts
 
 _FEW_IMAGES = 8
+_COMPARED = 64
+"""Classes of which two engines' features are compared."""
 _MOST_TOKENS = {"cpu": 4096, "cuda": 65536}
 """Positions in a batch, beyond which a larger one is no faster."""
 _AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
@@ -87,9 +89,15 @@ def images_at_once(engine: PromptEngine, device: torch.device, memory: int | Non
 
 
 def _choose(model: ClipModel, prompts: Prompts, context_tokens: int) -> PromptEngine:
-    plain = PlainPromptEngine(model, prompts, context_tokens)
-    if not has_causal_blocks(model.net):
-        return plain
-    fast = CausalPromptEngine(model, prompts, context_tokens)
-    agreement = (fast.base_features - plain.base_features).abs().max()
-    return fast if float(agreement) <= _AGREEMENT[model.dtype] else plain
+    if has_causal_blocks(model.net) and _agree(
+        model, some_prompts(prompts, _COMPARED), context_tokens
+    ):
+        return CausalPromptEngine(model, prompts, context_tokens)
+    return PlainPromptEngine(model, prompts, context_tokens)
+
+
+def _agree(model: ClipModel, prompts: Prompts, context_tokens: int) -> bool:
+    """Whether the fast engine has the features that the model itself has."""
+    plain = PlainPromptEngine(model, prompts, context_tokens).base_features
+    fast = CausalPromptEngine(model, prompts, context_tokens).base_features
+    return float((fast - plain).abs().max()) <= _AGREEMENT[model.dtype]

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from seraser_core.errors import ConfigError
 
+_CLASSES_AT_ONCE = 1024
+_FEW_TEXTS = 64
 _ALIKE = 1e-6  # of cosine similarity; fp32 rounds at this size
 
 
@@ -78,7 +80,28 @@ def tokenise(
                 f"this prompt has {length} tokens and the model's context {context_length}; "
                 "shorten the name or the template",
             )
-    return tokenizer(list(texts))
+    first = tokenizer(list(texts[:_FEW_TEXTS]))
+    if len(texts) <= _FEW_TEXTS:
+        return first
+    cut = whole[:, : first.shape[1]]
+    # Of thousands of texts, this takes as long again.
+    return cut.clone() if torch.equal(cut[:_FEW_TEXTS], first) else tokenizer(list(texts))
+
+
+def some_prompts(prompts: Prompts, count: int) -> Prompts:
+    """At most `count` of the prompts: the longest ones, and others from all over them."""
+    total = len(prompts.texts)
+    if total <= count:
+        return prompts
+    lengths = (prompts.tokens != prompts.tokens[:, -1:]).sum(1)
+    longest = lengths.topk(count // 2).indices.tolist()
+    places = sorted({*longest, *range(0, total, -(-total // (count // 2)))})
+    return Prompts(
+        [prompts.classes[i] for i in places],
+        [prompts.texts[i] for i in places],
+        prompts.tokens[places],
+        prompts.shared,
+    )
 
 
 def alike_classes(features: Tensor, names: Sequence[str]) -> list[tuple[str, str]]:
@@ -88,13 +111,15 @@ def alike_classes(features: Tensor, names: Sequence[str]) -> list[tuple[str, str
         features: (C, D) float32, L2-normalised.
         names: The classes.
     """
-    similar = features @ features.T - torch.eye(len(features), device=features.device)
-    nearest, place = similar.max(dim=1)
-    return [
-        (names[i], names[int(place[i])])
-        for i in torch.nonzero(nearest >= 1 - _ALIKE)[:, 0].tolist()
-        if i < int(place[i])
-    ]
+    pairs = []
+    # Not all at once: with 21,000 classes, that is 1.8 GB.
+    for start in range(0, len(features), _CLASSES_AT_ONCE):
+        similar = features[start : start + _CLASSES_AT_ONCE] @ features.T
+        similar.diagonal(start).sub_(1)
+        nearest, place = similar.max(dim=1)
+        alike = torch.nonzero(nearest >= 1 - _ALIKE)[:, 0].tolist()
+        pairs += [(start + i, int(place[i])) for i in alike]
+    return [(names[i], names[j]) for i, j in pairs if i < j]
 
 
 def check_context_tokens(prompts: Prompts, context_tokens: int, field: str) -> None:
