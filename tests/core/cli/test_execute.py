@@ -79,7 +79,7 @@ def test_a_server_that_is_gone_is_named(config, environment, unused_port, tmp_pa
         timeout=120,
     )
     assert done.returncode == 1
-    assert done.stderr.strip() == (
+    assert done.stderr.strip().endswith(  # after what is found in the data set
         f"failed no Prefect server answers at {url}; start it (seraser up), unset "
         "PREFECT_API_URL, or use --no-prefect"
     )
