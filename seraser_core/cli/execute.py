@@ -158,6 +158,7 @@ def _flows(
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
     refuse_unusable()
+    check_proxy(os.environ.get("PREFECT_API_URL", ""))  # before Prefect is waited for
     with waiting("importing Prefect"):
         from prefect.settings import PREFECT_API_URL, temporary_settings
 

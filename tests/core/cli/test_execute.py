@@ -33,7 +33,10 @@ app()
 """
 
 
-def test_ctrl_c_ends_a_run_and_its_temporary_server(config, environment, tmp_path):
+def test_ctrl_c_ends_a_run_and_its_temporary_server(config, environment, unused_port, tmp_path):
+    """Behind a proxy that is gone, which nothing here needs."""
+    dead = f"127.0.0.1:{unused_port}"
+    environment |= {"HTTP_PROXY": f"http://{dead}", "all_proxy": f"socks5://{dead}"}
     mark = tmp_path / "computing"
     one = subprocess.Popen(
         [sys.executable, "-c", _SLOW, "run", config, str(mark)],
