@@ -67,7 +67,13 @@ def read_json(
     """
     if text.lstrip().startswith("["):
         said.append("it is a JSON list, not JSON lines")
-        rows = parse(text)
+        try:
+            rows = parse(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"it is no JSON from line {error.lineno}, column {error.colno} on; write a list of "
+                "objects, or an object per line"
+            ) from None
         return _table(((f"object {i}", row) for i, row in enumerate(rows, start=1)), columns)
     if not by_lines:
         try:
@@ -85,8 +91,13 @@ def _lines(text: str) -> Iterator[tuple[str, Any]]:
         if line.strip():
             try:
                 yield f"line {number}", parse(line.rstrip(" \t,") if "}," in line[-4:] else line)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"line {number} is no JSON from character {error.pos + 1} on; write an object "
+                    "per line"
+                ) from None
             except ValueError as error:
-                raise ValueError(f"line {number} is no JSON: {error}") from None
+                raise ValueError(f"line {number}: {error}") from None
 
 
 def _columnar(document: Any) -> Iterable[dict[str, Any]] | None:

@@ -23,6 +23,9 @@ from seraser_core.sources.numbers import to_numbers
 from seraser_core.sources.paths import clean_paths, same_files
 from seraser_core.sources.table_file import read_table
 
+_BLANKS = " \t\xa0\u200b\ufeff"
+"""Round the cells: also those that web pages and editors put there, which nobody sees."""
+
 
 class TableSource(Source):
     """One row per image; image and mask paths are relative to the table."""
@@ -69,6 +72,8 @@ class TableSource(Source):
     def _chosen(self, table: pl.DataFrame) -> pl.Series:
         """Whether a row is of the split."""
         split = self._split
+        if not table.height:
+            raise ConfigError("dataset.path", self.options.path, "it has no rows")
         chosen = self._of_split(table, split) if split else pl.repeat(True, len(table), eager=True)
         if not chosen.any():
             raise ConfigError(
@@ -107,7 +112,7 @@ class TableSource(Source):
         self.said += said
         for name in dict.fromkeys(self._text_columns().values()):
             if rows[name].dtype == pl.String:
-                bare = rows[name].str.strip_chars(" \t")
+                bare = rows[name].str.strip_chars(_BLANKS)
                 changed = (bare != rows[name]).sum()
                 if changed:
                     self.said.append(

@@ -108,6 +108,8 @@ def _read(data: bytes, ending: str, columns: Sequence[str], path: str) -> TableF
 
 def _read_parquet(data: bytes, columns: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
     """Those of the columns that are there once, and the names of all."""
+    if not data:
+        raise ValueError("it has no bytes; write or fetch it again")
     if not data.startswith(b"PAR1"):
         read_text(data, [])  # says what it is
         raise ValueError("it is no Parquet file, but text; give it the ending of what it is")

@@ -82,6 +82,7 @@ def read_text(data: bytes, said: list[str]) -> str:
         return _decoded(data, wide)
     if b"\0" in data[:_LOOKED_AT]:
         raise ValueError("it holds binary data, no text")
+    data = data.removesuffix(b"\x1a")  # with which DOS ends a text
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -46,12 +46,12 @@ class UrlsSource(Source):
         if all(_QUOTED.fullmatch(line) for line in images):
             images = [line[1:-1] for line in images]
             said.append("all of its lines are in quotes, which are left out")
-        if all(_LABELLED.fullmatch(line) for line in images):
+        if all(_LABELLED.fullmatch(line) for line in images[1:] or images):
             raise ConfigError(
                 "dataset.path",
-                f"{options.path}: {images[0]!r}",
+                f"{options.path}: {images[-1]!r}",
                 "its lines are paths with labels; put a line with names above them, such as "
-                "`image label`, call it .txt or .csv, and use format: table",
+                "`image label`, if there is none, call it .txt or .csv, and use format: table",
             )
         base = storage.parent(options.path)
         column = pl.Series(images, dtype=pl.String)

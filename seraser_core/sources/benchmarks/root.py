@@ -9,6 +9,7 @@ from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.folder import find
 from seraser_core.sources.shown import is_shown, is_shown_image
+from seraser_core.sources.texts import read_text
 from seraser_core.storage import Found
 
 _LEVELS_UP = 2
@@ -88,12 +89,15 @@ class Root:
         """The text file `name`.
 
         Raises:
-            ConfigError: It cannot be read, or is no UTF-8 text.
+            ConfigError: It cannot be read, or is no text.
         """
+        said: list[str] = []
         try:
-            return self.read(name).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise self.wrong(f"{name!r} is no UTF-8 text: {error}") from None
+            text = read_text(self.read(name), said)
+        except ValueError as error:
+            raise self.wrong(f"{name!r} cannot be read: {error}") from None
+        self.warnings += [f"{name}: {line}" for line in said]
+        return text
 
     def lacks(self, name: str) -> bool:
         """Whether there is neither a file nor a folder `name`.

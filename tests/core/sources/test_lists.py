@@ -110,3 +110,36 @@ def test_columns_of_the_same_name_are_refused_where_they_are_used(tmp_path, endi
     assert (caught.value.field, caught.value.value) == (f"dataset.{setting}", repr(twice))
     path.write_text(f"{sign.join(names[:-1])}\n" + f"{sign.join('1' * (len(names) - 1))}\n")
     assert listing(TableSource, path, **used).items.height == 1
+
+
+def test_lines_of_the_same_file_are_one_image_and_are_told(tmp_path):
+    lines = ["é.jpg", "./e\u0301.jpg", "b.jpg", f"{tmp_path}/b.jpg", "a//b.jpg", "a/./b.jpg"]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    found = listing(UrlsSource, tmp_path / "list.txt", format="urls")
+    assert found.items["item_id"].to_list() == ["é.jpg", "b.jpg", "a/b.jpg"]
+    assert found.warnings == [
+        "3 lines repeat others, e.g. 'e\u0301.jpg'; each image is evaluated once"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "images", "said"),
+    [
+        ("a.jpg\rb.jpg\r".encode("utf-16"), ["a.jpg", "b.jpg"], 0),
+        (b'"a.jpg"\r\n"b c.jpg"\r\n', ["a.jpg", "b c.jpg"], 1),
+        (b"caf\xe9.jpg\n", ["café.jpg"], 1),
+        (b"a\\b.jpg\na\\c.jpg\n", ["a/b.jpg", "a/c.jpg"], 1),
+    ],
+)
+def test_lists_as_editors_write_them(tmp_path, content, images, said):
+    (tmp_path / "list.txt").write_bytes(content)
+    found = listing(UrlsSource, tmp_path / "list.txt", format="urls")
+    assert found.items["image"].to_list() == images
+    assert len(found.warnings) == said
+
+
+@pytest.mark.parametrize("content", ["a.jpg 0\nb.png 1\n", "image,label\na.jpg,cat\nb.jpg, dog\n"])
+def test_lists_with_labels_are_tables(tmp_path, content):
+    (tmp_path / "list.txt").write_text(content)
+    with pytest.raises(ConfigError, match=r"paths with labels; .* use format: table"):
+        listing(UrlsSource, tmp_path / "list.txt", format="urls")

@@ -106,6 +106,11 @@ ENCODED = {
     "comments": (f"# by me\n# on Monday, at 5\n{PLAIN}# the end\n".encode(), "2 lines before"),
     "a comment of names": (f"# {PLAIN}".encode(), ""),
     "a title": (f"Export of 1 May,,,,,\n,,,,,\n{PLAIN},,,,,\n".encode(), "named in line 3"),
+    "the end of DOS": (PLAIN.encode() + b"\x1a", ""),
+    "signs that nobody sees": (
+        PLAIN.replace("a/1", "\u200ba/1").replace(".png,1", ".png\xa0,1").encode(),
+        "2 cells of 'image' have blanks round them",
+    ),
     "decimal commas": (
         PLAIN.replace(",", ";").replace(".25", ",25").replace("0.5", "0,5").encode(),
         "have decimal commas",
@@ -160,6 +165,7 @@ FOREIGN = {
     "another encoding": ("image,y\n写真.png,0\n".encode("shift_jis") + b"\x81", "neither UTF-8"),
     "half of UTF-16": (codecs.BOM_UTF16_LE + PLAIN.encode("utf-16-le")[:-1], "no whole UTF-16"),
     "nothing": (b"", "holds no line"),
+    "no rows": (b"image,y\n", "it has no rows"),
     "an open quote": (b'image,y\n"a.png,0\nb.png,1\nc.png,1\n', "begins in line 2 has a"),
     "a comma in a path": (b"image,y\na,b.png,0\nc.png,1\n", "line 2 has 3 cells, and line 1 names"),
     "a column without a name": (b"image,y\na,0,x\nb,1,y\n", "line 2 has 3 cells"),
@@ -284,6 +290,8 @@ def test_json_of_columns(tmp_path, kind):
         ('{"image": {"bytes": "x", "path": "y"}, "y": 0}', "write a list of objects"),
         ('[{"image": "a", "y": {"z": 1}}]', "object 1 has a dict as 'y'; give texts"),
         ("[[1]]", "object 1 is no object"),
+        ('[{"image": "a"},\n{"image"', "no JSON from line 2, column 9 on; write"),
+        ('{"image": "a"}\n{"image"', "line 2 is no JSON from character 9 on; write"),
         ('{"columns": ["image", "y"], "data": [["a"]]}', "row 1 has 1 values for 2 columns"),
     ],
 )
@@ -408,6 +416,7 @@ def test_types_of_labels_in_parquet(tmp_path, kind):
 def test_parquet_that_is_none_or_holds_pictures(tmp_path):
     assert "it is no Parquet file, but text" in refused(tmp_path / "x.parquet", PLAIN).remedy
     assert "no whole Parquet file" in refused(tmp_path / "x.parquet", b"PAR1xPAR1").remedy
+    assert "it has no bytes" in refused(tmp_path / "x.parquet", b"").remedy
     buffer = io.BytesIO()
     picture = {"bytes": b"x", "path": "a.jpg"}
     pl.DataFrame({"image": [picture], "y": [0]}).write_parquet(buffer)
