@@ -31,6 +31,7 @@ SUMMARY_COLUMNS = (
     "fixed",
     "broken",
 )
+_MOST_DISAGREEMENTS = 10
 GROUP_COLUMNS = ("method", "group", "n", "zero_shot_accuracy", "accuracy", "low", "high")
 
 
@@ -183,6 +184,8 @@ def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json
         say_errors(summary, run_url, json)
         say_warnings(run_url)
         document = {"run": run_url, "summary": summary.to_dicts(), "groups": groups.to_dicts()}
+        if (disagreed := _disagreements(summary, run_url)) is not None:
+            document["disagreements"] = disagreed.to_dicts()
         print_json(document)
         return
     columns = [c for c in SUMMARY_COLUMNS if c != "errors" or summary["errors"].sum()]
@@ -190,8 +193,38 @@ def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json
     if groups.height:
         print_table("groups", GROUP_COLUMNS, groups.to_dicts())
     say_small_groups(summary)
+    show_disagreements(summary, run_url)
     say_errors(summary, run_url, json)
     say_warnings(run_url)
+
+
+def show_disagreements(summary: pl.DataFrame, run_url: str) -> None:
+    """Show the images of an audit on which the methods disagree most."""
+    from seraser_core.results.disagreements import beside_each_other
+
+    table = _disagreements(summary, run_url)
+    if table is None:
+        return
+    if not table.height:
+        results.print("the methods agree on every image")
+        return
+    columns, rows = beside_each_other(table, _MOST_DISAGREEMENTS)
+    print_table("where the methods disagree most", columns, rows, {name: name for name in columns})
+    if table.height > len(rows):
+        results.print(f"{table.height} of them are in {run_url}/report/disagreements.parquet")
+
+
+def _disagreements(summary: pl.DataFrame, run_url: str) -> pl.DataFrame | None:
+    """Those in the report of an audit; None of other runs, and of reports of older versions."""
+    from seraser_core.errors import RunDirectoryError
+    from seraser_core.results.reading import read_report
+
+    if summary["n"].sum():
+        return None
+    try:
+        return read_report(run_url, "disagreements")
+    except RunDirectoryError:
+        return None
 
 
 def say_small_groups(summary: pl.DataFrame) -> None:

@@ -10,10 +10,12 @@ import jinja2
 import polars as pl
 
 from seraser_core.display import SUMMARY, heading, percent, sentence, shown
+from seraser_core.results.disagreements import beside_each_other
 from seraser_core.results.schema import TOP
 from seraser_core.results.tables import small_groups_text
 
 _MOST_GROUPS = 12
+_MOST_DISAGREEMENTS = 20
 _MOST_ROWS = 1000
 """Rows of a table of the page; a data set may have thousands of classes."""
 _INCHES_PER_BAR = 0.17
@@ -59,12 +61,27 @@ def make_report(
             name: _shown(cut.get(name, table), hidden, SUMMARY if name == "summary" else None)
             for name, table in tables.items()
         },
+        disagreements=_disagreements(tables.get("disagreements")),
         cut={name: tables[name].height > part.height for name, part in cut.items()},
         small_groups=sentence(small) if small else "",
         labelled=tables["summary"]["accuracy"].count() > 0,
         times=_times(status),
     )
     return files | {"report.html": html.encode()}
+
+
+def _disagreements(table: pl.DataFrame | None) -> dict[str, Any]:
+    """The first of them as a table, and how many there are in the file."""
+    if table is None or not table.height:
+        return {}
+    columns, rows = beside_each_other(table, _MOST_DISAGREEMENTS)
+    return {
+        "columns": columns,
+        "numeric": [False] * len(columns),
+        "rows": [[row.get(name, "") for name in columns] for row in rows],
+        "shown": len(rows),
+        "all": table.height,
+    }
 
 
 def _worst(table: pl.DataFrame, key: list[str], value: str) -> pl.DataFrame:

@@ -13,6 +13,7 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import documents
+from seraser_core.results.disagreements import disagreements
 from seraser_core.results.fingerprints import fingerprint
 from seraser_core.results.metrics import COUNTED, count_rows, merge
 from seraser_core.results.reading import read_report, scan
@@ -24,7 +25,7 @@ from seraser_core.results.tables import classes, groups, summarise
 
 logger = logging.getLogger(__name__)
 Tables = dict[str, pl.DataFrame]
-"""``summary``, ``groups`` and ``classes``."""
+"""``summary``, ``groups`` and ``classes``; without any label also ``disagreements``."""
 _WRITTEN = ("", "plan", "predictions", "metrics", "commits", "report")
 FILES = "files.json"
 """In RUN/report: what the report was made of, and the hashes of its files."""
@@ -55,6 +56,8 @@ def aggregate(
     for warning in failed_entirely(sums):
         (report or logger.warning)(f"WARNING: {warning}")
     tables = make_tables(sums, run)
+    if is_audit(tables["summary"]):
+        tables["disagreements"] = disagreements(directory, run, found.commits)
     files = {f"{name}.parquet": _to_parquet(table) for name, table in tables.items()}
     files |= make_report(run, tables, status(run_url), len(missing))
     for name, data in files.items():
@@ -132,6 +135,11 @@ def failed_entirely(sums: dict[str, Any]) -> Iterator[str]:
         yield f"every image failed under {method}: {codes}"
 
 
+def is_audit(summary: pl.DataFrame) -> bool:
+    """Whether no image has a label."""
+    return not summary["n"].sum()
+
+
 def make_tables(sums: dict[str, Any], run: dict[str, Any]) -> Tables:
     """The tables of merged sums."""
     return {
@@ -147,8 +155,11 @@ def from_parquet(run_url: str) -> Tables:
     Raises:
         RunDirectoryError: There is no run.
     """
-    run = RunDirectory(run_url).run()
+    directory = RunDirectory(run_url)
+    run = directory.run()
     methods = [method["id"] for method in run["methods"]]
-    return make_tables(
-        {"methods": count_rows(scan(run_url).select(COUNTED).collect(), methods)}, run
-    )
+    rows = scan(run_url).select(COUNTED).collect()
+    tables = make_tables({"methods": count_rows(rows, methods)}, run)
+    if is_audit(tables["summary"]):
+        tables["disagreements"] = disagreements(directory, run, directory.done())
+    return tables

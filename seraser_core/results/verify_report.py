@@ -9,11 +9,12 @@ from typing import Any
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import documents
+from seraser_core.results.disagreements import disagreements
 from seraser_core.results.metrics import merge
 from seraser_core.results.problems import Problem
 from seraser_core.results.reading import read_report
 from seraser_core.results.run_directory import RunDirectory
-from seraser_core.results.summary import FILES, make_tables, report_mark
+from seraser_core.results.summary import FILES, is_audit, make_tables, report_mark
 from seraser_core.results.verify_shard import CheckedShard, same
 
 _FILES = f"report/{FILES}"
@@ -69,7 +70,10 @@ def _table_problems(
 ) -> Iterator[Problem]:
     """The tables that the rows give, against those that are there."""
     sums = merge([{"methods": shard.sums} for shard in committed])
-    for name, expected in make_tables(sums, run).items():
+    tables = make_tables(sums, run)
+    if is_audit(tables["summary"]):
+        tables["disagreements"] = disagreements(directory, run, [shard.id for shard in committed])
+    for name, expected in tables.items():
         file = f"report/{name}.parquet"
         try:
             found = read_report(directory.url, name)

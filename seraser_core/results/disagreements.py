@@ -1,0 +1,123 @@
+"""The images on which methods disagree most: where to look when there are no labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import polars as pl
+
+from seraser_core import storage
+from seraser_core.display import percent
+from seraser_core.results import documents
+from seraser_core.results.run_directory import RunDirectory
+
+MOST = 100
+"""Images that are listed."""
+_UNTOUCHED = "zero_shot"
+_READ = (
+    "item_index",
+    "item_id",
+    "image",
+    "method",
+    "status",
+    "prediction",
+    "prediction_name",
+    "confidence",
+    "zero_shot_prediction",
+    "zero_shot_confidence",
+)
+_SCHEMA: dict[str, Any] = {
+    "item_index": pl.Int64,
+    "item_id": pl.String,
+    "image": pl.String,
+    "disagreement": pl.Float64,
+    "confidence": pl.Float64,
+    "predictions": pl.List(
+        pl.Struct({"method": pl.String, "prediction_name": pl.String, "confidence": pl.Float64})
+    ),
+}
+_ORDER = ("disagreement", "confidence", "item_index")
+
+
+def disagreements(
+    directory: RunDirectory, run: dict[str, Any], shard_ids: Iterable[str]
+) -> pl.DataFrame:
+    """The images on which the methods and the untouched prompt disagree most, at most `MOST`.
+
+    Columns: ``disagreement``, the share of the methods that do not say what most of them say;
+    ``confidence``, that of the least confident of them; ``predictions``, of every method. The
+    largest disagreement comes first, then the most confident one, then the image that is planned
+    first: whatever the shards, the list is the same.
+
+    Args:
+        directory: Where the run is.
+        run: run.json.
+        shard_ids: Shards that are done, of which one at a time is in memory per thread.
+    """
+    paths = [directory.predictions_path(shard_id) for shard_id in shard_ids]
+    options = storage.polars_options(directory.url)
+
+    def of_shard(path: str) -> pl.DataFrame:
+        rows = pl.scan_parquet(path, glob=False, storage_options=options).select(_READ).collect()
+        return most_disagreed(rows, run)
+
+    with ThreadPoolExecutor(documents.READERS) as pool:
+        found = list(pool.map(of_shard, paths))
+    return _first(pl.concat([pl.DataFrame(schema=_SCHEMA), *found]))
+
+
+def most_disagreed(rows: pl.DataFrame, run: dict[str, Any]) -> pl.DataFrame:
+    """Those of some prediction rows, see `disagreements`."""
+    rows = rows.filter(pl.col("status") == "ok")
+    columns = ["item_index", "item_id", "image", "method", "prediction", "prediction_name"]
+    said = rows.select(*columns, pl.col("confidence").cast(pl.Float64))
+    if _UNTOUCHED not in {method.get("name", method["id"]) for method in run["methods"]}:
+        once = rows.unique("item_index", keep="first", maintain_order=True)
+        names = pl.Series(run["classes"], dtype=pl.String)
+        untouched = once.select(
+            *columns[:3],
+            pl.lit(_UNTOUCHED).alias("method"),
+            pl.col("zero_shot_prediction").alias("prediction"),
+            names.gather(once["zero_shot_prediction"]).alias("prediction_name"),
+            pl.col("zero_shot_confidence").cast(pl.Float64).alias("confidence"),
+        )
+        said = pl.concat([untouched, said])
+    alike = said.group_by("item_index", "prediction").agg(pl.len().alias("alike"))
+    shares = alike.group_by("item_index").agg(
+        disagreement=1 - pl.col("alike").max() / pl.col("alike").sum()
+    )
+    found = (
+        said.group_by("item_index", maintain_order=True)
+        .agg(
+            pl.col("item_id", "image").first(),
+            pl.col("confidence").min().alias("least"),
+            pl.struct("method", "prediction_name", "confidence").alias("predictions"),
+        )
+        .rename({"least": "confidence"})
+        .join(shares.filter(pl.col("disagreement") > 0), on="item_index")
+        .select(*_SCHEMA)
+    )
+    return _first(found)
+
+
+def _first(found: pl.DataFrame) -> pl.DataFrame:
+    return found.sort(_ORDER, descending=[True, True, False]).head(MOST)
+
+
+def beside_each_other(table: pl.DataFrame, most: int) -> tuple[Sequence[str], list[dict[str, str]]]:
+    """The first rows with one column per method, such as ``a camel, 97.2 %``.
+
+    Returns:
+        The columns, and the rows.
+    """
+    rows, methods = [], dict.fromkeys(["image"])
+    for row in table.head(most).to_dicts():
+        said = {
+            one["method"]: f"{one['prediction_name']}, {percent(one['confidence'])}"
+            for one in row["predictions"]
+        }
+        methods |= dict.fromkeys(said)
+        rows.append({"image": row["item_id"], **said})
+    return list(methods), rows
