@@ -243,13 +243,17 @@ def say_errors(summary: pl.DataFrame, run_url: str, json: bool) -> None:
     from seraser_core.results.status import status as read_status
 
     codes: dict[str, int] = {}
-    for of_method in read_status(run_url)["errors"].values():
+    found = read_status(run_url)
+    for of_method in found["errors"].values():
         for code, images in of_method.items():  # most images fail in every method
             codes[code] = max(images, codes.get(code, 0))
-    (errors if json else results).print(
+    console = errors if json else results
+    console.print(
         f"{count(int(str(failed)), 'image')} could not be used: "
         + ", ".join(f"{code} {images:,}" for code, images in sorted(codes.items())),
     )
+    for text in found["first_errors"]:
+        console.print(f"  {text}")
 
 
 def say_warnings(run_url: str, name: str = "") -> None:

@@ -2,33 +2,94 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
 
 from seraser_core.cli.arguments import ConfigArgument, JsonOption, SetOption
 from seraser_core.cli.console import print_json
 from seraser_core.cli.execute import watching
 
+if TYPE_CHECKING:
+    from seraser_core.cli.progress import RunDisplay
+    from seraser_core.runner.plan import Prepared
+    from seraser_core.sources.check_files import FilesFound
 
-def plan(config: ConfigArgument, set_: SetOption = None, json: JsonOption = False) -> None:
-    """Check CONFIG, list its data set and make the run directory, without computing anything."""
+_NOT_CHECKED = (
+    "not checked: the model and its weights, whether prompts fit into its context, and methods "
+    "against it. No run directory is made, for its name depends on the weights"
+)
+
+
+def plan(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    check_files: Annotated[
+        bool,
+        typer.Option(
+            "--check-files",
+            help="Read the header of every image and mask; exit code 1 when some cannot be used.",
+        ),
+    ] = False,
+    no_model: Annotated[
+        bool,
+        typer.Option("--no-model", help="Check all but the model; makes no run directory."),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Check CONFIG, list its data set and make the run directory, without computing anything.
+
+    Shows an image of every class and group, by which to see that labels and names go together.
+    """
     from seraser_core.config import load_config
-    from seraser_core.results.run_directory import RunDirectory
     from seraser_core.runner.plan import complete, prepare_run
+    from seraser_core.sources.examples import examples, hidden
 
     loaded = load_config(config, set_ or [])
+    files, run_url = None, None
     with watching() as display:
-        run_url = complete(prepare_run(loaded, display.say), display.say)
-    directory = RunDirectory(run_url)
-    if not json:
+        prepared = prepare_run(loaded, display.say, model=not no_model)
+        shown = examples(prepared.planned)
+        for line in (*shown, *hidden(prepared.planned)):
+            display.say(str(line))
+        if check_files:
+            files = _check_files(prepared, display)
+        if no_model:
+            display.say(_NOT_CHECKED)
+        else:
+            run_url = complete(prepared, display.say)
+    if json:
+        found = _document(prepared, run_url)
+        found["examples"] = [dataclasses.asdict(one) for one in shown]
+        if files is not None:
+            found["files"] = dataclasses.asdict(files)
+        print_json(found)
+    elif run_url is not None:
         typer.echo(run_url)
-        return
-    run, shards = directory.run(), directory.shards()
-    print_json(
-        {
-            "run": run_url,
-            "run_id": run["run_id"],
-            "images": sum(shard.stop - shard.start for shard in shards),
-            "shards": len(shards),
-            "done": len(directory.done()),
-        }
-    )
+    if files is not None and files.faults:
+        raise typer.Exit(1)
+
+
+def _check_files(prepared: Prepared, display: RunDisplay) -> FilesFound:
+    from seraser_core.sources.check_files import check_files
+
+    items = prepared.planned.table
+    display.checking(items.num_rows)
+    files = check_files(items, prepared.config.dataset, display.advance)
+    for line in files.lines():
+        display.say(line)
+    return files
+
+
+def _document(prepared: Prepared, run_url: str | None) -> dict[str, Any]:
+    from seraser_core.results.run_directory import RunDirectory
+
+    directory = None if run_url is None else RunDirectory(run_url)
+    return {
+        "run": run_url,
+        "run_id": None if directory is None else directory.run()["run_id"],
+        "images": prepared.planned.table.num_rows,
+        "shards": len(prepared.planned.shards),
+        "done": 0 if directory is None else len(directory.done()),
+    }

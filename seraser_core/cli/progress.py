@@ -40,6 +40,9 @@ class RunDisplay:
 
     Args:
         console: Where it is shown.
+
+    Attributes:
+        computes: Whether images are being computed.
     """
 
     def __init__(self, console: Console) -> None:
@@ -56,6 +59,7 @@ class RunDisplay:
             console=console,
             speed_estimate_period=30,
         )
+        self.computes = False
         self._task: TaskID | None = None
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._lock = threading.Lock()
@@ -72,11 +76,6 @@ class RunDisplay:
     ) -> None:
         if self._task is not None:
             self._bar.stop()
-
-    @property
-    def computes(self) -> bool:
-        """Whether images are being computed."""
-        return self._task is not None
 
     def stop(self) -> None:
         """Make shards that are being computed end after the batch they are at."""
@@ -110,8 +109,15 @@ class RunDisplay:
             self.say(f"{done:,} of {total:,} images are done already")
         with self._lock:
             self._seconds.clear()
+        self._begin(self._names.get(run_url, "images"), total, done)
+        self.computes = True
+
+    def checking(self, total: int) -> None:
+        """Begin the bar of `total` files to look at."""
+        self._begin("files checked", total)
+
+    def _begin(self, what: str, total: int, done: int = 0) -> None:
         self._bar.start()  # not before there is something to show
-        what = self._names.get(run_url, "images")
         self._task = self._bar.add_task(what, total=total, completed=done, bound="")
 
     def advance(self, images: int) -> None:

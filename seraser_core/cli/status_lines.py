@@ -42,7 +42,7 @@ def _groups(found: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
         ],
     )
     if unusable := _unusable(found):
-        yield "unusable", [f"images: {unusable}"]
+        yield "unusable", [f"images: {unusable}", *(f"  {one}" for one in found["first_errors"])]
     if found["damaged"]:
         yield "damaged", [f"shard {shard}: {why}" for shard, why in found["damaged"].items()]
     if found["failures"]:

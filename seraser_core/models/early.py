@@ -19,13 +19,17 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,4})?")
 DEVICES = "use auto, cpu, cuda or cuda:N"
 NO_WEIGHTS = (
     "without a network, give the path of a weights file, or null to try the pipeline with random "
-    "weights"
+    "weights; `seraser plan --no-model` checks all else"
 )
 _SCHEMAS = ("hf-hub", "local-dir")
 
 
-def check_model(options: ModelOptions) -> None:
+def check_model(options: ModelOptions, files: bool = True) -> None:
     """Refuse names, tags, files and devices that there are not; the rest, loading will tell.
+
+    Args:
+        options: The model.
+        files: Whether its files must be there.
 
     Raises:
         ConfigError: There is no such thing.
@@ -36,17 +40,19 @@ def check_model(options: ModelOptions) -> None:
     if is_folder(name):
         return
     if name.endswith(".json"):
-        _check_file("model.name", name)
+        if files:
+            _check_file("model.name", name)
     elif name not in model_names():
         raise unknown_name(name)
     if weights is None:
         return
     if weights.endswith(WEIGHT_ENDINGS):
-        if not _is_file(f"{weights}.index.json"):
+        if files and not _is_file(f"{weights}.index.json"):
             _check_file("model.pretrained", weights)
     elif not name.endswith(".json"):
         check_tag(name, weights)
-        check_fetchable(name, weights)
+        if files:
+            check_fetchable(name, weights)
 
 
 def check_fetchable(name: str, tag: str) -> None:

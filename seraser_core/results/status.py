@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
+from seraser_core.results.failed import first_failed
 from seraser_core.results.pictures import describe_pictures, merge_pictures, picture_warnings
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.survey import survey
@@ -24,7 +25,7 @@ def status(run_url: str) -> dict[str, Any]:
     features of the image itself, with those of its other views, were it alone.
     ``pictures`` holds how many are almost of one colour, and what share of a picture is foreground;
     ``warnings``, what of it makes one doubt. ``damaged`` says what is wrong with shards that were
-    committed and yet are not done.
+    committed and yet are not done. ``first_errors`` names the first images that could not be used.
 
     Raises:
         RunDirectoryError: There is no run.
@@ -56,6 +57,7 @@ def status(run_url: str) -> dict[str, Any]:
         "images": {"done": done, "total": images},
         "rows": sum(int(commit["rows"]) for commit in commits.values()),
         "errors": _errors(parts),
+        "first_errors": first_failed(directory, commits),
         "pictures": describe_pictures(pictures),
         "warnings": list(picture_warnings(pictures)),
         "damaged": found.damaged,

@@ -26,7 +26,7 @@ from seraser_core.runner.masks import segment_mask
 from seraser_core.runner.session import Session
 from seraser_core.runner.threads import DaemonPool
 from seraser_core.sources.boxes import box_mask, in_pixels
-from seraser_core.sources.fetch import fetch_image, fetch_mask
+from seraser_core.sources.fetch import fetch_image, fetch_mask, of_the_mask
 from seraser_core.sources.isolated import Decoder, IsolatedDecoder, PlainDecoder
 
 _QUEUE_BYTES = 512 * 2**20
@@ -338,12 +338,8 @@ def _fetch(
 
 
 def _fetch_mask(item: dict[str, Any], dataset: DatasetOptions) -> bytes:
-    """As `fetch_mask`, with codes that tell that it is the mask."""
-    try:
+    with of_the_mask():
         return fetch_mask(item, dataset)
-    except ItemError as error:
-        code = "missing_mask" if error.code == "missing" else f"mask_{error.code}"
-        raise ItemError(error.stage, code, f"the mask: {error.message}") from None
 
 
 def _decode(

@@ -64,12 +64,15 @@ def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> 
     return find_finished(prepared, report) or complete(prepared, report)
 
 
-def prepare_run(config: RunConfig, report: Callable[[str], None] | None = None) -> Prepared:
+def prepare_run(
+    config: RunConfig, report: Callable[[str], None] | None = None, model: bool = True
+) -> Prepared:
     """Check all that needs no model, and so does not wait for one: output, data set, classes.
 
     Args:
         config: What to run.
         report: As of `plan_run`.
+        model: Whether the files of the model must be there.
 
     Raises:
         ConfigError: The data set cannot be used as configured, or nothing can be written.
@@ -77,7 +80,7 @@ def prepare_run(config: RunConfig, report: Callable[[str], None] | None = None) 
     say = report or logger.info
     check_output(config.output)
     with waiting("looking for the model"):
-        check_model(config.model)
+        check_model(config.model, files=model)
     with waiting(f"listing {config.dataset.path}"):
         planned = plan_items(config, say)
         hashed = plan_hash(planned.table, planned.shards)

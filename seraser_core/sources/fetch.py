@@ -35,7 +35,7 @@ def fetch(
         ItemError: The file is missing, forbidden, changed, cut short or too large; it will stay so.
         TransientError: A fault that may pass.
     """
-    with _permanent(url):
+    with permanent_faults(url):
         if span is None:
             return _as_spelt(url, lambda name: _whole(name, options, limits, version))
         start, length = span
@@ -72,6 +72,16 @@ def fetch_mask(item: Mapping[str, Any], dataset: DatasetOptions) -> bytes:
     return _fetch(*place, dataset.mask or "mask", dataset)
 
 
+@contextmanager
+def of_the_mask() -> Iterator[None]:
+    """Give faults of fetching a mask codes that tell that it is the mask."""
+    try:
+        yield
+    except ItemError as error:
+        code = "missing_mask" if error.code == "missing" else f"mask_{error.code}"
+        raise ItemError(error.stage, code, f"the mask: {error.message}") from None
+
+
 def _fetch(
     url: str,
     offset: int | None,
@@ -85,7 +95,7 @@ def _fetch(
         return fetch(url, options, limits, None, version)
     if length is not None:
         return fetch(url, options, limits, (offset, length), version)
-    with _permanent(url):
+    with permanent_faults(url):
         data = read_cell(url, column, offset, options, version)
     _check_size(len(data), limits)
     return data
@@ -135,7 +145,7 @@ def _check_size(size: int, limits: LimitOptions) -> None:
 
 
 @contextmanager
-def _permanent(url: str) -> Iterator[None]:
+def permanent_faults(url: str) -> Iterator[None]:
     """Faults that stay become faults of the image."""
     try:
         yield

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from seraser_core import storage
+from seraser_core.config.mistakes import one_of_all
 from seraser_core.config.options import DatasetOptions, SplitOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.base import Listing, Source, check_paths
@@ -25,6 +26,7 @@ from seraser_core.sources.table_file import read_table
 
 _BLANKS = " \t\xa0\u200b\ufeff"
 """Round the cells: also those that web pages and editors put there, which nobody sees."""
+_MOST_SPLITS = 10
 
 
 class TableSource(Source):
@@ -104,11 +106,14 @@ class TableSource(Source):
     def _read(self) -> pl.DataFrame:
         """The table, whose columns of texts have no blanks round their cells."""
         rows, names, said = read_table(self.options, [name for _, name in self._columns()])
+        wrong = []
         for setting, name in self._columns():
             if names.count(name) > 1:
-                raise several_columns(setting, name, names.count(name), self.options.path)
-            if name not in names:
-                raise no_column(setting, name, names)
+                wrong.append(several_columns(setting, name, names.count(name), self.options.path))
+            elif name not in names:
+                wrong.append(no_column(setting, name, names))
+        if wrong:
+            raise one_of_all(wrong)
         self.said += said
         for name in dict.fromkeys(self._text_columns().values()):
             if rows[name].dtype == pl.String:
@@ -165,15 +170,28 @@ class TableSource(Source):
 
     def _of_split(self, table: pl.DataFrame, split: SplitOptions) -> pl.Series:
         texts = self._texts(table, "split.column", split.column)
-        wanted = {str(value) for value in split.values}
-        numbers = {value for value in split.values if isinstance(value, int)}
-        kept = [
-            text
-            for text in texts.drop_nulls().unique()
-            # pandas writes 2 as 2.0; true in YAML is 1 here
-            if wanted & {text, text.removesuffix(".0")} or number_of(text) in numbers
-        ]
-        return texts.is_in(kept).fill_null(False)
+        found = texts.drop_nulls().value_counts(sort=True).rows()
+        kept: set[str] = set()
+        unknown = []
+        for value in split.values:
+            alike = {text for text, _ in found if _is_split(text, value)}
+            kept |= alike
+            if not alike:
+                unknown.append(value)
+        if unknown:
+            some = ", ".join(
+                f"{text} ({rows:,} row{'s' if rows > 1 else ''})"
+                for text, rows in found[:_MOST_SPLITS]
+            )
+            more = f" and {len(found) - _MOST_SPLITS:,} more" if len(found) > _MOST_SPLITS else ""
+            near = difflib.get_close_matches(str(unknown[0]), [text for text, _ in found], n=1)
+            raise ConfigError(
+                "dataset.split",
+                ", ".join(map(repr, unknown)),
+                (f"did you mean {near[0]!r}? " if near else "")
+                + f"the column {split.column!r} has the values {some or '(none)'}{more}",
+            )
+        return texts.is_in(list(kept)).fill_null(False)
 
     def _indices(
         self,
@@ -235,6 +253,13 @@ class TableSource(Source):
                 f"{items.height - once.height} rows repeat other rows; each image is evaluated once"
             )
         return once.drop("image file", "mask file")
+
+
+def _is_split(text: str, value: int | str) -> bool:
+    """Whether a cell has a value of `dataset.split`."""
+    # pandas writes 2 as 2.0; true in YAML is 1 here
+    same = str(value) in (text, text.removesuffix(".0"))
+    return same or (isinstance(value, int) and number_of(text) == value)
 
 
 def several_columns(setting: str, name: str, count: int, where: str) -> ConfigError:

@@ -218,7 +218,7 @@ def test_numbers_beyond_all_indices_are_refused(plan, table, tmp_path, values):
     table.with_columns(values.alias("v")).write_parquet(path)
     with pytest.raises(ConfigError, match="indices or names"):
         plan(path=str(path), label="v")
-    with pytest.raises(ConfigError, match="no row is left"):
+    with pytest.raises(ConfigError, match="has the values"):
         plan(path=str(path), split={"column": "v", "values": [1]})
 
 
@@ -345,7 +345,13 @@ REFUSED = {
         "splt",
         "columns",
     ),
-    "empty split": ({"split": {"column": "part", "values": [7]}}, None, "dataset.split", "7", "6"),
+    "empty split": (
+        {"split": {"column": "part", "values": [7]}},
+        None,
+        "dataset.split",
+        "7",
+        "2 (4 rows)",
+    ),
     "no rows": ({}, lambda table: table.clear(), "dataset.path", "table.csv", "no row"),
     "parent": ({}, with_column("file", *"abcde", "x/../../y"), "dataset.image", "../", "allow_out"),
     "parent in a mask": (
