@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.models import loading
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.verify import verify
+from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.session import open_session
 
@@ -145,3 +147,40 @@ def test_a_lost_part_of_the_plan_is_written_again(plan, run, tree, name):
         open_session(url)
     assert run(tree)[0] == url
     assert verify(url).problems == []
+
+
+def test_the_same_names_are_the_same_run_however_they_are_written(plan, tree, tmp_path):
+    names = tree["dataset"]["classes"]
+    listed = plan()
+    before = json.loads((Path(listed) / "run.json").read_text())
+    assert (before["classes"], before["labels"]) == (names, names)
+    tree["dataset"]["classes"] = {str(index): names[index] for index in (2, 0, 1)}
+    assert plan() == listed
+    (tmp_path / "names.json").write_text(json.dumps(names))
+    tree["dataset"]["classes"] = str(tmp_path / "names.json")
+    assert plan() == listed
+
+
+def test_labels_and_their_names_stand_in_the_run_and_names_in_the_rows(plan, tree):
+    names = tree["dataset"]["classes"]
+    words = ["zero", "one", "two"]
+    table = Path(tree["dataset"]["path"])
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    place = rows[0].index("y")
+    copied = table.parent / "with words.csv"
+    for row in rows[1:]:
+        row[place] = words[int(row[place])]
+    copied.write_text("\n".join(map(",".join, rows)) + "\n")
+    numbered = json.loads((Path(plan()) / "run.json").read_text())
+    tree["dataset"] |= {"path": str(copied), "classes": dict(zip(words, names, strict=True))}
+    url = plan()
+    copied.unlink()
+    run = json.loads((Path(url) / "run.json").read_text())
+    assert (run["labels"], run["classes"]) == (words, names)
+    # Labels are no part of what is predicted, and their indices are in the plan.
+    assert run["fingerprint"] == numbered["fingerprint"]
+    run_local(url)
+    found = pl.read_parquet(f"{url}/predictions/*.parquet")
+    assert set(found["label_name"]) <= set(names)
+    assert set(found["prediction_name"]) <= set(names)
+    assert (found["correct"] == (found["label_name"] == found["prediction_name"])).all()
