@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -213,3 +215,34 @@ def test_under_prefect_one_server_serves_all_runs(quick, environment, tmp_path):
     assert "Traceback" not in done.stderr
     assert len(json.loads(done.stdout)["rows"]) == 4 * 2
     assert len(commits(tmp_path / "runs")) == 4
+
+
+def test_retry_errors_and_repair_of_a_comparison(seraser, quick, pictures, tmp_path):
+    """An image that was away is computed in the runs that have it; a lost file where it was."""
+    folder = tmp_path / "copied"
+    shutil.copytree(pictures.parent, folder)
+    (name,) = pl.read_csv(pictures).filter(pl.col("a") == 0)["file"].to_list()[:1]
+    image = (folder / name).read_bytes()
+    (folder / name).unlink()
+    places = [f"grid.datasets.{one}.path={folder / pictures.name}" for one in ("land", "water")]
+    change = [word for place in places for word in ("--set", place)]
+    done = seraser("compare", quick, "--no-prefect", "--json", *change)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert sum(row["errors"] for row in found["rows"]) == 2 * 2  # two models, two methods
+    (folder / name).write_bytes(image)
+    retried = seraser("retry-errors", found["comparison"], "--code", "missing", "--json")
+    assert retried.exit_code == 0, retried.output
+    rows = json.loads(retried.stdout)["rows"]
+    assert sum(row["errors"] for row in rows) == 0
+    assert seraser("verify", found["comparison"]).stdout.count("clean") == 4
+    lost = tmp_path / "runs" / rows[-1]["run_id"] / "predictions" / "00000.parquet"
+    content = lost.read_bytes()
+    lost.unlink()
+    assert seraser("verify", found["comparison"]).exit_code == 1
+    repaired = seraser("repair", found["comparison"], "--no-prefect")
+    assert repaired.exit_code == 0, repaired.output
+    assert repaired.stdout.count("clean") == 4
+    assert pl.read_parquet(lost)["prediction"].equals(
+        pl.read_parquet(io.BytesIO(content))["prediction"]
+    )
