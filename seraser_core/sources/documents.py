@@ -59,14 +59,15 @@ def read_json(
     Args:
         text: The document, or its lines.
         columns: Those to read, as texts; of others there are only the names.
-        said: Gets a line where it is no JSON lines.
+        said: Gets a line where it should be lines and is none.
         by_lines: Whether an object is a row and never a table of columns.
 
     Raises:
         ValueError: It is no such table, or holds several values in one of `columns`.
     """
     if text.lstrip().startswith("["):
-        said.append("it is a JSON list, not JSON lines")
+        if by_lines:
+            said.append("it is a JSON list, not JSON lines")
         try:
             rows = parse(text)
         except json.JSONDecodeError as error:
@@ -81,7 +82,6 @@ def read_json(
         except json.JSONDecodeError:  # an object per line, all the same
             found = None
         if found is not None:
-            said.append("it is one JSON object of columns, not JSON lines")
             return _table(((f"row {i}", row) for i, row in enumerate(found, start=1)), columns)
     return _table(_lines(text), columns)
 

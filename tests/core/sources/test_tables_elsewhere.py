@@ -172,12 +172,17 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("kind", FOREIGN)
-@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [
+        (kind, ending)
+        for kind, (content, _) in FOREIGN.items()
+        for ending in ("csv", "jsonl")
+        if ending == "csv" or content[:7] not in (b"image,y", b"")
+    ],
+)
 def test_what_is_no_text_table_is_named_with_the_remedy(tmp_path, kind, ending):
     content, remedy = FOREIGN[kind]
-    if ending == "jsonl" and content[:7] in (b"image,y", b""):
-        pytest.skip("is of CSV alone")
     error = refused(tmp_path / f"x.{ending}", content)
     assert error.field == "dataset.path"
     assert remedy in error.remedy
@@ -271,7 +276,8 @@ def test_json_of_rows(tmp_path, kind, ending):
     found = listing(tmp_path / f"x.{ending}", content)
     assert found.items["image"].to_list()[:2] == ["a", "b"]
     assert found.items["label"].to_list() == [0, 1, None][: found.items.height]
-    assert said in "".join(found.warnings)
+    assert (said if ending != "json" else "") in "".join(found.warnings)
+    assert bool(found.warnings) == bool(said and ending != "json")
 
 
 @pytest.mark.parametrize("kind", COLUMNS)
@@ -279,7 +285,7 @@ def test_json_of_columns(tmp_path, kind):
     found = listing(tmp_path / "x.json", COLUMNS[kind])
     assert found.items["image"].to_list() == ["a", "b"]
     assert found.items["label"].to_list() == [0, 1]
-    assert "object of columns" in found.warnings[0]
+    assert found.warnings == []
 
 
 @pytest.mark.parametrize(
