@@ -207,6 +207,13 @@ def as_split_table(root, samples):
     return {"path": f"{root}/t.csv", **columns}
 
 
+def as_named_folders(root, samples):
+    """Folders whose classes have other names in the prompts."""
+    as_folder(root, samples)
+    names = {CLASSES[2]: "a bird", CLASSES[0]: "a dromedary", CLASSES[1]: "a stag"}
+    return {"format": "folder", "path": root, "classes": names}
+
+
 def as_benchmark(root, samples):
     """Waterbirds, where some pictures are of the model's size."""
     with tempfile.TemporaryDirectory() as folder:
@@ -217,6 +224,13 @@ def as_benchmark(root, samples):
             data = path.read_bytes() if path.suffix == ".csv" else next(images)
             put(f"{root}/{path.relative_to(folder).as_posix()}", data)
     return {"format": "benchmark", "name": "waterbirds", "path": root, "classes": None}
+
+
+MASKED_TOO = {
+    "split table": as_split_table,
+    "named folders": as_named_folders,
+    "benchmark": as_benchmark,
+}
 
 
 @pytest.fixture(scope="module")
@@ -231,10 +245,10 @@ def squares() -> list[tuple[str, int, bytes, bytes]]:
 
 
 @pytest.mark.parametrize("root", ["disk", "s3"], indirect=True)
-@pytest.mark.parametrize("kind", [*WRITERS, "split table", "benchmark"])
+@pytest.mark.parametrize("kind", [*WRITERS, *MASKED_TOO])
 def test_masks_that_are_made_of_any_source_are_used_over_it(run, tree, squares, root, kind):
     """The very options that are printed, with ids, labels, attributes and splits as they were."""
-    write = {**WRITERS, "split table": as_split_table, "benchmark": as_benchmark}[kind]
+    write = {**WRITERS, **MASKED_TOO}[kind]
     dataset = {"classes": CLASSES, "allow_outside": True} | write(f"{root}/data", squares)
     dataset = {name: value for name, value in dataset.items() if value is not None}
     if "://" in root:
