@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 _LISTS = re.compile(
-    r"^class (\w+)\(Module\):\n\s+__parameters__ = \[(.*?)\]\n\s+__buffers__ = \[(.*?)\]", re.M
+    r"^class (\w+)\(Module\):\n\s+__parameters__ = \[(.*?)\]\n(?:\s+__buffers__ = \[(.*?)\])?", re.M
 )
 _QUOTED = re.compile(r'"([^"]+)"')
 _STORAGES = {

@@ -13,7 +13,6 @@ import torch
 
 from seraser_core import storage
 from seraser_core.errors import ConfigError
-from seraser_core.faults import why
 from seraser_core.models.torchscript import is_torchscript, read_torchscript
 from seraser_core.models.weights import local_weights
 
@@ -83,11 +82,14 @@ def _fault(file: Path, error: Exception) -> str:
             return f"is not a readable weights file: it {meaning}"
     if _is_cut_off(file, head, size):
         return f"is not a readable weights file: it is cut off after {size} bytes; fetch it again"
+    if head.isascii() and b"\0" not in head:
+        return "is not a readable weights file: it is a text; fetch the weights themselves"
     if isinstance(error, pickle.UnpicklingError):
         return f"is not a readable weights file, or holds more than tensors, {_CODE}"
+    # What torch says of some files is to load them without care.
     return (
-        f"is not a readable weights file ({why(error).splitlines()[0]}); fetch it again, or save "
-        "a model's tensors by torch or safetensors"
+        f"is not a readable weights file ({type(error).__name__}); fetch it again, or save a "
+        "model's tensors by torch or safetensors"
     )
 
 

@@ -293,6 +293,9 @@ NO_WEIGHTS = {
     "gzip": (gzip.compress(b"weights"), "is compressed; unpack it"),
     "numpy": (b"\x93NUMPY\x01\x00v\x00", "is an array of NumPy"),
     "nothing": (b"", "it is empty"),
+    "text": (b"Entry not found", "it is a text"),
+    "zeros": (bytes(5000), "(RuntimeError); fetch it again"),
+    "noise": (bytes(range(256)) * 9, "or holds more than tensors"),
 }
 
 
@@ -306,6 +309,7 @@ def test_files_that_are_no_weights_are_told_by_what_they_are(tiny_json, tmp_path
         get_model(ModelOptions(name=tiny_json, pretrained=str(path), device="cpu"))
     assert "is not a readable weights file" in caught.value.remedy
     assert message in caught.value.remedy
+    assert "weights_only" not in str(caught.value), "torch's advice is to load it without care"
 
 
 @pytest.mark.parametrize("save", [save_file, torch.save])
