@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import sys
 from typing import Any
 
 import typer
@@ -94,6 +96,9 @@ def main(
 ) -> None:
     """Set up logging and the way to servers for every command."""
     redact_logs()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not be valid texts
+            stream.reconfigure(errors="backslashreplace")
     prepare()
     if not verbose:
         # The hub's client reports every retry, on a handler of its own beside ours; the fault

@@ -20,6 +20,7 @@ from seraser_core.results import documents
 from seraser_core.results.comparison import compared_runs
 from seraser_core.results.reading import read_report
 from seraser_core.results.run_directory import RunDirectory
+from seraser_core.waiting import waiting
 
 _PARTS = {"plan", "predictions", "metrics", "commits"}
 _NOT_OPTIONS = ("name", "output", "runtime")
@@ -45,6 +46,7 @@ _HEADLINE = (
 )
 
 
+@waiting("reading the runs")
 def overview(output: str) -> dict[str, Any]:
     """The runs and comparisons directly inside of `output`, or the run that it is.
 

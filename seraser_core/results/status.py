@@ -10,8 +10,10 @@ from seraser_core.results.pictures import describe_pictures, merge_pictures, pic
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.survey import survey
 from seraser_core.results.timings import bound_by, elapsed, overhead, process_times
+from seraser_core.waiting import waiting
 
 
+@waiting("reading the run")
 def status(run_url: str) -> dict[str, Any]:
     """State of a run as a document for people and scripts.
 

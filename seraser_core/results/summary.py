@@ -22,6 +22,7 @@ from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.survey import survey
 from seraser_core.results.tables import classes, groups, summarise
+from seraser_core.waiting import waiting
 
 logger = logging.getLogger(__name__)
 Tables = dict[str, pl.DataFrame]
@@ -31,6 +32,7 @@ FILES = "files.json"
 """In RUN/report: what the report was made of, and the hashes of its files."""
 
 
+@waiting("writing the report")
 def aggregate(
     run_url: str, partial: bool = False, report: Callable[[str], None] | None = None
 ) -> Tables:

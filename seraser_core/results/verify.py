@@ -17,6 +17,7 @@ from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.verify_report import report_problems
 from seraser_core.results.verify_shard import CheckedShard, check_shard
 from seraser_core.sources.items import ShardRange
+from seraser_core.waiting import waiting
 
 _RUN, _PLAN, _ITEMS = "run.json", "plan/plan.json", "plan/items.parquet"
 _PER_SHARD = {
@@ -28,6 +29,7 @@ _PER_SHARD = {
 }
 
 
+@waiting("re-reading the run")
 def verify(run_url: str) -> VerifyReport:
     """Read every file of a run again, hash it, and compare it with all others.
 

@@ -22,6 +22,7 @@ def test_plan_prints_the_run_directory_and_computes_nothing(seraser, config, tmp
     url = done.stdout.strip()
     assert RunDirectory(url).done() == {}
     again = json.loads(seraser("plan", config, "--json").stdout)
+    assert len(again.pop("examples")) == 3 + 6
     assert again == {
         "run": url,
         "run_id": url.rsplit("/", 1)[1],

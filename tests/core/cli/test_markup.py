@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,7 @@ def test_every_command_prints_names_as_they_are(seraser, tree, folder):
     whole("run", str(config), "--no-prefect")
     for command in ("status", "summary"):
         whole(command, run)
+    whole("runs", tree["output"])
     assert seraser("verify", run).exit_code == 0
     whole("compare", str(config), "--no-prefect")
     assert json.loads(whole("summary", run, "--json"))["run"] == run
@@ -68,3 +72,12 @@ def test_every_command_prints_names_as_they_are(seraser, tree, folder):
     whole("check", NAME, str(folder), code=2)
     whole("masks", f"{folder}/nowhere.yaml", code=2)
     whole("retry-errors", f"{folder}/nowhere", code=1)
+
+
+def test_a_name_that_is_no_text_is_printed_with_its_bytes(tmp_path):
+    name = os.fsencode(tmp_path) + b"/caf\xe9.yaml"
+    command = [sys.executable, "-c", "from seraser_core.cli.main import app; app()", "plan", name]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"caf\\udce9.yaml" in done.stderr
+    assert b"Traceback" not in done.stderr
