@@ -43,6 +43,7 @@ def plan(
     Shows an image of every class and group, by which to see that labels and names go together.
     """
     from seraser_core.config import load_config
+    from seraser_core.runner.foregrounds import check_foregrounds
     from seraser_core.runner.plan import complete, prepare_run
     from seraser_core.sources.examples import examples, hidden
 
@@ -56,6 +57,7 @@ def plan(
         if check_files:
             files = _check_files(prepared, display)
         if no_model:
+            check_foregrounds(prepared.config, prepared.planned.table, display.say)
             display.say(_NOT_CHECKED)
         else:
             run_url = complete(prepared, display.say)

@@ -41,3 +41,22 @@ def test_pictures_and_foregrounds_that_cannot_be_right_are_told(seraser, config,
     # Of 72 pixels, 0, 4, 8 and 12 are background.
     assert re.search(r"pictures\.foregrounds\.mask\.mean_share +91\.7 %", shown.stdout)
     assert "are almost of one colour" in shown.stdout
+
+
+def test_foregrounds_are_looked_at_without_a_model(seraser, config, tmp_path):
+    tree = yaml.safe_load(Path(config).read_text())
+    mask = np.ones((8, 9), np.uint8)
+    mask[:4] = 2
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    noise = np.random.default_rng(1).integers(0, 256, (8, 9, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "i.png")
+    rows = [f"nr-{i},i.png,m.png,{i % 3}" for i in range(4)]
+    (tmp_path / "t.csv").write_text("\n".join(["id,file,mask,y", *rows]))
+    columns = {"id": "id", "image": "file", "label": "y", "mask": "mask"}
+    classes = tree["dataset"]["classes"]
+    tree["dataset"] = {"path": str(tmp_path / "t.csv"), "classes": classes, **columns}
+    path = tmp_path / "trimaps.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    done = seraser("plan", str(path), "--no-model")
+    assert done.exit_code == 2
+    assert "Oxford-IIIT Pet" in done.stderr
