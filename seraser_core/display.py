@@ -43,7 +43,7 @@ _TINY = 1e-3
 
 
 def heading(column: str, headings: Mapping[str, str] | None = None) -> str:
-    """What stands above a column; a method goes by its id."""
+    """Heading of a column; a method goes by its id."""
     words = column.replace("_", " ").replace("zero shot", "zero_shot")
     return (headings or {}).get(column, words)
 

@@ -51,7 +51,7 @@ def check_proxy(url: str, fresh: bool = False) -> None:
 
 
 def _fault(proxy: Proxy) -> str | None:
-    """What is wrong with a proxy, in words; None if it answers."""
+    """Describe the fault of a proxy; None if it answers."""
     answer: SimpleQueue[str | None] = SimpleQueue()
     # A thread, as nothing else bounds the look-up of a name.
     threading.Thread(target=lambda: answer.put(_ask(proxy)), daemon=True).start()

@@ -215,7 +215,7 @@ def show_disagreements(summary: pl.DataFrame, run_url: str) -> None:
 
 
 def _disagreements(summary: pl.DataFrame, run_url: str) -> pl.DataFrame | None:
-    """Those in the report of an audit; None of other runs, and of reports of older versions."""
+    """Read the disagreements of an audit's report; None if the report has none."""
     from seraser_core.errors import RunDirectoryError
     from seraser_core.results.reading import read_report
 

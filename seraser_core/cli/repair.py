@@ -32,7 +32,7 @@ def repair(run: RunArgument, no_prefect: NoPrefectOption = False, json: JsonOpti
 
 
 def _repaired(run: str, no_prefect: bool, display: RunDisplay) -> VerifyReport:
-    """What `verify` finds when a run was repaired."""
+    """Repair a run and return what `verify` finds afterwards."""
     from seraser_core.results.repair import compute_again, plan_repair
     from seraser_core.results.summary import aggregate
     from seraser_core.results.verify import verify

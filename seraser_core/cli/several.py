@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Done(Generic[T]):
-    """What came of one run.
+    """Outcome of a command for one run.
 
     Attributes:
         dataset: Name of its data set in the comparison.

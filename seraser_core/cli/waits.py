@@ -1,4 +1,4 @@
-"""What is waited for, said while nothing else is printed."""
+"""Messages that name what a command waits for while nothing else is printed."""
 
 from __future__ import annotations
 

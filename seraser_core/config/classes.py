@@ -43,12 +43,12 @@ def entries(value: Any) -> list[Entry]:
 
 
 def labels_of(found: Iterable[Entry]) -> list[str]:
-    """What stands in the data for each entry."""
+    """Labels of the entries, as the data has them."""
     return [entry if isinstance(entry, str) else entry[0] for entry in found]
 
 
 def names_of(found: Iterable[Entry]) -> list[str]:
-    """What is shown, and put into prompts, for each entry."""
+    """Names of the entries, as prompts and results have them."""
     return [entry if isinstance(entry, str) else entry[1] for entry in found]
 
 

@@ -87,7 +87,7 @@ def one_of_all(mistakes: Iterable[ConfigError]) -> ConfigError:
 def unknown_key(
     field: str, key: str, known: Sequence[str], elsewhere: Iterable[str]
 ) -> ConfigError:
-    """That a group has no such option.
+    """Build the mistake of an option that its group does not have.
 
     Args:
         field: Dotted name of the option.
@@ -126,7 +126,7 @@ def _field(detail: ErrorDetails, tree: Any) -> str:
 
 
 def _inside(node: Any, part: int | str) -> Any:
-    """What is at `part` of a mapping or a list; None when there is nothing."""
+    """Return the value at `part` of a mapping or a list; None if there is none."""
     if isinstance(node, Mapping):
         return node.get(part)
     if isinstance(node, list | tuple) and isinstance(part, int) and part < len(node):
@@ -182,7 +182,7 @@ def _needed(field: str, location: Sequence[int | str]) -> str:
 
 
 def _wanted(detail: ErrorDetails) -> list[str]:
-    """What a value would have to be; empty for what no option of ours can lead to."""
+    """Describe the values that are allowed; empty for faults that no option of ours can have."""
     say = _WANTED.get(detail["type"])
     return [say(detail.get("ctx", {}))] if say else []
 

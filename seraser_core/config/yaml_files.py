@@ -40,7 +40,7 @@ _FAULTS = (
     ("another document|a single document", "a second document after `---`; give one"),
     ("control characters|not allowed|codec can't", "signs that are no text; save it as UTF-8"),
 )
-"""What PyYAML says -> what is found there, for people."""
+"""Message of PyYAML -> description of the fault for people."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -73,7 +73,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def parse_yaml(content: bytes | str) -> Any:
-    """What a YAML document holds.
+    """Parse a YAML document.
 
     Raises:
         ValueError: It cannot be read; says why, and in which line.
@@ -93,7 +93,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _said(error: BaseException) -> str:
-    """What is wrong and where, without the line itself, which may hold a key."""
+    """Describe the fault and its place, without the line itself, which may hold a key."""
     if isinstance(error, UnicodeDecodeError):
         line = bytes(error.object[: error.start]).count(b"\n") + 1
         return f"line {line} is no UTF-8 text; save the file as UTF-8"

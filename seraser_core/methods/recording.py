@@ -21,7 +21,7 @@ _keepers_lock = threading.Lock()
 
 
 class Keeper(Protocol):
-    """What keeps recorded steps, and with them their memory."""
+    """Owner of recorded steps and of their memory."""
 
     def drop(self) -> None:
         """Let go of them, unless they are at work; never wait."""

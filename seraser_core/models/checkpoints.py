@@ -38,7 +38,7 @@ _WRAPPERS = (
 )
 """Where programs that train keep a model's tensors, beside the epoch and the optimiser."""
 _INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-"""What wrappers of torch put into names, anywhere."""
+"""Parts that torch's wrappers insert into names, anywhere."""
 _BESIDE = ("input_resolution", "context_length", "vocab_size", "n_averaged")
 """Numbers that OpenAI's program and averages of weights keep beside the model's tensors."""
 _SHOWN = 5
@@ -165,7 +165,7 @@ def _named_alike(
 
 
 def _common_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """What all names begin with, e.g. ``module.``, where without it there are names of a model."""
+    """Prefix common to all names, e.g. ``module.``, if names of a model are left without it."""
     prefix, names = "", set(state)
     while names and not any(name in wanted or name == TRANSFORMERS_MARK for name in names):
         heads = {name.partition(".")[0] for name in names}
@@ -177,7 +177,7 @@ def _common_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
 
 
 def _faults(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    """What hinders tensors from being a model's: how many of each kind, and the first of them."""
+    """List why tensors do not fit a model: the count of each kind of fault, and the first ones."""
     both = [name for name in state if name in wanted]
     kinds = {
         "missing": [f"{k} {_shape(v)}" for k, v in wanted.items() if k not in state],

@@ -1,4 +1,4 @@
-"""What a CUDA device is told before it computes, and what there is of it once per process."""
+"""Settings of CUDA devices, and the streams that a process has once per device."""
 
 from __future__ import annotations
 

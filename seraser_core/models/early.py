@@ -1,4 +1,4 @@
-"""What can be said of a model's options before torch is imported, which takes seconds."""
+"""Checks of a model's options that need no torch, whose import takes seconds."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def check_fetchable(name: str, tag: str) -> None:
 
 
 def unknown_name(name: str) -> ConfigError:
-    """That open_clip has no model of this name."""
+    """Build the error for a model name that open_clip does not have."""
     schema, _, repo = name.partition(":")
     if schema in _SCHEMAS and repo:
         folder = "FOLDER" if schema == "hf-hub" else repo

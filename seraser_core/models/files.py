@@ -37,8 +37,8 @@ def weight_files(url: str) -> list[str]:
 
 
 def given_files(options: ModelOptions) -> Iterator[str]:
-    """Those that a model's options name: all of them on this machine, and elsewhere those of which
-    to ask is one request.
+    """List the files that a model's options name: all of those on this machine, and elsewhere
+    those for which one request is enough.
     """
     name, weights = options.name, options.pretrained
     with suppress(SeraserError, OSError, ValueError, ImportError):
@@ -94,6 +94,6 @@ def segment_files(options: SegmentOptions) -> list[str]:
 
 
 def _revision(path: Path) -> Iterator[Path]:
-    """Of a file in the hub's cache, what names the revision that is current."""
+    """Path of the file that names the current revision of a file in the hub's cache."""
     if path.parents[1].name == "snapshots":
         yield path.parents[2] / "refs" / "main"

@@ -117,7 +117,7 @@ def _connect(host: str, port: int) -> str | None:
 
 
 def _meaning(error: BaseException) -> tuple[type[ConfigError], str]:
-    """What a fault of a library means: for good or for a while, and in words."""
+    """Translate a library's fault: permanent or passing, and in our own words."""
     chain = [error]
     while (behind := chain[-1].__cause__ or chain[-1].__context__) and behind not in chain:
         chain.append(behind)

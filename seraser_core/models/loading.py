@@ -253,7 +253,7 @@ def _computing(name: str) -> Iterator[None]:
 
 
 def _check_features(model: ClipModel, name: str) -> None:
-    """That the model can compute, tried with one picture and one text before there is a run."""
+    """Check that the model runs: encode one image and one text."""
     image = model.black_feature
     with _computing(name):
         text = model.encode_text(model.tokenizer(["a photo"]))[0]

@@ -1,4 +1,4 @@
-"""What is in a weights file, whatever its name ends in; or what else it is."""
+"""Kinds of weights files, told by their content, and names of files that are none."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CODE = "which may run code; save a model's tensors alone, as safetensors"
 
 
 def read_weights(url: str) -> object:
-    """What is in a weights file.
+    """Kind of a weights file.
 
     Raises:
         ConfigError: It is none, it is damaged, or it holds what may run code.
@@ -69,7 +69,7 @@ def _header_length(file: Path) -> int | None:
 
 
 def _fault(file: Path, error: Exception) -> str:
-    """What is wrong with a file that cannot be read, and what to do."""
+    """Build the error for a file that cannot be read, with its remedy."""
     if isinstance(error, pickle.UnpicklingError) and (found := _GLOBAL.search(str(error))):
         return f"holds more than tensors ({found[1]}), {_CODE}"
     size = file.stat().st_size

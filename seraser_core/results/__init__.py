@@ -12,7 +12,7 @@ __all__ = ["RunDirectory", "scan"]
 
 
 def __getattr__(name: str) -> Any:
-    """What is exported, imported when it is asked for: Polars takes a second."""
+    """Import an exported name on first use: Polars takes a second."""
     if name == "scan":
         from seraser_core.results.reading import scan
 

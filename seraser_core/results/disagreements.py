@@ -69,7 +69,7 @@ def disagreements(
 
 
 def most_disagreed(rows: pl.DataFrame, run: dict[str, Any]) -> pl.DataFrame:
-    """Those of some prediction rows, see `disagreements`."""
+    """Find the disagreements in some prediction rows, see `disagreements`."""
     rows = rows.filter(pl.col("status") == "ok")
     columns = ["item_index", "item_id", "image", "method", "prediction", "prediction_name"]
     said = rows.select(*columns, pl.col("confidence").cast(pl.Float64))

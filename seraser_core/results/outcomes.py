@@ -1,4 +1,4 @@
-"""What methods found for images, as small as rows and sums need it.
+"""Outcomes of methods, reduced to what rows and sums need.
 
 Scores of C classes for every image of a shard and every method are the largest thing a run could
 hold; they are reduced to a few numbers per image as soon as there are many of them.
@@ -20,7 +20,7 @@ _AT_ONCE = 2**22
 
 @dataclass(frozen=True)
 class MethodOutcome:
-    """What one method found for n images that did not fail, in item order.
+    """Outcome of one method for n images that did not fail, in item order.
 
     Attributes:
         method: The method's id.

@@ -33,7 +33,7 @@ _BESIDE = {
     "architecture": ("model.name",),
     "precision": ("model.precision",),
 }
-"""What makes another run though no option differs -> options that account for it."""
+"""Input that makes another run though no option differs -> options that account for it."""
 _HEADLINE = (
     "method",
     "n",
@@ -82,7 +82,7 @@ def _age(run: dict[str, Any]) -> tuple[str, str]:
 
 
 def _look(url: str) -> dict[str, Any]:
-    """What is at `url`: a ``run``, a ``comparison``, something ``unreadable``, or nothing."""
+    """Read the directory at `url` as a ``run`` or ``comparison``, or why it is ``unreadable``."""
     try:
         files = storage.list_files(url)
         if "comparison.json" in files:
@@ -190,7 +190,7 @@ def _options(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _differences(facts: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Of every run, the options that are not the same in all runs of its data set and model."""
+    """List the options of every run that differ among the runs of its data set and model."""
     for one in facts:
         alike = [f for f in facts if (f["dataset"], f["model"]) == (one["dataset"], one["model"])]
         differs = _unlike(one["options"], [other["options"] for other in alike])

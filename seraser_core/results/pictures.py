@@ -1,4 +1,4 @@
-"""What the pictures of a run and their foregrounds were like, as sums that merge across shards."""
+"""Statistics of a run's pictures and foregrounds, as sums that merge across shards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 CONSTANT_STD = 5.0
-"""Of a picture whose values spread less than this in every colour, of 255, nothing is seen."""
+"""Standard deviation, of 255, below which in every colour a picture shows nothing."""
 _MOST_CONSTANT = 0.05
 _LEAST_SHARE, _MOST_SHARE = 0.01, 0.95
 _MOST_BARE = 0.5
@@ -17,7 +17,7 @@ Sums = dict[str, Any]
 
 @dataclass(frozen=True)
 class PictureFacts:
-    """What was seen of an image.
+    """Statistics of one image.
 
     Attributes:
         constant: Whether the model sees almost one colour.
@@ -80,7 +80,7 @@ def describe_pictures(sums: Sums) -> dict[str, Any]:
 
 
 def picture_warnings(sums: Sums) -> Iterator[str]:
-    """What makes one doubt that the pictures or the foregrounds are those that were meant."""
+    """Warn of pictures or foregrounds that are unlikely to be those that were meant."""
     images, constant = sums["images"], sums["constant"]
     if images and constant >= _MOST_CONSTANT * images:
         yield (

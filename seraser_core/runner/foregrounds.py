@@ -26,7 +26,7 @@ _LOOKED = 32
 _MORE = 256
 """Masks that are looked at where the first are all empty."""
 _SECONDS = 10.0
-"""What looking may take; then, what was seen must do."""
+"""Seconds that the check may take; it decides by what it has seen by then."""
 _AT_ONCE = 16
 
 
@@ -99,7 +99,7 @@ def _spread(items: pa.Table, most: int) -> list[dict[str, Any]]:
 def _each(
     rows: Sequence[dict[str, Any]], look: Callable[[dict[str, Any]], T]
 ) -> list[T | ItemError | None]:
-    """What is seen of every row, its fault, or None where it was not seen in time."""
+    """Look at every row: its facts, its fault, or None if time ran out."""
     pool, deadline = DaemonPool(min(_AT_ONCE, len(rows)), "look"), time.monotonic() + _SECONDS
     futures: list[Future[T]] = [pool.submit(look, row) for row in rows]
     found: list[T | ItemError | None] = []

@@ -1,4 +1,4 @@
-"""What decides the rows of a run: prompts, model, methods and masks, as the fingerprint has them.
+"""Inputs that decide the rows of a run: prompts, model, methods and masks.
 
 Imports torch, which takes seconds: planning does so only after all that needs no model is checked.
 """
@@ -67,7 +67,7 @@ def fingerprint_inputs(
 def _auxiliary_inputs(
     config: RunConfig, classes: list[str], model: ClipModel
 ) -> dict[str, dict[str, Any]]:
-    """What decides the masks that the run makes."""
+    """Inputs that decide the masks that the run makes."""
     inputs = {}
     if config.uses_auxiliary("relevance"):
         inputs["relevance"] = config.relevance.model_dump(mode="json")

@@ -119,7 +119,7 @@ def _marks(files: Any) -> Marks:
 
 
 def _mark(place: str) -> str:
-    """What changes when a file is written to, or a file of a folder.
+    """Mark that changes when a file, or a file of a folder, is written to.
 
     Raises:
         ValueError: Nothing does.

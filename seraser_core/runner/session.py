@@ -187,7 +187,7 @@ def _open(directory: RunDirectory, run: dict[str, Any], compute: ThreadPoolExecu
 
 
 def slow_precision(options: ModelOptions, planned: str, device: torch.device) -> str | None:
-    """What to say of a run whose precision was left to the machine that planned it."""
+    """Warn of a run whose precision was left to the machine that planned it."""
     if options.precision == "auto" and planned == "fp32" and device.type == "cuda":
         return (
             "this run was planned on a machine without a GPU, so its towers are computed in fp32; "

@@ -306,7 +306,7 @@ class _Work:
         self._wall_s = time.perf_counter() - self._started
 
     def outcomes(self) -> list[MethodOutcome]:
-        """What every method found for the images of `done`."""
+        """Outcomes of every method for the images of `done`."""
         if self._scores or not self._outcomes:
             self._reduce()
         return [join(self._outcomes[method.id]) for method in self._session.methods]

@@ -11,7 +11,7 @@ from seraser_core.errors import ItemError
 
 BoxFormat = Literal["xyxy", "xywh", "fractions"]
 _DIGITS = 6
-"""Of a pixel; a fraction times a width is off by less."""
+"""Decimal places of a pixel; a fraction times a width is off by less."""
 
 
 def in_pixels(

@@ -26,7 +26,7 @@ _PLACES = ("offset", "length", "mask_offset", "mask_length")
 
 @dataclass
 class FilesFound:
-    """What is wrong with the files of a plan.
+    """Faults of the files of a plan.
 
     Attributes:
         files: Images that were looked at, with their masks.

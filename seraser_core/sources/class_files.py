@@ -27,8 +27,8 @@ _NAMES = re.compile(
     "(class_?|category_|label_|prompt_)?names?|text|prompt|description|title|readable"
 )
 _EITHER = re.compile("labels?|class(es)?|category|categories")
-"""What people call the columns of such tables, in lower case with ``_`` between words: the label,
-the name, and what is the one beside the other."""
+"""Usual names of the columns of such tables, in lower case with ``_`` between words: for labels,
+for names, and for either beside the other."""
 _CALLED = "leave two columns, the label in the data and the name, and call them label and name"
 _LABELLED_LINE = re.compile(r"(n[0-9]{8}|[0-9]{1,9})(?:\s*[:,;]\s*|\s+)(\S.*)")
 

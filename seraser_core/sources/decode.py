@@ -25,7 +25,7 @@ from seraser_core.sources.pixels import load_rgb
 from seraser_core.sources.tiff import TiffImageFile
 
 DECODER_VERSION = 3
-"""Of what files are decoded to; a part of a run's fingerprint beside Pillow's version."""
+"""Version of the decoded pixels; in a run's fingerprint beside Pillow's version."""
 IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".pbm", ".pgm", ".ppm", ".pnm"),

@@ -41,7 +41,7 @@ def examples(planned: PlannedItems) -> list[Example]:
 
 
 def hidden(planned: PlannedItems) -> list[str]:
-    """What `examples` leaves out, in words."""
+    """Describe what `examples` leaves out."""
     items = pl.DataFrame(planned.table.select(["label", "attribute"])).drop_nulls("label")
     counts = {
         "classes": items["label"].n_unique(),

@@ -102,7 +102,7 @@ def _fetch(
 
 
 def _as_spelt(url: str, read: Callable[[str], bytes]) -> bytes:
-    """What `read` gives for the URL, or for it with its letters taken apart or put together.
+    """Call `read` with the URL, or with its composed or decomposed Unicode form.
 
     Disks and tables differ in that, in folders and in names.
 

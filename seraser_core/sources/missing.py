@@ -16,7 +16,7 @@ _NOTHING = frozenset(
 )
 """In lower case, without blanks round them."""
 _NO_CLASS = ("-1", "-1.0")
-"""What data sets have as the label of images without one."""
+"""Labels by which data sets mark images without one."""
 
 
 _SHOWN = 5

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?")
 
 
 def class_names(options: DatasetOptions) -> list[str] | None:
-    """What stands in the data for each configured class; None when none are given.
+    """Labels of the configured classes, as the data has them; None when none are given.
 
     Raises:
         ConfigError: The file that names them cannot be used.
@@ -33,7 +33,7 @@ def class_names(options: DatasetOptions) -> list[str] | None:
 
 
 def attribute_names(options: DatasetOptions) -> list[str]:
-    """What stands in the data for each configured attribute; empty when none are given."""
+    """Labels of the configured attributes, as the data has them; empty when none are given."""
     return labels_of(options.attributes or ())
 
 

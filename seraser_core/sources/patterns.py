@@ -20,7 +20,7 @@ _MOST_DIGITS = 100
 _MOST_SHOWN = 200
 _SIGNS = re.compile(r"(?s)(?:(?<=/)|^)\*\*/|\*\*+|\*|\?|\[!?+.[^\]]*\]")
 _PARTS = re.compile(r"(?s)(?:\[!?+.[^\]]*\]|[^/])+")
-"""Of a pattern between the slashes, of which brackets may hold one."""
+"""Parts of a pattern between slashes; brackets may hold a slash."""
 _RANGES = re.compile(r"(?s)(.)-(.)|(.)")
 
 

@@ -16,7 +16,7 @@ from seraser_core.sources.tiff import is_negative, wide_values
 _STRIP = 64
 _SAMPLE = 2**20
 _OUTLIERS = 1000
-"""Of as many values, the largest and the smallest may be what they like."""
+"""One in as many values, at either end, is taken for an outlier."""
 _CONTAINERS = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 """Largest values of 8, 10, 12, 14 and 16 bits."""
 _TOLERANCE = 1.02
@@ -91,7 +91,7 @@ def to_8_bit(values: np.ndarray) -> np.ndarray:
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
-    """What becomes 0, and how far from there lies what becomes 255."""
+    """Value that becomes 0, and its distance to the value that becomes 255."""
     is_float = values.dtype.kind == "f"
     step = math.ceil(math.sqrt(values.size / _SAMPLE)) or 1
     flat = values[::step, ::step].reshape(-1)

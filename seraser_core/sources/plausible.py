@@ -1,4 +1,4 @@
-"""What looking at some boxes or masks of a data set came to."""
+"""Findings of the check of some boxes or masks of a data set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LEAST_SHARE, MOST_SHARE = 0.01, 0.95
 
 @dataclass
 class Verdict:
-    """What is wrong with the boxes or masks of a data set.
+    """Findings about the boxes or masks of a data set.
 
     Attributes:
         refusal: What was found and what to do about it, where none of them can be right.

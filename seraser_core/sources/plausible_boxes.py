@@ -9,10 +9,10 @@ from seraser_core.sources.boxes import BoxFormat, box_mask, in_pixels
 from seraser_core.sources.plausible import Verdict, doubt_share
 
 _SLACK_PIXELS, _SLACK = 1.0, 0.01
-"""What boxes of rounded numbers reach beyond their image, in pixels and parts of it."""
+"""Pixels, and share of the image, by which boxes of rounded numbers may exceed it."""
 _FAR = 0.05
 _FEW = 8
-"""Of as many boxes, some would not be of another format too by chance."""
+"""Boxes from which on it is no chance that all fit another format too."""
 _FRACTIONS = (
     "they are parts of the image's sides: set dataset.box_format: fractions where they are left, "
     "top, right and bottom; convert centre, width and height, as YOLO has them: left = centre - "

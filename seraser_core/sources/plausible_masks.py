@@ -39,7 +39,7 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class MaskLook:
-    """What a mask is like.
+    """Statistics of a mask.
 
     Attributes:
         digest: Of its file.

@@ -35,7 +35,7 @@ class TableSource(Source):
     def __init__(self, options: DatasetOptions, cache: str = "") -> None:
         super().__init__(options, cache)
         self.said: list[str] = []
-        """What was read in another way than it is written."""
+        """Notes on cells that were read in another way than they are written."""
 
     def listing(self) -> Listing:
         """See `Source.listing`."""

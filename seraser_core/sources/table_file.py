@@ -67,7 +67,7 @@ def read_table(options: DatasetOptions, columns: Sequence[str]) -> TableFile:
 
 
 def no_file(path: str, remedy: str) -> ConfigError:
-    """That there is no file, or that it is a folder, and what to do then."""
+    """Build the error for a missing file or a folder in its place, with the remedy."""
     if storage.is_local(path) and storage.local_path(path).is_dir():
         return ConfigError("dataset.path", path, f"is a folder; {remedy}")
     return ConfigError("dataset.path", path, "there is no such file")
@@ -107,7 +107,7 @@ def _read(data: bytes, ending: str, columns: Sequence[str], path: str) -> TableF
 
 
 def _read_parquet(data: bytes, columns: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
-    """Those of the columns that are there once, and the names of all."""
+    """Return the columns that occur once, and the names of all."""
     if not data:
         raise ValueError("it has no bytes; write or fetch it again")
     if not data.startswith(b"PAR1"):

@@ -12,7 +12,7 @@ import zlib
 _SHOWN = 40
 _LOOKED_AT = 4096
 _MOST_BYTES = 4 * 2**30
-"""Of what a compressed file holds."""
+"""Most bytes of a compressed file's content."""
 _GZIP = b"\x1f\x8b"
 _MARKS = (
     # UTF-32 first: its little-endian mark begins with that of UTF-16.

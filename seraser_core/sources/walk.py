@@ -14,7 +14,7 @@ from seraser_core.storage import Found
 
 @dataclass
 class Walked:
-    """What is in a folder.
+    """Content of a folder.
 
     Attributes:
         files: Path relative to the folder -> what the disk tells.
