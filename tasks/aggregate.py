@@ -10,7 +10,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from seraser_core.display import SUMMARY, heading, sentence, shown
-from seraser_core.results.markup import markdown_table, without_empty
+from seraser_core.results.markup import markdown_code, markdown_table, without_empty
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.summary import aggregate as write_summary
 from seraser_core.results.tables import small_groups_text
@@ -95,5 +95,6 @@ def markdown(run_url: str, run_id: str, summary: pl.DataFrame, groups: pl.DataFr
         ]
     if small := small_groups_text(summary):
         parts.append(sentence(small))
-    parts.append(f'All rows: `pl.scan_parquet("{run_url}/predictions/*.parquet")`')
+    query = f"pl.scan_parquet({f'{run_url}/predictions/*.parquet'!r})"
+    parts.append(f"All rows: {markdown_code(query)}")
     return "\n\n".join(parts)

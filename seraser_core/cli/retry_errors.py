@@ -39,7 +39,7 @@ def retry_errors(
         images = _retried(run, retry, display) if done is None else 0
     if done is not None:
         show_compared(run, done, json)
-    elif images:
+    elif images or json:
         show_run(run, json)
     else:
         results.print("no image failed")

@@ -50,7 +50,15 @@ def csv_table(table: pl.DataFrame) -> str:
 
 def escape_markdown(text: str) -> str:
     """A text as one cell of a table shows it."""
-    return re.sub(r"([\\|`*<\[])", r"\\\1", _one_line(text))
+    return re.sub(r"([\\|`*<\[~]|&(?=#?\w+;)|(?<!\w)_|_(?!\w))", r"\\\1", _one_line(text))
+
+
+def markdown_code(text: str) -> str:
+    """A text as code within a line, whatever it holds."""
+    line = _one_line(text)
+    ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{ticks}{space}{line}{space}{ticks}"
 
 
 def escape_latex(text: str) -> str:

@@ -40,6 +40,13 @@ def test_error_rows_are_counted_beside_the_results(seraser, broken):
     assert json.loads(machine.stdout)["summary"][0]["errors"] == 3
 
 
+def test_retrying_no_error_shows_the_run_as_json(seraser, finished):
+    assert "no image failed" in seraser("retry-errors", finished).output
+    found = json.loads(seraser("retry-errors", finished, "--json").stdout)
+    assert found["run"] == finished
+    assert found["summary"]
+
+
 def test_a_run_without_errors_says_nothing_of_them(seraser, finished):
     shown = seraser("summary", finished).output
     assert "could not be used" not in shown

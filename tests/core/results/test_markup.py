@@ -7,10 +7,18 @@ import io
 import re
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from seraser_core.results.markup import csv_table, latex_table, markdown_table, without_empty
+from seraser_core.results.markup import (
+    csv_table,
+    latex_table,
+    markdown_code,
+    markdown_table,
+    without_empty,
+)
 
 TABLE = pl.DataFrame(
     {
@@ -27,7 +35,7 @@ def test_markdown():
         "| method | worst group | p | fixed |\n"
         "| --- | ---: | ---: | ---: |\n"
         "| zero_shot | 0.123 | 4.2e-09 | 1,234 |\n"
-        "| a\\|b\\\\\\|c & 50% {x}_$1 #~^\\<b> |  | 1.000 |  |\n"
+        "| a\\|b\\\\\\|c & 50% {x}\\_$1 #\\~^\\<b> |  | 1.000 |  |\n"
     )
 
 
@@ -74,6 +82,27 @@ def test_every_name_stays_one_cell(names):
     assert [read_latex(line.removesuffix(" & 1 \\\\")) for line in latex] == wanted
     for line in latex:
         assert not re.search(r"[%#$^~<>|]", re.sub(r"\\[%#$&_{}]", "", line))
+
+
+NAMES = [
+    "_a_ ~~b~~ **c** &amp; <b>x</b> [l](u) ![i](u) `d` a_b_c",
+    "a | b \\\\ `` c",
+    "`tick",
+    "tick`",
+    "[/] [bold]x[/]",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pages_show_names_as_they_are(name):
+    """As an independent renderer reads the Markdown."""
+    reader = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    cells = [t for t in reader.parse(markdown_table(pl.DataFrame({"n": [name]}))) if t.children]
+    assert [(t.type, t.content) for t in cells[1].children if t.type != "text_special"] == [
+        ("text", name)
+    ]
+    code = reader.parse(f"All: {markdown_code(name)}")[1].children
+    assert [(t.type, t.content) for t in code] == [("text", "All: "), ("code_inline", name)]
 
 
 def test_columns_that_are_null_throughout_are_left_out():
