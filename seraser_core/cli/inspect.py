@@ -11,7 +11,13 @@ import typer
 from seraser_core.cli.arguments import JsonOption, RunArgument
 from seraser_core.cli.console import count, errors, print_json, print_table, results
 from seraser_core.cli.several import Done, each_run, show_each
-from seraser_core.cli.status_lines import STATUS_COLUMNS, status_lines, status_row
+from seraser_core.cli.status_lines import (
+    STATUS_COLUMNS,
+    first_unusable,
+    status_lines,
+    status_row,
+    unusable,
+)
 from seraser_core.display import SUMMARY
 
 if TYPE_CHECKING:
@@ -242,18 +248,11 @@ def say_errors(summary: pl.DataFrame, run_url: str, json: bool) -> None:
         return
     from seraser_core.results.status import status as read_status
 
-    codes: dict[str, int] = {}
     found = read_status(run_url)
-    for of_method in found["errors"].values():
-        for code, images in of_method.items():  # most images fail in every method
-            codes[code] = max(images, codes.get(code, 0))
     console = errors if json else results
-    console.print(
-        f"{count(int(str(failed)), 'image')} could not be used: "
-        + ", ".join(f"{code} {images:,}" for code, images in sorted(codes.items())),
-    )
-    for text in found["first_errors"]:
-        console.print(f"  {text}")
+    console.print(f"{count(int(str(failed)), 'image')} could not be used: {unusable(found)}")
+    for line in first_unusable(found):
+        console.print(line)
 
 
 def say_warnings(run_url: str, name: str = "") -> None:

@@ -11,6 +11,7 @@ from seraser_core.cli.console import count, results
 from seraser_core.cli.execute import watching
 from seraser_core.cli.inspect import show_compared, show_run
 from seraser_core.cli.several import each_run
+from seraser_core.waiting import waiting
 
 if TYPE_CHECKING:
     from seraser_core.cli.progress import RunDisplay
@@ -31,10 +32,10 @@ def retry_errors(
     since the run was planned needs a new plan: run the configuration again. RUN may be a
     comparison: then the failed images of all its runs are computed again.
     """
-    from seraser_core.runner.retry import Retry
-
-    retry = Retry(tuple(code or ()))
     with watching() as display:
+        with waiting("importing PyTorch"):
+            from seraser_core.runner.retry import Retry
+        retry = Retry(tuple(code or ()))
         done = each_run(run, lambda url: _retried(url, retry, display, one_of_many=True))
         images = _retried(run, retry, display) if done is None else 0
     if done is not None:
@@ -50,7 +51,8 @@ def _retried(run: str, retry: Retry, display: RunDisplay, one_of_many: bool = Fa
     from seraser_core.results.summary import aggregate
     from seraser_core.runner.local import run_local
 
-    shards = retry.shards(run, one_of_many)
+    with waiting("looking for failed images"):
+        shards = retry.shards(run, one_of_many)
     total = sum(shards.values())
     if shards:
         display.say(f"{count(total, 'image')} in {count(len(shards), 'shard')} to compute again")

@@ -57,7 +57,10 @@ def runs(
     for one in found["unreadable"]:
         results.print(f"unreadable {one['run']}: {one['why']}")
     if not any(found[kind] for kind in ("runs", "comparisons", "unreadable")):
-        results.print(f"no runs in {output}")
+        from seraser_core import storage
+
+        there = "" if storage.exists(output) else ": there is no such folder"
+        results.print(f"no runs in {output}{there}")
 
 
 def _run_row(run: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def status_row(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "state": _state(found),
         "images": f"{images['done']:,} of {images['total']:,}",
-        "unusable": _unusable(found) or None,
+        "unusable": unusable(found) or None,
         "images/s": speed and f"{speed:,.1f}",
         "bound by": found.get("bound_by"),
     }
@@ -41,8 +41,8 @@ def _groups(found: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
             f"{count(images['total'], 'image')}, {count(found['rows'], 'row')}"
         ],
     )
-    if unusable := _unusable(found):
-        yield "unusable", [f"images: {unusable}", *(f"  {one}" for one in found["first_errors"])]
+    if codes := unusable(found):
+        yield "unusable", [f"images: {codes}", *first_unusable(found)]
     if found["damaged"]:
         yield "damaged", [f"shard {shard}: {why}" for shard, why in found["damaged"].items()]
     if found["failures"]:
@@ -70,13 +70,26 @@ def _state(found: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _unusable(found: Mapping[str, Any]) -> str:
-    """Error codes and how many images have them; most images fail under every method."""
+def unusable(found: Mapping[str, Any]) -> str:
+    """Error codes of a status and how many images have them, such as ``missing 2, truncated 1``."""
+    return ", ".join(f"{code} {images:,}" for code, images in sorted(_codes(found).items()))
+
+
+def first_unusable(found: Mapping[str, Any]) -> Iterator[str]:
+    """Lines that name the first images that could not be used, and how many more there are."""
+    yield from (f"  {one}" for one in found["first_errors"])
+    more = sum(_codes(found).values()) - len(found["first_errors"])
+    if more > 0:
+        yield f'  and {more:,} more: the rows with status = "error"'
+
+
+def _codes(found: Mapping[str, Any]) -> dict[str, int]:
+    """Error code -> images; most images fail under every method."""
     codes: dict[str, int] = {}
     for of_method in found["errors"].values():
         for code, images in of_method.items():
             codes[code] = max(images, codes.get(code, 0))
-    return ", ".join(f"{code} {images:,}" for code, images in sorted(codes.items()))
+    return codes
 
 
 def _times(seconds: Mapping[str, float], overhead: float) -> Iterator[str]:

@@ -161,6 +161,18 @@ def _read(field: str, location: str) -> bytes:
     try:
         return storage.read_bytes(location)
     except FileNotFoundError:
-        raise ConfigError(field, location, "there is no such file; check the path") from None
+        raise ConfigError(field, location, _not_a_file(location)) from None
     except (OSError, TransientError, ValueError, ImportError) as error:
         raise ConfigError(field, location, f"cannot be read: {error}") from None
+
+
+def _not_a_file(location: str) -> str:
+    """Say what to do about a location where no file is."""
+    if not storage.is_local(location) or not storage.local_path(location).is_dir():
+        return "there is no such file; check the path"
+    if (storage.local_path(location) / "run.json").exists():
+        return (
+            "is a run directory; give the YAML file of a configuration here, or use the "
+            "commands for runs: status, verify, repair, retry-errors, summary"
+        )
+    return "is a folder; give the YAML file of a configuration"

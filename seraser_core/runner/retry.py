@@ -27,6 +27,7 @@ from seraser_core.results.survey import survey
 from seraser_core.runner.session import open_session
 from seraser_core.runner.shard import Progress, ScoredItems, recorded, score_items
 from seraser_core.sources.items import ShardRange
+from seraser_core.waiting import waiting
 
 _OTHER_WORKER = "another worker writes the shard at the same time"
 
@@ -52,12 +53,16 @@ class Retry:
             ConfigError: A method of the run learns from a sample of the images.
             RunDirectoryError: There is no run, or no image of it has such a code.
         """
-        directory, methods = RunDirectory(run_url), open_session(run_url).methods
+        directory = RunDirectory(run_url)
         failed = {
             shard_id: [sums["errors"] for sums in metrics["methods"].values()]
             for shard_id, metrics in survey(directory).metrics.items()
         }
         known = sorted({code for errors in failed.values() for codes in errors for code in codes})
+        if not known and not self.codes:
+            return {}
+        with waiting("loading the model"):
+            methods = open_session(run_url).methods
         whole = any(method.stateful for method in methods)
         counts = {
             shard: max(sum(codes.get(code, 0) for code in self.codes or known) for codes in errors)

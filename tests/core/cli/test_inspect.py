@@ -9,6 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from seraser_core.cli.status_lines import first_unusable, unusable
+
 
 @pytest.fixture
 def broken(seraser, config, pictures, tmp_path):
@@ -35,9 +37,26 @@ def test_error_rows_are_counted_beside_the_results(seraser, broken):
     assert shown.exit_code == 0
     assert SAID in shown.stdout
     assert "errors" in shown.stdout
+    assert "more: the rows" not in shown.stdout
     machine = seraser("summary", broken, "--json")
     assert SAID in machine.stderr
     assert json.loads(machine.stdout)["summary"][0]["errors"] == 3
+
+
+def test_the_first_unusable_images_are_named_and_the_others_counted():
+    found = {
+        "errors": {"zero_shot": {"missing": 6, "truncated": 1}, "seraser": {"missing": 6}},
+        "first_errors": ["a.png: missing: away"] * 5,
+    }
+    assert unusable(found) == "missing 6, truncated 1"
+    assert list(first_unusable(found))[-1] == '  and 2 more: the rows with status = "error"'
+
+
+def test_a_run_directory_is_no_configuration(seraser, finished, tmp_path):
+    told = seraser("run", finished)
+    assert (told.exit_code, "is a run directory" in told.stderr) == (2, True)
+    told = seraser("plan", str(tmp_path))
+    assert (told.exit_code, "is a folder; give the YAML" in told.stderr) == (2, True)
 
 
 def test_retrying_no_error_shows_the_run_as_json(seraser, finished):
