@@ -77,7 +77,8 @@ def _judge_boxes(dataset: DatasetOptions, given: pa.Table) -> Verdict:
     boxes = np.array(given["box"].to_pylist(), dtype=float).reshape(-1, 4)
     looked = np.array([box for box, _ in known], dtype=float).reshape(-1, 4)
     sizes = np.array([size for _, size in known], dtype=float).reshape(-1, 2)
-    return judge_boxes(boxes, looked, sizes, dataset.box_format)
+    verdict = judge_boxes(boxes, looked, sizes, dataset.box_format)
+    return verdict if known else _with_unseen(verdict, "images with boxes", found)
 
 
 def _judge_masks(dataset: DatasetOptions, given: pa.Table) -> Verdict:
@@ -88,7 +89,26 @@ def _judge_masks(dataset: DatasetOptions, given: pa.Table) -> Verdict:
     looks = [one for one in found if isinstance(one, MaskLook)]
     if looks and all(one.share == 0 for one in looks) and given.num_rows > _LOOKED:
         looks += [one for one in _each(_spread(given, _MORE), look) if isinstance(one, MaskLook)]
-    return judge_masks(looks, [one for one in found if isinstance(one, ItemError)])
+    verdict = judge_masks(looks, [one for one in found if isinstance(one, ItemError)])
+    return verdict if looks else _with_unseen(verdict, "masks", found)
+
+
+def _with_unseen(verdict: Verdict, kind: str, found: Sequence[Any]) -> Verdict:
+    """The verdict with a warning that no look succeeded, and why the first did not."""
+    if verdict.refusal is not None:
+        return verdict
+    fault = found[0]
+    if fault is None:
+        why = f"no answer within {_SECONDS:g} s"
+    elif isinstance(fault, ItemError):
+        why = fault.message
+    else:
+        why = str(fault) if isinstance(fault, SeraserError) else type(fault).__name__
+    verdict.warnings.append(
+        f"none of {len(found)} {kind} could be looked at, so it is not known whether they can be "
+        f"what was meant: {why}"
+    )
+    return verdict
 
 
 def _spread(items: pa.Table, most: int) -> list[dict[str, Any]]:
@@ -98,11 +118,11 @@ def _spread(items: pa.Table, most: int) -> list[dict[str, Any]]:
 
 def _each(
     rows: Sequence[dict[str, Any]], look: Callable[[dict[str, Any]], T]
-) -> list[T | ItemError | None]:
+) -> list[T | Exception | None]:
     """Look at every row: its facts, its fault, or None if time ran out."""
     pool, deadline = DaemonPool(min(_AT_ONCE, len(rows)), "look"), time.monotonic() + _SECONDS
     futures: list[Future[T]] = [pool.submit(look, row) for row in rows]
-    found: list[T | ItemError | None] = []
+    found: list[T | Exception | None] = []
     try:
         for future in futures:
             found.append(_result(future, deadline))
@@ -114,9 +134,9 @@ def _each(
 def _result(future: Future[Any], deadline: float) -> Any:
     try:
         return future.result(max(0.0, deadline - time.monotonic()))
-    except ItemError as error:
-        return error
     except ConfigError:
         raise
-    except (FutureTimeoutError, SeraserError, MemoryError, OSError, ValueError):
-        return None  # the run will tell what it is
+    except FutureTimeoutError:
+        return None
+    except Exception as error:  # of any kind: the run will tell what it is
+        return error

@@ -22,9 +22,9 @@ from seraser_core.config.options import LimitOptions
 from seraser_core.errors import ItemError
 from seraser_core.sources.netpbm import NetpbmImageFile, is_netpbm
 from seraser_core.sources.pixels import load_rgb
-from seraser_core.sources.tiff import TiffImageFile
+from seraser_core.sources.tiff import TiffImageFile, is_set
 
-DECODER_VERSION = 3
+DECODER_VERSION = 4
 """Version of the decoded pixels; in a run's fingerprint beside Pillow's version."""
 IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
@@ -144,7 +144,7 @@ def _to_rgb(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
 
 
 def decode_mask(data: bytes, size: tuple[int, int], limits: LimitOptions) -> np.ndarray:
-    """The foreground of an image: True where the mask is not zero.
+    """The foreground of an image: True where the mask is not zero, and a number.
 
     Args:
         data: Losslessly stored mask; alpha is ignored. A palette of black and white counts by
@@ -202,8 +202,8 @@ def load_mask(data: bytes, limits: LimitOptions) -> Image.Image:
 def foreground(mask: Image.Image) -> np.ndarray:
     """Where a mask of `load_mask` is foreground: (height, width) bool, see `decode_mask`."""
     values = _without_palette(mask) if mask.mode == "P" else np.asarray(mask)
-    pixels = values != 0
-    return pixels.any(-1) if pixels.ndim == 3 else pixels
+    pixels = is_set(values)
+    return np.asarray(pixels.any(-1) if pixels.ndim == 3 else pixels)
 
 
 def _lossy(data: bytes, image: Image.Image) -> str | None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from seraser_core.config.options import LimitOptions
 from seraser_core.errors import ItemError
@@ -20,6 +19,7 @@ from seraser_core.sources.decode import (
     load_mask,
 )
 from seraser_core.sources.plausible import MOST_SHARE, Verdict, doubt_share
+from seraser_core.sources.tiff import is_set
 
 _MOST_VALUES = 16
 """Values of a mask that stand for something each; more are shades."""
@@ -53,7 +53,7 @@ class MaskLook:
 
     digest: str
     share: float
-    values: tuple[int, ...]
+    values: tuple[float, ...]
     coloured: bool
     shades: float
     border: float
@@ -78,6 +78,7 @@ def look_at_mask(data: bytes, image: bytes, limits: LimitOptions) -> MaskLook:
     stored = np.asarray(mask)[:: -(-height // _STEP_PIXELS), :: -(-width // _STEP_PIXELS)]
     coloured = stored.ndim == 3 and bool((stored != stored[..., :1]).any())
     levels = stored.max(-1) if stored.ndim == 3 else stored
+    levels = np.where(is_set(levels), levels, 0)
     values = np.unique(levels)
     shown = levels[levels != 0]
     shades = float((shown < values[-1]).mean()) if shown.size else 0.0
@@ -85,11 +86,11 @@ def look_at_mask(data: bytes, image: bytes, limits: LimitOptions) -> MaskLook:
     return MaskLook(
         hashlib.sha256(data).hexdigest(),
         float(region.mean()),
-        tuple(int(value) for value in values[:300]),
+        tuple(values[:300].tolist()),
         coloured,
         shades,
         float(border.mean()),
-        len(values) > _MOST_VALUES and _shows_same(mask, image, limits),
+        len(values) > _MOST_VALUES and _shows_same(data, image, limits),
     )
 
 
@@ -138,7 +139,7 @@ def _without_zero(looks: Sequence[MaskLook]) -> tuple[str, str]:
     found = f"each of {len(looks)} masks that were looked at is foreground everywhere"
     if set(values) <= {1, 2, 3} and len(values) > 1:
         return (
-            f"{found}: its values are {', '.join(map(str, values))}, and none is 0",
+            f"{found}: its values are {_listed(values)}, and none is 0",
             "they may be trimaps as those of Oxford-IIIT Pet, where 1 is the foreground, 2 the "
             "background and 3 the border; store the background as 0",
         )
@@ -149,8 +150,18 @@ def _without_zero(looks: Sequence[MaskLook]) -> tuple[str, str]:
             f"{found}: it has shades of grey, and none is 0",
             "they may be probabilities or pictures; store 0 as background and 255 as foreground",
         )
-    shown = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
-    return f"{found}: its values are {shown}, and none is 0", "store the background as 0"
+    found = f"{found}: its values are {_listed(values)}, and none is 0"
+    if values[0] > 0 and values[-1] <= 1 and values != [1]:
+        return (
+            found,
+            "they may be probabilities; store 0 as background and 255 as foreground, cut at a "
+            "threshold",
+        )
+    return found, "store the background as 0"
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values[:5]) + (", ..." if values[5:] else "")
 
 
 def _doubts(looks: Sequence[MaskLook], shaded: int, mean: float) -> list[str]:
@@ -189,13 +200,10 @@ def _has_ignored(look: MaskLook) -> bool:
     return _IGNORED in look.values and bool(classes) and max(classes) <= _LAST_CLASS
 
 
-def _shows_same(mask: Image.Image, image: bytes, limits: LimitOptions) -> bool:
+def _shows_same(mask: bytes, image: bytes, limits: LimitOptions) -> bool:
     try:
-        picture = decode_image(image, limits)
+        pictures = [decode_image(one, limits) for one in (mask, image)]
     except ItemError:
         return False
-    a, b = (
-        np.asarray(one.convert("RGB").convert("L").resize(_THUMBNAIL), dtype=float)
-        for one in (mask, picture)
-    )
+    a, b = (np.asarray(one.convert("L").resize(_THUMBNAIL), dtype=float) for one in pictures)
     return bool(np.abs(a - b).mean() < _ALIKE)

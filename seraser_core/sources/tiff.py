@@ -69,8 +69,9 @@ class TiffImageFile(TiffImagePlugin.TiffImageFile):
         """Decode the pixels."""
         if self.has_numbers and self.numbers is None:
             self.numbers = self._read_numbers()
-            shown = self.numbers.any(-1) if self.numbers.ndim == 3 else self.numbers != 0
-            self.im = Image.fromarray(shown).im
+            shown = is_set(self.numbers)
+            whole = np.asarray(shown.any(-1) if shown.ndim == 3 else shown)
+            self.im = Image.fromarray(whole).im
         return super().load()
 
     def _prepare_numbers(self) -> None:
@@ -126,6 +127,12 @@ class TiffImageFile(TiffImagePlugin.TiffImageFile):
 
     def _stored(self) -> int:
         return sum(next((_all(self.tag_v2[t]) for t in _BYTE_COUNTS if t in self.tag_v2), (0,)))
+
+
+def is_set(values: np.ndarray) -> np.ndarray:
+    """Where values are not 0; what is not a number is nothing, and so is 0."""
+    found = values != 0
+    return np.asarray(found & ~np.isnan(values) if values.dtype.kind == "f" else found)
 
 
 def wide_values(image: Image.Image) -> np.ndarray | None:

@@ -12,7 +12,8 @@ from PIL import Image
 
 from seraser_core import storage
 from seraser_core.config import load_config
-from seraser_core.errors import ConfigError
+from seraser_core.errors import ConfigError, TransientError
+from seraser_core.runner import foregrounds
 from seraser_core.runner.plan import plan_run
 
 COUNT = 8
@@ -110,3 +111,17 @@ def test_masks_that_cannot_be_read_are_left_to_the_run(write, tmp_path):
     for i in range(COUNT):
         (tmp_path / "data" / f"m{i}.png").unlink()
     plan(tree)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [(OverflowError("x"), "OverflowError"), (TransientError("no answer of s"), "no answer of s")],
+)
+@pytest.mark.parametrize("auxiliary", ["mask", "box"])
+def test_a_check_that_could_not_be_made_is_told(write, monkeypatch, auxiliary, fault, said):
+    def fail(*_):
+        raise fault
+
+    monkeypatch.setattr(foregrounds, "fetch_image", fail)
+    _, warnings = plan(write(auxiliary))
+    assert any("none of 8" in line and line.endswith(said) for line in warnings)

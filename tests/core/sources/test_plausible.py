@@ -8,10 +8,12 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from raw_pictures import bands
 
 from seraser_core.config.options import DatasetOptions, LimitOptions
 from seraser_core.errors import ItemError
 from seraser_core.sources.boxes import box_mask, in_pixels
+from seraser_core.sources.decode import decode_mask
 from seraser_core.sources.plausible_boxes import judge_boxes
 from seraser_core.sources.plausible_masks import judge_masks, look_at_mask
 
@@ -218,6 +220,45 @@ def test_strange_masks_are_warned_of(make, said):
     verdict = judged(make)
     assert verdict.refusal is None
     assert said in " ".join(verdict.warnings)
+
+
+def floats(inside, outside, kind=np.float32):
+    """Masks of floats; those of 64 bits are read without Pillow."""
+    return [bands(np.where(blob(i) > 0, inside, outside).astype(kind), 1) for i in range(6)]
+
+
+def judged_floats(masks):
+    return judge_masks([look_at_mask(m, png(SCENES[i]), LIMITS) for i, m in enumerate(masks)], [])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_what_is_no_number_is_background(kind):
+    masks = floats(1, np.nan, kind)
+    assert (decode_mask(masks[2], (60, 40), LIMITS) == (blob(2) > 0)).all()
+    verdict = judged_floats(masks)
+    assert (verdict.refusal, verdict.warnings) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "found", "remedy"),
+    [
+        (0.9, 0.001, "its values are 0.001, 0.9, and none is 0", "probabilities"),
+        (1, -1, "its values are -1, 1, and none is 0", "background as 0"),
+        (np.inf, 0.5, "its values are 0.5, inf, and none is 0", "background as 0"),
+        (np.nan, np.nan, "is 0 everywhere", "foreground is not 0"),
+    ],
+)
+def test_values_of_float_masks_are_told_as_they_are(inside, outside, found, remedy):
+    verdict = judged_floats(floats(inside, outside))
+    assert found in verdict.refusal[0]
+    assert remedy in verdict.refusal[1]
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+def test_images_of_many_bits_in_the_place_of_masks_are_told(kind):
+    scenes = [scene[..., 0].astype(kind) * 257 for scene in SCENES]
+    looks = [look_at_mask(bands(s, 1), png(s // 257), LIMITS) for s in scenes]
+    assert "shows what its image shows" in judge_masks(looks, []).refusal[0]
 
 
 def test_few_masks_are_not_refused_for_what_they_hold():
