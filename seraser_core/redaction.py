@@ -10,17 +10,33 @@ from typing import Any
 
 _NAMES = (
     r"(?:x-amz-|x-goog-)?(?:(?:access|account|api|auth|client|id|refresh|secret|session|shared)"
-    r"[_-]?){0,4}(?:key|passwd|password|pwd|secret|security-token|sig|signature|token)"
+    r"[_-]?){0,4}(?:authorization|bearer|credentials?|jwt|key|pass|passphrase|passwd|password|pwd|"
+    r"secret|security-token|sig|signature|token)"
+)
+# A secret with a slash in it, which is no port with a path after it.
+_SLASHED = (
+    r"(?:s3[an]?|gc?s|az|abfss?)://[^/@\s]+:[^@\s]*@",
+    r"[a-z][a-z0-9+.-]{0,30}://[^/@\s\[]+:[0-9]*[^0-9/@\s][^@\s]*@",
 )
 SECRET_URL = (
-    rf"(?i)[a-z][a-z0-9+.-]{{0,30}}://[^/@\s]*:[^/\s]*@|https?://[^/@?#\s]+@|[?&;#](?:{_NAMES})="
+    rf"(?i)[a-z][a-z0-9+.-]{{0,30}}://[^/@\s]*:[^/\s]*@|{'|'.join(_SLASHED)}|"
+    rf"https?://[^/@?#\s]+@|[?&;#](?:{_NAMES})="
 )
 """Matches URLs with ``user:password@`` or ``token@``, presigned ones, and connection strings; for
 `re` and for Polars."""
 _PARTS = (
     (re.compile(r"(?i)([a-z][a-z0-9+.-]{0,30}://[^/@\s:]*:)[^/\s@]*@"), r"\1***@"),
+    *((re.compile(rf"(?i)({one.replace(':[', ':)[', 1)}"), r"\1***@") for one in _SLASHED),
     (re.compile(r"(?i)(https?://)[^/@?#\s:]+@"), r"\1***@"),
     (re.compile(rf"(?i)(?<![a-z0-9/.])({_NAMES})=[^\s&;#'\"<>]+"), r"\1=***"),
+    # Groups of options, as YAML and Python write them; `{key: value}` is how we describe them.
+    (
+        re.compile(
+            rf"(?i)([{{,]\s*['\"]?(?!key\b)[\w.-]{{0,40}}?{_NAMES}['\"]?\s*:\s*)"
+            r"(?:'[^']*'|\"[^\"]*\"|[^\s,{}][^,{}\n]*)"
+        ),
+        r"\1***",
+    ),
 )
 _VARIABLE = re.compile(r"(^|_)(KEY|SECRET|TOKEN|PASSWORD|CONNECTION_STRING|AUTH_STRING)$")
 _SHORTEST = 16

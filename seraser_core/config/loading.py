@@ -15,7 +15,7 @@ from seraser_core.config.base import Options
 from seraser_core.config.files import absolute, absolute_paths, read_yaml, with_files
 from seraser_core.config.mistakes import explain, one_of_all, option_group
 from seraser_core.config.options import RunConfig
-from seraser_core.config.secrets import is_secret_key, refuse_secret_url
+from seraser_core.config.secrets import refuse_secret_url, without_secret
 from seraser_core.config.yaml_files import parse_yaml
 from seraser_core.errors import ConfigError
 
@@ -142,8 +142,8 @@ def _refuse_secret(field: str, text: str) -> None:
 
 def _override(tree: dict[str, Any], text: str) -> None:
     key, separator, value = text.partition("=")
-    if "storage_options" in key or any(map(is_secret_key, key.split("."))):
-        text = f"{key}=***"
+    if "storage_options" in text or without_secret(f"{text} .") != f"{text} .":
+        text = f"{without_secret(key)}=***" if separator else without_secret(text)
     if not separator or not key:
         raise ConfigError("--set", text, "write it as name.of.option=value")
     try:

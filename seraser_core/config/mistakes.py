@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from seraser_core.config.methods import METHOD_OPTIONS
-from seraser_core.config.secrets import is_secret_key
+from seraser_core.config.secrets import is_secret_key, names_secret, without_secret
 from seraser_core.errors import ConfigError, SeveralMistakesError
 from seraser_core.redaction import SECRET_URL
 
@@ -122,7 +122,8 @@ def _field(detail: ErrorDetails, tree: Any) -> str:
         or not _is_label(last)
     ):
         named.append(str(last))
-    return ".".join(named) or "config"
+    # As a key there may be a whole `token:hunter2`, with the space forgotten.
+    return ".".join(map(without_secret, named)) or "config"
 
 
 def _inside(node: Any, part: int | str) -> Any:
@@ -249,13 +250,17 @@ def shown(field: str, value: Any) -> str:
     """A value that is refused, as YAML has it; not one that may hold a key."""
     text = {None: "null", True: "true", False: "false"}.get(value) if _is_plain(value) else None
     text = repr(value) if text is None else text
-    if "storage_options" in field or _has_secret_key(value) or re.search(SECRET_URL, text):
+    if "storage_options" in field + text or _has_secret_key(value) or _is_secret_text(value, text):
         return "(hidden: holds a secret)"
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
 
 
 def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool)
+
+
+def _is_secret_text(value: Any, text: str) -> bool:
+    return bool(re.search(SECRET_URL, text)) or (isinstance(value, str) and names_secret(value))
 
 
 def _has_secret_key(value: Any) -> bool:

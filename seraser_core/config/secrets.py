@@ -13,6 +13,8 @@ _SECRET_KEY = re.compile(
     r"connectionstring|connstr|signature(?!version)|header|cookie|^sas|sas$|"
     r"^key$|^pw$|(access|account|shared|private|api)key"
 )
+_NAMED = re.compile(r"[\w.-]+(?=[\"']?\s*[:=])")
+"""A name with a value after it."""
 PLAIN_URL_REMEDY = (
     "a URL must hold no password and no signature, which would be recorded; give the plain URL, "
     "and credentials in the environment (AWS_ACCESS_KEY_ID, ...), a profile or a Prefect block"
@@ -22,6 +24,19 @@ PLAIN_URL_REMEDY = (
 def is_secret_key(key: str) -> bool:
     """Whether an option of this name holds a secret."""
     return _SECRET_KEY.search(re.sub(r"[_\W]", "", key).lower()) is not None
+
+
+def names_secret(text: str) -> bool:
+    """Whether a text, such as a group of options with a bracket forgotten, names a secret."""
+    return any(is_secret_key(part) for name in _NAMED.findall(text) for part in name.split("."))
+
+
+def without_secret(text: str) -> str:
+    """A text as written by somebody, up to its first word that is the name of a secret."""
+    for word in re.finditer(r"\w+", text):
+        if is_secret_key(word[0]) and text[word.end() :].strip():
+            return f"{text[: word.end()]} ***"
+    return text
 
 
 def refuse_secrets(where: str, options: Any) -> None:

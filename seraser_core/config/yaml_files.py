@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from seraser_core.config.secrets import without_secret
+
 # What PyYAML raises for `2024-13-45`, `!!bool x`, `!!timestamp x` and thousands of brackets.
 _NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError, TypeError)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -53,7 +55,7 @@ class _Loader(yaml.SafeLoader):
                 continue
             if key.value in lines:
                 raise yaml.constructor.ConstructorError(
-                    problem=f"`{key.value}` a second time, the first is in line "
+                    problem=f"`{without_secret(key.value)}` a second time, the first is in line "
                     f"{lines[key.value]}; YAML would keep the last one",
                     problem_mark=key.start_mark,
                 )

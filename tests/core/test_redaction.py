@@ -23,6 +23,10 @@ KEY = "hunter2hunter2hunter2"
         f"https://host/x?X-Amz-Security-Token={KEY}, https://host/y?access_token={KEY}",
         f"DefaultEndpointsProtocol=https;AccountName=me;AccountKey={KEY};EndpointSuffix=x",
         f"SharedAccessSignature={KEY}",
+        f"cannot read s3://AKIA:ab/{KEY}@host/x, s3://AKIA:/{KEY}@host/x",
+        f"ftp://me:a/{KEY}@host/x",
+        f"https://host/x?bearer={KEY}",
+        f"unknown {{'name': 1, 'aws_secret_access_key': 'my {KEY}'}}",
     ],
 )
 def test_keys_in_texts(text):
@@ -45,6 +49,10 @@ def test_keys_of_the_environment(monkeypatch, name):
         "https://host:80/a@b.png?v=1&tokens=3",
         "abfs://box@account.dfs.core.windows.net/a.csv",
         "model.name: 'a photo of a key'",
+        "token: unknown key\n  -> must be a group of options, as {key: value}",
+        "http://[::1]:8080/a@b.png",
+        "s3://bucket/a:b@c.png",
+        "file:///C:/a@b.png",
         "methods.1.steps=3",
         "/data/monkey=1/x.png",
     ],

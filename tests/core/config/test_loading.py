@@ -359,6 +359,33 @@ def test_urls_without_secrets_are_taken(tree, url):
     assert load_config(tree).dataset.path == url
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "dataset={storage_options: {secret: hunter2}",  # the bracket is forgotten
+        "dataset={storage_options: {a: hunter2}",
+        "dataset={token: hunter2, token: hunter2}",
+        "dataset={token:hunter2, token:hunter2}",
+        "dataset={token:hunter2}",
+        "dataset={api_key hunter2}",
+        'dataset=\'{"api-key": "hunter2"\'',
+        "dataset.attributes={token: hunter2",
+        "methods.7={token: hunter2}",
+        "methods=[{name: {token: my hunter2}}]",
+        "name={password: hunter2}",
+        "seed=token = hunter2",
+        "HF_TOKEN hunter2",
+        "HF_TOKEN:hunter2",
+        "output=s3://KEY:hunter2/abc@host/x",
+        "output=s3://KEY:/hunter2@host/x",
+        "output=ftp://me:1a/hunter2@host/x",
+        "output=https://host/x?bearer=hunter2",
+    ],
+)
+def test_a_secret_in_a_group_of_options_is_not_repeated(tree, override):
+    assert "hunter2" not in str(refused(tree, [override]))
+
+
 def test_a_secret_in_a_value_of_the_wrong_kind_is_not_repeated(tree):
     tree["dataset"] = "https://user:hunter2@host/a.csv"
     assert "hunter2" not in str(refused(tree))
