@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from seraser_core.config.options import DatasetOptions, RunConfig
 from seraser_core.errors import ConfigError, ItemError, SeraserError
 from seraser_core.runner.threads import DaemonPool
 from seraser_core.sources.decode import image_size
-from seraser_core.sources.fetch import fetch_image, fetch_mask
+from seraser_core.sources.fetch import fetch_image, fetch_mask, of_the_mask
 from seraser_core.sources.plausible import Verdict
 from seraser_core.sources.plausible_boxes import judge_boxes
 from seraser_core.sources.plausible_masks import MaskLook, judge_masks, look_at_mask
@@ -83,13 +84,19 @@ def _judge_boxes(dataset: DatasetOptions, given: pa.Table) -> Verdict:
 
 def _judge_masks(dataset: DatasetOptions, given: pa.Table) -> Verdict:
     def look(item: dict[str, Any]) -> MaskLook:
-        return look_at_mask(fetch_mask(item, dataset), fetch_image(item, dataset), dataset.limits)
+        # Of cells, many may be empty by right.
+        with of_the_mask() if item["mask_offset"] is None else nullcontext():
+            mask = fetch_mask(item, dataset)
+        return look_at_mask(mask, fetch_image(item, dataset), dataset.limits)
 
     found = _each(_spread(given, _LOOKED), look)
     looks = [one for one in found if isinstance(one, MaskLook)]
     if looks and all(one.share == 0 for one in looks) and given.num_rows > _LOOKED:
         looks += [one for one in _each(_spread(given, _MORE), look) if isinstance(one, MaskLook)]
-    verdict = judge_masks(looks, [one for one in found if isinstance(one, ItemError)])
+    faults = [one for one in found if isinstance(one, ItemError)]
+    if len(faults) < len(found):  # one that is missing says nothing of those nobody could look at
+        faults = [fault for fault in faults if fault.code != "missing_mask"]
+    verdict = judge_masks(looks, faults)
     return verdict if looks else _with_unseen(verdict, "masks", found)
 
 

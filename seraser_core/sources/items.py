@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-PLANNER_VERSION = 5
+PLANNER_VERSION = 6
 
 ITEMS_SCHEMA = pa.schema(
     [

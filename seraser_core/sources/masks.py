@@ -10,6 +10,8 @@ from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.base import ABSOLUTE, Listing, check_paths
+from seraser_core.sources.missing import known
+from seraser_core.sources.paths import clean_paths, same_files
 from seraser_core.sources.table import TableSource
 
 _FIELD = "dataset.masks"
@@ -23,7 +25,10 @@ def with_masks(listing: Listing, options: DatasetOptions) -> Listing:
     """
     if options.masks is None:
         return listing
-    masks = _read(options.masks, options.allow_outside)
+    said: list[str] = []
+    masks = _read(options.masks, options.allow_outside, said)
+    ids = _as_spelt_in(listing.items["item_id"], masks["item_id"])
+    masks = _once(masks.with_columns(ids), options.masks, said)
     places = [name for name in ("mask_offset", "mask_length") if name in listing.items.columns]
     items = listing.items.drop("mask", *places).join(masks, on="item_id", how="left")
     others = masks.height - items["mask"].count()
@@ -34,32 +39,68 @@ def with_masks(listing: Listing, options: DatasetOptions) -> Listing:
             f"the ids of the images are such as {listing.items['item_id'][0]!r}; it is the table "
             "of another data set, or dataset.id names another column than it did",
         )
-    warnings = [*listing.warnings]
+    warnings = [*listing.warnings, *(f"{options.masks}: {line}" for line in said)]
     if others:
         warnings.append(f"{others} of {masks.height} masks in {options.masks} are of no image here")
     return replace(listing, items=items, warnings=warnings)
 
 
-def _read(url: str, allow_outside: bool) -> pl.DataFrame:
+def _read(url: str, allow_outside: bool, said: list[str]) -> pl.DataFrame:
     """Columns item_id and mask, a full location, of the rows with a mask."""
     options = DatasetOptions.model_construct(path=url, id="id", image="mask", mask="mask")
+    source = MaskTable(options)
     try:
-        table = MaskTable(options).read()
+        table = source.read()
     except ConfigError as error:
         raise ConfigError(_FIELD, f"{url}: {error.value}", error.remedy) from None
+    said += source.said
+    table = table.with_columns(known(table["mask"], (), "mask", "mask", said))
     table = table.filter(pl.col("mask").fill_null("") != "")
     if not table.height:
         raise ConfigError(_FIELD, url, "it holds no mask; name a table with the columns id, mask")
-    twice = table.filter(pl.col("item_id").is_duplicated() | pl.col("item_id").is_null())
-    if twice.height:
-        raise ConfigError(
-            _FIELD, f"{url}: the id {twice['item_id'][0]!r}", "give every mask an id of its own"
-        )
     base = storage.parent(url)
-    check_paths(table["mask"], base, "masks", allow_outside)
+    paths = clean_paths(table["mask"], base, "masks", {}, said)
+    check_paths(paths, base, "masks", allow_outside)
     whole = pl.col("mask").str.contains(ABSOLUTE)
     joined = base.rstrip("/") + "/" + pl.col("mask")
+    table = table.with_columns(paths.alias("mask"))
     return table.with_columns(pl.when(whole).then("mask").otherwise(joined).alias("mask"))
+
+
+def _as_spelt_in(ids: pl.Series, given: pl.Series) -> pl.Series:
+    """Ids as the data set spells them: those that it has, and those that mean but one of its."""
+    alike = pl.DataFrame({"key": _meant(ids), "found": ids}).filter(pl.col("key").is_unique())
+    table = pl.DataFrame({"given": given, "key": _meant(given), "row": range(len(given))})
+    table = table.join(alike, on="key", how="left").sort("row")
+    exact = pl.col("given").is_in(ids.implode())
+    own = pl.when(exact | pl.col("found").is_null()).then("given").otherwise("found")
+    return table.select(own.alias("item_id"))["item_id"]
+
+
+def _meant(ids: pl.Series) -> pl.Series:
+    """One text for ids that are spelt as paths or as numbers are, in several ways."""
+    texts = ids.str.normalize("NFC").str.replace_all("\\", "/", literal=True)
+    texts = texts.str.replace_all(r"(^|/)(\./+)+", "$1").str.replace_all("//+", "/")
+    return texts.str.replace(r"^([0-9]+)\.0+$", "$1")  # a column of numbers with gaps has floats
+
+
+def _once(masks: pl.DataFrame, url: str, said: list[str]) -> pl.DataFrame:
+    """The masks without rows that repeat others.
+
+    Raises:
+        ConfigError: An image has two masks, or a mask no id.
+    """
+    base = storage.parent(url)
+    file = same_files(masks["mask"], base).alias("file")
+    once = masks.with_columns(file).unique(["item_id", "file"], keep="first", maintain_order=True)
+    wrong = once.filter(pl.col("item_id").is_duplicated() | pl.col("item_id").is_null())
+    if wrong.height:
+        raise ConfigError(
+            _FIELD, f"{url}: the id {wrong['item_id'][0]!r}", "give every mask an id of its own"
+        )
+    if once.height < masks.height:
+        said.append(f"{masks.height - once.height} rows repeat other rows")
+    return once.drop("file")
 
 
 class MaskTable(TableSource):

@@ -31,6 +31,7 @@ _FEW = 4
 _BORDER = 0.9
 _IGNORED, _LAST_CLASS = 255, 40
 _REMEDIES = {
+    "missing_mask": "paths are relative to the table that names them; see whether they are right",
     "mask_lossy": "store masks without loss, as PNG",
     "mask_palette": "store masks in grey, with 0 as background",
     "mask_size": "give masks of the images' shapes",

@@ -106,11 +106,28 @@ def test_the_format_of_boxes_makes_another_run(write):
     assert plan(tree)[0] != first
 
 
-def test_masks_that_cannot_be_read_are_left_to_the_run(write, tmp_path):
+def test_masks_that_are_not_there_are_refused(write, tmp_path):
     tree = write("mask")
-    for i in range(COUNT):
+    for i in range(1, COUNT):
         (tmp_path / "data" / f"m{i}.png").unlink()
+    plan(tree)  # the run will tell which
+    (tmp_path / "data" / "m0.png").unlink()
+    with pytest.raises(
+        ConfigError, match=r"(?s)dataset\.mask: none of 8 .*no file .*m0\.png.*paths"
+    ):
+        plan(tree)
+    tree["dataset"]["check_foregrounds"] = False
     plan(tree)
+
+
+def test_masks_of_a_table_that_are_not_there_are_refused(write, tmp_path):
+    tree = write("mask")
+    rows = "".join(f"{i}.png,none{i}.png\n" for i in range(COUNT))
+    (tmp_path / "masks.csv").write_text(f"id,mask\n{rows}")
+    del tree["dataset"]["mask"]
+    tree["dataset"]["masks"] = str(tmp_path / "masks.csv")
+    with pytest.raises(ConfigError, match=r"(?s)dataset\.masks: none of 8 .*no file .*none0"):
+        plan(tree)
 
 
 @pytest.mark.parametrize(

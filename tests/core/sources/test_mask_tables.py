@@ -66,6 +66,62 @@ def test_tables_that_cannot_be_meant(joined, content, said):
         joined(content)
 
 
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        ("m\\\\a.png", "m/a.png"),
+        ("./m//a.png", "m/a.png"),
+        ("file://{folder}/m/a.png", "m/a.png"),
+        ("{folder}/m/a.png", "m/a.png"),
+        (" a.png ", "a.png"),
+        ("NA", None),
+        ("nan", None),
+        ("-", None),
+    ],
+)
+def test_paths_are_read_as_in_other_tables(joined, tmp_path, mask, expected):
+    found = joined(f"id,mask\na,{mask.format(folder=tmp_path)}\nb,b.png\n".replace("\\\\", "\\"))
+    whole = expected and f"{tmp_path}/{expected}"
+    assert found.items["mask"].to_list() == [whole, f"{tmp_path}/b.png", None]
+
+
+def test_a_path_of_windows_is_refused(joined):
+    with pytest.raises(ConfigError, match=r"(?s)dataset\.masks: .*Windows"):
+        joined("id,mask\na,C:\\m\\a.png\n")
+
+
+def test_what_was_read_otherwise_is_told(joined, tmp_path):
+    said = " ".join(joined("id,mask\na,m\\a.png\nb,NA\nb,b.png\nb,b.png\n").warnings)
+    assert f"{tmp_path}/masks.csv: 1 paths in 'masks' have \\ between folders" in said
+    assert "'NA' (1) stands for no mask" in said
+    assert "1 rows repeat other rows" in said
+
+
+@pytest.mark.parametrize(
+    ("ids", "given"),
+    [
+        ("caf\u00e9", "cafe\u0301"),
+        ("d/a.png", "./d/a.png"),
+        ("./d/a.png", "d/a.png"),
+        ("d/a.png", "d\\a.png"),
+        ("0", "0.0"),
+        ("12.0", "12"),
+    ],
+)
+def test_an_id_may_be_spelt_otherwise(joined, tmp_path, listing, ids, given):
+    listing.items.replace_column(0, pl.Series("item_id", [ids, "x", "y"]))
+    found = joined(f"id,mask\n{given},1.png\n")
+    assert found.items["mask"].to_list() == [f"{tmp_path}/1.png", None, None]
+
+
+def test_an_id_that_is_there_is_no_other(joined, tmp_path, listing):
+    listing.items.replace_column(0, pl.Series("item_id", ["0", "0.0", "1"]))
+    found = joined("id,mask\n0.0,f.png\n1.0,1.png\n0,i.png\n0.00,x.png\n")
+    assert found.items["mask"].to_list() == [f"{tmp_path}/{n}.png" for n in "if1"]
+    with pytest.raises(ConfigError, match="the id '1'"):
+        joined("id,mask\n1,1.png\n1.0,2.png\n")
+
+
 def test_masks_elsewhere_may_be_allowed(joined):
     found = joined("id,mask\na,/m/1.png\n", allow_outside=True)
     assert found.items["mask"].to_list() == ["/m/1.png", None, None]
