@@ -107,7 +107,8 @@ def find_finished(prepared: Prepared, report: Callable[[str], None] | None = Non
         return None
     directory = RunDirectory(url)
     run = directory.run()
-    if run.get("train_counts", {}) != prepared.planned.train_counts:
+    planned = prepared.planned
+    if run.get("train_counts", {}) != planned.train_counts or run.get("labels") != planned.labels:
         return None  # its report is to be made again
     if run["random_weights"]:
         (report or logger.warning)(_RANDOM.format(prepared.config.model.name))

@@ -146,6 +146,7 @@ def _place(prepared: Prepared) -> Path:
         "config": config,
         "plan": prepared.hashed,
         "classes": prepared.planned.classes,
+        "labels": prepared.planned.labels,
         "attributes": prepared.planned.attributes,
         "code": _code(),
         "libraries": {name: version for name in _LIBRARIES for version in _version(name)},

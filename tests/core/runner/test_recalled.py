@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,11 @@ def test_weights_that_changed_while_a_process_has_them_are_not_remembered(
     weights.touch()
     assert plan_run(load_config(tree)) == done  # of the process's memory, or read again
     assert asked() is None
+
+
+def test_other_labels_for_the_same_names_are_planned_anew(done, weights, tree):
+    prepared = prepare_run(load_config(tree))
+    planned = prepared.planned
+    renamed = replace(planned, labels=[f"other {label}" for label in planned.labels])
+    assert recalled.recall(prepared) == done
+    assert recalled.recall(replace(prepared, planned=renamed)) is None
