@@ -101,6 +101,13 @@ def _named(
                 f"{'no group has this name' if place is None else 'two groups have this name'}; "
                 f"{hint}groups are `class / attribute`: {', '.join(names[:_SHOWN])}, ...",
             )
+        if groups[place] in counts:
+            raise ConfigError(
+                _OPTION,
+                repr(name),
+                f"the group {names[place]!r} has a count already, under a name that is alike; give "
+                "one for each group",
+            )
         counts[groups[place]] = images
     lacking = sorted(present - set(counts))
     if lacking:

@@ -46,6 +46,12 @@ def test_counts_of_a_table(plan):
     assert found == {"0 0": 1, "0 1": 2, "1 0": 3, "1 1": 4}
 
 
+def test_a_group_that_is_counted_twice_is_refused(plan):
+    twice = COUNTS | {next(iter(COUNTS)).upper(): 1}
+    with pytest.raises(ConfigError, match="has a count already"):
+        plan(FOUR, attribute="a", train_counts=twice)
+
+
 def test_counts_of_attributes_without_names(plan):
     table = images((0, 0, 5), (1, 7, 5))
     counts = {"a camel / 0": 3, "a camel / 7": 0, "a deer / 0": 0, "a deer / 7": 4}
