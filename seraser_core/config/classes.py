@@ -18,7 +18,8 @@ def entries(value: Any) -> list[Entry]:
 
     Args:
         value: A list of names or of pairs; a mapping of labels to names, in its order; of numbers
-            to names or pairs, or of names to numbers, in the order of the numbers.
+            to names or pairs, or of names to numbers, in the order of the numbers. Numbers of names
+            that are not 0 and those that follow it are labels, as 1 and 2 are.
 
     Raises:
         ValueError: It is none of these; the text is ``found; remedy``.
@@ -52,10 +53,34 @@ def names_of(found: Iterable[Entry]) -> list[str]:
     return [entry if isinstance(entry, str) else entry[1] for entry in found]
 
 
+def are_labels(texts: Sequence[str]) -> bool:
+    """Whether texts are different numbers that cannot be the indices of as many classes."""
+    if not texts or not all(map(_is_number, texts)):
+        return False
+    numbers = sorted(map(int, texts))
+    return len(set(numbers)) == len(numbers) and numbers != list(range(len(numbers)))
+
+
+def numbered_labels(found: Sequence[Entry]) -> list[str]:
+    """The warning of names that are given to numbers which are labels; none of others."""
+    if not any(isinstance(entry, tuple) for entry in found) or not are_labels(labels_of(found)):
+        return []
+    label, name = labels_of(found)[0], names_of(found)[0]
+    return [
+        f"their numbers are not 0 to {len(found) - 1}, and so are the labels in the data: {label} "
+        f"stands for {name!r}"
+    ]
+
+
 def _of_pairs(pairs: Iterable[tuple[Any, Any]]) -> list[Entry]:
     """Entries of labels and names; in the order of the labels, or names, where all are numbers."""
     pairs = [(_key(label), name) for label, name in pairs]
     if pairs and all(_is_number(label) for label, _ in pairs):
+        if are_labels([label for label, _ in pairs]) and not any(
+            isinstance(name, list | tuple) for _, name in pairs
+        ):
+            ordered = sorted(pairs, key=lambda pair: int(pair[0]))
+            return [(label, _name(name)) for label, name in ordered]
         return _numbered(pairs)
     if pairs and all(_is_number(name) for _, name in pairs):
         return _numbered([(str(number), name) for name, number in pairs])

@@ -14,6 +14,7 @@ from seraser_core.config.classes import Entry, entries
 from seraser_core.config.options import DatasetOptions
 from seraser_core.config.yaml_files import parse_yaml
 from seraser_core.errors import ConfigError, TransientError
+from seraser_core.sources.class_lines import of_lines
 from seraser_core.sources.documents import parse
 from seraser_core.sources.texts import read_text, unpacked, with_line_feeds
 
@@ -21,16 +22,19 @@ _FIELD = "dataset.classes"
 _WITHIN = ("id2label", "label2id", "names", "classes", "class_names", "categories", "labels")
 """Keys under which documents of other programs hold their class names."""
 _KEYS = re.compile(
-    "((class|category|label)_)?(id|idx|index|number|key|code)|folder|dir(ectory)?|wnid|synset"
+    "((class|category|label)_)?(id|idx|index|number|key|code)|folder(_name)?|dir(ectory)?"
+    "|(wordnet|synset|imagenet)_?(id)?|wnid"
 )
 _NAMES = re.compile(
-    "(class_?|category_|label_|prompt_)?names?|text|prompt|description|title|readable"
+    "(class_?|category_|label_|prompt_|common_|english_|human_)?names?|text|prompt|description"
+    "|title|(human_)?readable|species|english|words?|meaning|caption|display(_name)?"
 )
 _EITHER = re.compile("labels?|class(es)?|category|categories")
+_ALONE = re.compile("((class|category|label)_?)?names?|labels?|class(es)?|categor(y|ies)|species")
 """Usual names of the columns of such tables, in lower case with ``_`` between words: for labels,
-for names, and for either beside the other."""
+for names, for either beside the other, and for names that stand alone."""
 _CALLED = "leave two columns, the label in the data and the name, and call them label and name"
-_LABELLED_LINE = re.compile(r"(n[0-9]{8}|[0-9]{1,9})(?:\s*[:,;]\s*|\s+)(\S.*)")
+_IDS = re.compile("n[0-9]{8}|[0-9]{1,9}")
 
 
 def read_entries(options: DatasetOptions, said: list[str] | None = None) -> list[Entry] | None:
@@ -66,7 +70,7 @@ def read_entries(options: DatasetOptions, said: list[str] | None = None) -> list
 
 
 def _of_text(text: str) -> Any:
-    """Names of lines; pairs where all have one tab, or begin with a number or a WordNet id."""
+    """Names of lines, or pairs where all have one tab or as `of_lines` says."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if lines and lines[0][0] + lines[-1][-1] in ("[]", "{}"):
         try:
@@ -75,8 +79,7 @@ def _of_text(text: str) -> Any:
             return _of_yaml(text)  # which reads what Python prints
     if lines and all(line.count("\t") == 1 for line in lines):
         return _of_rows([[cell.strip() for cell in line.split("\t")] for line in lines])
-    labelled = [match.groups() for line in lines if (match := _LABELLED_LINE.fullmatch(line))]
-    return labelled if labelled and len(labelled) == len(lines) else lines
+    return of_lines(lines)
 
 
 def _of_json(text: str) -> Any:
@@ -148,9 +151,23 @@ def _of_rows(rows: Sequence[Sequence[Any]]) -> Any:
         )
     if len(rows[0]) == 1:
         (word,) = _words(rows[0])
-        named = _NAMES.fullmatch(word) or _EITHER.fullmatch(word)
-        return [row[0] for row in rows[named is not None :]]
+        if _ALONE.fullmatch(word):
+            rows = rows[1:]
+        elif _KEYS.fullmatch(word) or _NAMES.fullmatch(word):
+            raise ValueError(
+                f"its first line is {rows[0][0]}, a class or a heading; write `name` in its place "
+                "where it is a heading, and above it where it is a class"
+            )
+        return [row[0] for row in rows]
     header = _header(rows[0])
+    if header is None and len(rows[0]) == 2 and not any(map(_is_id, rows[0])):
+        usual = [cell for cell, word in zip(rows[0], _words(rows[0]), strict=True) if _usual(word)]
+        if usual:
+            raise ValueError(
+                f"its first line is {' and '.join(map(str, rows[0]))}, of which {usual[0]} is a "
+                "usual heading; write `label,name` in its place where it is a heading, and above "
+                "it where it is a class"
+            )
     if header is None and len(rows[0]) > 2:
         raise ValueError(f"its rows have {len(rows[0])} columns; {_CALLED}")
     label, name = header or (0, 1)
@@ -179,6 +196,14 @@ def _header(cells: Sequence[Any]) -> tuple[int, int] | None:
     if len(keys) + len(names) + len(either) == len(words):
         raise ValueError(f"its columns are {', '.join(words)}; {_CALLED}")
     return None
+
+
+def _usual(word: str) -> bool:
+    return any(known.fullmatch(word) for known in (_KEYS, _NAMES, _EITHER))
+
+
+def _is_id(cell: Any) -> bool:
+    return _IDS.fullmatch(str(cell)) is not None
 
 
 def _words(cells: Sequence[Any]) -> list[str]:

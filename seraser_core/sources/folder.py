@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 import polars as pl
 
 from seraser_core import storage
+from seraser_core.config.classes import are_labels
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.base import Listing, Source, listed
@@ -138,6 +139,9 @@ def _positions(folders: Collection[str], classes: Sequence[str]) -> dict[str, in
     if all(re.fullmatch("[0-9]{1,9}", folder) for folder in folders) and not (
         position.keys() & set(folders)
     ):
+        if are_labels(classes):  # 001 is the folder of 1
+            place_of = {int(name): index for index, name in enumerate(classes)}
+            return {folder: place_of[int(folder)] for folder in folders if int(folder) in place_of}
         position = {folder: int(folder) for folder in folders if int(folder) < len(classes)}
     return position
 

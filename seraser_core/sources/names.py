@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from seraser_core.config.classes import labels_of
+from seraser_core.config.classes import are_labels, labels_of
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.class_files import read_entries
@@ -86,6 +86,10 @@ def to_index(
     """
     most = len(names) or 2**31
     positions = {composed(name): i for i, name in enumerate(names)}
+    # In rising order, as a mapping of numbers has them: nobody lists names so and means indices.
+    alone = are_labels(names) and list(names) == sorted(names, key=int)
+    if alone:
+        positions = {str(int(name)): i for i, name in enumerate(names)} | positions
     words = {name.lower(): i for i, name in enumerate(names) if name.lower() in _TRUTH}
     indices: dict[str, int] = {}
     outside = []
@@ -95,7 +99,7 @@ def to_index(
         named = positions.get(composed(value), words.get(word))
         if named is None and number is not None:
             named = positions.get(str(number))
-        other = named is not None and number not in (None, named) and not found
+        other = named is not None and number not in (None, named) and not (found or alone)
         if other and number is not None and 0 <= number < most:
             raise ConfigError(
                 field,
@@ -103,13 +107,17 @@ def to_index(
                 f"is the name of {listed_in}[{named}] and the index of {names[number]!r}; give "
                 "names that are no numbers, or put each at its own index",
             )
-        if named is None and number is None and not is_missing(value, names):
+        lost = number is None or alone
+        if named is None and lost and not is_missing(value, names):
             near = difflib.get_close_matches(value, names, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ConfigError(
                 field,
                 repr(value),
-                f"{hint}values must be indices or names in {listed_in}: {some(names)}",
+                f"{hint}values must be {'among the' if alone else 'indices or'} names in "
+                f"{listed_in}: {some(names)}"
+                if names
+                else f"has no number, and no names are given; name its values in {listed_in}",
             )
         index = number if named is None else named
         if index is None:

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from seraser_core import storage
-from seraser_core.config.classes import names_of
+from seraser_core.config.classes import names_of, numbered_labels
 from seraser_core.config.options import DatasetOptions, RunConfig, ShardOptions
 from seraser_core.errors import ConfigError
 from seraser_core.proxies import has_proxies
@@ -81,6 +81,9 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
     """
     said: list[str] = []
     dataset = config.dataset.model_copy(update={"classes": read_entries(config.dataset, said)})
+    for option in ("classes", "attributes"):
+        given = getattr(dataset, option)
+        said += [f"dataset.{option}: {line}" for line in numbered_labels(given or ())]
     cache = storage.join(config.output, _CACHE)
     listing = with_masks(SOURCES[dataset.format](dataset, cache).listing(), dataset)
     check_needs(config, listing)

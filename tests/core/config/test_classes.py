@@ -34,6 +34,9 @@ def config(**dataset: Any):
         ({"1": ["n2", "great white shark"], "0": ["n1", "tench"]}, ["n1", "n2"], 0),
         ({1664: "a beer", "cola": "a cola"}, ["1664", "cola"], ["a beer", "a cola"]),
         ({"0": "0", "1": "1"}, ["0", "1"], ["0", "1"]),
+        ({2: "dog", 1: "cat"}, ["1", "2"], ["cat", "dog"]),
+        ({7: "dog", 3: "cat"}, ["3", "7"], ["cat", "dog"]),
+        ({"10": "j", "9": "i"}, ["9", "10"], ["i", "j"]),
         ({"000": "a", "001": "b"}, ["a", "b"], ["a", "b"]),
         ([], [], []),
     ],
@@ -64,8 +67,8 @@ def test_numbers_decide_in_whatever_order_they_stand(numbers):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ({0: "cat", 2: "dog"}, "of which 1 is missing"),
-        ({1: "cat", 2: "dog"}, "number the classes from 0 to 1"),
+        ({0: ["a", "cat"], 2: ["b", "dog"]}, "of which 1 is missing"),
+        ({1: ["a", "cat"], 2: ["b", "dog"]}, "number the classes from 0 to 1"),
         ({"cat": 1, "dog": 2}, "of which 0 is missing"),
         ({"0": "cat", 0: "dog"}, "the number 0 named more than once"),
         ({"cat": 1, "dog": 1}, "the number 1 named more than once"),

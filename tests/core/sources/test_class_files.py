@@ -29,6 +29,17 @@ FILES: dict[str, tuple[str, str, tuple[list[str], list[str]]]] = {
     "numbered lines": (".txt", "0 cat\n1 dog", _CAT_DOG),
     "numbered lines with a colon": (".txt", "1: dog\n0: cat", _CAT_DOG),
     "names that begin with numbers": (".txt", "7up\n2 cats", (["7up", "2 cats"],) * 2),
+    "names before their numbers": (".txt", "dog 1\ncat 0\n", _CAT_DOG),
+    "names with a colon": (".txt", "cat: 0\ndog: 1", _CAT_DOG),
+    "names with an equals sign": (".txt", "cat=0\ndog = 1", _CAT_DOG),
+    "what a dictionary has between its braces": (".txt", '"cat": 0,\n"dog": 1,', _CAT_DOG),
+    "names that end with numbers": (".txt", "class 0\nclass 1", (["class 0", "class 1"],) * 2),
+    "a numbered list": (".txt", "1. cat\n2. dog", _CAT_DOG),
+    "a numbered list from 0": (".txt", "0) cat\n1) dog", _CAT_DOG),
+    "bullets": (".txt", "- cat\n- dog", _CAT_DOG),
+    "quotes and commas": (".txt", '"cat",\n"dog",', _CAT_DOG),
+    "commas but at the end": (".txt", "'cat',\n'dog'", _CAT_DOG),
+    "numbers that are labels": (".txt", "2 dog\n1 cat", (["1", "2"], ["cat", "dog"])),
     "tabs": (".txt", "0\tcat\n1\tdog", _CAT_DOG),
     "WordNet ids": (".txt", "n01440764 tench\nn01443537 goldfish", _WORDNET),
     "a list": (".json", '["cat", "dog"]', _CAT_DOG),
@@ -70,6 +81,15 @@ FILES: dict[str, tuple[str, str, tuple[list[str], list[str]]]] = {
         ".csv",
         "Class Name,Folder\ntench,n01440764\ngoldfish,n01443537",
         _WORDNET,
+    ),
+    "species": (".csv", "folder,species\nn01440764,tench\nn01443537,goldfish", _WORDNET),
+    "English": (".csv", "wordnet_id,english\nn01440764,tench\nn01443537,goldfish", _WORDNET),
+    "one column of species": (".csv", "species\ncat\ndog", _CAT_DOG),
+    "a first class that is a usual heading": (".csv", "0,text\n1,table", (["text", "table"],) * 2),
+    "categories that begin at 1": (
+        ".json",
+        '{"categories": [{"id": 3, "name": "dog"}, {"id": 1, "name": "cat"}]}',
+        (["1", "3"], ["cat", "dog"]),
     ),
     "class and index": (".csv", "label,index\ndog,1\ncat,0", _CAT_DOG),
     "index and class": (".csv", "index,class\n1,dog\n0,cat", _CAT_DOG),
@@ -118,8 +138,8 @@ def test_marks_of_the_encoding_are_no_part_of_a_name(tmp_path, mark):
     [
         (".json", '["cat", "dog"', "is no JSON in line 1"),
         (".json", '{"a": "x",\n "a": "y"}', "the key 'a' more than once"),
-        (".json", '{"0": "x", "2": "y"}', "of which 1 is missing"),
-        (".json", '{"1": "x", "2": "y"}', "from 0 to 1"),
+        (".json", '{"x": 0, "y": 2}', "of which 1 is missing"),
+        (".json", '{"x": 1, "y": 2}', "from 0 to 1"),
         (".json", '["cat", true]', "write the name in quotes"),
         (".json", '"cat"', "give a list"),
         (".json", '{"names": ["a"], "classes": ["b"]}', "holds names and classes"),
@@ -135,14 +155,25 @@ def test_marks_of_the_encoding_are_no_part_of_a_name(tmp_path, mark):
         (".csv", "a,b,c\nd,e,f\n", "its rows have 3 columns"),
         (".csv", "index,wnid,name\n0,n01,cat\n", "call them label and name"),
         (".csv", "label,class\ncat,0\n", "call them label and name"),
-        (".csv", "fancy,words\n0,cat\n1,dog\n", "its columns are fancy and words"),
-        (".csv", "0,cat\n2,dog\n", "of which 1 is missing"),
+        (".csv", "fancy,words\n0,cat\n1,dog\n", "its first line is fancy and words"),
+        (".csv", "cat,0\ndog,2\n", "of which 1 is missing"),
+        (".csv", "folder,kind of animal\nn01,cat\nn02,dog\n", "write `label,name` in its place"),
+        (".csv", "text\ntable\n", "write `name` in its place"),
+        (".csv", "folder\ncat\n", "write `name` in its place"),
         (".csv", "a,x\na,y\n", "['a'] named more than once"),
         (".csv", "a,x\nb\n", "row 2 has 1 columns"),
         (".csv", "a,\nb,x\n", "must not be blank"),
         (".csv", "", "holds no names"),
         (".txt", "cat\ndog\ncat\n", "named more than once"),
-        (".txt", "1 cat\n2 dog\n", "from 0 to 1"),
+        (".txt", "# animals\ncat\ndog\n", "'# animals' looks like a comment"),
+        (".txt", "cat\n// more\ndog\n", "take such lines out"),
+        (".txt", "- cat\ndog\n", "begins with a bullet"),
+        (".txt", '"cat"\ndog\n', "is in quotes"),
+        (".txt", "cat,\ndog\nfish\n", "ends with a comma"),
+        (".txt", "1. cat\ndog\n", "begins with a number"),
+        (".txt", "1. cat\n3. dog\n", "one after the other"),
+        (".txt", "cat: 0\ndog\n", "number all of them so"),
+        (".txt", "cat=1\ndog=2\n", "number all of them so"),
         (".txt", "\n \n", "holds no names"),
         (".txt", b"PK\x03\x04 of a workbook", "zip archive"),
         (".txt", "[\n'a',\n'b\n]", "line "),
@@ -235,6 +266,27 @@ def test_numbered_folders_are_their_numbers(tmp_path):
     assert [of["1/b.png"], of["10/c.png"], of["2/x.png"]] == [1, 10, 2]
     with pytest.raises(ConfigError, match="folder '10' is not among them"):
         plan({"format": "folder", "path": str(tmp_path)}, classes=list(names.values())[:10])
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (3, 10)])
+@pytest.mark.parametrize("kind", ["table", "folder"])
+def test_numbers_that_are_no_indices_are_labels(kind, numbers, tmp_path):
+    first, second = numbers
+    images = [f"{second}/a.png", f"{first}/b.png", f"{first}/c.png"]
+    put(tmp_path, *images)
+    dataset: dict[str, Any] = {"format": "folder", "path": str(tmp_path)}
+    if kind == "table":
+        rows = "\n".join(f"{image},{image.split('/')[0]}" for image in images)
+        (tmp_path / "x.csv").write_text(f"image,y\n{rows}")
+        dataset = {"path": f"{tmp_path}/x.csv", "label": "y"}
+    lines: list[str] = []
+    tree = {"dataset": dataset | {"classes": {second: "dog", first: "cat"}}}
+    planned = plan_items(load_config(tree | {"methods": ["zero_shot"]}), lines.append)
+    assert (planned.classes, planned.labels) == (["cat", "dog"], [str(first), str(second)])
+    assert planned.source["images_of_class"] == {"cat": 2, "dog": 1}
+    assert [line for line in lines if f"{first} stands for 'cat'" in line]
+    with pytest.raises(ConfigError, match=f"'{second}'"):
+        plan(dataset, classes={first: "cat", 77: "dog"})
 
 
 def test_a_label_without_a_name_is_named(tmp_path):
