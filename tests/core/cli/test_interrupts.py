@@ -136,3 +136,34 @@ def test_commands_that_only_read(environment, name):
         process.send_signal(number)
         assert process.wait(60) == 128 + number
         assert process.stderr.read() == "ending; again to end now\ninterrupted\n"
+
+
+_IMPORTING = """
+class Typer:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            wait()
+
+sys.meta_path.insert(0, Typer())
+from seraser_core.cli.entry import main
+main()
+"""
+
+
+def test_a_command_that_is_being_imported_ends_quietly(environment):
+    with started(environment, _IMPORTING, "--help") as process:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+
+
+def test_the_entry_point_runs_the_command(environment):
+    program = "from seraser_core.cli.entry import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--help"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "retry-errors" in done.stdout
