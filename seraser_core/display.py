@@ -38,6 +38,16 @@ SUMMARY = {
     "rank_accuracy": "rank of average",
 }
 """Columns of a table with one row per method -> their headings, where those are other words."""
+CONTROLS = {
+    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    for code in (
+        *(code for code in range(0x20) if code not in b"\t\n"),
+        *range(0x7F, 0xA0),
+        *range(0x2028, 0x202F),
+        *range(0x2066, 0x206A),
+    )
+}
+"""Signs that command a terminal or turn the direction of what is read -> what shows them."""
 _TINY = 1e-3
 """Numbers below it are no zeros."""
 
@@ -45,7 +55,7 @@ _TINY = 1e-3
 def heading(column: str, headings: Mapping[str, str] | None = None) -> str:
     """Heading of a column; a method goes by its id."""
     words = column.replace("_", " ").replace("zero shot", "zero_shot")
-    return (headings or {}).get(column, words)
+    return (headings or {}).get(column, printable(words))
 
 
 def shown(column: str, value: Any) -> str:
@@ -56,12 +66,21 @@ def shown(column: str, value: Any) -> str:
         return percent(value)
     if isinstance(value, float):
         return f"{value:.1e}" if 0 < abs(value) < _TINY else f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return (
+        f"{value:,}"
+        if isinstance(value, int) and not isinstance(value, bool)
+        else printable(str(value))
+    )
 
 
 def percent(share: float) -> str:
     """A share such as ``90.2 %``."""
     return f"{100 * share:.1f} %"
+
+
+def printable(text: str) -> str:
+    """A text whose control characters are visible, such as ``\\x1b``; lines and tabs stay."""
+    return text.translate(CONTROLS)
 
 
 def sentence(text: str) -> str:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from seraser_core.display import printable
+
 _NAMES = (
     r"(?:x-amz-|x-goog-)?(?:(?:access|account|api|auth|client|id|refresh|secret|session|shared)"
     r"[_-]?){0,4}(?:authorization|bearer|credentials?|jwt|key|pass|passphrase|passwd|password|pwd|"
@@ -59,6 +61,8 @@ def redacted(text: str) -> str:
 def redact_logs() -> None:
     """Redact all that this process logs from now on, whoever logs it and wherever it goes.
 
+    Control characters, which may be those of names in the data, become visible.
+
     Tracebacks too: the fault behind ours has its own text, such as a URL that a server led to.
     """
     make = logging.getLogRecordFactory()
@@ -78,8 +82,10 @@ class _Redacting:
             text = record.getMessage()
         except Exception:  # of wrong arguments, of which `logging` tells later
             return record
-        if (clean := redacted(text)) != text:
+        if (clean := printable(redacted(text))) != text:
             record.msg, record.args = clean, ()
         if record.exc_info and record.exc_info[0] is not None:
-            record.exc_text = redacted(logging.Formatter().formatException(record.exc_info))
+            record.exc_text = printable(
+                redacted(logging.Formatter().formatException(record.exc_info))
+            )
         return record

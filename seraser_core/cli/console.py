@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from seraser_core.display import heading, shown
+from seraser_core.display import CONTROLS, heading, printable, shown
+
+
+class _Console(Console):
+    """Shows control characters of data; those of its own styles and bars reach the terminal."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """The parts of something that is printed."""
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment(printable(part.text), part.style)
 
 
 def _console(stderr: bool) -> Console:
     """A console that prints data as it is: no brackets for markup, no ``:cat:`` for a picture."""
-    return Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False)
+    return _Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
 results, errors = _console(stderr=False), _console(stderr=True)
@@ -27,7 +39,9 @@ results, errors = _console(stderr=False), _console(stderr=True)
 
 def print_json(document: Any) -> None:
     """One JSON document, for scripts; numbers that are not finite become null."""
-    typer.echo(json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
+    # All of these can only be inside of texts, but for the ends of lines, which stay.
+    typer.echo(text.translate({code: f"\\u{code:04x}" for code in CONTROLS}))
 
 
 def print_table(

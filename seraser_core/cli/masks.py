@@ -11,6 +11,7 @@ import typer
 from seraser_core.cli.arguments import ConfigArgument, JsonOption, NoPrefectOption, SetOption
 from seraser_core.cli.console import count, print_json, results
 from seraser_core.cli.execute import execute
+from seraser_core.display import printable
 
 
 class Kind(StrEnum):
@@ -61,4 +62,7 @@ def masks(
     made = f"{count(table.masks, 'mask')} of {count(table.images, 'image')}"
     results.print(made)
     results.print("to use them, put this into a configuration:\n")
-    typer.echo(yaml.safe_dump({"dataset": table.dataset}, sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump({"dataset": table.dataset}, sort_keys=False, allow_unicode=True)
+    if printable(text) != text:
+        text = yaml.safe_dump({"dataset": table.dataset}, sort_keys=False)
+    typer.echo(text)

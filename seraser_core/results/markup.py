@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from seraser_core.display import heading, shown
+from seraser_core.display import heading, printable, shown
 
 _LATEX = str.maketrans(
     {
@@ -43,7 +43,8 @@ def csv_table(table: pl.DataFrame) -> str:
     """A table for spreadsheets: a text that they would compute has an apostrophe before it."""
     texts = pl.col(pl.String)
     formula = texts.str.contains(r"^[=+\-@\t\r\n]")
-    return table.with_columns(
+    plain = table.with_columns(texts.map_elements(printable, return_dtype=pl.String))
+    return plain.with_columns(
         pl.when(formula).then(pl.lit("'") + texts).otherwise(texts).name.keep()
     ).write_csv()
 
@@ -79,4 +80,4 @@ def _texts(table: pl.DataFrame, headings: Mapping[str, str] | None) -> Iterator[
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
 import polars as pl
 
-from seraser_core.display import SUMMARY, heading, percent, sentence, shown
+from seraser_core.display import SUMMARY, heading, percent, printable, sentence, shown
 from seraser_core.results.disagreements import beside_each_other
 from seraser_core.results.schema import TOP
 from seraser_core.results.tables import small_groups_text
@@ -137,7 +138,7 @@ def draw_groups(groups: pl.DataFrame, methods: list[str]) -> dict[str, bytes]:
             end = min(0.995, row[1]["high"]) + 0.012
             axes.text(end, y, percent(value), va="center", fontsize=8, color="#3d4650")
     # A dollar would begin a formula.
-    names = [name.replace("$", r"\$") for *_, name in shown]
+    names = [printable(name).replace("$", r"\$") for *_, name in shown]
     axes.set_yticks(range(len(shown)), names)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.1)
@@ -150,7 +151,9 @@ def draw_groups(groups: pl.DataFrame, methods: list[str]) -> dict[str, bytes]:
     figure.legend(loc="outside upper left", ncols=min(4, len(methods)), frameon=False)
     result = {}
     # Ids and dates in the file are fixed, so that equal results give equal reports.
-    with rc_context({"svg.hashsalt": "seraser", "svg.fonttype": "path"}):
+    with rc_context({"svg.hashsalt": "seraser", "svg.fonttype": "path"}), warnings.catch_warnings():
+        # A sign that the font lacks is shown as a box.
+        warnings.filterwarnings("ignore", r"(?s)Glyph .* missing|Matplotlib currently does not")
         for kind, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 160})):
             content = io.BytesIO()
             figure.savefig(content, format=kind, **options)
@@ -162,10 +165,16 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.PackageLoader("seraser_core.results", "."),
         autoescape=True,
+        finalize=_finalize,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _finalize(value: Any) -> Any:
+    """What is put into the page: a text of the data has no control characters."""
+    return printable(value) if type(value) is str else value
 
 
 def _shown(

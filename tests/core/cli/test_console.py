@@ -1,12 +1,18 @@
-"""Tables on narrow terminals."""
+"""Tables on narrow terminals, and texts of the data that would command the terminal."""
 
 from __future__ import annotations
 
+import io
+import json
+
 import pytest
 from rich.console import Console
+from rich.panel import Panel
+from rich.status import Status
+from rich.text import Text
 
 from seraser_core.cli import console
-from seraser_core.cli.console import print_table
+from seraser_core.cli.console import print_json, print_table
 from seraser_core.cli.inspect import SUMMARY_COLUMNS
 
 ROWS = [
@@ -58,3 +64,47 @@ def test_a_wide_terminal_has_one_line_per_row(printed):
     lines = [line for line in printed(200, ROWS) if line.strip()]
     assert len(lines) == len(["title", "headers", "line", *ROWS])
     assert "worst group accuracy" in lines[1]
+
+
+COMMANDS = "\x1b[2J\x1b]0;me\x07 \x9b31m \u202egnp \u2066 \x7f \\x41 é\tx"
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal with styles, and what was written to it."""
+    shown = console._console(stderr=False)
+    shown.file = io.StringIO()
+    shown._force_terminal = True
+    shown._color_system = None
+    monkeypatch.setattr(console, "results", shown)
+    return shown
+
+
+def raw(text: str) -> set[str]:
+    return {sign for sign in text if not (sign.isprintable() or sign in "\n\t")}
+
+
+def test_control_characters_of_the_data_are_shown(terminal):
+    terminal.print(COMMANDS)
+    terminal.print(Text(f"failed {COMMANDS}", style="bold"))
+    print_table("runs", ["name"], [{"name": COMMANDS}])
+    for renderable in (Panel(COMMANDS), Status(Text(COMMANDS), console=terminal)):
+        terminal.print(renderable)
+    written = terminal.file.getvalue()
+    assert raw(written) == set()
+    assert written.count("\\x1b[2J") == 5
+    assert "\\x9b31m" in written
+    assert "\\u202egnp" in written
+
+
+def test_commands_of_the_bar_reach_the_terminal(terminal):
+    terminal.show_cursor(False)
+    assert terminal.file.getvalue() == "\x1b[?25l"
+
+
+def test_json_is_escaped_and_the_same(capsys):
+    document = {COMMANDS: [COMMANDS, "\r\n\x00"]}
+    print_json(document)
+    text = capsys.readouterr().out
+    assert raw(text) == set()
+    assert json.loads(text) == document

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from seraser_core.display import printable
 from seraser_core.results.markup import (
     csv_table,
     latex_table,
@@ -73,7 +74,7 @@ def read_latex(cell: str) -> str:
 @given(st.lists(st.text(st.characters(codec="utf-8")) | st.text("|\\*`&%_ \n{}$"), min_size=1))
 def test_every_name_stays_one_cell(names):
     table = pl.DataFrame({"name": names, "n": 1})
-    wanted = [" ".join(name.split()) for name in names]
+    wanted = [" ".join(printable(name).split()) for name in names]
     markdown = markdown_table(table).split("\n")[2:-1]
     shown = [line.removeprefix("| ").removesuffix(" | 1 |") for line in markdown]
     assert [re.sub(r"\\(.)", r"\1", cell) for cell in shown] == wanted
@@ -117,3 +118,11 @@ def test_texts_in_csv_are_no_formulas():
     assert header == ["text", "number"]
     assert [row[0] for row in rows] == [*(f"'{text}" for text in texts[:5]), *texts[5:]]
     assert {row[1] for row in rows} == {"-1.5"}
+
+
+def test_control_characters_are_shown():
+    table = pl.DataFrame({"method": ["a\x1b[2J\u202eb\x9b"]})
+    for made in (markdown_table, latex_table, csv_table):
+        text = made(table)
+        assert all(sign.isprintable() or sign == "\n" for sign in text)
+        assert "x1b" in text
