@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -42,6 +43,7 @@ _INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.
 _BESIDE = ("input_resolution", "context_length", "vocab_size", "n_averaged")
 """Numbers that OpenAI's program and averages of weights keep beside the model's tensors."""
 _SHOWN = 5
+_DEEPEST = 20
 
 
 def load_file(net: Any, url: str) -> None:
@@ -87,14 +89,16 @@ def _tensors(content: object, url: str) -> dict[str, Tensor]:
             _FIELD, url, f"holds a {type(content).__name__}; save a model's tensors by their names"
         )
     given: Mapping[Any, Any] = content
-    while (inner := _inner(given)) is not None:
+    for _ in range(_DEEPEST):
+        if (inner := _inner(given)) is None:
+            break
         given = given[inner]
     if {"state", "param_groups"} <= given.keys():
         raise ConfigError(
             _FIELD, url, "holds the state of an optimiser and no model; give the model's own file"
         )
     others = [
-        f"{key} ({type(value).__name__})"
+        f"{key if isinstance(key, str | int) else type(key).__name__} ({type(value).__name__})"
         for key, value in given.items()
         if not isinstance(key, str) or not isinstance(value, Tensor)
     ]
@@ -125,11 +129,18 @@ def _inner(given: Mapping[Any, Any]) -> str | None:
 
 def _holds_tensors(value: object) -> bool:
     """Whether a model's tensors are in a part of a checkpoint, at once or in one of its parts."""
-    if not isinstance(value, Mapping) or {"state", "param_groups"} <= value.keys():
-        return False
-    if any(isinstance(each, Tensor) for each in value.values()):
-        return True
-    return any(key in _WRAPPERS and _holds_tensors(each) for key, each in value.items())
+    waiting, seen = [value], set()
+    while waiting:
+        part = waiting.pop()
+        if not isinstance(part, Mapping) or {"state", "param_groups"} <= part.keys():
+            continue
+        if id(part) in seen:  # a part may hold itself
+            continue
+        seen.add(id(part))
+        if any(isinstance(each, Tensor) for each in part.values()):
+            return True
+        waiting += [each for key, each in part.items() if key in _WRAPPERS]
+    return False
 
 
 def _fault(tensor: Tensor) -> str | None:
@@ -138,6 +149,8 @@ def _fault(tensor: Tensor) -> str | None:
         return "without values"
     if tensor.layout != torch.strided:
         return str(tensor.layout).removeprefix("torch.")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return "one of fewer values, expanded"  # to any size, which a copy of it would take
     return "complex" if tensor.is_complex() else None
 
 
@@ -153,27 +166,35 @@ def _named_alike(
     removed: list[str] = []
     for inserted in _INSERTED:
         if any(inserted in name for name in state):
-            removed.append(inserted)
-            state = {name.replace(inserted, ""): tensor for name, tensor in state.items()}
-    prefix = _common_prefix(state, wanted)
-    if prefix:
+            found = {name.replace(inserted, ""): tensor for name, tensor in state.items()}
+            if len(found) == len(state):  # or a tensor would be lost
+                removed.append(inserted)
+                state = found
+    if prefix := _prefix(state, wanted):
         removed.append(prefix)
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+        state = {
+            name if (bare := name.removeprefix(prefix)) in state else bare: tensor
+            for name, tensor in state.items()
+        }
     if removed:
         logger.warning("%s: took %s out of the names of its tensors", url, " and ".join(removed))
     return state
 
 
-def _common_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """Prefix common to all names, e.g. ``module.``, if names of a model are left without it."""
-    prefix, names = "", set(state)
-    while names and not any(name in wanted or name == TRANSFORMERS_MARK for name in names):
-        heads = {name.partition(".")[0] for name in names}
-        if len(heads) != 1 or not all("." in name for name in names):
-            return ""
-        prefix += f"{heads.pop()}."
-        names = {name.partition(".")[2] for name in names}
-    return prefix
+def _prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """What stands before most names of a model, e.g. ``module.``, if it stands before all of them.
+
+    Other tensors may be beside the model's, such as those of a loss.
+    """
+    found: Counter[str] = Counter()
+    for name in state:
+        rest = name
+        for _ in range(_DEEPEST):
+            if rest in wanted or rest == TRANSFORMERS_MARK:
+                found[name.removesuffix(rest)] += 1
+                break
+            rest = rest.partition(".")[2]
+    return "" if "" in found or not found else found.most_common(1)[0][0]
 
 
 def _faults(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:

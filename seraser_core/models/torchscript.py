@@ -6,7 +6,9 @@ lists of what is a parameter or buffer are looked at.
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 import re
 import zipfile
 from collections import OrderedDict
@@ -34,6 +36,10 @@ _STORAGES = {
     "ShortStorage": torch.int16,
 }
 _DEEPEST = 100
+_MOST_OBJECTS = 1_000_000
+_LONGEST_PICKLE = 2**24
+_LONGEST_SOURCE = 2**26
+"""Bytes, unpacked: more than any model's, and little to a machine."""
 
 
 def is_torchscript(file: Path) -> bool:
@@ -57,9 +63,29 @@ def read_torchscript(file: Path) -> dict[str, Tensor]:
     with zipfile.ZipFile(file) as archive:
         (content,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         root = content.removesuffix("/data.pkl")
-        with archive.open(content) as data:
-            module = _Unpickler(data, archive, root).load()
+        (pickled,) = _texts(archive, [content], _LONGEST_PICKLE)
+        _check_memo(pickled)
+        module = _Unpickler(io.BytesIO(pickled), archive, root).load()
         return dict(_state(module, _lists(archive, root)))
+
+
+def _texts(archive: zipfile.ZipFile, names: list[str], longest: int) -> list[bytes]:
+    """The content of small entries; a few bytes of an archive may unpack to any number."""
+    entries = [archive.getinfo(name) for name in names]
+    if sum(entry.file_size for entry in entries) > longest:
+        raise ValueError("its code or its list of tensors is too long")
+    found = []
+    for entry in entries:
+        with archive.open(entry) as data:  # without a number, more than it says is unpacked
+            found.append(data.read(entry.file_size))
+    return found
+
+
+def _check_memo(pickled: bytes) -> None:
+    """Refuse a number of the memo that no pickle of this length has: memory is taken for all."""
+    for code, number, _ in pickletools.genops(pickled):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and (number or 0) > len(pickled):
+            raise ValueError("its list of tensors is damaged")
 
 
 class _Module:
@@ -75,6 +101,7 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, data: Any, archive: zipfile.ZipFile, root: str) -> None:
         super().__init__(data)
         self._archive, self._root = archive, root
+        self._storages: dict[tuple[str, torch.dtype], Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         """One of a few names; none of them runs anything."""
@@ -97,6 +124,11 @@ class _Unpickler(pickle.Unpickler):
         kind, dtype, key, _device, count = pid
         if kind != "storage" or not isinstance(dtype, torch.dtype):
             raise pickle.UnpicklingError(f"Unsupported global: GLOBAL {kind}")
+        if (key, dtype) not in self._storages:
+            self._storages[key, dtype] = self._storage(dtype, key, count)
+        return self._storages[key, dtype]
+
+    def _storage(self, dtype: torch.dtype, key: str, count: int) -> Tensor:
         info = self._archive.getinfo(f"{self._root}/data/{key}")
         if info.compress_type != zipfile.ZIP_STORED or info.file_size < count * dtype.itemsize:
             raise ValueError(f"its storage {key} is damaged")
@@ -105,8 +137,11 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _tensor(storage: Tensor, offset: int, size: Any, stride: Any, *_: object) -> Tensor:
-    # Out of bounds, it raises a RuntimeError.
-    return storage.as_strided(tuple(size), tuple(stride), offset).clone()
+    # Out of bounds, it raises a RuntimeError. No copy: many tensors may name the same values.
+    tensor = storage.as_strided(tuple(size), tuple(stride), offset)
+    if tensor.numel() > storage.numel():
+        raise ValueError("a tensor has more values than its storage")
+    return tensor
 
 
 def _plain(value: object, *_: object) -> object:
@@ -115,23 +150,30 @@ def _plain(value: object, *_: object) -> object:
 
 def _lists(archive: zipfile.ZipFile, root: str) -> dict[str, set[str]]:
     """Class -> names of its parameters and buffers; of other tensors, nothing is to be loaded."""
+    start = f"{root}/code/"
+    names = [n for n in archive.namelist() if n.startswith(start) and n.endswith(".py")]
     found = {}
-    for name in archive.namelist():
-        if name.startswith(f"{root}/code/") and name.endswith(".py"):
-            module = name.removeprefix(f"{root}/code/").removesuffix(".py").replace("/", ".")
-            for kind, *lists in _LISTS.findall(archive.read(name).decode()):
-                found[f"{module}.{kind}"] = {n for one in lists for n in _QUOTED.findall(one)}
+    for name, source in zip(names, _texts(archive, names, _LONGEST_SOURCE), strict=True):
+        module = name.removeprefix(start).removesuffix(".py").replace("/", ".")
+        for kind, *lists in _LISTS.findall(source.decode()):
+            found[f"{module}.{kind}"] = {n for one in lists for n in _QUOTED.findall(one)}
     return found
 
 
-def _state(
-    module: object, lists: dict[str, set[str]], prefix: str = "", depth: int = 0
-) -> Iterator[tuple[str, Tensor]]:
-    if not isinstance(module, _Module) or depth > _DEEPEST:
-        return
-    attributes = getattr(module, "attributes", {})
-    wanted = lists.get(module.kind, set(attributes))
-    for name, value in attributes.items():
-        if isinstance(value, Tensor) and name in wanted:
-            yield f"{prefix}{name}", value
-        yield from _state(value, lists, f"{prefix}{name}.", depth + 1)
+def _state(module: object, lists: dict[str, set[str]]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a module and of those in it; one in two places has two names, as in torch."""
+    waiting: list[tuple[object, str, tuple[int, ...]]] = [(module, "", ())]
+    looked_at = 0
+    while waiting:
+        module, prefix, above = waiting.pop()
+        if not isinstance(module, _Module):
+            continue
+        attributes = getattr(module, "attributes", {})
+        looked_at += 1 + len(attributes)
+        if id(module) in above or len(above) > _DEEPEST or looked_at > _MOST_OBJECTS:
+            raise ValueError("its modules hold themselves, or are too many")
+        wanted = lists.get(module.kind, set(attributes))
+        for name, value in attributes.items():
+            if isinstance(value, Tensor) and name in wanted:
+                yield f"{prefix}{name}", value
+            waiting.append((value, f"{prefix}{name}.", (*above, id(module))))

@@ -19,6 +19,8 @@ from seraser_core.models.weights import local_weights
 _FIELD = "model.pretrained"
 _HEAD = 512
 _LONGEST_HEADER = 2**30
+_MOST_TIMES, _MOST_PACKED = 4, 2**26
+"""What an archive may grow by: torch packs code and no tensor, and weights hardly shrink."""
 _ZIP = b"PK\x03\x04"
 _OTHERS = [
     (re.compile(rb"version https://git-lfs"), "is a pointer of Git LFS; run `git lfs pull` there"),
@@ -54,10 +56,20 @@ def read_weights(url: str) -> object:
 def _load(file: Path) -> object:
     if _header_length(file) is not None:
         return safetensors.torch.load_file(file)
+    if _unpacked(file) > _MOST_TIMES * file.stat().st_size + _MOST_PACKED:
+        raise ValueError("unpacks to too much")  # torch would take all of that memory
     if is_torchscript(file):
         return read_torchscript(file)
     with file.open("rb") as data:  # by its path, torch would go by what its name ends in
         return torch.load(data, map_location="cpu", weights_only=True)
+
+
+def _unpacked(file: Path) -> int:
+    """Bytes of what an archive says that it holds; 0 of other files."""
+    if not zipfile.is_zipfile(file):
+        return 0
+    with zipfile.ZipFile(file) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
 
 
 def _header_length(file: Path) -> int | None:
@@ -107,5 +119,5 @@ def _is_cut_off(file: Path, head: bytes, size: int) -> bool:
             header = json.loads(data.read(length))
             ends = [one["data_offsets"][1] for name, one in header.items() if name[:2] != "__"]
             return 8 + length + max(ends, default=0) > size
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             return False

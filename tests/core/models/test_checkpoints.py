@@ -178,6 +178,52 @@ def test_a_prefix_of_some_names_is_shown(load, state):
     assert f"1 missing ({first} " in message and f"1 unexpected (module.{first} " in message
 
 
+def test_tensors_beside_a_prefixed_model_are_shown_alone(load, state):
+    """As Lightning saves a module that holds a model and a loss."""
+    beside = {"loss.weight": torch.zeros(3), "loss.module.bias": torch.zeros(1)}
+    for more in ({"loss.weight": torch.zeros(3)}, beside):
+        content = {f"model.{k}": v for k, v in state.items()} | more
+        for given in (content, {"state_dict": content, "epoch": 3}):
+            message = refused(load, given)
+            assert f"{len(more)} unexpected (loss.weight (3,)" in message
+            assert "missing" not in message
+
+
+def test_no_tensor_is_lost_where_names_become_the_same(load, state):
+    twice = {f"_orig_mod.{k}": v for k, v in state.items()} | {"ln_final.bias": torch.ones(64)}
+    assert "unexpected (" in refused(load, twice)
+    twice = {f"model.{k}": v for k, v in state.items()} | {
+        "model.loss.x": torch.zeros(1),
+        "loss.x": torch.zeros(1),
+    }
+    assert "model: 2 unexpected (model.loss.x (1,), loss.x (1,));" in refused(load, twice)
+
+
+def test_checkpoints_that_hold_themselves_are_refused(load):
+    one: dict = {}
+    one["model"] = one
+    two: dict = {}
+    two["state_dict"] = {"model": two, "epoch": 1}
+    many = {"model": {"epoch": 1}}
+    for _ in range(40):  # two to the power of 40 ways through it
+        many = {"model": many, "net": many}
+    deep = {"model": torch.zeros(1)}
+    for _ in range(100):
+        deep = {"model": deep}
+    for content, message in [
+        (one, "it holds model (dict)"),
+        (two, "it holds state_dict (dict)"),
+        (many, "it holds model (dict), net (dict)"),
+        (deep, "it holds model (dict)"),
+    ]:
+        assert message in refused(load, content)
+
+
+def test_a_tensor_expanded_to_any_size_is_refused(load, state):
+    state["ln_final.bias"] = torch.zeros(1).expand(10**15)
+    assert "its tensor ln_final.bias is one of fewer values" in refused(load, state)
+
+
 def test_half_of_a_model_is_told_by_its_number(load, state):
     """Also where the half that is there shares a prefix, which is none of a wrapper."""
     visual = {k: v for k, v in state.items() if k.startswith("visual.")}
