@@ -71,6 +71,7 @@ def read_delimited(
             f"over, e.g. {passed[0][:60]!r}"
         )
     body = _without_comments(text[head.end :], head, said)
+    _check_separator(body, head)
     table = _rows(body, head, said)
     table = table.filter(~pl.all_horizontal(_is_blank(column) for column in table.columns))
     _tell_line_breaks(table, said)
@@ -160,6 +161,23 @@ def _without_comments(body: str, head: Head, said: list[str]) -> str:
     if len(kept) < len(lines):
         said.append(f"{len(lines) - len(kept)} lines begin with # and are passed over")
     return "\n".join(kept)
+
+
+def _check_separator(body: str, head: Head) -> None:
+    """Refuse rows that have another separator than the names of the columns.
+
+    Raises:
+        ValueError: They have.
+    """
+    if len(head.names) == 1 or head.separator in body:
+        return
+    first = next((line for line in body.split("\n") if line.strip(_BLANKS)), "")
+    for sign in _SEPARATORS:
+        if sign not in (" ", head.separator) and first.count(sign) == len(head.names) - 1:
+            raise ValueError(
+                f"line {head.line} separates the columns by {_NAMES.get(head.separator, ',')}, and "
+                f"the rows have {_NAMES.get(sign, sign)}; write one of them in all lines"
+            )
 
 
 def _rows(body: str, head: Head, said: list[str]) -> pl.DataFrame:

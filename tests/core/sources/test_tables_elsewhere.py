@@ -17,6 +17,7 @@ import pytest
 from seraser_core.config import parse_config
 from seraser_core.errors import ConfigError
 from seraser_core.sources.base import Listing
+from seraser_core.sources.delimited import read_delimited
 from seraser_core.sources.table import TableSource
 
 PLAIN = "image,y,x0,y0,x1,y1\na/1.png,0,0.5,1,10,11.25\ncafé.png,1,2,3,40,41\n"
@@ -207,6 +208,11 @@ def test_rows_that_lack_cells_are_told(tmp_path):
         "x.csv: 2 lines have fewer cells than line 1 has names, e.g. line 3; those that lack count "
         "as empty"
     ]
+
+
+def test_rows_with_another_separator_than_the_names_are_refused():
+    with pytest.raises(ValueError, match="by commas, and the rows have semicolons"):
+        read_delimited("image,y\na.png;0\nb.png;1\n", ["image", "y"], ",", [])
 
 
 def test_rows_that_a_quote_may_have_swallowed_are_told(tmp_path):
