@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 import polars as pl
@@ -11,7 +12,9 @@ from seraser_core.errors import ConfigError
 _NOTHING = frozenset(
     [
         *("", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat"),
-        *("none", "null", "<null>", "nil", "-", "--", "\u2013", "\u2014", "?", "."),
+        *("none", "null", "<null>", "nil", "-", "--", "\u2013", "\u2014", "?", ".", "..", "_"),
+        *("n.a", "#n/a!", "missing", "<missing>", "(missing)", "blank", "(blank)", "<blank>"),
+        *("undefined", "unspecified", "#null!", "#value!", "#ref!"),
     ]
 )
 """In lower case, without blanks round them."""
@@ -19,6 +22,10 @@ _NO_CLASS = ("-1", "-1.0")
 """Labels by which data sets mark images without one."""
 
 
+_NO_NUMBER = re.compile(r"-9{2,6}(\.0+)?")
+"""What surveys and sensors write into columns of numbers where there is none."""
+_UNSURE = frozenset(["unknown", "unk", "unsure", "not sure", "not available", "other"])
+"""Values that may be a group of their own, and may be none."""
 _SHOWN = 5
 _LISTS = {"label": "classes", "attribute": "attributes"}
 
@@ -45,7 +52,10 @@ def known(
         ConfigError: The column has -1 and 1 and no 0, so that -1 seems to be one of two values.
     """
     counts = dict(texts.drop_nulls().value_counts().rows())
+    if setting == "mask":
+        names = ("..",)  # the folder above, which is refused as a path
     nothing = [text for text in counts if is_missing(text, names)]
+    nothing += _no_numbers(counts, nothing, names)
     if setting in _LISTS and not set(_NO_CLASS) & set(names):
         nothing += [text for text in _NO_CLASS if text in counts]
         values = counts.keys() - set(nothing)
@@ -63,4 +73,22 @@ def known(
         shown += f" and {len(written) - _SHOWN} more" if written[_SHOWN:] else ""
         where = f"; name it in dataset.{_LISTS[setting]} if it is one" if setting in _LISTS else ""
         said.append(f"in {column!r}, {shown} stands for no {setting}{where}")
+    unsure = [text for text in counts if text.strip().casefold() in _UNSURE]
+    if setting == "attribute" and unsure and not names:
+        shown = ", ".join(f"{text!r} ({counts[text]})" for text in sorted(unsure))
+        said.append(
+            f"in {column!r}, {shown} is taken for a value of its own; leave the cells empty where "
+            "nothing is known, or name it in dataset.attributes"
+        )
     return texts.replace(nothing, None) if nothing else texts
+
+
+def _no_numbers(
+    counts: Collection[str], nothing: Collection[str], names: Collection[str]
+) -> list[str]:
+    """Of a column whose other values are all numbers of 0 and more, or that has names: -999."""
+    found = [text for text in counts if _NO_NUMBER.fullmatch(text) and text not in names]
+    others = set(counts) - set(nothing) - set(found)
+    if names or all(re.fullmatch(r"[0-9]+(\.[0-9]*)?|-1(\.0)?", text) for text in others):
+        return found
+    return []

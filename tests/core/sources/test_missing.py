@@ -19,6 +19,18 @@ from seraser_core.sources.planner import PlannedItems, plan_items
 
 NOTHING = ["NA", "N/A", "n/a", "None", "null", "NULL", "NaN", "nan", "-", "?", "", "  ", "<NA>"]
 NOTHING += ["#N/A", "--", "NaT", "none", "\t"]
+MORE = [
+    "N.A",
+    "N.A.",
+    "missing",
+    "#N/A!",
+    "(blank)",
+    "Blank",
+    "undefined",
+    "Unspecified",
+    "..",
+    "_",
+]
 SOURCES = ["csv", "jsonl", "parquet table", "parquet", "webdataset"]
 
 
@@ -60,7 +72,7 @@ def write(kind: str, root: Path, labels: list[Any], attributes: list[Any]) -> di
     return {"format": kind.split()[-1], "path": f"{root}/x.parquet", **columns}
 
 
-@pytest.mark.parametrize("text", NOTHING)
+@pytest.mark.parametrize("text", NOTHING + MORE)
 def test_what_stands_for_nothing(text):
     assert is_missing(text)
     assert not is_missing(text, ["x", text])
@@ -138,3 +150,30 @@ def test_the_most_frequent_ones_are_told():
     assert said == [
         "in 'y', 'NA' (2), '?' (1) stands for no label; name it in dataset.classes if it is one"
     ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "names", "expected"),
+    [
+        (["0", "1", "-999", "-9999.0"], [], ["0", "1", None, None]),
+        (["cat", "-999"], ["cat", "dog"], ["cat", None]),
+        (["-999", "0"], ["-999", "0"], ["-999", "0"]),
+        (["land", "-999"], [], ["land", "-999"]),
+        (["-12", "-999"], [], ["-12", "-999"]),
+    ],
+)
+def test_numbers_that_stand_for_none(texts, names, expected):
+    said: list[str] = []
+    assert known(pl.Series(texts), names, "attribute", "a", said).to_list() == expected
+    assert bool(said) == (None in expected)
+
+
+def test_unknown_is_a_value_and_is_told():
+    said: list[str] = []
+    texts = pl.Series(["land", "Unknown", "Unknown"])
+    assert known(texts, [], "attribute", "a", said).equals(texts)
+    assert len(said) == 1
+    assert "'Unknown' (2) is taken for a value of its own" in said[0]
+    said.clear()
+    known(texts, ["land", "Unknown"], "attribute", "a", said)
+    assert said == []
