@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import polars as pl
@@ -173,6 +174,15 @@ class ParquetSource(TableSource):
     def _add_features(self, found: dict[str, list[str]], url: str) -> None:
         for column in {self.options.label, self.options.attribute} & found.keys():
             names = found[str(column)]
+            twice = [name for name, times in Counter(names).items() if times > 1]
+            setting = "classes" if column == self.options.label else "attributes"
+            if twice and not getattr(self.options, setting):
+                raise ConfigError(
+                    f"dataset.{setting}",
+                    f"{twice[0]!r} more than once",
+                    f"of {column!r}, {url} records this name for several labels, and names must "
+                    f"differ; list a name for each label, in its order, in dataset.{setting}",
+                )
             if self._features.setdefault(str(column), names) != names:
                 raise ConfigError(
                     "dataset.path",
@@ -191,6 +201,8 @@ class ParquetSource(TableSource):
         """
         column = getattr(self.options, setting)
         recorded = self._features.get(column or "", [])
+        if len(set(recorded)) < len(recorded):
+            return table  # a name tells no index
         place_of = finder(names)
         places = {
             i: place for i, name in enumerate(recorded) if (place := place_of(name)) is not None

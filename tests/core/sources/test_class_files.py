@@ -323,6 +323,19 @@ def test_recorded_names_of_a_parquet_file_are_mapped_by_name(tmp_path):
     assert planned.table["label"].to_pylist() == [1, 0, 1]
 
 
+def test_a_name_that_a_parquet_file_records_twice_is_refused(tmp_path):
+    table = pl.DataFrame({"image": [b"1", b"2", b"3"], "y": [0, 1, 2]}).to_arrow()
+    features = {"y": {"names": ["crane", "crane", "owl"], "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "x.parquet")
+    dataset = {"format": "parquet", "path": f"{tmp_path}/x.parquet", "label": "y"}
+    with pytest.raises(ConfigError, match="'crane' more than once") as caught:
+        plan(dataset)
+    assert caught.value.field == "dataset.classes"
+    planned = plan(dataset, classes=["crane", "construction crane", "owl"])
+    assert planned.table["label"].to_pylist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("folders", "said"),
     [
