@@ -18,6 +18,7 @@ from seraser_core.sources.shown import composed
 
 _TRUTH = {"false": 0, "true": 1}
 _ARTICLE = re.compile(r"(an?|the) (?=.)")
+_MOST_ALIKE = 5
 _ID = re.compile(r"n?[0-9]+")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?")
 
@@ -142,6 +143,24 @@ def found_names(texts: pl.Series) -> list[str]:
     known = (value for value in texts.drop_nulls().unique() if not is_missing(value))
     values = list(dict.fromkeys(map(composed, known)))
     return sorted(values) if any(number_of(value) is None for value in values) else []
+
+
+def alike(names: Sequence[str], texts: pl.Series) -> list[str]:
+    """The warning of attributes that differ only in case, blanks and signs between words."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(word(name), []).append(name)
+    several = [group for group in groups.values() if len(group) > 1]
+    if not several:
+        return []
+    counts = Counter(map(composed, texts.drop_nulls()))
+    shown = [" and ".join(f"{name!r} ({counts[name]})" for name in group) for group in several]
+    more = f", and {len(several) - _MOST_ALIKE} more" if several[_MOST_ALIKE:] else ""
+    return [
+        f"attributes that are alike are different groups: {', '.join(shown[:_MOST_ALIKE])}{more}; "
+        "write each in one way in the data where they are the same, or name them in "
+        "dataset.attributes if they differ"
+    ]
 
 
 def number_of(text: str) -> int | None:

@@ -14,19 +14,19 @@ from seraser_core.errors import ConfigError
 from seraser_core.sources.base import Listing, Source, check_paths
 from seraser_core.sources.missing import known
 from seraser_core.sources.names import (
+    alike,
     attribute_names,
     class_names,
     found_names,
-    number_of,
     to_index,
 )
 from seraser_core.sources.numbers import to_numbers
 from seraser_core.sources.paths import clean_paths, same_files
+from seraser_core.sources.splits import rows_of_split
 from seraser_core.sources.table_file import read_table
 
 _BLANKS = " \t\xa0\u200b\ufeff"
 """Round the cells: also those that web pages and editors put there, which nobody sees."""
-_MOST_SPLITS = 10
 
 
 class TableSource(Source):
@@ -97,7 +97,12 @@ class TableSource(Source):
         return table
 
     def _found_attributes(self, table: pl.DataFrame) -> list[str]:
-        return found_names(self._texts(table, "attribute")) if self.options.attribute else []
+        if not self.options.attribute:
+            return []
+        texts = self._texts(table, "attribute")
+        names = found_names(texts)
+        self.said += alike(names, texts)
+        return names
 
     def _check_ids(self, items: pl.DataFrame) -> None:
         if items["item_id"].null_count():
@@ -170,28 +175,7 @@ class TableSource(Source):
 
     def _of_split(self, table: pl.DataFrame, split: SplitOptions) -> pl.Series:
         texts = self._texts(table, "split.column", split.column)
-        found = texts.drop_nulls().value_counts(sort=True).rows()
-        kept: set[str] = set()
-        unknown = []
-        for value in split.values:
-            alike = {text for text, _ in found if _is_split(text, value)}
-            kept |= alike
-            if not alike:
-                unknown.append(value)
-        if unknown:
-            some = ", ".join(
-                f"{text} ({rows:,} row{'s' if rows > 1 else ''})"
-                for text, rows in found[:_MOST_SPLITS]
-            )
-            more = f" and {len(found) - _MOST_SPLITS:,} more" if len(found) > _MOST_SPLITS else ""
-            near = difflib.get_close_matches(str(unknown[0]), [text for text, _ in found], n=1)
-            raise ConfigError(
-                "dataset.split",
-                ", ".join(map(repr, unknown)),
-                (f"did you mean {near[0]!r}? " if near else "")
-                + f"the column {split.column!r} has the values {some or '(none)'}{more}",
-            )
-        return texts.is_in(list(kept)).fill_null(False)
+        return rows_of_split(texts, split, self.said)
 
     def _indices(
         self,
@@ -253,13 +237,6 @@ class TableSource(Source):
                 f"{items.height - once.height} rows repeat other rows; each image is evaluated once"
             )
         return once.drop("image file", "mask file")
-
-
-def _is_split(text: str, value: int | str) -> bool:
-    """Whether a cell has a value of `dataset.split`."""
-    # pandas writes 2 as 2.0; true in YAML is 1 here
-    same = str(value) in (text, text.removesuffix(".0"))
-    return same or (isinstance(value, int) and number_of(text) == value)
 
 
 def several_columns(setting: str, name: str, count: int, where: str) -> ConfigError:

@@ -15,7 +15,7 @@ from seraser_core.sources.base import Listing, Source
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.documents import parse, to_text
 from seraser_core.sources.missing import known
-from seraser_core.sources.names import attribute_names, class_names, found_names, to_index
+from seraser_core.sources.names import alike, attribute_names, class_names, found_names, to_index
 from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.tar import MOST_TEXT, TEXT_ENDINGS, index_tar
 from seraser_core.storage import Found
@@ -69,7 +69,10 @@ class WebDatasetSource(Source):
         ):
             found = _texts(samples, member, setting)
             texts[setting] = known(found, names, setting, member or "", warnings)
-        attributes = attribute_names(options) or found_names(texts["attribute"])
+        attributes = attribute_names(options)
+        if not attributes:
+            attributes = found_names(texts["attribute"])
+            warnings += alike(attributes, texts["attribute"])
         items = samples.select(
             (pl.col("name") + "/" + pl.col("key")).alias("item_id"),
             pl.col("tar").alias("image"),

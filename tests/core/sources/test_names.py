@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from seraser_core.errors import ConfigError
-from seraser_core.sources.names import finder, found_names, to_index, whole_number, word
+from seraser_core.sources.names import alike, finder, found_names, to_index, whole_number, word
 
 
 def indices(texts, names=()):
@@ -105,3 +105,18 @@ def test_a_name_is_found_as_it_is_or_by_a_word_that_no_other_has():
     find = finder(["Deer", "a camel", "deer", "STRASSE"])
     words = ["Deer", "deer", "DEER", "Camel", "stra\u00dfe", "cow"]
     assert [find(one) for one in words] == [0, 2, None, 1, 3, None]
+
+
+def test_attributes_that_are_alike_are_told():
+    texts = pl.Series(["land", "Land", "Land", "open_sea", "open sea", "a", None])
+    (told,) = alike(found_names(texts), texts)
+    assert "'Land' (2) and 'land' (1), 'open sea' (1) and 'open_sea' (1)" in told
+    assert alike(["land", "water"], pl.Series(["land", "water"])) == []
+
+
+def test_values_without_a_number_need_names():
+    with pytest.raises(ConfigError) as caught:
+        indices(["cat"])
+    assert caught.value.remedy == (
+        "has no number, and no names are given; name its values in dataset.classes"
+    )

@@ -160,6 +160,21 @@ def test_a_split_of_a_csv_is_text(plan, table, values, rows):
     assert plan(parts, **options).table.num_rows == rows
 
 
+@pytest.mark.parametrize(
+    ("parts", "value", "told"),
+    [
+        (["test", "Test", "Test", "TEST", "train", None], "test", "'Test' (2), 'TEST' (1)"),
+        (["2", "02", "2.00", "02", "3", None], "2", "'02' (2), '2.00' (1)"),
+    ],
+)
+def test_near_values_of_a_split_are_told(plan, table, parts, value, told):
+    lines: list[str] = []
+    options = {"split": {"column": "part", "values": [value]}, "allow_empty_classes": True}
+    listed = plan(table.with_columns(pl.Series("part", parts)), report=lines.append, **options)
+    assert listed.table.num_rows == 1
+    assert any(told in line and "are left out" in line for line in lines)
+
+
 @pytest.mark.parametrize("setting", ["label", "attribute"])
 @pytest.mark.parametrize("kind", [pl.Boolean, pl.String])
 def test_csv_and_parquet_agree_on_true_and_false(plan, table, tmp_path, setting, kind):
