@@ -11,6 +11,8 @@ from seraser_core.sources.plausible import Verdict, doubt_share
 _SLACK_PIXELS, _SLACK = 1.0, 0.01
 """Pixels, and share of the image, by which boxes of rounded numbers may exceed it."""
 _FAR = 0.05
+_PARTS = (100, 1000)
+_CENTRES = "where x and y are their centres, give left = x - width / 2 and top = y - height / 2"
 _FEW = 8
 """Boxes from which on it is no chance that all fit another format too."""
 _FRACTIONS = (
@@ -31,16 +33,19 @@ def judge_boxes(
         sizes: (M, 2) width and height of these.
         form: See the option ``dataset.box_format``.
     """
-    boxes = boxes[np.isfinite(boxes).all(1)]
-    known = np.isfinite(looked).all(1)
-    looked, sizes = looked[known], sizes[known]
+    finite, known = np.isfinite(boxes).all(1), np.isfinite(looked).all(1)
+    lacking = int((~finite).sum())
+    said = f"{lacking} of {len(boxes)} boxes hold what is no finite number and make error rows"
+    boxes, looked, sizes = boxes[finite], looked[known], sizes[known]
     if not len(boxes):
-        return Verdict()
+        return Verdict(None, [said] if lacking else [])
     judge = _judge_fractions if form == "fractions" else _judge_pixels
     verdict = judge(boxes, looked, sizes, form)
     if verdict.refusal is None:
         shares = [_share(box, form, size) for box, size in zip(looked, sizes, strict=True)]
         verdict.warnings += doubt_share("box", float(np.mean(shares or [0.5])), len(shares))
+    if lacking:
+        verdict.warnings.append(said)
     return verdict
 
 
@@ -87,10 +92,24 @@ def _judge_pixels(
                     f"all of {len(looked)} boxes that were looked at leave their image, such as "
                     f"{_text(looked[0])} of one of {_size(sizes[0])}",
                     "give them in pixels of the images as they are, not of another size of them "
-                    "or in parts of 1000",
+                    "or in parts of 1000" + ("" if is_corners else f"; {_CENTRES}"),
                 )
             )
-    return Verdict(None, _doubts(boxes, looked, unit, empty, as_given, otherwise, form))
+    doubts = _doubts(boxes, looked, unit, empty, as_given, otherwise, form)
+    return Verdict(None, doubts + _parts(boxes if is_corners else _with_lengths(boxes), sizes))
+
+
+def _parts(corners: np.ndarray, sizes: np.ndarray) -> list[str]:
+    """The warning of boxes that may be percentages or parts of 1000, as language models give."""
+    most = float(corners.max())
+    parts = next((parts for parts in _PARTS if most <= parts), None)
+    if parts is None or len(sizes) < _FEW or not (sizes > parts).all():
+        return []
+    return [
+        f"no side of {len(corners)} boxes is beyond {parts}, and every image that was looked at is "
+        f"larger; where they are parts of {parts}, divide them by {parts} and give "
+        "left, top, right and bottom with dataset.box_format: fractions"
+    ]
 
 
 def _doubts(
@@ -109,7 +128,13 @@ def _doubts(
         )
     if empty.any():
         found.append(f"{int(empty.sum())} of {len(boxes)} boxes are empty and make error rows")
-    if len(looked) and (~as_given).mean() > 0.5:
+    leave = int((~as_given & ~_empty(_with_lengths(looked))).sum()) if form == "xywh" else 0
+    if leave:
+        found.append(
+            f"{leave} of {len(looked)} boxes that were looked at leave their image as xywh; "
+            f"{_CENTRES}"
+        )
+    elif len(looked) and (~as_given).mean() > 0.5:
         found.append(
             f"{int((~as_given).sum())} of {len(looked)} boxes that were looked at leave their image"
         )

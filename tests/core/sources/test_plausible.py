@@ -92,6 +92,42 @@ def test_boxes_that_would_fit_otherwise_too_are_warned_of():
     assert "as YOLO" in judge_boxes(flat, flat, SIZES, "fractions").warnings[0]
 
 
+def test_centres_given_as_xywh_are_warned_of():
+    centres = XYWH.copy()
+    centres[:, :2] += centres[:, 2:] / 2
+    leave = int((centres[:, :2] + centres[:, 2:] > SIZES + 1).any(1).sum())
+    assert 0 < leave < COUNT
+    (warning,) = judge_boxes(centres, centres, SIZES, "xywh").warnings
+    assert f"{leave} of 16 boxes" in warning
+    assert "left = x - width / 2" in warning
+    one = XYWH.copy()
+    one[3, 0] = SIZES[3, 0] - one[3, 2] + 2
+    assert "1 of 16" in judge_boxes(one, one, SIZES, "xywh").warnings[0]
+    far = XYWH * 3
+    assert "left = x - width / 2" in judge_boxes(far, far, SIZES, "xywh").refusal[1]
+
+
+@pytest.mark.parametrize("form", ["xyxy", "xywh"])
+@pytest.mark.parametrize(("parts", "least"), [(100, 200), (1000, 1100)])
+def test_parts_of_100_and_1000_are_warned_of(form, parts, least):
+    boxes = np.round((FRACTIONS if form == "xyxy" else XYWH / WIDE) * parts)
+    sizes = SIZES + least
+    warnings = " ".join(judge_boxes(boxes, boxes, sizes, form).warnings)
+    assert f"divide them by {parts}" in warnings
+    scaled = (XYXY if form == "xyxy" else XYWH) * 8
+    assert "divide" not in " ".join(judge_boxes(scaled, scaled, SIZES * 8, form).warnings)
+
+
+@pytest.mark.parametrize("form", ["xyxy", "xywh", "fractions"])
+def test_boxes_of_no_finite_number_are_counted(form):
+    boxes = {"xyxy": XYXY, "xywh": XYWH, "fractions": FRACTIONS}[form].copy()
+    boxes[2, 0], boxes[5, 3] = np.inf, np.nan
+    verdict = judge_boxes(boxes, boxes, SIZES, form)
+    said = "2 of 16 boxes hold what is no finite number and make error rows"
+    assert (verdict.refusal, verdict.warnings) == (None, [said])
+    assert "16 of 16" in judge_boxes(boxes * np.inf, boxes, SIZES, form).warnings[0]
+
+
 def test_tiny_and_whole_boxes_are_warned_of():
     whole = np.hstack([np.zeros((COUNT, 2)), SIZES])
     assert "100.0 %" in " ".join(judge_boxes(whole, whole, SIZES, "xyxy").warnings)
