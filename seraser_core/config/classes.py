@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from seraser_core.config.yaml_files import as_yaml
+
 Entry = str | tuple[str, str]
 """A name, or what stands in the data and the name that is shown and put into prompts."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -148,5 +150,5 @@ def _is_number(value: Any) -> bool:
 
 def _show(value: Any) -> str:
     """A value in an error, without what would be read as the start of the remedy."""
-    shown = repr(value).replace(";", ",")
+    shown = as_yaml(value).replace(";", ",")
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."

@@ -151,6 +151,8 @@ def _override(tree: dict[str, Any], text: str) -> None:
     except ValueError as error:
         if "nested too deeply" in str(error):
             raise ConfigError("--set", f"{text[:60]}...", "is nested too deeply") from None
+        if "alias" in str(error):
+            raise ConfigError("--set", f"{text[:60]}...", str(error)) from None
         if "a second time" in str(error):
             raise ConfigError("--set", text, str(error)) from None
         parsed = value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from seraser_core.config.methods import METHOD_OPTIONS
 from seraser_core.config.secrets import is_secret_key, names_secret, without_secret
+from seraser_core.config.yaml_files import as_yaml
 from seraser_core.errors import ConfigError, SeveralMistakesError
 from seraser_core.redaction import SECRET_URL
 
@@ -173,7 +175,7 @@ def _unknown_method(field: str, value: Any) -> ConfigError:
     near = difflib.get_close_matches(str(tag), list(METHOD_OPTIONS), n=1, cutoff=0.4)
     hint = f"did you mean `{near[0]}`? " if near else ""
     methods = ", ".join(METHOD_OPTIONS)
-    return ConfigError(field, f"unknown method {tag!r}", f"{hint}methods: {methods}")
+    return ConfigError(field, f"unknown method {as_yaml(tag)}", f"{hint}methods: {methods}")
 
 
 def _needed(field: str, location: Sequence[int | str]) -> str:
@@ -199,6 +201,8 @@ def _remedy(value: Any, wanted: list[str]) -> str:
         remedy += "; YAML takes yes, no, on, off, true and false for truth: put it in quotes"
     elif _TEXT in wanted and isinstance(value, int | float):
         remedy += f"; put it in quotes, as '{value}'"
+    elif _TEXT in wanted and isinstance(value, date):
+        remedy += f"; YAML takes it for a date: put it in quotes, as '{value}'"
     return remedy
 
 
@@ -248,15 +252,10 @@ def option_group(annotation: Any) -> type[BaseModel] | None:
 
 def shown(field: str, value: Any) -> str:
     """A value that is refused, as YAML has it; not one that may hold a key."""
-    text = {None: "null", True: "true", False: "false"}.get(value) if _is_plain(value) else None
-    text = repr(value) if text is None else text
+    text = as_yaml(value)
     if "storage_options" in field + text or _has_secret_key(value) or _is_secret_text(value, text):
         return "(hidden: holds a secret)"
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
 
 
 def _is_secret_text(value: Any, text: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import yaml
@@ -15,6 +17,7 @@ _NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticE
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WINDOWS = re.compile(r"([A-Za-z]:|\\|\.{1,2})\\[^\"]*|[\w.-]+(\\[\w.-]+)+\.\w{1,7}")
 """Paths with backslashes."""
+_MOST_ALIASED = 100_000
 _FAULTS = (
     (r"found character '\\t'", "a tab where there must be spaces: YAML is indented by spaces"),
     (
@@ -74,6 +77,18 @@ class _Loader(yaml.SafeLoader):
         return value
 
 
+def as_yaml(value: Any) -> str:
+    """A value that was read, in a line of an error: null, true and dates as YAML has them."""
+    if isinstance(value, Mapping):
+        pairs = (f"{as_yaml(key)}: {as_yaml(inner)}" for key, inner in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_yaml, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value) if isinstance(value, date) else repr(value)
+
+
 def parse_yaml(content: bytes | str) -> Any:
     """Parse a YAML document.
 
@@ -82,12 +97,48 @@ def parse_yaml(content: bytes | str) -> Any:
     """
     try:
         text = content if isinstance(content, str) else _decoded(content)
-        # The loader is a safe one, and none of its values is code.
-        return yaml.load(text, _Loader)  # noqa: S506
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _refuse_bomb(node)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except _NO_YAML as error:
         raise ValueError(_said(error)) from None
+
+
+def _refuse_bomb(root: Any) -> None:
+    """Refuse aliases of aliases, of which a few lines stand for more than any memory holds.
+
+    Raises:
+        ValueError: The aliases stand for too many values, or for themselves.
+    """
+    sizes: dict[int, int | None] = {}
+
+    def size(node: Any) -> int:
+        known = sizes.get(id(node), 0)
+        if known is None:
+            raise ValueError(
+                f"line {node.start_mark.line + 1} has an anchor (`&name`) whose value holds its "
+                "own alias (`*name`); write the value out"
+            )
+        if not known:
+            sizes[id(node)] = None
+            inner = node.value if isinstance(node, yaml.CollectionNode) else ()
+            parts = (part for one in inner for part in (one if isinstance(one, tuple) else (one,)))
+            known = sizes[id(node)] = 1 + sum(map(size, parts))
+        return known
+
+    if size(root) - len(sizes) > _MOST_ALIASED:
+        raise ValueError(
+            f"its aliases (`*name`) stand for more than {_MOST_ALIASED:,} values; write out those "
+            "that are needed"
+        )
 
 
 def _decoded(content: bytes) -> str:

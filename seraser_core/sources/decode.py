@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -85,7 +86,10 @@ _TURNS = {
 """EXIF orientation -> what makes the image upright."""
 _SIDEWAYS = 5
 _ASPECT_TOLERANCE = 0.01
-_CUT_SHORT = ("truncated", "unexpected end", "eof", "not enough")
+_CUT_SHORT = re.compile(
+    r"truncated|unexpected end|eof|not enough|unpack_from requires|incomplete checksum|"
+    r"chunk b'\w{0,3}'"
+)
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 
@@ -284,8 +288,11 @@ def _broken_file() -> Iterator[None]:
         raise ItemError("decode", "too_large", str(error)) from None
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
-        cut = any(word in text.lower() for word in _CUT_SHORT)
-        raise ItemError("decode", "truncated" if cut else "undecodable", text) from None
+        if _CUT_SHORT.search(text.lower()):
+            raise ItemError(
+                "decode", "truncated", "the file ends before its picture does; fetch it again"
+            ) from None
+        raise ItemError("decode", "undecodable", text) from None
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:

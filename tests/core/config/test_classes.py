@@ -80,7 +80,7 @@ def test_numbers_decide_in_whatever_order_they_stand(numbers):
         (["x", "x"], "['x'] named more than once"),
         (["a", ["b", "bee"]], "give names alone"),
         ({"a": ["bee", "wasp", "fly"]}, "give each class one name"),
-        ({"a": None, "b": "x"}, "None"),
+        ({"a": None, "b": "x"}, "null"),
         ({"0": ["1", "x"], "1": ["0", "y"]}, "give each number a name"),
         ({"0": ["a", "1"], "1": ["b", "0"]}, "give each number a name"),
         ({"0": ["a", "x"], "1": "y"}, "give each class one name, or a label"),

@@ -16,6 +16,7 @@ from seraser_core import storage
 from seraser_core.config import METHOD_OPTIONS, GridConfig, RunConfig, load_config, mistakes
 from seraser_core.config.files import read_yaml
 from seraser_core.config.methods import SeraserOptions
+from seraser_core.config.yaml_files import parse_yaml
 from seraser_core.errors import ConfigError
 
 TREE: dict[str, Any] = {
@@ -190,7 +191,7 @@ def test_half_characters_are_refused(tree):
 
 
 def test_options_that_hold_themselves_are_refused(tree):
-    assert refused(tree, ["dataset.storage_options=&a {x: *a}"]).value == "nested too deeply"
+    assert "own alias" in refused(tree, ["dataset.storage_options=&a {x: *a}"]).remedy
 
 
 @pytest.mark.parametrize(
@@ -474,3 +475,45 @@ def test_files_that_are_not_there(tmp_path):
     assert "no such file" in refused(tmp_path / "gone.yaml").remedy
     assert refused(tmp_path).field == "config"
     assert refused("rubbish://a/b.yaml").field == "config"
+
+
+def _bomb(first: str, inner: str) -> str:
+    lines = [f"a0: &a0 {first}"]
+    for level in range(1, 10):
+        aliases = ", ".join([f"*a{level - 1}"] * 10)
+        lines.append(f"a{level}: &a{level} {inner % aliases}")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (_bomb("[x]", "[%s]"), "stand for more than 100,000 values"),
+        (_bomb("{x: 1}", "{<<: [%s]}"), "stand for more than 100,000 values"),
+        ("&a [*a]", "own alias"),
+        ("a: &x {b: [*x]}", "own alias"),
+    ],
+)
+def test_aliases_that_stand_for_too_much_are_refused(text, words):
+    with pytest.raises(ValueError, match=words):
+        parse_yaml(text)
+
+
+def test_other_aliases_are_read():
+    text = "a: &x [1, 2]\nb: *x\nc: &y {q: 1}\nd: {<<: *y, r: 2}"
+    assert parse_yaml(text) == {"a": [1, 2], "b": [1, 2], "c": {"q": 1}, "d": {"q": 1, "r": 2}}
+    assert len(parse_yaml(f"[{'x, ' * 50_000}]")) == 50_000
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("name=2020-01-01", "put it in quotes, as '2020-01-01'"),
+        ("dataset.classes=[a, ~]", "dataset.classes: null\n  -> write the name in quotes"),
+        ("dataset.classes=[{a: ~}]", "{'a': null}"),
+        ("dataset.classes=[a, 2020-01-01]", ": 2020-01-01\n  -> write the name in quotes"),
+        ("dataset.path=[~]", "[null]"),
+    ],
+)
+def test_values_are_shown_as_yaml_has_them(tree, override, words):
+    assert words in str(refused(tree, [override]))

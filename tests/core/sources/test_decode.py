@@ -227,8 +227,8 @@ def test_odd_sizes(encode, size, kind):
         (b"IIIIIIIIIIIIIIII", "undecodable"),
         (b"RIFF\x10\0\0\0WAVEfmt " + bytes(40), "undecodable"),
         (b"\xff\xd8\xff", "undecodable"),
-        (b"\x89PNG\r\n\x1a\n", "undecodable"),
-        (b"GIF89a", "undecodable"),
+        (b"\x89PNG\r\n\x1a\n", "truncated"),
+        (b"GIF89a", "truncated"),
         (bytes(1000), "undecodable"),
         (b"\x00\x00\x00\x1cftypavif" + bytes(100), "unsupported_format"),
         (b"\x00\x00\x00\x1cftypheic" + bytes(100), "unsupported_format"),
@@ -254,6 +254,17 @@ def test_files_that_are_cut_short(encode, kind, part):
     assert stage == "decode"
     # TIFF keeps its directory at the end and WebP says no more than that it failed.
     assert code in (["truncated"] if kind not in ("WEBP", "TIFF") else ["truncated", "undecodable"])
+
+
+def test_a_png_that_is_cut_anywhere(encode):
+    data = encode(Image.new("RGB", (5, 5), "red"), "PNG")
+    ends = range(8, data.index(b"IDAT") + 4 + 4)
+    said = set()
+    for end in ends:
+        with pytest.raises(ItemError) as caught:
+            decode_image(data[:end], LIMITS)
+        said.add((caught.value.code, caught.value.message))
+    assert said == {("truncated", "the file ends before its picture does; fetch it again")}
 
 
 def test_damaged_pixels(encode):
