@@ -136,6 +136,8 @@ def _name(value: Any) -> str:
     if not isinstance(value, str):
         several = isinstance(value, list | tuple | Mapping)
         remedy = "give each class one name" if several else "write the name in quotes"
+        if isinstance(value, bool):
+            remedy += " (YAML takes yes, no, on, off, true and false for truth values)"
         raise ValueError(f"{_show(value)}; {remedy}")
     if not value.strip():
         raise ValueError(f"{value!r}; a name must not be blank")

@@ -154,6 +154,8 @@ def _mistake(field: str, details: Sequence[ErrorDetails], group: type[BaseModel]
     if first["type"] == "union_tag_not_found":
         methods = ", ".join(METHOD_OPTIONS)
         return ConfigError(field, shown(field, value), f"needs the method's `name`: {methods}")
+    if first["type"] == "mistake":
+        return ConfigError(field, first["ctx"]["found"], first["ctx"]["remedy"])
     if first["type"] == "value_error":
         return _broken_rule(field, first, known_keys(group, location))
     wanted = [text for detail in details for text in _wanted(detail)]

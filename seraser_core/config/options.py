@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from seraser_core.config.auxiliary import RelevanceOptions, SegmentOptions
 from seraser_core.config.base import TEMPLATE_RULE, Options, is_template
@@ -28,6 +29,23 @@ def parse_size(value: Any) -> Any:
 
 
 Size = Annotated[int, BeforeValidator(parse_size)]
+
+
+def _in_order(value: Any) -> Any:
+    """Entries of names, as a list: the keys of a document do not keep their order everywhere."""
+    if value is None:
+        return None
+    try:
+        return entries(value)
+    except ValueError as error:
+        found, _, remedy = str(error).rpartition("; ")
+        raise PydanticCustomError(
+            "mistake", "{found}; {remedy}", {"found": found, "remedy": remedy}
+        ) from None
+
+
+def _in_order_or_file(value: Any) -> Any:
+    return value if isinstance(value, str) else _in_order(value)
 
 
 class SplitOptions(Options):
@@ -148,14 +166,14 @@ class DatasetOptions(Options):
         "and refuse those that cannot be what was meant; false: do not look.",
     )
     split: SplitOptions | None = Field(default=None, description="Filter on a split column.")
-    classes: list[Entry] | str | None = Field(
+    classes: Annotated[list[Entry] | str | None, BeforeValidator(_in_order_or_file)] = Field(
         default=None,
         description="Names of the classes: a list (index = label), a mapping of labels or folders "
         "to names (`{n02437312: african elephant}`, in its order), of numbers to names (`{0: cat, "
         "1: dog}`), or a file of any of these as text, JSON, YAML, CSV or TSV. The names are put "
         "into prompts. A folder data set takes the sorted folder names when none are given.",
     )
-    attributes: list[Entry] | None = Field(
+    attributes: Annotated[list[Entry] | None, BeforeValidator(_in_order)] = Field(
         default=None,
         description="Names of the attribute values: a list (index = attribute) or a mapping, as "
         "of the classes.",
@@ -191,22 +209,6 @@ class DatasetOptions(Options):
         description="fsspec options for reading the data set. No secrets: those come from the "
         "environment, a profile or a Prefect block.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _in_order(cls, data: Any) -> Any:
-        # A list, since the keys of a document do not keep their order everywhere.
-        if not isinstance(data, dict):
-            return data
-        found = {}
-        for option in ("classes", "attributes"):
-            value = data.get(option)
-            if value is not None and not (option == "classes" and isinstance(value, str)):
-                try:
-                    found[option] = entries(value)
-                except ValueError as error:
-                    raise ValueError(f"{option}: {error}") from None
-        return {**data, **found}
 
     @model_validator(mode="after")
     def _check(self) -> DatasetOptions:

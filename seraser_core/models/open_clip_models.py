@@ -125,7 +125,8 @@ def _check_hub(repo: str, value: str, files: Sequence[str]) -> None:
     Raises:
         ConfigError: It does not.
     """
-    if not Path(repo).is_dir() and not is_cached(repo, *files):
+    is_path = repo.startswith(("/", ".", "~")) or Path(repo).is_dir()
+    if not is_path and not is_cached(repo, *files):
         check_server(hub(), "model.name", value, _COPY)
 
 

@@ -59,7 +59,13 @@ def read_delimited(
     Raises:
         ValueError: It is no such table; names the line.
     """
-    text = with_line_feeds(text)
+    # Not between quotes, where a line end is a part of a name.
+    parts = text.split('"')
+    if len(parts) > 1 and "\n" in text:
+        parts[::2] = map(with_line_feeds, parts[::2])
+        text = '"'.join(parts)
+    else:
+        text = with_line_feeds(text)
     head = find_head(text, wanted, separator)
     if head.separator != separator:
         said.append(f"its cells are separated by {_NAMES.get(head.separator, head.separator)}")
