@@ -182,7 +182,7 @@ def _named_alike(
 
 
 def _prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """What stands before most names of a model, e.g. ``module.``, if it stands before all of them.
+    """Prefix of most names, e.g. ``module.``, if it stands before all names of the model.
 
     Other tensors may be beside the model's, such as those of a loss.
     """

@@ -20,7 +20,7 @@ _FIELD = "model.pretrained"
 _HEAD = 512
 _LONGEST_HEADER = 2**30
 _MOST_TIMES, _MOST_PACKED = 4, 2**26
-"""What an archive may grow by: torch packs code and no tensor, and weights hardly shrink."""
+"""Allowed growth of an archive: torch packs code and no tensor, and weights hardly shrink."""
 _ZIP = b"PK\x03\x04"
 _OTHERS = [
     (re.compile(rb"version https://git-lfs"), "is a pointer of Git LFS; run `git lfs pull` there"),

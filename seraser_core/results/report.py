@@ -173,7 +173,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """What is put into the page: a text of the data has no control characters."""
+    """Value as the page shows it: a text of the data has no control characters."""
     return printable(value) if type(value) is str else value
 
 

@@ -23,7 +23,7 @@ _NO_CLASS = ("-1", "-1.0")
 
 
 _NO_NUMBER = re.compile(r"-9{2,6}(\.0+)?")
-"""What surveys and sensors write into columns of numbers where there is none."""
+"""Numbers that surveys and sensors write for a missing value."""
 _UNSURE = frozenset(["unknown", "unk", "unsure", "not sure", "not available", "other"])
 """Values that may be a group of their own, and may be none."""
 _SHOWN = 5
@@ -86,7 +86,7 @@ def known(
 def _no_numbers(
     counts: Collection[str], nothing: Collection[str], names: Collection[str]
 ) -> list[str]:
-    """Of a column whose other values are all numbers of 0 and more, or that has names: -999."""
+    """Find -999 and the like in a column of names, or of numbers that are else 0 or more."""
     found = [text for text in counts if _NO_NUMBER.fullmatch(text) and text not in names]
     others = set(counts) - set(nothing) - set(found)
     if names or all(re.fullmatch(r"[0-9]+(\.[0-9]*)?|-1(\.0)?", text) for text in others):
