@@ -1,4 +1,4 @@
-"""What `plan` shows and checks beside the run directory that it makes."""
+"""Examples and checks of `plan`, beside the run directory that it makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes one doubt a run is said at its end, and in `seraser status`."""
+"""Warnings about a run are given at its end, and in `seraser status`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CUDA devices are told, and which of their faults are for good; no device is needed."""
+"""Settings of CUDA devices, and their permanent faults; no device is needed."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def test_the_model_of_memory_knows_quick_gelu(tiny_json, tmp_path, precision, en
 
 
 def kept_bytes(model, engine, compute, images=2):
-    """Of the tensors that autograd keeps for some images, beside the model's."""
+    """Bytes of the tensors that autograd keeps for some images, beside the model's."""
     frozen = {p.untyped_storage().data_ptr() for p in model.net.parameters()}
     prompt = engine.initial_prompt.repeat(images, 1, 1).requires_grad_()
     kept: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""What a run records of its pictures and foregrounds, and says at its end."""
+"""Statistics of pictures and foregrounds that a run records and prints at its end."""
 
 from __future__ import annotations
 
