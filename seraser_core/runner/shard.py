@@ -247,6 +247,7 @@ class _Work:
         self.errors: dict[int, ItemError] = {}
         self.facts: dict[int, PictureFacts] = {}
         self._scores: list[dict[str, Scores]] = []  # of the last images of `done`
+        self._score_bytes = 0
         self._reduced = 0  # images of `done` whose scores are reduced
         self._outcomes: dict[str, list[MethodOutcome]] = {}
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -296,8 +297,8 @@ class _Work:
             self.facts.update(zip(batch.items, facts, strict=True))
             for name, found in scores.items():
                 self._seconds[name] += found.seconds
-            size = sum(found.logits.nbytes for scores in self._scores for found in scores.values())
-            if size > _MOST_SCORE_BYTES:
+            self._score_bytes += sum(found.logits.nbytes for found in scores.values())
+            if self._score_bytes > _MOST_SCORE_BYTES:
                 self._reduce()
         self._model_s += time.perf_counter() - mark
 
@@ -313,7 +314,8 @@ class _Work:
 
     def _reduce(self) -> None:
         """Make outcomes of the scores; of none, empty ones."""
-        session, parts, self._scores = self._session, self._scores, []
+        session, parts = self._session, self._scores
+        self._scores, self._score_bytes = [], 0
         labels = [self._labels[index] for index in self.done[self._reduced :]]
         self._reduced = len(self.done)
         none = np.empty((0, len(session.run["classes"])), np.float32)
