@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import io
 import logging
 import os
@@ -98,8 +96,6 @@ def main(
 ) -> None:
     """Set up logging and the way to servers for every command."""
     redact_logs()
-    # The last collections of a process would walk all of torch for more than a second.
-    atexit.register(gc.freeze)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files need not be valid texts
             stream.reconfigure(errors="backslashreplace")
