@@ -218,7 +218,7 @@ def test_files_hold_the_table_whatever_the_names(compared, tmp_path, where, requ
     assert pl.read_parquet(io.BytesIO(read("parquet"))).equals(found)
     assert pl.read_csv(io.BytesIO(read("csv")), schema=found.schema).equals(found)
     markdown, latex = read("md").decode(), read("tex").decode()
-    assert markdown.count('a \\| b & c_{d} 50% \\\\ \\<x>, "q" $é |') == 6 + 3
+    assert markdown.count('a \\| b & c\\_{d} 50% \\\\ \\<x>, "q" $é |') == 6 + 3
     assert "| zero_shot | 2 | 2.000 | 2.000 |" in markdown
     assert latex.count("a \\textbar{} b \\& c\\_\\{d\\} 50\\% \\textbackslash{}") == 6 + 3
     # Nothing is null throughout but what no run knows.
