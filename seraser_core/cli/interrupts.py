@@ -89,12 +89,12 @@ class Interruptions:
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
         signal.set_wakeup_fd(self._before_fd)
         os.close(self._writing)
-        self._thread.join()
+        self._thread.join()  # it compares handlers with ours: those stay until it has read all
         os.close(self._pipe)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self.received.append(number)
