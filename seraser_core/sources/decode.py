@@ -23,9 +23,9 @@ from seraser_core.config.options import LimitOptions
 from seraser_core.errors import ItemError
 from seraser_core.sources.netpbm import NetpbmImageFile, is_netpbm
 from seraser_core.sources.pixels import load_rgb
-from seraser_core.sources.tiff import TiffImageFile, is_set
+from seraser_core.sources.tiff import TiffImageFile, is_set, no_data
 
-DECODER_VERSION = 4
+DECODER_VERSION = 5
 """Version of the decoded pixels; in a run's fingerprint beside Pillow's version."""
 IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
@@ -206,7 +206,7 @@ def load_mask(data: bytes, limits: LimitOptions) -> Image.Image:
 def foreground(mask: Image.Image) -> np.ndarray:
     """Where a mask of `load_mask` is foreground: (height, width) bool, see `decode_mask`."""
     values = _without_palette(mask) if mask.mode == "P" else np.asarray(mask)
-    pixels = is_set(values)
+    pixels = is_set(values, None if mask.mode == "1" else no_data(mask))
     return np.asarray(pixels.any(-1) if pixels.ndim == 3 else pixels)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from seraser_core.errors import ItemError
-from seraser_core.sources.tiff import is_negative, wide_values
+from seraser_core.sources.tiff import is_negative, no_data, wide_values
 
 _STRIP = 64
 _SAMPLE = 2**20
@@ -27,6 +27,10 @@ _DARK = 64
 """Upper bytes below it: 14 bits or fewer are used."""
 _FLAT = 32
 """Steps of 255 in a picture of one colour, and in an alpha channel that shows nothing."""
+_FILLERS = (-9999.0, -99999.0, -32767.0, -32768.0)
+"""Values that stand for no measurement in files that do not declare one."""
+_HUGE = 1e38
+"""Floats from here on measure nothing: the largest one is a filler, in many spellings."""
 _BIG, _LITTLE = ("B", "L") if sys.byteorder == "little" else ("L", "B")
 _LOWER_BYTES = {"LA;16B": "RGBA"} | {
     f"{bands};16{order}": f"{bands};16{other}"
@@ -42,8 +46,10 @@ def load_rgb(opened: ImageFile.ImageFile, reopen: Callable[[], ImageFile.ImageFi
     Grey of more than 8 bits is scaled: by the smallest of 8, 10, 12, 14 and 16 bits that its values
     fit, 0 to 1 and -1 to 1 as such, others from their least to their greatest value. One in 1000
     values at either end is an outlier, which is clipped. So are colours of 16 bits where they use
-    14 or fewer. Profiles, gamma and alpha are ignored, as open_clip does; but where the colours are
-    all alike and alpha tells the picture, it is laid on white, or on black when it is bright.
+    14 or fewer. A value that stands for no measurement does not count and becomes black: what a
+    TIFF declares (GDAL's tag), and -9999 and its like where it is further from the rest than the
+    rest is wide. Profiles, gamma and alpha are ignored, as open_clip does; but where the colours
+    are all alike and alpha tells the picture, it is laid on white, or on black when it is bright.
 
     Args:
         opened: The image; it is loaded.
@@ -55,11 +61,12 @@ def load_rgb(opened: ImageFile.ImageFile, reopen: Callable[[], ImageFile.ImageFi
     """
     rawmode, image = _rawmode(opened), cast(Image.Image, opened)
     image.load()
-    if rawmode in _LOWER_BYTES and _is_dark(image):
-        image = _with_lower_bytes(image, reopen(), _LOWER_BYTES[rawmode])
+    missing = no_data(image)
+    if rawmode in _LOWER_BYTES and (missing is not None or _is_dark(image)):
+        image = _with_lower_bytes(image, reopen(), _LOWER_BYTES[rawmode], missing)
     values = wide_values(image)
     if values is not None:
-        scaled = to_8_bit(values)
+        scaled = to_8_bit(values, missing)
         return Image.fromarray(~scaled if is_negative(image) else scaled).convert("RGB")
     if image.mode in ("LA", "PA", "RGBA", "La") or (
         image.mode == "P" and "transparency" in image.info
@@ -72,35 +79,64 @@ def load_rgb(opened: ImageFile.ImageFile, reopen: Callable[[], ImageFile.ImageFi
     return (image.convert("LA") if image.mode == "La" else image).convert("RGB")
 
 
-def to_8_bit(values: np.ndarray) -> np.ndarray:
+def to_8_bit(values: np.ndarray, missing: float | None = None) -> np.ndarray:
     """Numbers of any kind as 8 bits, see `load_rgb`.
 
     Args:
         values: (H, W, ...) integers or floats. What is not a number becomes the least value.
+        missing: The value that stands for no measurement, where one is declared; it becomes 0.
 
     Raises:
-        ItemError: None is finite.
+        ItemError: None is finite, or none a measurement.
     """
-    start, width = _range(values)
+    measured = _measured(values, missing)
+    if missing is None and (missing := _filler(measured)) is not None:
+        measured = measured[measured != missing]
+    start, width = _range(measured)
     small = np.empty(values.shape, dtype=np.uint8)
     for part, target in zip(_strips(values), _strips(small), strict=True):
         share = (part.astype(np.float64) - start) / width
         share = np.clip(np.nan_to_num(share, nan=0, posinf=1, neginf=0), 0, 1)
         target[:] = np.floor(share * 255 + 0.5)
+        if missing is not None:
+            target[part == missing] = 0
     return small
 
 
-def _range(values: np.ndarray) -> tuple[float, float]:
-    """Value that becomes 0, and its distance to the value that becomes 255."""
-    is_float = values.dtype.kind == "f"
+def _measured(values: np.ndarray, missing: float | None) -> np.ndarray:
+    """Those of at most about a million values that measure something, (N,).
+
+    Raises:
+        ItemError: None does.
+    """
     step = math.ceil(math.sqrt(values.size / _SAMPLE)) or 1
     flat = values[::step, ::step].reshape(-1)
-    finite = flat[np.isfinite(flat)] if is_float else flat
-    if not finite.size:
+    if flat.dtype.kind == "f":
+        flat = flat[np.abs(flat.astype(np.float64)) < _HUGE]
+    if missing is not None:
+        flat = flat[flat != missing]
+    if not flat.size:
         raise ItemError("decode", "no_pixels", "none of its values is a finite number")
-    cut = finite.size // _OUTLIERS
-    ordered = np.partition(finite, (cut, finite.size - 1 - cut))
-    low, high = float(ordered[cut]), float(ordered[finite.size - 1 - cut])
+    return flat
+
+
+def _filler(measured: np.ndarray) -> float | None:
+    """The least value, where it is one of `_FILLERS` and far from all others; else None."""
+    least = float(measured.min())
+    if least not in _FILLERS:
+        return None
+    rest = measured[measured != least]
+    if not rest.size or float(rest.min()) - least <= float(rest.max()) - float(rest.min()):
+        return None
+    return least
+
+
+def _range(measured: np.ndarray) -> tuple[float, float]:
+    """Value that becomes 0, and its distance to the value that becomes 255."""
+    is_float = measured.dtype.kind == "f"
+    cut = measured.size // _OUTLIERS
+    ordered = np.partition(measured, (cut, measured.size - 1 - cut))
+    low, high = float(ordered[cut]), float(ordered[measured.size - 1 - cut])
     if high > 0 and low >= -0.1 * high:
         tolerance = _TOLERANCE if is_float else 1.0
         ranges = (1.0, *_CONTAINERS) if is_float else _CONTAINERS
@@ -131,7 +167,9 @@ def _is_dark(image: Image.Image) -> bool:
     return bool(counts[:, _DARK:].sum() <= counts.sum() // _OUTLIERS)
 
 
-def _with_lower_bytes(image: Image.Image, again: ImageFile.ImageFile, rawmode: str) -> Image.Image:
+def _with_lower_bytes(
+    image: Image.Image, again: ImageFile.ImageFile, rawmode: str, missing: float | None
+) -> Image.Image:
     """A picture of 16-bit colours, of which Pillow keeps the upper bytes, scaled by both."""
     (tile,) = again.tile
     args = tile.args
@@ -140,7 +178,7 @@ def _with_lower_bytes(image: Image.Image, again: ImageFile.ImageFile, rawmode: s
     upper, lower = np.asarray(image)[..., :3], np.asarray(again)
     # Of grey with alpha, its four bytes were read as four bands.
     lower = lower[..., 1:2] if rawmode == "RGBA" else lower[..., :3]
-    scaled = Image.fromarray(to_8_bit(upper.astype(np.uint16) * 256 + lower))
+    scaled = Image.fromarray(to_8_bit(upper.astype(np.uint16) * 256 + lower, missing))
     if image.mode == "RGBA":
         scaled.putalpha(image.getchannel("A"))
     return scaled

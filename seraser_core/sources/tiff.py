@@ -13,6 +13,7 @@ _NEW_SUBFILE_TYPE, _DNG_VERSION, _CFA_PATTERN = 254, 50706, 33422
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _OFFSETS, _SAMPLES, _PLANAR, _SAMPLE_FORMAT, _SUBSAMPLING = 273, 277, 284, 339, 530
 _BYTE_COUNTS = (279, 325)
+_GDAL_NODATA = 42113
 _RAW_COLOURS = (32803, 34892)
 _REDUCED, _UNCOMPRESSED, _SEPARATE = 1, 1, 2
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
@@ -69,7 +70,7 @@ class TiffImageFile(TiffImagePlugin.TiffImageFile):
         """Decode the pixels."""
         if self.has_numbers and self.numbers is None:
             self.numbers = self._read_numbers()
-            shown = is_set(self.numbers)
+            shown = is_set(self.numbers, no_data(self))
             whole = np.asarray(shown.any(-1) if shown.ndim == 3 else shown)
             self.im = Image.fromarray(whole).im
         return super().load()
@@ -129,9 +130,11 @@ class TiffImageFile(TiffImagePlugin.TiffImageFile):
         return sum(next((_all(self.tag_v2[t]) for t in _BYTE_COUNTS if t in self.tag_v2), (0,)))
 
 
-def is_set(values: np.ndarray) -> np.ndarray:
-    """Where values are not 0; what is not a number is nothing, and so is 0."""
+def is_set(values: np.ndarray, missing: float | None = None) -> np.ndarray:
+    """Where values are neither 0, nor NaN, nor `missing`, which stands for no measurement."""
     found = values != 0
+    if missing is not None:
+        found &= values != missing
     return np.asarray(found & ~np.isnan(values) if values.dtype.kind == "f" else found)
 
 
@@ -147,6 +150,15 @@ def wide_values(image: Image.Image) -> np.ndarray | None:
     if image.mode.startswith("I") or image.mode == "F":
         return np.asarray(image)
     return None
+
+
+def no_data(image: Image.Image) -> float | None:
+    """The value that stands for no measurement, as geographic programs declare it; NaN is none."""
+    declared = getattr(image, "tag_v2", {}).get(_GDAL_NODATA)
+    try:
+        return float(str(declared).strip(" \0"))
+    except ValueError:
+        return None
 
 
 def is_negative(image: Image.Image) -> bool:

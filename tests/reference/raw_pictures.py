@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-SHORT, LONG = 3, 4
-_CODES = {SHORT: "H", LONG: "I"}
+ASCII, SHORT, LONG = 2, 3, 4
+_CODES = {ASCII: "B", SHORT: "H", LONG: "I"}
 Tags = Mapping[int, tuple[int, Sequence[int]]]
 
 
@@ -48,7 +48,7 @@ def tiff(width: int, height: int, strips: Sequence[bytes], tags: Tags, order: st
 
 
 def bands(
-    values: np.ndarray, photometric: int, order: str = "<", planar: bool = False, **more: int
+    values: np.ndarray, photometric: int, order: str = "<", planar: bool = False, **more: int | str
 ) -> bytes:
     """A TIFF of (H, W) or (H, W, bands) values of any type, in bytes as they are.
 
@@ -57,7 +57,7 @@ def bands(
         photometric: What 0 and the bands mean.
         order: ``<`` or ``>``.
         planar: One strip per band.
-        more: ``t338=1`` sets tag 338.
+        more: ``t338=1`` sets tag 338, to a number or a text.
     """
     height, width, count = (*values.shape, 1)[:3]
     kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
@@ -68,7 +68,12 @@ def bands(
         277: (SHORT, [count]),
         284: (SHORT, [2 if planar else 1]),
         339: (SHORT, [kind] * count),
-        **{int(name[1:]): (SHORT, [value]) for name, value in more.items()},
+        **{
+            int(name[1:]): (ASCII, f"{value}\0".encode())
+            if isinstance(value, str)
+            else (SHORT, [value])
+            for name, value in more.items()
+        },
     }
     parts = [values[..., i].tobytes() for i in range(count)] if planar else [values.tobytes()]
     return tiff(width, height, parts, tags, order)

@@ -184,6 +184,65 @@ def test_hot_pixels_of_a_camera_do_not_darken_the_rest():
     assert np.abs(found - np.minimum(255, values / 4095 * 255)).max() <= 1
 
 
+GAP = np.zeros(GREY.shape, bool)
+GAP[3:9, 4:20] = True
+"""A sixth of the scene was not measured."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "most", "filler", "declared"),
+    [
+        (np.uint16, 65535, 0, "0"),
+        (np.uint16, 4095, 65535, "65535"),
+        (np.uint16, 4095, 65535, " 65535.0 "),
+        (np.int16, 255, -32768, "-32768"),
+        (np.int16, 255, -9999, None),
+        (np.int32, 65535, -2147483648, "-2147483648"),
+        (np.float32, 1, -9999, "-9999"),
+        (np.float32, 1, -9999, None),
+        (np.float32, 1, 1e20, "1e20"),
+        (np.float32, 255, -3.4028235e38, None),
+        (np.float32, 255, -3.4028235e38, "-3.40282346638529e+038"),
+        (np.float32, 255, 3.4028235e38, "3.4e38"),
+        (np.float32, 1, np.nan, "nan"),
+        (np.float64, 1, -1.7976931348623157e308, "-1.7976931348623157e+308"),
+    ],
+)
+@pytest.mark.parametrize("order", "<>")
+def test_values_that_stand_for_no_measurement(kind, most, filler, declared, order):
+    values = levels(GREY, most, kind)
+    values[GAP] = filler
+    found = decoded(bands(values, 1, order, **({"t42113": declared} if declared else {})))
+    assert np.abs(found - 255 * GREY[..., None])[~GAP].max() <= 1
+    assert (found[GAP] == (0 if filler < 1e38 or np.isnan(filler) else 255)).all()
+
+
+@pytest.mark.parametrize("most", [255, 4095, 65400])
+def test_no_measurement_in_a_picture_of_colours(most):
+    values = levels(COLOUR, most, np.uint16)
+    values[GAP] = 65535
+    found = decoded(bands(values, 2, t42113="65535"))
+    assert np.abs(found - 255 * COLOUR)[~GAP].max() <= 1
+    assert (found[GAP] == 0).all()
+
+
+def test_a_range_that_ends_at_a_filler_is_a_range():
+    values = (GREY * 65535 - 32768).astype(np.int16)
+    assert_seen(bands(values, 1), GREY)
+
+
+def test_a_declared_value_that_is_no_number_is_passed_over():
+    assert_seen(bands(levels(GREY, 255, np.uint16), 1, t42113="none"), GREY)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint32, np.float32, np.float64])
+def test_a_mask_is_not_foreground_where_nothing_was_measured(kind):
+    values = np.where(GREY > 0.5, 1, 0).astype(kind)
+    values[GAP] = 99
+    mask = decode_mask(bands(values, 1, t42113="99"), values.shape[::-1], LIMITS)
+    assert (np.asarray(mask) == (values == 1)).all()
+
+
 def test_a_picture_without_a_number():
     values = np.full((4, 4), np.nan, np.float32)
     with pytest.raises(ItemError, match="finite number") as caught:
