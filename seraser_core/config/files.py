@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 from seraser_core import storage
 from seraser_core.config.methods import TEMPLATE_SETS
 from seraser_core.config.options import RunConfig
+from seraser_core.config.secrets import PLAIN_URL_REMEDY
 from seraser_core.config.yaml_files import parse_yaml
 from seraser_core.errors import ConfigError, TransientError
+from seraser_core.redaction import SECRET_URL
 
 _MODEL_FILE_ENDINGS = (".json", ".safetensors", ".pt", ".bin", ".pth")
 _METHODS = ("methods.*", "grid.methods.*")
@@ -158,6 +161,8 @@ def _read_lines(field: str, location: str) -> list[str]:
 
 
 def _read(field: str, location: str) -> bytes:
+    if re.search(SECRET_URL, location):
+        raise ConfigError(field, location, PLAIN_URL_REMEDY)
     try:
         return storage.read_bytes(location)
     except FileNotFoundError:

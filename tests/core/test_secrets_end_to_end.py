@@ -271,6 +271,7 @@ def test_urls_with_keys_are_refused(tree, tmp_path, kind, option):
     url = URLS[kind].format(key, OPTIONS[option])
     said = refused(tree, tmp_path, "--set", f"{option}={url}")
     assert option.rpartition(".")[0] in said
+    assert "no password and no signature" in " ".join(said.split())
     assert key not in said
 
 
