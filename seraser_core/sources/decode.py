@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import (
@@ -19,11 +20,13 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from seraser_core.config.options import LimitOptions
 from seraser_core.errors import ItemError
 from seraser_core.sources.netpbm import NetpbmImageFile, is_netpbm
 from seraser_core.sources.pixels import load_rgb
 from seraser_core.sources.tiff import TiffImageFile, is_set, no_data
+
+if TYPE_CHECKING:  # a child that decodes need not wait for the checks of all options
+    from seraser_core.config.options import LimitOptions
 
 DECODER_VERSION = 5
 """Version of the decoded pixels; in a run's fingerprint beside Pillow's version."""

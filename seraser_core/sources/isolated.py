@@ -13,14 +13,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import IO, Any, Protocol, TypeVar
+from types import SimpleNamespace
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 from PIL import Image
 
-from seraser_core.config.options import LimitOptions
 from seraser_core.errors import ItemError, TransientError
 from seraser_core.sources.decode import decode_image, decode_mask, decode_reduced
+
+if TYPE_CHECKING:  # see `seraser_core.sources.decode`
+    from seraser_core.config.options import LimitOptions
 
 T = TypeVar("T")
 _LENGTHS = struct.Struct("<QQ")
@@ -207,7 +210,7 @@ def _exactly(pipe: IO[bytes], count: int) -> bytes:
 
 
 def _answer(order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-    limits = LimitOptions(**order["limits"])
+    limits = cast("LimitOptions", SimpleNamespace(**order["limits"]))  # as its parent checked them
     # A child that hangs ends although its parent, who would kill it, was killed itself.
     signal.setitimer(signal.ITIMER_REAL, 2 * order["seconds"] + 1)
     try:
