@@ -13,8 +13,8 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +149,7 @@ def _place(prepared: Prepared) -> Path:
         "labels": prepared.planned.labels,
         "attributes": prepared.planned.attributes,
         "code": _code(),
-        "libraries": {name: version for name in _LIBRARIES for version in _version(name)},
+        "libraries": {name: _version(name) for name in _LIBRARIES},
         "python": platform.python_version(),
         "variables": {name: os.environ.get(name) for name in _VARIABLES},
         "devices": sorted(str(path) for name in _DEVICES for path in Path("/dev").glob(name)),
@@ -158,9 +158,11 @@ def _place(prepared: Prepared) -> Path:
     return cache_folder() / "plans" / f"{fingerprint(decided)}.json"
 
 
-def _version(name: str) -> Iterator[str]:
+@cache
+def _version(name: str) -> str | None:
     with suppress(importlib.metadata.PackageNotFoundError):
-        yield importlib.metadata.version(name)
+        return importlib.metadata.version(name)
+    return None
 
 
 def _code() -> str:
