@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
 from seraser_core import storage
 from seraser_core.config import load_config
 from seraser_core.results.run_directory import RunDirectory
@@ -22,6 +24,11 @@ from seraser_core.runner.plan import plan_run
 
 Tree = dict[str, Any]
 KILLED = -signal.SIGKILL
+
+
+def all_but_slow(steps: list[str], *often: str) -> list[Any]:
+    """`steps`, of which those beside `often` are run with ``-m slow`` alone."""
+    return [step if step in often else pytest.param(step, marks=pytest.mark.slow) for step in steps]
 
 
 class Workers:

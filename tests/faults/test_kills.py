@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import s3fs
-from harness import KILLED, Undisturbed
+from harness import KILLED, Undisturbed, all_but_slow
 from polars.testing import assert_frame_equal
 
 from seraser_core.config import load_config
@@ -28,11 +28,6 @@ PLANNING = ["before plan", "plan unrenamed", "after plan"]
 REMOTE = [f"{kind} half sent" for kind in KINDS]
 IN_SECOND_SHARD = {"fetched": 8, "decoded": 8, "tuned": 18, "scored": 4}
 """Of three shards of 5, 5 and 4 images, in batches of 2: in the middle of it."""
-
-
-def all_but_slow(steps, *often):
-    """`steps`, of which those beside `often` are run with ``-m slow`` alone."""
-    return [step if step in often else pytest.param(step, marks=pytest.mark.slow) for step in steps]
 
 
 def kill_and_go_on(workers, tree, undisturbed, step):
@@ -56,9 +51,7 @@ def test_a_worker_killed_in_object_storage(workers, tree, undisturbed, bucket, s
     kill_and_go_on(workers, tree, undisturbed, step)
 
 
-@pytest.mark.parametrize(
-    "step", all_but_slow(["scored", *WRITING], "scored", "after predictions", "before commits")
-)
+@pytest.mark.parametrize("step", all_but_slow(["scored", *WRITING], "scored", "before commits"))
 def test_a_worker_killed_with_shards_side_by_side(workers, tree, undisturbed, step):
     tree["runtime"]["parallel_shards"] = 2
     kill_and_go_on(workers, tree, undisturbed, step)
@@ -69,7 +62,7 @@ def test_a_worker_killed_that_fetches_from_object_storage(workers, tree, tmp_pat
     fs.put(str(Path(tree["dataset"]["path"]).parent), f"{bucket}/data", recursive=True)
     tree["dataset"]["path"] = f"{bucket}/data/metadata.csv"
     expected = Undisturbed.of(workers, tree, tmp_path / "from there")
-    for step in ("fetched", "decoded", "after predictions", "commits half sent"):
+    for step in ("decoded", "commits half sent"):
         there = {**tree, "output": f"{bucket}/{step.replace(' ', '-')}"}
         kill_and_go_on(workers, there, expected, step)
 
@@ -80,7 +73,7 @@ def test_a_worker_killed_that_saves_masks(workers, tree, tmp_path):
     del tree["dataset"]["mask"]
     expected = Undisturbed.of(workers, tree, tmp_path / "masks")
     assert len(expected.masks) == 14
-    for step in ("masks opened", "masks unrenamed", "after masks", "before predictions"):
+    for step in ("masks unrenamed", "before predictions"):
         there = {**tree, "output": str(tmp_path / step)}
         kill_and_go_on(workers, there, expected, step)
 
@@ -93,7 +86,15 @@ def forgive_rounding(found, expected):
 @pytest.mark.parametrize(
     "away", [pytest.param(False, marks=pytest.mark.slow), True], ids=["images there", "images away"]
 )
-@pytest.mark.parametrize("step", ["scored", *WRITING, "predictions unrenamed"])
+@pytest.mark.parametrize(
+    "step",
+    all_but_slow(
+        ["scored", *WRITING, "predictions unrenamed"],
+        "after predictions",
+        "before commits",
+        "predictions unrenamed",
+    ),
+)
 def test_a_worker_killed_that_computes_failed_images_again(workers, tree, tmp_path, step, away):
     """Rows that were good stay so, even if the images go away in between."""
     shutil.copytree(Path(tree["dataset"]["path"]).parent, tmp_path / "data")
@@ -128,10 +129,8 @@ def test_a_worker_killed_that_computes_failed_images_again(workers, tree, tmp_pa
     "step",
     all_but_slow(
         ["before mended", "mended unrenamed", "after mended", *WRITING],
-        "before mended",
         "mended unrenamed",
         "after mended",
-        "after predictions",
         "before commits",
     ),
 )

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from harness import KILLED, Undisturbed
+from harness import KILLED, Undisturbed, all_but_slow
 
 from seraser_core.results.verify import verify
 
@@ -16,7 +16,12 @@ BEFORE = ["before predictions", "before metrics", "before commits"]
 UNRENAMED = ["predictions unrenamed", "metrics unrenamed", "commits unrenamed"]
 
 
-@pytest.mark.parametrize("step", ["taken", *BEFORE, *UNRENAMED, "after commits"])
+@pytest.mark.parametrize(
+    "step",
+    all_but_slow(
+        ["taken", *BEFORE, *UNRENAMED, "after commits"], "taken", *UNRENAMED, "after commits"
+    ),
+)
 def test_a_worker_that_wakes_after_another_has_done_its_work(workers, tree, undisturbed, step):
     sleeper = workers.pause(tree, step)
     workers.finish(tree)
@@ -25,7 +30,7 @@ def test_a_worker_that_wakes_after_another_has_done_its_work(workers, tree, undi
     undisturbed.check_finished(tree)
 
 
-@pytest.mark.parametrize("step", BEFORE)
+@pytest.mark.parametrize("step", all_but_slow(BEFORE, "before predictions", "before commits"))
 def test_a_worker_that_wakes_in_object_storage(workers, tree, undisturbed, bucket, step):
     tree["output"] = f"{bucket}/runs"
     sleeper = workers.pause(tree, step)
@@ -34,7 +39,9 @@ def test_a_worker_that_wakes_in_object_storage(workers, tree, undisturbed, bucke
     undisturbed.check_finished(tree)
 
 
-@pytest.mark.parametrize("step", ["scored", *BEFORE])
+@pytest.mark.parametrize(
+    "step", all_but_slow(["scored", *BEFORE], "before predictions", "before commits")
+)
 def test_two_workers_side_by_side(workers, tree, undisturbed, step):
     """Both stop at the same step of the same shard, and go on from there at once."""
     first, second = (workers.start(tree, {"step": step, "number": signal.SIGSTOP}) for _ in "ab")
@@ -58,7 +65,7 @@ def test_a_worker_that_dies_over_a_finished_shard(workers, tree, undisturbed, st
     undisturbed.check_finished(tree)
 
 
-@pytest.mark.parametrize("step", BEFORE)
+@pytest.mark.parametrize("step", all_but_slow(BEFORE, "before predictions", "before commits"))
 def test_a_worker_that_wakes_and_finds_other_bytes(workers, tree, undisturbed, step):
     """Other numbers of images at once round otherwise, as another device does."""
     sleeper = workers.pause(tree, step)
@@ -89,13 +96,23 @@ def wake_with_error_rows(workers, tree, tmp_path, step):
     expected.check_finished(tree)
 
 
-@pytest.mark.parametrize("step", [*BEFORE, "predictions unrenamed"])
+@pytest.mark.parametrize(
+    "step",
+    all_but_slow([*BEFORE, "predictions unrenamed"], "before commits", "predictions unrenamed"),
+)
 def test_a_worker_that_wakes_with_error_rows(workers, tree, tmp_path, step):
     """Even where its rows took the place of the others, the commit knows that these were good."""
     wake_with_error_rows(workers, tree, tmp_path, step)
 
 
-@pytest.mark.parametrize("step", [*BEFORE, "predictions half sent", "commits half sent"])
+@pytest.mark.parametrize(
+    "step",
+    all_but_slow(
+        [*BEFORE, "predictions half sent", "commits half sent"],
+        "predictions half sent",
+        "commits half sent",
+    ),
+)
 def test_a_worker_that_wakes_with_error_rows_in_object_storage(
     workers, tree, tmp_path, bucket, step
 ):
