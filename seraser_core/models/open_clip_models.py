@@ -8,6 +8,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -107,7 +108,7 @@ def _tokenizer(name: str, called: str) -> Callable[..., Tensor]:
     repo = text.get("hf_tokenizer_name")
     if repo is None:
         try:
-            return cast(Callable[..., Tensor], open_clip.get_tokenizer(name))
+            return _kept_tokenizer(name)
         except Exception as error:  # of transformers, for one
             raise ConfigError(
                 "model.name", called, f"its tokenizer cannot be made: {why(error)}"
@@ -117,6 +118,12 @@ def _tokenizer(name: str, called: str) -> Callable[..., Tensor]:
     import_transformers("model.name", what, "segment")
     with fetching("model.name", called, what, _COPY):
         return cast(Callable[..., Tensor], open_clip.get_tokenizer(name))
+
+
+@lru_cache(4)
+def _kept_tokenizer(name: str) -> Callable[..., Tensor]:
+    """The tokenizer of a registered model; making one takes longer than a small model."""
+    return cast(Callable[..., Tensor], open_clip.get_tokenizer(name))
 
 
 def _check_hub(repo: str, value: str, files: Sequence[str]) -> None:
