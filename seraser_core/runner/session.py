@@ -126,8 +126,10 @@ def open_session(run_url: str) -> Session:
     key = (directory.url, fingerprint(run))
     with _lock:
         if key not in _cache:
+            on_gpu = any(last.model.device.type == "cuda" for last in _cache.values())
             _cache.clear()
-            gc.collect()  # or recorded steps of the last one would keep gigabytes
+            if on_gpu:
+                gc.collect()  # or recorded steps of the last one would keep gigabytes
             threads = run["config"]["runtime"]["parallel_shards"]
             compute = ThreadPoolExecutor(threads, thread_name_prefix="compute")
             _cache[key] = compute.submit(_open, directory, run, compute).result()
