@@ -11,6 +11,7 @@ of a shard's life, and at the n-th time that it comes to a step, it sends itself
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -223,10 +224,12 @@ def start(job: dict[str, Any]) -> int:
 
 def serve() -> None:
     """Answer until standard input ends."""
+    gc.freeze()  # or every worker's collector would look at, and so copy, all that is imported
     for line in sys.stdin:
         request = json.loads(line)
         if "load" in request:
             answer = get_model(ModelOptions(**request["load"])).weights_hash
+            gc.freeze()
         elif "start" in request:
             answer = start(request["start"])
         else:
