@@ -27,6 +27,7 @@ from s3_server import S3Server, forget_clients
 
 _START_SECONDS = 90
 _GCS_BUCKET = "bucket"
+_LONGEST_FIRST = ("flows", "test_pages.py", "faults", "cli", "test_secrets_end_to_end.py", "runner")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,8 +46,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that wait for servers most of the time: others compute meanwhile."""
-    items.sort(key=lambda item: "flows" not in item.path.parts)
+    """Begin with what takes longest, servers and killed workers: at the end, all would wait."""
+
+    def place(item: pytest.Item) -> int:
+        parts = item.path.parts
+        return next(
+            (i for i, part in enumerate(_LONGEST_FIRST) if part in parts), len(_LONGEST_FIRST)
+        )
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:

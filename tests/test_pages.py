@@ -131,6 +131,7 @@ def demo(tmp_path_factory):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("starting a temporary Prefect server") == 1  # for both runs
     return folder, json.loads(done.stdout)
 
 

@@ -201,6 +201,7 @@ def test_ordinary_configurations(seraser, config, tmp_path):
     assert "more than once" in again.stderr
 
 
+@pytest.mark.slow
 def test_under_prefect_one_server_serves_all_runs(quick, environment, tmp_path):
     done = subprocess.run(
         [*_SERASER, "compare", quick, "--json"],
