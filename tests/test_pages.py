@@ -27,14 +27,14 @@ from seraser_core.config import (
     describe_options,
     load_comparison,
 )
-from seraser_core.config.methods import METHOD_OPTIONS
+from seraser_core.config.methods import method_options
 
 SERASER = str(Path(sysconfig.get_path("scripts"), "seraser"))
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 OPTIONS = ROOT / "docs" / "options.md"
-_SHARED = ("name", *MethodOptions.model_fields)
+_SHARED = tuple(MethodOptions.model_fields)
 _BEGIN, _END = "<!-- options -->\n", "<!-- end of options -->\n"
 
 
@@ -51,7 +51,7 @@ def options_table() -> str:
         *describe_options(MethodOptions, "methods.N."),
     ]
     methods: dict[tuple[str, str, str], list[str]] = {option: [] for option in described}
-    for method, group in METHOD_OPTIONS.items():
+    for method, group in method_options().items():
         for option in describe_options(group, "methods.N."):
             if option[0].removeprefix("methods.N.") not in _SHARED:
                 methods.setdefault(option, []).append(method)

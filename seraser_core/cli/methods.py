@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seraser_core.cli.arguments import JsonOption
-from seraser_core.cli.console import print_json, print_table
+from seraser_core.cli.console import errors, print_json, print_table
+from seraser_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from seraser_core.config import MethodOptions
@@ -21,27 +22,44 @@ def methods(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the methods with what they do and the paper they come from, or the options of METHOD."""
-    from seraser_core.config import METHOD_OPTIONS
+    """List the methods with what they do and the paper they come from, or the options of METHOD.
 
-    if name is not None and name not in METHOD_OPTIONS:
-        near = difflib.get_close_matches(name, METHOD_OPTIONS, n=1, cutoff=0.4)
+    Those of other packages are named with the package.
+    """
+    from seraser_core.config.methods import offered_methods
+
+    offered = offered_methods()
+    known, faults, packages = offered.members, offered.faults, offered.origins
+    if name in faults:
+        raise ConfigError("methods", faults[name].found, faults[name].remedy)
+    if name is not None and name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise typer.BadParameter(f"{name}: {hint}methods: {', '.join(METHOD_OPTIONS)}")
+        raise typer.BadParameter(f"{name}: {hint}methods: {', '.join(known)}")
     if json:
         print_json(
             {
-                method: {"what": _what(options), "options": _options(options)}
-                for method, options in METHOD_OPTIONS.items()
+                method: {
+                    "what": _what(options),
+                    "package": packages.get(method),
+                    "options": _options(options),
+                }
+                for method, options in known.items()
                 if name in (None, method)
             }
         )
     elif name is None:
-        rows = [{"method": m, "what": _what(options)} for m, options in METHOD_OPTIONS.items()]
-        print_table("methods", ("method", "what"), rows)
+        rows = [
+            {"method": method, "what": _what(options), "package": packages.get(method)}
+            for method, options in known.items()
+        ]
+        print_table("methods", ("method", "what", "package"), rows)
     else:
-        options = METHOD_OPTIONS[name]
+        options = known[name]
         print_table(f"{name}: {_what(options)}", ("option", "default", "what"), _options(options))
+    if name is None:
+        for fault in faults.values():
+            errors.print(f"WARNING: {fault.found}; {fault.remedy}")
 
 
 def _what(options: type[MethodOptions]) -> str:

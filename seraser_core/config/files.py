@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seraser_core import storage
-from seraser_core.config.methods import TEMPLATE_SETS
+from seraser_core.config.methods.templates import TEMPLATE_SETS
 from seraser_core.config.options import RunConfig
 from seraser_core.config.secrets import PLAIN_URL_REMEDY
 from seraser_core.config.yaml_files import parse_yaml

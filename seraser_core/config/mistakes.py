@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from seraser_core.config.methods import METHOD_OPTIONS
+from seraser_core.config.methods import method_options, offered_methods
 from seraser_core.config.secrets import is_secret_key, names_secret, without_secret
 from seraser_core.config.yaml_files import as_yaml
 from seraser_core.errors import ConfigError, SeveralMistakesError
@@ -26,7 +26,7 @@ PATTERNS = {
     r"^[A-Za-z0-9_.+-]*$": "letters, digits, `_`, `.`, `+` and `-`",
     r"^[^{}]*[^{}\s][^{}]*$": "words without braces",
 }
-"""Every pattern of an option -> what follows it, in words."""
+"""Every pattern of an option of ours -> what follows it, in words."""
 _TEXT, _WHOLE, _NUMBER = "a text", "a whole number", "a number"
 _LIST, _GROUP = "a list, as [a, b]", "a group of options, as {key: value}"
 _WANTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -48,7 +48,9 @@ _WANTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "literal_error": lambda ctx: _one_of(ctx["expected"]),
     "model_attributes_type": lambda _: _GROUP,
     "model_type": lambda _: _GROUP,
-    "string_pattern_mismatch": lambda ctx: PATTERNS[ctx["pattern"]],
+    "string_pattern_mismatch": lambda ctx: PATTERNS.get(
+        ctx["pattern"], f"a text that matches {ctx['pattern']}"
+    ),
     "string_too_long": lambda ctx: f"at most {_letters(ctx['max_length'])} long",
     "string_too_short": lambda ctx: f"at least {_letters(ctx['min_length'])} long",
     "string_type": lambda _: _TEXT,
@@ -138,7 +140,7 @@ def _inside(node: Any, part: int | str) -> Any:
 
 
 def _is_label(part: int | str) -> bool:
-    return isinstance(part, str) and (part in METHOD_OPTIONS or bool(_LABELS.fullmatch(part)))
+    return isinstance(part, str) and (part in method_options() or bool(_LABELS.fullmatch(part)))
 
 
 def _mistake(field: str, details: Sequence[ErrorDetails], group: type[BaseModel]) -> ConfigError:
@@ -152,7 +154,7 @@ def _mistake(field: str, details: Sequence[ErrorDetails], group: type[BaseModel]
     if first["type"] == "union_tag_invalid":
         return _unknown_method(field, value)
     if first["type"] == "union_tag_not_found":
-        methods = ", ".join(METHOD_OPTIONS)
+        methods = ", ".join(method_options())
         return ConfigError(field, shown(field, value), f"needs the method's `name`: {methods}")
     if first["type"] == "mistake":
         return ConfigError(field, first["ctx"]["found"], first["ctx"]["remedy"])
@@ -174,9 +176,11 @@ def _broken_rule(field: str, detail: ErrorDetails, known: Sequence[str]) -> Conf
 
 def _unknown_method(field: str, value: Any) -> ConfigError:
     tag = value.get("name") if isinstance(value, dict) else value
-    near = difflib.get_close_matches(str(tag), list(METHOD_OPTIONS), n=1, cutoff=0.4)
+    if fault := offered_methods().faults.get(str(tag)):
+        return ConfigError(field, fault.found, fault.remedy)
+    near = difflib.get_close_matches(str(tag), list(method_options()), n=1, cutoff=0.4)
     hint = f"did you mean `{near[0]}`? " if near else ""
-    methods = ", ".join(METHOD_OPTIONS)
+    methods = ", ".join(method_options())
     return ConfigError(field, f"unknown method {as_yaml(tag)}", f"{hint}methods: {methods}")
 
 
@@ -228,8 +232,8 @@ def known_keys(group: type[BaseModel], location: Sequence[int | str]) -> list[st
     for part in location:
         if isinstance(part, int):
             continue
-        if part in METHOD_OPTIONS:
-            group = METHOD_OPTIONS[part]
+        if part in method_options():
+            group = method_options()[part]
         elif part in group.model_fields:
             group = option_group(group.model_fields[part].annotation) or group
     return list(group.model_fields)

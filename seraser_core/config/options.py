@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from seraser_core.config.auxiliary import RelevanceOptions, SegmentOptions
@@ -371,6 +371,8 @@ class RuntimeOptions(Options):
 
 class RunConfig(Options):
     """One run: a data set, a model and the methods to compare."""
+
+    model_config = ConfigDict(defer_build=True)  # see `AnyMethod`
 
     name: str = Field(
         default="run",

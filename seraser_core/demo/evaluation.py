@@ -13,7 +13,7 @@ from seraser_core.auxiliary import Picture, make_view
 from seraser_core.config.methods import MethodOptions
 from seraser_core.demo.dataset import TEMPLATE, DemoItem
 from seraser_core.methods.base import Setting
-from seraser_core.methods.registry import build_method
+from seraser_core.methods.registry import method_class
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import build_prompts
 
@@ -57,7 +57,7 @@ class Evaluation:
 
     def accuracies(self, options: MethodOptions) -> GroupAccuracies:
         """Group accuracies of one method."""
-        method = build_method(options, self._setting)
+        method = method_class(options)(options, self._setting)
         parts = [
             method.predict(
                 {name: f[start : start + _BATCH] for name, f in self._features.items()}

@@ -23,7 +23,9 @@ from open_clip.transform import PreprocessCfg
 from safetensors.torch import save_file
 from torch import Tensor
 
-from seraser_core.config.methods import ForegroundOptions, SeraserOptions, ZeroShotOptions
+from seraser_core.config.methods.foreground import ForegroundOptions
+from seraser_core.config.methods.seraser import SeraserOptions
+from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.config.options import ModelOptions
 from seraser_core.demo.config import MODEL_JSON
 from seraser_core.demo.dataset import plan_split

@@ -1,15 +1,6 @@
 """Methods: zero-shot, SEraser, and what they are compared with."""
 
 from seraser_core.methods.base import Features, Method, Scores, Setting
-from seraser_core.methods.registry import METHODS, build_method, check_method, is_stateful
+from seraser_core.methods.registry import method_class
 
-__all__ = [
-    "METHODS",
-    "Features",
-    "Method",
-    "Scores",
-    "Setting",
-    "build_method",
-    "check_method",
-    "is_stateful",
-]
+__all__ = ["Features", "Method", "Scores", "Setting", "method_class"]

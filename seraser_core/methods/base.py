@@ -119,6 +119,10 @@ Features = Mapping[str, Tensor]
 class Method(ABC):
     """A classification method.
 
+    Args:
+        options: Its options.
+        setting: The model, the prompts, and what else methods share.
+
     Attributes:
         id: Its name in the results.
         views: Names of the pictures it needs of every image.
@@ -134,6 +138,9 @@ class Method(ABC):
     sample: int = 0
     sample_views: tuple[str, ...] = ()
     stateful: ClassVar[bool] = False
+
+    def __init__(self, options: Any, setting: Setting) -> None:
+        self.id = options.id
 
     @classmethod
     def check(cls, options: Any, prompts: Prompts, model: ClipModel) -> None:

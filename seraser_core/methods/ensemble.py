@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from seraser_core.config.methods import EnsembleOptions
+from seraser_core.config.methods.ensemble import EnsembleOptions
 from seraser_core.methods.base import (
     Features,
     Method,
@@ -26,7 +26,7 @@ class Ensemble(Method):
     views = ("image",)
 
     def __init__(self, options: EnsembleOptions, setting: Setting) -> None:
-        self.id = options.id
+        super().__init__(options, setting)
         self._features = setting.ensemble_features(options.templates)
         self._scale = setting.logit_scale
 

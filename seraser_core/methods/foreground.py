@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seraser_core.auxiliary import AUXILIARY
 from seraser_core.auxiliary.relevance import check_relevance
-from seraser_core.config.methods import ForegroundOptions
+from seraser_core.config.methods.foreground import ForegroundOptions
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts
@@ -14,7 +14,7 @@ class Foreground(Method):
     """The untouched prompts on the image whose background is black."""
 
     def __init__(self, options: ForegroundOptions, setting: Setting) -> None:
-        self.id = options.id
+        super().__init__(options, setting)
         self._setting = setting
         self.views = (AUXILIARY[options.auxiliary].foreground,)
 

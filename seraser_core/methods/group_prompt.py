@@ -6,7 +6,7 @@ import difflib
 
 import torch
 
-from seraser_core.config.methods import GroupPromptOptions
+from seraser_core.config.methods.group_prompt import GroupPromptOptions
 from seraser_core.errors import ConfigError
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
 from seraser_core.models.loading import ClipModel
@@ -23,7 +23,7 @@ class GroupPrompt(Method):
     views = ("image",)
 
     def __init__(self, options: GroupPromptOptions, setting: Setting) -> None:
-        self.id = options.id
+        super().__init__(options, setting)
         classes, model = setting.prompts.classes, setting.model
         texts = [text for name in classes for text in options.prompts[name]]
         self._counts = [len(options.prompts[name]) for name in classes]

@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import pkgutil
 
-from seraser_core.config.methods import MethodOptions
-from seraser_core.methods.base import Method, Setting
-from seraser_core.methods.ensemble import Ensemble
-from seraser_core.methods.foreground import Foreground
-from seraser_core.methods.group_prompt import GroupPrompt
-from seraser_core.methods.roboshot import Roboshot
-from seraser_core.methods.seraser import Seraser
-from seraser_core.methods.seraser_task import SeraserTask
-from seraser_core.methods.tda import Tda
-from seraser_core.methods.tpt import Tpt
-from seraser_core.methods.vte import Vte
-from seraser_core.methods.zero_shot import ZeroShot
-from seraser_core.models.loading import ClipModel
-from seraser_core.models.prompts import Prompts
-
-METHODS: dict[str, type[Method]] = {
-    "zero_shot": ZeroShot,
-    "seraser": Seraser,
-    "seraser_task": SeraserTask,
-    "foreground": Foreground,
-    "ensemble": Ensemble,
-    "group_prompt": GroupPrompt,
-    "tpt": Tpt,
-    "vte": Vte,
-    "tda": Tda,
-    "roboshot": Roboshot,
-}
+from seraser_core.config.methods import MethodOptions, offered_methods
+from seraser_core.errors import ConfigError
+from seraser_core.methods.base import Method
 
 
-def build_method(options: MethodOptions, setting: Setting) -> Method:
-    """The method that `options` describe."""
-    make: Callable[[MethodOptions, Setting], Method] = METHODS[_name(options)]
-    return make(options, setting)
-
-
-def check_method(options: MethodOptions, prompts: Prompts, model: ClipModel) -> None:
-    """Refuse options that do not go with the run's classes and model.
+def method_class(options: MethodOptions) -> type[Method]:
+    """Return the class of the method that `options` describe; it is made of them and a `Setting`.
 
     Raises:
-        ConfigError: They do not.
+        ConfigError: The method is of another package, and its class cannot be imported or is no
+            method.
     """
-    METHODS[_name(options)].check(options, prompts, model)
-
-
-def is_stateful(options: MethodOptions) -> bool:
-    """Whether an image's scores depend on the images before it in its shard."""
-    return METHODS[_name(options)].stateful
-
-
-def _name(options: MethodOptions) -> str:
-    return options.name  # type: ignore[attr-defined]
+    origin = offered_methods().origins.get(options.name)
+    try:
+        implementation = pkgutil.resolve_name(options.implementation)
+        if not isinstance(implementation, type) or not issubclass(implementation, Method):
+            raise TypeError(f"{implementation!r} is no subclass of seraser_core.methods.Method")
+    except Exception as error:  # anything can go wrong in the code of others
+        if origin is None:
+            raise
+        raise ConfigError(
+            f"methods.{options.id}",
+            f"{options.implementation} of {origin} cannot be used: {type(error).__name__}: {error}",
+            f"repair, update or uninstall {origin.partition(' ')[0]}",
+        ) from error
+    return implementation

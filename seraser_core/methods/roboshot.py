@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from seraser_core.config.methods import RoboshotOptions
+from seraser_core.config.methods.roboshot import RoboshotOptions
 from seraser_core.errors import ConfigError
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
 from seraser_core.models.loading import ClipModel
@@ -22,7 +22,7 @@ class Roboshot(Method):
     views = ("image",)
 
     def __init__(self, options: RoboshotOptions, setting: Setting) -> None:
-        self.id = options.id
+        super().__init__(options, setting)
         self._text, self._scale = setting.class_features, setting.logit_scale
         self._reject = directions(options.reject, setting.model)
         self._accept = directions(options.accept, setting.model)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seraser_core.auxiliary import AUXILIARY
 from seraser_core.auxiliary.relevance import check_relevance
-from seraser_core.config.methods import SeraserOptions
+from seraser_core.config.methods.seraser import EraseOptions
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
 from seraser_core.methods.tuning import PromptTuner
 from seraser_core.models.engine import PromptEngine
@@ -21,8 +21,8 @@ from seraser_core.models.prompts import Prompts, check_context_tokens
 class Seraser(Method):
     """Tunes one prompt block per image until its auxiliary images are undecided."""
 
-    def __init__(self, options: SeraserOptions, setting: Setting) -> None:
-        self.id = options.id
+    def __init__(self, options: EraseOptions, setting: Setting) -> None:
+        super().__init__(options, setting)
         self.options = options
         self._setting = setting
         self.engine: PromptEngine = setting.engine(options.context_tokens)
@@ -33,7 +33,7 @@ class Seraser(Method):
         self._tuner = PromptTuner(self._losses, options.steps, options.lr, options.weight_decay)
 
     @classmethod
-    def check(cls, options: SeraserOptions, prompts: Prompts, model: ClipModel) -> None:
+    def check(cls, options: EraseOptions, prompts: Prompts, model: ClipModel) -> None:
         """See `Method.check`."""
         field = f"methods.{options.id}.context_tokens"
         check_context_tokens(prompts, options.context_tokens, field)

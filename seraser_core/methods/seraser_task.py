@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from seraser_core.config.methods import SeraserTaskOptions
+from seraser_core.config.methods.seraser_task import SeraserTaskOptions
 from seraser_core.errors import SeraserError
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
 from seraser_core.methods.seraser import Seraser
@@ -24,7 +24,8 @@ class SeraserTask(Method):
     views = ("image",)
 
     def __init__(self, options: SeraserTaskOptions, setting: Setting) -> None:
-        self.id, self.sample = options.id, options.sample
+        super().__init__(options, setting)
+        self.sample = options.sample
         self._seraser = Seraser(options, setting)
         self.sample_views = self._seraser.views
         self._steps, self._scale = options.steps, setting.logit_scale

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from seraser_core.config.methods import TdaOptions
+from seraser_core.config.methods.tda import TdaOptions
 from seraser_core.errors import ConfigError
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
 from seraser_core.models.loading import ClipModel
@@ -31,7 +31,7 @@ class Tda(Method):
     stateful = True
 
     def __init__(self, options: TdaOptions, setting: Setting) -> None:
-        self.id = options.id
+        super().__init__(options, setting)
         self.options = options
         self._setting = setting
         classes, width = setting.class_features.shape

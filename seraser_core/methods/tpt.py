@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seraser_core.auxiliary import crops_view
-from seraser_core.config.methods import TptOptions
+from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.errors import ConfigError
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
 from seraser_core.methods.confident import confident_views
@@ -29,7 +29,7 @@ class Tpt(Method):
     """
 
     def __init__(self, options: TptOptions, setting: Setting) -> None:
-        self.id = options.id
+        super().__init__(options, setting)
         self.options = options
         model, run_prompts = setting.model, setting.prompts
         prompts = tpt_prompts(

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import normalize
 
 from seraser_core.auxiliary import crops_view
-from seraser_core.config.methods import VteOptions
+from seraser_core.config.methods.vte import VteOptions
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
 from seraser_core.methods.confident import confident_views
 from seraser_core.methods.ensemble import check_templates
@@ -18,7 +18,7 @@ class Vte(Method):
     """The mean feature of confident views, normalised again, against the template ensemble."""
 
     def __init__(self, options: VteOptions, setting: Setting) -> None:
-        self.id = options.id
+        super().__init__(options, setting)
         self._share = options.selection
         self._text = setting.ensemble_features(options.templates)
         self._scale = setting.logit_scale

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seraser_core.config.methods import ZeroShotOptions
+from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
 
 
@@ -12,7 +12,7 @@ class ZeroShot(Method):
     views = ("image",)
 
     def __init__(self, options: ZeroShotOptions, setting: Setting) -> None:
-        self.id = options.id
+        super().__init__(options, setting)
         self._setting = setting
 
     def predict(self, features: Features) -> Scores:

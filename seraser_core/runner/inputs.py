@@ -12,7 +12,7 @@ import PIL
 import torch
 
 from seraser_core.config.options import RunConfig
-from seraser_core.methods import is_stateful
+from seraser_core.methods import method_class
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts, build_prompts
 from seraser_core.runner.plan import ALGORITHM_VERSION, DEFAULT_TEMPLATE
@@ -48,7 +48,7 @@ def fingerprint_inputs(
                 "id": method.id,
                 "name": method.name,
                 "options": method.model_dump(mode="json", exclude={"id", "name"}),
-                "stateful": is_stateful(method),
+                "stateful": method_class(method).stateful,
             }
             for method in config.methods
         ],

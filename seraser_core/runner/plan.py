@@ -141,7 +141,7 @@ def complete(prepared: Prepared, report: Callable[[str], None] | None = None) ->
     with waiting("looking at some masks and boxes"):
         check_foregrounds(config, planned.table, say)
     with waiting("importing PyTorch"):  # a typo in a column is told before
-        from seraser_core.methods import check_method
+        from seraser_core.methods import method_class
         from seraser_core.models.loading import get_model
         from seraser_core.runner.inputs import (
             build_run_prompts,
@@ -160,7 +160,7 @@ def complete(prepared: Prepared, report: Callable[[str], None] | None = None) ->
     if model.random:
         (report or logger.warning)(_RANDOM.format(config.model.name))
     for method in config.methods:
-        check_method(method, prompts, model)
+        method_class(method).check(method, prompts, model)
     inputs = fingerprint_inputs(config, planned.classes, planned.attributes, prompts, model, hashed)
     mark = fingerprint(inputs)
     run_id = f"{config.name}-{mark[:12]}"

@@ -20,7 +20,7 @@ from seraser_core.auxiliary.relevance import Relevance
 from seraser_core.config import RunConfig, parse_config
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, RunDirectoryError
-from seraser_core.methods import Method, Setting, build_method
+from seraser_core.methods import Method, Setting, method_class
 from seraser_core.models.loading import ClipModel, get_model
 from seraser_core.models.prompts import alike_classes
 from seraser_core.results.fingerprints import differing, fingerprint
@@ -166,7 +166,7 @@ def _open(directory: RunDirectory, run: dict[str, Any], compute: ThreadPoolExecu
             one,
             other,
         )
-    methods = [build_method(options, setting) for options in config.methods]
+    methods = [method_class(options)(options, setting) for options in config.methods]
     relevance = segmenter = None
     if config.uses_auxiliary("relevance"):
         relevance = Relevance(config.relevance, model, setting.class_features)

@@ -9,7 +9,7 @@ import torch
 from machine import seconds
 from torch import Tensor
 
-from seraser_core.config.methods import SeraserOptions
+from seraser_core.config.methods.seraser import SeraserOptions
 from seraser_core.methods import Setting
 from seraser_core.methods.seraser import Seraser
 from seraser_core.models.engine import images_at_once

@@ -31,7 +31,7 @@ from rich.table import Table
 from torch import Tensor
 
 from seraser_core.auxiliary import Picture, crops_view, make_view
-from seraser_core.config.methods import TptOptions
+from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.config.options import ModelOptions
 from seraser_core.methods import Setting
 from seraser_core.methods.tpt import Tpt, tpt_prompts

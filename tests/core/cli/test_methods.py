@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 
-from seraser_core.config import METHOD_OPTIONS
-from seraser_core.methods import METHODS
+from seraser_core.config import method_options
 
 
 def test_all_methods_are_listed(seraser):
     shown = seraser("methods")
     assert shown.exit_code == 0
-    for name in METHODS:
+    for name in method_options():
         assert f" {name} " in shown.stdout
     listed = json.loads(seraser("methods", "--json").stdout)
-    assert list(listed) == list(METHODS) == list(METHOD_OPTIONS)
+    assert list(listed) == list(method_options())
 
 
 def test_options_of_one(seraser):

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from seraser_core.config import load_comparison, load_config
-from seraser_core.config.methods import EnsembleOptions, SeraserOptions
+from seraser_core.config.methods.ensemble import EnsembleOptions
+from seraser_core.config.methods.seraser import SeraserOptions
 from seraser_core.errors import ConfigError
 
 BIRDS = {"path": "birds.csv", "label": "y", "classes": ["a landbird", "a waterbird"]}

@@ -13,9 +13,9 @@ import yaml
 from pydantic_core.core_schema import ErrorType
 
 from seraser_core import storage
-from seraser_core.config import METHOD_OPTIONS, GridConfig, RunConfig, load_config, mistakes
+from seraser_core.config import GridConfig, RunConfig, load_config, method_options, mistakes
 from seraser_core.config.files import read_yaml
-from seraser_core.config.methods import SeraserOptions
+from seraser_core.config.methods.seraser import SeraserOptions
 from seraser_core.config.yaml_files import parse_yaml
 from seraser_core.errors import ConfigError
 
@@ -202,7 +202,7 @@ def test_options_that_hold_themselves_are_refused(tree):
         ("dataset.limits.max_byte=1", "dataset.limits.max_byte", "unknown", "`max_bytes`"),
         ("dataset.zzzzz=1", "dataset.zzzzz", "unknown key", "known keys: format, path"),
         ("methods.1.step=3", "methods.1.step", "unknown key", "`steps`"),
-        ("methods.0.lr=3", "methods.0.lr", "unknown key", "known keys: id, name"),
+        ("methods.0.lr=3", "methods.0.lr", "unknown key", "known keys: name, id"),
         ("methods=[serazer]", "methods.0", "'serazer'", "did you mean `seraser`"),
         ("methods=[]", "methods", "[]", "at least 1"),
         ("methods=[{id: x}]", "methods.0", "{'id': 'x'}", "zero_shot, seraser"),
@@ -313,7 +313,7 @@ def test_every_fault_that_an_option_can_have_has_words():
     kinds = {kind for kind in get_args(ErrorType) if kind.split("_")[0] in parts}
     assert kinds <= mistakes._WANTED.keys() | {"string_not_ascii"}  # which no option asks for
     assert mistakes._WANTED.keys() <= set(get_args(ErrorType))
-    groups = (RunConfig, GridConfig, *METHOD_OPTIONS.values())
+    groups = (RunConfig, GridConfig, *method_options().values())
     schemas = json.dumps([group.model_json_schema() for group in groups])
     used = re.findall(r'"pattern": ("(?:[^"\\\\]|\\\\.)*")', schemas)
     used += re.findall(r'"patternProperties": {("(?:[^"\\\\]|\\\\.)*")', schemas)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from seraser_core.config import METHOD_OPTIONS, load_comparison, load_config, parse_config
+from seraser_core.config import load_comparison, load_config, method_options, parse_config
 from seraser_core.errors import ConfigError
 
 REJECT = [["a desert", "a forest"]]
@@ -89,7 +89,7 @@ def test_a_file_of_templates_that_is_no_text_is_refused(tmp_path):
 
 
 def test_every_method_says_what_it_is():
-    for name, options in METHOD_OPTIONS.items():
+    for name, options in method_options().items():
         assert (options.__doc__ or "").strip().endswith("."), name
 
 

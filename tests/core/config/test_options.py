@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from seraser_core.config import describe_options, parse_config
-from seraser_core.config.methods import SeraserOptions
+from seraser_core.config.methods.seraser import SeraserOptions
 from seraser_core.config.options import parse_size
 from seraser_core.errors import ConfigError
 

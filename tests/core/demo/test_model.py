@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seraser_core.config.methods import ForegroundOptions, SeraserOptions, ZeroShotOptions
+from seraser_core.config.methods.foreground import ForegroundOptions
+from seraser_core.config.methods.seraser import SeraserOptions
+from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.config.options import ModelOptions, RunConfig
 from seraser_core.demo.config import MODEL_JSON, SERASER, WEIGHTS, demo_config
 from seraser_core.demo.dataset import CONTROL, SHORTCUT, Task, plan_split

@@ -7,15 +7,13 @@ import pytest
 import torch
 
 from seraser_core.auxiliary import crops_view
-from seraser_core.config.methods import (
-    EnsembleOptions,
-    GroupPromptOptions,
-    RoboshotOptions,
-    TdaOptions,
-    VteOptions,
-)
+from seraser_core.config.methods.ensemble import EnsembleOptions
+from seraser_core.config.methods.group_prompt import GroupPromptOptions
+from seraser_core.config.methods.roboshot import RoboshotOptions
+from seraser_core.config.methods.tda import TdaOptions
+from seraser_core.config.methods.vte import VteOptions
 from seraser_core.errors import ConfigError
-from seraser_core.methods import Setting, check_method
+from seraser_core.methods import Setting, method_class
 from seraser_core.methods.ensemble import Ensemble
 from seraser_core.methods.group_prompt import GroupPrompt
 from seraser_core.methods.roboshot import Roboshot
@@ -78,7 +76,7 @@ def test_published_template_sets(name, count):
 
 def test_group_prompt(tiny_model, setting, pictures, features):
     options = GroupPromptOptions(prompts=PROMPTS)
-    check_method(options, setting.prompts, tiny_model)
+    method_class(options).check(options, setting.prompts, tiny_model)
     found = GroupPrompt(options, setting).predict(features).logits
     how = tiny_model.net, tiny_model.tokenizer, CLASSES, PROMPTS
     expected = [literal.group_prompt(*how, views[0]) for views in pictures]
@@ -100,7 +98,7 @@ def test_vte(tiny_model, setting, pictures, features, selection):
 @pytest.mark.parametrize(("reject", "accept"), [(PAIRS, []), ([], PAIRS), (PAIRS, PAIRS[:1])])
 def test_roboshot(tiny_model, setting, pictures, features, reject, accept):
     options = RoboshotOptions(reject=reject, accept=accept)
-    check_method(options, setting.prompts, tiny_model)
+    method_class(options).check(options, setting.prompts, tiny_model)
     found = Roboshot(options, setting).predict(features).logits
     how = tiny_model.net, tiny_model.tokenizer, CLASSES, TEMPLATE, reject, accept
     expected = [literal.roboshot(*how, views[0]) for views in pictures]
@@ -189,4 +187,4 @@ def test_tda_without_a_cache(far_apart, stream, shots):
 )
 def test_options_that_do_not_fit_are_refused(tiny_model, setting, options, message):
     with pytest.raises(ConfigError, match=rf"(?s)^(methods\.|dataset\.classes).*{message}"):
-        check_method(options, setting.prompts, tiny_model)
+        method_class(options).check(options, setting.prompts, tiny_model)

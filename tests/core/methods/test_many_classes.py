@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from seraser_core.auxiliary import pictures_of
 from seraser_core.config import load_config
-from seraser_core.methods import Setting, build_method, check_method
+from seraser_core.methods import Setting, method_class
 from seraser_core.methods import base as methods_base
 from seraser_core.models import prompts as prompts_module
 from seraser_core.models.causal import CausalPromptEngine
@@ -73,13 +73,13 @@ def test_no_table_of_classes_by_classes_is_made(tiny_model, prompts, monkeypatch
     tree = {"dataset": {"path": "/t.csv", "classes": NAMES, "mask": "m"}, "methods": METHODS}
     options = load_config(tree).methods
     for method in options:
-        check_method(method, prompts, tiny_model)
+        method_class(method).check(method, prompts, tiny_model)
     generator = torch.Generator().manual_seed(3)
     with no_tables_of_classes():
         setting = Setting(tiny_model, prompts)
         alike_classes(setting.class_features, NAMES)
         for one in options:
-            method = build_method(one, setting).for_shard()
+            method = method_class(one)(one, setting).for_shard()
             width = setting.class_features.shape[1]
             features = {
                 name: normalize(

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from seraser_core.auxiliary import AUXILIARY
-from seraser_core.config.methods import SeraserOptions, SeraserTaskOptions
+from seraser_core.config.methods.seraser import SeraserOptions
+from seraser_core.config.methods.seraser_task import SeraserTaskOptions
 from seraser_core.errors import SeraserError
 from seraser_core.methods.base import Scores, Setting
 from seraser_core.methods.seraser import Seraser

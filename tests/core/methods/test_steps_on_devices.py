@@ -12,9 +12,11 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seraser_core.config.methods import SeraserOptions, SeraserTaskOptions, TptOptions
+from seraser_core.config.methods.seraser import SeraserOptions
+from seraser_core.config.methods.seraser_task import SeraserTaskOptions
+from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.config.options import ModelOptions
-from seraser_core.methods import Setting, build_method
+from seraser_core.methods import Setting, method_class
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.loading import get_model
 from seraser_core.models.plain import PlainPromptEngine
@@ -50,7 +52,7 @@ def method(request, tiny_json, monkeypatch):
     setting = Setting(
         model, build_prompts(CLASSES, "a photo of {}", model.tokenizer, model.context_length)
     )
-    found = build_method(CASES[case], setting)
+    found = method_class(CASES[case])(CASES[case], setting)
     inner = getattr(found, "_seraser", found)
     monkeypatch.setattr("seraser_core.models.plain._CLASSES_AT_ONCE", 2)
     given = model, setting.prompts, len(inner.engine.initial_prompt)

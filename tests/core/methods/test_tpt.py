@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seraser_core.auxiliary import crops_view
-from seraser_core.config.methods import TptOptions
+from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.errors import ConfigError
 from seraser_core.methods.base import Setting
 from seraser_core.methods.tpt import Tpt, tpt_prompts

@@ -23,10 +23,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import normalize
 
 from seraser_core.config import load_config
-from seraser_core.config.methods import SeraserOptions, ZeroShotOptions
+from seraser_core.config.methods.seraser import SeraserOptions
+from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
-from seraser_core.methods import Setting, build_method
+from seraser_core.methods import Setting, method_class
+from seraser_core.methods.zero_shot import ZeroShot
 from seraser_core.models.loading import get_model
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import build_prompts
@@ -103,7 +105,7 @@ def test_zero_shot_is_that_of_transformers_with_its_own_processor(saved, model):
             logits[i, j] = cosine / 0.07
     setting = setting_of(model)
     features = model.encode_image(torch.stack([model.preprocess(image) for image in images]))
-    method = build_method(ZeroShotOptions(), setting)
+    method = ZeroShot(ZeroShotOptions(), setting)
     assert (method.predict({"image": features[:, None]}).logits - logits).abs().max() <= 1e-4
     assert logits.std() > 0.1
     assert model.logit_scale == pytest.approx(1 / 0.07)
@@ -116,7 +118,7 @@ def test_seraser_is_the_literal_twin(saved, model, preset, monkeypatch):
     options = SeraserOptions(preset=preset, steps=5, lr=2e-2)
     setting, views = setting_of(model), views_of(model)
     assert isinstance(setting.engine(3), PlainPromptEngine)
-    scores = build_method(options, setting).predict(features_of(model, views))
+    scores = method_class(options)(options, setting).predict(features_of(model, views))
     tokens = setting.prompts.tokens
     assert setting.prompts.shared == 4, "[CLS] and 'a photo of'"
     black = model.preprocess(Image.new("RGB", (SIDE, SIDE)))

@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from seraser_core.config.methods import ZeroShotOptions
+from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.config.options import ModelOptions
-from seraser_core.methods import Setting, build_method
+from seraser_core.methods import Setting
+from seraser_core.methods.zero_shot import ZeroShot
 from seraser_core.models.loading import get_model
 from seraser_core.models.prompts import build_prompts
 
@@ -55,7 +56,7 @@ def test_the_logit_scale_is_that_of_the_fp32_weights(saved, scale):
     prompts = build_prompts(CLASSES, "a photo of {}", model.tokenizer, model.context_length)
     setting = Setting(model, prompts)
     image = setting.class_features[:1, None]  # its cosine with the first class is 1
-    logits = build_method(ZeroShotOptions(), setting).predict({"image": image}).logits
+    logits = ZeroShot(ZeroShotOptions(), setting).predict({"image": image}).logits
     assert float(logits[0, 0]) == pytest.approx(scale, rel=1e-5)
 
 

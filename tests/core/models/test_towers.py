@@ -9,9 +9,11 @@ import pytest
 import torch
 from literal_towers import encode_prompts
 
-from seraser_core.config.methods import SeraserOptions, ZeroShotOptions
+from seraser_core.config.methods.seraser import SeraserOptions
+from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.config.options import ModelOptions
-from seraser_core.methods import Setting, build_method
+from seraser_core.methods import Setting, method_class
+from seraser_core.methods.zero_shot import ZeroShot
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.loading import get_model
 from seraser_core.models.plain import PlainPromptEngine
@@ -97,7 +99,7 @@ def tokens_of(model):
 
 
 def test_zero_shot_is_the_models_own(model, pictures):
-    method = build_method(ZeroShotOptions(), setting_of(model))
+    method = ZeroShot(ZeroShotOptions(), setting_of(model))
     found = method.predict(features_of(model, pictures)).logits
     with torch.no_grad():
         image = model.net.encode_image(pictures["image"][:, 0], normalize=True)
@@ -113,7 +115,7 @@ def test_seraser_is_the_literal_twin(model, pictures, monkeypatch):
     monkeypatch.setattr(literal, "encode_prompts", encode_prompts)
     options = SeraserOptions(preset="reference", steps=5, lr=5e-3)
     setting = setting_of(model)
-    scores = build_method(options, setting).predict(features_of(model, pictures))
+    scores = method_class(options)(options, setting).predict(features_of(model, pictures))
     black = torch.zeros(1, 3, *model.preprocessing.size, dtype=torch.uint8)
     black = model.preprocessing.normalise(black)[0]
     tokens = setting.prompts.tokens

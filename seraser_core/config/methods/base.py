@@ -1,0 +1,42 @@
+"""What the options of all methods share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, model_validator
+
+from seraser_core.config.base import Options
+
+
+class MethodOptions(Options):
+    """Options that every method has.
+
+    A subclass gives `name` a type of one literal, which is its default as well. The first line of
+    its docstring is what `seraser methods` says of the method.
+
+    Attributes:
+        implementation: Where the method is, as ``package.module:Class``; see
+            `seraser_core.methods.Method`. It is imported when a run is planned, not before.
+    """
+
+    implementation: ClassVar[str]
+    name: str = Field(description="The method, see `seraser methods`.")
+    id: str = Field(
+        default="",
+        description="Name in the results; the method's name unless given.",
+        pattern=r"^[A-Za-z0-9_.+-]*$",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_id(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("id"):
+            return {**data, "id": data.get("name") or cls.model_fields["name"].default}
+        return data
+
+
+Views = Annotated[
+    int,
+    Field(ge=2, le=1024, description="Pictures looked at: the image and random crops of it."),
+]

@@ -1,0 +1,19 @@
+"""The options of zero-shot classification of the foreground."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from seraser_core.config.methods.base import MethodOptions
+
+
+class ForegroundOptions(MethodOptions):
+    """Zero-shot classification of the foreground image (what a segmenter alone buys)."""
+
+    implementation: ClassVar[str] = "seraser_core.methods.foreground:Foreground"
+    name: Literal["foreground"] = "foreground"
+    auxiliary: Literal["mask", "box", "segment", "relevance"] = Field(
+        default="mask", description="Where the foreground comes from."
+    )

@@ -1,0 +1,27 @@
+"""The options of prompts per class and context."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from seraser_core.config.methods.base import MethodOptions
+
+
+class GroupPromptOptions(MethodOptions):
+    """Zero-shot with prompts per class and context; the best prompt of a class counts."""
+
+    implementation: ClassVar[str] = "seraser_core.methods.group_prompt:GroupPrompt"
+    name: Literal["group_prompt"] = "group_prompt"
+    prompts: dict[str, list[str]] = Field(
+        description="Class name -> whole prompts, e.g. `a camel: [a camel in a desert, a camel in "
+        "a forest]`; a mapping, or a YAML file with one."
+    )
+
+    @model_validator(mode="after")
+    def _some_each(self) -> GroupPromptOptions:
+        for name, prompts in self.prompts.items():
+            if not prompts:
+                raise ValueError(f"prompts: {name!r} has none; give every class at least one")
+        return self

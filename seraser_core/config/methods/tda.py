@@ -1,0 +1,35 @@
+"""The options of TDA."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from seraser_core.config.methods.base import MethodOptions
+
+
+class TdaOptions(MethodOptions):
+    """TDA (CVPR 2024): caches of confident features; needs order, so every shard begins anew."""
+
+    implementation: ClassVar[str] = "seraser_core.methods.tda:Tda"
+    name: Literal["tda"] = "tda"
+    positive_shots: int = Field(
+        default=3, ge=0, le=10_000, description="Features kept per predicted class."
+    )
+    positive_alpha: float = Field(default=2.0, ge=0, description="Weight of the positive cache.")
+    positive_beta: float = Field(default=5.0, ge=0, description="Its sharpness.")
+    negative_shots: int = Field(
+        default=2, ge=0, le=10_000, description="Undecided features kept per predicted class."
+    )
+    negative_alpha: float = Field(default=0.117, ge=0, description="Weight of the negative cache.")
+    negative_beta: float = Field(default=1.0, ge=0, description="Its sharpness.")
+    negative_entropy: tuple[float, float] = Field(
+        default=(0.2, 0.5),
+        description="An image is undecided when H / log2(C), H in nats, lies between these.",
+    )
+    negative_mask: tuple[float, float] = Field(
+        default=(0.03, 1.0),
+        description="Classes count against an image when their probability, in the negative "
+        "cache, lies between these.",
+    )
