@@ -7,10 +7,14 @@ name that cannot be used is no obstacle to those who do not use it.
 from __future__ import annotations
 
 import importlib.metadata
+import pkgutil
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from seraser_core.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -39,50 +43,73 @@ class Group(Generic[T]):
         origins: Names of other packages -> their distribution and its version.
     """
 
-    members: dict[str, T] = field(default_factory=dict)
+    members: dict[str, T]
     faults: dict[str, Fault] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
 
-def load_group(group: str, ours: Mapping[str, str], check: Callable[[str, object], T]) -> Group[T]:
+def load_group(group: str, ours: Mapping[str, T], check: Callable[[str, object], T]) -> Group[T]:
     """Load all that is offered in a group of entry points.
 
     Args:
         group: The group.
-        ours: Name -> ``package.module:object`` of what this package offers.
-        check: Given a name and what it stands for, returns the latter.
-
-            Raises:
-                TypeError: It is nothing that belongs in the group; the message says what does.
+        ours: What this package offers, by name.
+        check: Given a name and what it stands for, returns the latter. It raises a TypeError that
+            says what belongs in the group, where this does not.
     """
-    loaded = Group[T]()
-    offers = {name: [EntryPoint(name, value, group)] for name, value in ours.items()}
+    loaded = Group(dict(ours))
+    offers: defaultdict[str, list[EntryPoint]] = defaultdict(list)
     for point in sorted(importlib.metadata.entry_points(group=group), key=lambda p: p.name):
-        offers.setdefault(point.name, []).append(point)
-    for name, (point, *others) in offers.items():
-        if others:
-            offered = " and by ".join(map(_told, (point, *others)))
-            loaded.faults[name] = Fault(
-                f"{name!r} is offered by {offered}", "uninstall all of them but one"
-            )
+        offers[point.name].append(point)
+    for name, points in offers.items():
+        by = [*(["seraser itself"] if name in ours else []), *map(_told, points)]
+        if len(by) > 1:
+            loaded.members.pop(name, None)
+            remedy = "uninstall all of them but one"
+            loaded.faults[name] = Fault(f"{name!r} is offered by {' and by '.join(by)}", remedy)
             continue
         try:
-            loaded.members[name] = check(name, point.load())
+            loaded.members[name] = check(name, points[0].load())
+            loaded.origins[name] = _distribution(points[0])
         except Exception as error:  # anything can go wrong in the code of others
-            if point.dist is None:
-                raise
-            loaded.faults[name] = Fault(
-                f"{_told(point)} cannot be used: {type(error).__name__}: {error}",
-                f"repair, update or uninstall {point.dist.name}",
-            )
-            continue
-        if point.dist is not None:
-            loaded.origins[name] = f"{point.dist.name} {point.dist.version}"
+            loaded.faults[name] = Fault(*_fault(by[0], _distribution(points[0]), error))
     return loaded
 
 
+def resolve(place: str, base: type, field: str, origin: str | None) -> Any:
+    """Import the class that implements what is offered.
+
+    Args:
+        place: Where it is, as ``package.module:Class``.
+        base: What it must be a subclass of.
+        field: Option that asks for it, for the message.
+        origin: Its distribution and version, where it is of another package.
+
+    Raises:
+        ConfigError: It is of another package, and cannot be imported or is something else.
+    """
+    try:
+        offered = pkgutil.resolve_name(place)
+        if not isinstance(offered, type) or not issubclass(offered, base):
+            raise TypeError(f"{offered!r} is no subclass of {base.__module__}.{base.__name__}")
+    except Exception as error:  # anything can go wrong in the code of others
+        if origin is None:
+            raise
+        raise ConfigError(field, *_fault(f"{place} of {origin}", origin, error)) from error
+    return offered
+
+
+def _fault(what: str, origin: str, error: Exception) -> tuple[str, str]:
+    return (
+        f"{what} cannot be used: {type(error).__name__}: {error}",
+        f"repair, update or uninstall {origin.rpartition(' ')[0]}",
+    )
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown distribution"
+
+
 def _told(point: EntryPoint) -> str:
-    if point.dist is None:
-        return "seraser itself"
-    said = f"{point.dist.name} {point.dist.version}"
-    return f"{said} (entry point {point.name} = {point.value} of {point.group})"
+    entry = f"{point.name} = {point.value} of {point.group}"
+    return f"{_distribution(point)} (entry point {entry})"

@@ -11,7 +11,8 @@ from pydantic_core import PydanticCustomError
 from seraser_core.config.auxiliary import RelevanceOptions, SegmentOptions
 from seraser_core.config.base import TEMPLATE_RULE, Options, is_template
 from seraser_core.config.classes import Entry, entries
-from seraser_core.config.methods import AnyMethod, default_methods
+from seraser_core.config.formats import ROW_OPTIONS, FormatName, format_choices, offered_formats
+from seraser_core.config.methods import AnyMethod, default_methods, offered_methods
 from seraser_core.config.secrets import refuse_secret_url, refuse_secrets
 
 _SIZE = re.compile(r"^\s*(\d{1,18}(?:\.\d{1,18})?)\s*([KMGT]?)(i?)B?\s*$", re.IGNORECASE)
@@ -84,27 +85,10 @@ class LimitOptions(Options):
     )
 
 
-Format = Literal["table", "folder", "webdataset", "parquet", "urls", "files", "benchmark"]
-_NO_COLUMNS = {
-    "folder": ("mask", "box", "attribute", "split", "label", "id"),
-    "urls": ("mask", "box", "attribute", "split", "label", "id"),
-    "files": ("mask", "box", "attribute", "split", "label", "id"),
-    "webdataset": ("box", "split", "id"),
-}
-"""Format -> options that name what it does not have."""
-
-
 class DatasetOptions(Options):
     """Where the images, labels, attributes and masks come from."""
 
-    format: Format = Field(
-        default="table",
-        description="table (CSV, TSV, JSONL or Parquet with image paths), folder (one folder of "
-        "images per class), webdataset (tars), parquet (images as bytes in the rows, also as the "
-        "Hugging Face hub keeps them), urls (a text file with one image per line), files (all "
-        "files of a name such as `s3://bucket/prefix/**.jpg`) or benchmark (a published data set "
-        "by its name).",
-    )
+    format: FormatName = Field(default="table", description=f"{format_choices()}.")
     path: str = Field(
         description="Table file, root folder, or tars or files of a name with `*`, `**`, `?`, "
         "`[a-c]`, `{000..009}` or `{a,b}` (`[[]` is a bracket): a local path or any fsspec URL. A "
@@ -216,16 +200,14 @@ class DatasetOptions(Options):
             raise ValueError(f"template: {self.template!r}; {TEMPLATE_RULE}")
         if self.classes == []:
             raise ValueError("classes: empty; name at least two classes")
-        if self.classes is None and self.format in ("table", "webdataset", "urls", "files"):
+        form = offered_formats().members[self.format]
+        if self.classes is None and not form.finds_classes:
             raise ValueError("classes: missing; name the classes (index = label)")
-        given = [
-            name for name in _NO_COLUMNS.get(self.format, ()) if getattr(self, name) is not None
-        ]
-        if given:
-            raise ValueError(
-                f"{given[0]}: {getattr(self, given[0])!r} needs columns, and format: {self.format} "
-                "has none; use format: table"
-            )
+        for option in ROW_OPTIONS:
+            value = getattr(self, option)
+            if value is not None and option not in form.options:
+                why = form.without.format(format=self.format)
+                raise ValueError(f"{option}: {value!r} {why}")
         self._check_benchmark()
         if self.box is None and self.box_format != "xyxy":
             raise ValueError(
@@ -254,11 +236,6 @@ class DatasetOptions(Options):
             raise ValueError("name: missing; name the data set, see `seraser datasets`")
         if self.split is not None and (self.split.column or len(self.split.values) != 1):
             raise ValueError("split: is of a table; give the name of one split, as split: test")
-        for option in ("id", "label", "attribute", "attributes", "mask", "box"):
-            if getattr(self, option) is not None:
-                raise ValueError(
-                    f"{option}: {getattr(self, option)!r} is known of a benchmark; leave it out"
-                )
 
 
 _FOLDER = re.compile(r"^(/|\.|~|[A-Za-z][A-Za-z0-9+.-]*://)")
@@ -409,6 +386,19 @@ class RunConfig(Options):
     seed: int = Field(
         default=0, ge=0, lt=2**63, description="Seed of all random numbers, with the item id."
     )
+
+    def origins(self) -> dict[str, str]:
+        """Return what other packages add to the run -> their distribution and its version."""
+        groups = {
+            "dataset.format": ([self.dataset.format], offered_formats().origins),
+            "methods": ([method.name for method in self.methods], offered_methods().origins),
+        }
+        return {
+            f"{option} {name}": origins[name]
+            for option, (names, origins) in groups.items()
+            for name in names
+            if name in origins
+        }
 
     def uses_auxiliary(self, kind: str) -> bool:
         """Whether any method asks for auxiliary images of this kind."""

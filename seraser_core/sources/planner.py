@@ -13,35 +13,22 @@ import pyarrow as pa
 
 from seraser_core import storage
 from seraser_core.config.classes import names_of, numbered_labels
+from seraser_core.config.formats import offered_formats
 from seraser_core.config.options import DatasetOptions, RunConfig, ShardOptions
 from seraser_core.errors import ConfigError
+from seraser_core.plugins import resolve
 from seraser_core.proxies import has_proxies
 from seraser_core.sources.base import ABSOLUTE, Listing, Source
-from seraser_core.sources.benchmarks.source import BenchmarkSource
 from seraser_core.sources.class_files import read_entries
-from seraser_core.sources.folder import FolderSource
 from seraser_core.sources.groups import check_groups, train_counts
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 from seraser_core.sources.masks import with_masks
 from seraser_core.sources.names import doubtful_names
-from seraser_core.sources.parquet import ParquetSource
-from seraser_core.sources.table import TableSource
-from seraser_core.sources.urls import FilesSource, UrlsSource
-from seraser_core.sources.webdataset import WebDatasetSource
 
 logger = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 200_000
 _CACHE = ".listings"
 """Folder beside the runs for what sources keep, see `Source`."""
-SOURCES: dict[str, type[Source]] = {
-    "table": TableSource,
-    "folder": FolderSource,
-    "webdataset": WebDatasetSource,
-    "parquet": ParquetSource,
-    "urls": UrlsSource,
-    "files": FilesSource,
-    "benchmark": BenchmarkSource,
-}
 
 
 @dataclass(frozen=True)
@@ -85,13 +72,13 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
         given = getattr(dataset, option)
         said += [f"dataset.{option}: {line}" for line in numbered_labels(given or ())]
     cache = storage.join(config.output, _CACHE)
-    listing = with_masks(SOURCES[dataset.format](dataset, cache).listing(), dataset)
+    listing = with_masks(_source(dataset, cache).listing(), dataset)
     check_needs(config, listing)
     if len(listing.classes) < 2:
         raise ConfigError("dataset.classes", listing.classes, "name at least two classes")
     labels, listing = listing.classes, with_names(dataset, listing)
     counts = count_labels(listing)
-    labelled = dataset.format in ("folder", "benchmark") or dataset.label is not None
+    labelled = offered_formats().members[dataset.format].labelled or dataset.label is not None
     if labelled or any(counts.values()):
         empty = [label for label, n in zip(labels, counts.values(), strict=True) if not n]
         if empty and not dataset.allow_empty_classes:
@@ -151,6 +138,13 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
         listing.template,
         weights,
     )
+
+
+def _source(dataset: DatasetOptions, cache: str) -> Source:
+    formats, name = offered_formats(), dataset.format
+    place, origin = formats.members[name].implementation, formats.origins.get(name)
+    source: type[Source] = resolve(place, Source, "dataset.format", origin)
+    return source(dataset, cache)
 
 
 def _check_proxies(items: pl.DataFrame, options: storage.Options) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from seraser_core.config.formats import FORMATS, load_formats
 from seraser_core.config.methods import MethodOptions, load_methods
-from seraser_core.plugins import Group
+from seraser_core.errors import ConfigError
+from seraser_core.plugins import Fault, Group, resolve
 
 _OPTIONS = """
 from typing import ClassVar, Literal
@@ -23,7 +25,7 @@ def offer(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def put(
-        distribution: str, points: dict[str, str], **modules: str
+        distribution: str, points: dict[str, str], group: str = "seraser.methods", **modules: str
     ) -> Group[type[MethodOptions]]:
         facts = tmp_path / f"{distribution.replace('-', '_')}-1.5.dist-info"
         facts.mkdir()
@@ -31,7 +33,7 @@ def offer(tmp_path, monkeypatch):
             f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n"
         )
         lines = [f"{name} = {value}" for name, value in points.items()]
-        (facts / "entry_points.txt").write_text("\n".join(["[seraser.methods]", *lines]))
+        (facts / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]))
         for name, text in modules.items():
             (tmp_path / f"{name}.py").write_text(text)
         return load_methods()
@@ -88,3 +90,32 @@ def test_a_name_that_is_offered_twice_is_nobody_s(offer):
     assert "two 1.5 (" in group.faults["twice"].found
     assert "offered by seraser itself and by two 1.5 (" in group.faults["tpt"].found
     assert group.faults["tpt"].remedy == "uninstall all of them but one"
+
+
+def test_a_source_is_offered_as_a_format(offer):
+    text = "from seraser_core.config.formats import Format\n"
+    text += "ours = Format('nowhere:Nothing', 'a list', options=('label',))\n"
+    text += "wrong = Format('nowhere:Nothing', 'a list', options=('labels',))\n"
+    points = {name: f"their_format:{name}" for name in ("ours", "wrong")}
+    offer("their-source", points, group="seraser.sources", their_format=text)
+    group = load_formats()
+    assert list(group.members) == [*FORMATS, "ours"]
+    assert group.origins == {"ours": "their-source 1.5"}
+    assert "wrong has options that no data set has: labels" in group.faults["wrong"].found
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("no_such_module:Method", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("seraser_core.plugins:Nothing", "AttributeError"),
+        ("seraser_core.plugins:Group", "is no subclass of seraser_core.plugins.Fault"),
+    ],
+)
+def test_an_implementation_that_cannot_be_used_names_its_package(place, told):
+    with pytest.raises(ConfigError) as raised:
+        resolve(place, Fault, "methods.newer", "their-methods 1.5")
+    assert raised.value.field == "methods.newer"
+    assert told in str(raised.value.value)
+    assert str(raised.value.value).startswith(f"{place} of their-methods 1.5 cannot be used: ")
+    assert raised.value.remedy == "repair, update or uninstall their-methods"

@@ -6,6 +6,7 @@ Nothing here imports torch, so that a mistake in a configuration is told at once
 from __future__ import annotations
 
 from functools import cache
+from pkgutil import resolve_name
 from typing import Annotated, Any, Union, get_args
 
 from pydantic import BeforeValidator, Field, GetPydanticSchema
@@ -41,7 +42,7 @@ _OURS = {
 
 def load_methods() -> Group[type[MethodOptions]]:
     """Return the options of all methods: ours, and those of the entry points `seraser.methods`."""
-    ours = {name: f"{__name__}.{place}" for name, place in _OURS.items()}
+    ours = {name: resolve_name(f"{__name__}.{place}") for name, place in _OURS.items()}
     return load_group("seraser.methods", ours, _check)
 
 
