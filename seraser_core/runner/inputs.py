@@ -35,7 +35,7 @@ def fingerprint_inputs(
     hashed: str,
 ) -> dict[str, Any]:
     """All that can change a row, and nothing else; `hashed` is the hash of the plan."""
-    return {
+    inputs = {
         "algorithm": ALGORITHM_VERSION,
         "plan": hashed,
         "architecture": model.architecture,
@@ -62,6 +62,8 @@ def fingerprint_inputs(
         "save_logits": config.save_logits,
         "save_masks": config.save_masks,
     }
+    origins = config.origins()
+    return inputs | {"plugins": origins} if origins else inputs
 
 
 def _auxiliary_inputs(

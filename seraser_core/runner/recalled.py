@@ -149,6 +149,7 @@ def _place(prepared: Prepared) -> Path:
         "labels": prepared.planned.labels,
         "attributes": prepared.planned.attributes,
         "code": _code(),
+        "plugins": prepared.config.origins(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
         "python": platform.python_version(),
         "variables": {name: os.environ.get(name) for name in _VARIABLES},
