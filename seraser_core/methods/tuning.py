@@ -13,6 +13,7 @@ from torch import Tensor
 from seraser_core.methods.recording import record_graph, register
 from seraser_core.models.device import is_lost
 from seraser_core.models.memory import is_out_of_memory
+from seraser_core.steps import reached
 
 logger = logging.getLogger(__name__)
 _unrecordable = threading.Event()
@@ -178,9 +179,11 @@ class _Loop:
         """Make `steps` steps."""
         step = self._step or self._make_step
         step()
+        reached("tuned")
         first = self._loss.clone()
         for _ in range(steps - 1):
             step()
+            reached("tuned")
         return Tuned(self._prompt.detach().clone(), first)
 
 

@@ -28,6 +28,7 @@ from seraser_core.runner.threads import DaemonPool
 from seraser_core.sources.boxes import box_mask, in_pixels
 from seraser_core.sources.fetch import fetch_image, fetch_mask, of_the_mask
 from seraser_core.sources.isolated import Decoder, IsolatedDecoder, PlainDecoder
+from seraser_core.steps import reached
 
 _QUEUE_BYTES = 512 * 2**20
 _FETCHES_AT_ONCE = 32
@@ -320,6 +321,7 @@ def _fetch(
     mark = time.perf_counter()
     try:
         image = fetch_image(item, dataset)
+        reached("fetched")
         wanted = item["mask"] and any(name in _NEEDS_MASK for name in views)
         return _Files(image, _fetch_mask(item, dataset) if wanted else None)
     except ItemError as error:
@@ -350,8 +352,20 @@ def _decode(
     times: FeedTimes,
     decoder: Decoder,
 ) -> _Sample:
+    sample = _sample(session, item, wanted, fetched.result(), times, decoder)
+    reached("decoded")
+    return sample
+
+
+def _sample(
+    session: Session,
+    item: dict[str, Any],
+    wanted: tuple[str, ...],
+    files: _Files,
+    times: FeedTimes,
+    decoder: Decoder,
+) -> _Sample:
     index = int(item["item_index"])
-    files = fetched.result()
     if files.error is not None:
         return _Sample(index, {}, error=files.error)
     mark = time.perf_counter()

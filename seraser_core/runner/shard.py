@@ -40,6 +40,7 @@ from seraser_core.runner.infer import as_numpy, batch_size, score
 from seraser_core.runner.inputs import describe_device
 from seraser_core.runner.masks import add_relevance, save_masks
 from seraser_core.runner.session import Session, open_session
+from seraser_core.steps import reached
 
 logger = logging.getLogger(__name__)
 _MOST_SCORE_BYTES = 256 * 2**20
@@ -69,6 +70,7 @@ def run_shard(
         TransientError: A fault that may pass; nothing was committed, try again.
         SeraserError: The run cannot be computed here.
     """
+    reached("taken")
     directory = RunDirectory(run_url)
     if directory.is_done(shard_id):
         commit = directory.commit(shard_id)
@@ -292,6 +294,7 @@ class _Work:
                 if self._session.config.save_masks:
                     save_masks(self._session, batch.items, batch.sizes, masks)
             scores = score(self._session, batch.views, self._methods)
+            reached("scored")
             self._scores.append(scores)
             self.done.extend(batch.items)
             self.facts.update(zip(batch.items, facts, strict=True))

@@ -5,8 +5,8 @@ standard input say: ``{"load": model}`` loads the model that later workers have,
 forks a worker and answers its process id, ``{"wait": pid}`` answers the wait status with which it
 ended or was stopped. What a worker prints is in the file PID.log of the folder that its job names.
 
-The code that is tested knows nothing of this. A worker wraps the functions that begin or end a step
-of a shard's life, and at the n-th time that it comes to a step, it sends itself a signal.
+A worker listens to the steps of a shard's life (`seraser_core.steps`) and wraps the functions that
+write, and at the n-th time that it comes to a step, it sends itself a signal.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from typing import Any
 import matplotlib.figure  # noqa: F401 - or every worker that writes a report would import it
 import numpy.ma  # noqa: F401
 
+from seraser_core import steps
 from seraser_core.config import load_config
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import SeraserError
-from seraser_core.methods import tuning
 from seraser_core.models.loading import get_model
 from seraser_core.results.summary import aggregate
-from seraser_core.runner import feed, local, shard
+from seraser_core.runner import local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.retry import Retry
 from seraser_core.storage import writing
@@ -49,17 +49,12 @@ _FOLDERS = ("plan", "begun", "predictions", "metrics", "commits", "failures", "r
 def announce_steps(reach: Reach) -> None:
     """Have `reach` called with the name of every step that this process comes to.
 
-    ``taken`` (a shard), ``fetched``, ``decoded``, ``tuned`` (one step of one batch), ``scored``
-    (one batch); and of each kind of file, which is the name of its folder, or its own directly in
-    the run's: ``before KIND`` and ``after KIND`` is written, on a local disk ``KIND opened`` (a
-    temporary file, still empty) and ``KIND unrenamed`` (a whole one), in object storage ``KIND half
-    sent``.
+    Those of `seraser_core.steps.reached`; and of each kind of file, which is the name of its
+    folder, or its own directly in the run's: ``before KIND`` and ``after KIND`` is written, on a
+    local disk ``KIND opened`` (a temporary file, still empty) and ``KIND unrenamed`` (a whole one),
+    in object storage ``KIND half sent``.
     """
-    _tell(local, "run_shard", reach, before=lambda *_: "taken")
-    _tell(feed, "fetch_image", reach, after=lambda *_: "fetched")
-    _tell(feed, "_decode", reach, after=lambda *_: "decoded")
-    _tell(tuning._Loop, "_make_step", reach, after=lambda *_: "tuned")
-    _tell(shard, "score", reach, after=lambda *_: "scored")
+    steps.listeners.append(reach)
     _tell(
         writing,
         "_write",
