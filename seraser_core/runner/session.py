@@ -9,7 +9,6 @@ import time
 import weakref
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
@@ -32,8 +31,7 @@ from seraser_core.sources.isolated import IsolatedDecoder
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class Fits:
+class SampleFits:
     """Methods that have learned from a sample of the images, in this process.
 
     Attributes:
@@ -42,48 +40,62 @@ class Fits:
         seconds: Id -> time it took, until a shard's timings take it.
     """
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    done: set[str] = field(default_factory=set)
-    seconds: dict[str, float] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.done: set[str] = set()
+        self.seconds: dict[str, float] = {}
 
 
-@dataclass(frozen=True)
 class Session:
     """A run, opened for computing.
 
-    Attributes:
+    Args:
         directory: The run directory.
         run: Its run.json.
-        setting: What its methods share.
+        config: Its configuration.
+        setting: What its methods share; the model is among it.
+        methods: Its methods.
         compute: The ``runtime.parallel_shards`` threads that compute. They stay, for torch's own
             threads and memory belong to the thread that calls it.
         batch_sizes: Stage of the work -> images at once; halved where memory ran out, and kept
             for all runs of this process with the same model, device, prompts and methods.
-        fits: What is known of methods that learn from a sample first.
-        views: Names of all views that any method needs; ``image`` is always among them.
         relevance: Makes masks of what the model sees; None when no method needs them.
         segmenter: Makes masks of images; None when no method needs them.
+        load_s: Seconds that opening took.
+
+    Attributes:
+        model: That of `setting`.
+        views: Names of all views that any method needs; ``image`` is always among them.
+        fits: Methods that learn from a sample first.
+        isolated: The decoder whose processes can be killed; None until one is needed.
     """
 
-    directory: RunDirectory
-    run: dict[str, Any]
-    config: RunConfig
-    model: ClipModel
-    methods: list[Method]
-    setting: Setting
-    views: tuple[str, ...]
-    compute: ThreadPoolExecutor
-    batch_sizes: dict[str, int]
-    relevance: Relevance | None = None
-    segmenter: SegmentingThread | None = None
-    fits: Fits = field(default_factory=Fits)
-    _loads: list[float] = field(default_factory=list)
-    _isolated: list[IsolatedDecoder] = field(default_factory=list)
-    _isolating: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(
+        self,
+        directory: RunDirectory,
+        run: dict[str, Any],
+        config: RunConfig,
+        setting: Setting,
+        methods: list[Method],
+        compute: ThreadPoolExecutor,
+        batch_sizes: dict[str, int],
+        relevance: Relevance | None,
+        segmenter: SegmentingThread | None,
+        load_s: float,
+    ) -> None:
+        self.directory, self.run, self.config = directory, run, config
+        self.setting, self.model, self.methods = setting, setting.model, methods
+        self.compute, self.batch_sizes = compute, batch_sizes
+        self.relevance, self.segmenter = relevance, segmenter
+        self.views = tuple(dict.fromkeys(["image", *(v for m in methods for v in m.views)]))
+        self.fits = SampleFits()
+        self.isolated: IsolatedDecoder | None = None
+        self._load_s = load_s
+        self._lock = threading.Lock()
 
     @property
     def needs_relevance(self) -> bool:
-        """Whether every image's relevance is wanted, not only that of a sample."""
+        """True if relevance masks are needed for all images, not just a fitting sample."""
         saved = self.config.save_masks and self.relevance is not None
         return saved or any(name in RELEVANCE_VIEWS for name in self.views)
 
@@ -93,18 +105,19 @@ class Session:
         return 3 * height * width * sum(map(pictures_of, views))
 
     def isolated_decoder(self) -> IsolatedDecoder:
-        """The decoder whose processes can be killed; the session's only one."""
-        with self._isolating:
-            if not self._isolated:
+        """The decoder whose processes can be killed; made once."""
+        with self._lock:
+            if self.isolated is None:
                 cores = len(psutil.Process().cpu_affinity() or [0])
-                decoder = IsolatedDecoder(cores + 1, self.config.runtime.image_timeout)
-                weakref.finalize(self, decoder.close)
-                self._isolated.append(decoder)
-            return self._isolated[0]
+                self.isolated = IsolatedDecoder(cores + 1, self.config.runtime.image_timeout)
+                weakref.finalize(self, self.isolated.close)
+            return self.isolated
 
     def take_load_s(self) -> float:
         """Seconds that opening took, the first time; 0 from then on."""
-        return self._loads.pop() if self._loads else 0.0
+        with self._lock:
+            seconds, self._load_s = self._load_s, 0.0
+            return seconds
 
 
 _cache: dict[tuple[str, str], Session] = {}
@@ -173,18 +186,16 @@ def _open(directory: RunDirectory, run: dict[str, Any], compute: ThreadPoolExecu
     if config.uses_auxiliary("segment"):
         segmenter = get_segmenter(config.segment, classes, model.device)
     return Session(
-        directory=directory,
-        run=run,
-        config=config,
-        model=model,
-        methods=methods,
-        setting=setting,
-        compute=compute,
+        directory,
+        run,
+        config,
+        setting,
+        methods,
+        compute,
         batch_sizes=_batch_sizes.setdefault(_same_memory(config, planned, model), {}),
         relevance=relevance,
         segmenter=segmenter,
-        views=tuple(dict.fromkeys(["image", *(v for m in methods for v in m.views)])),
-        _loads=[time.perf_counter() - began],
+        load_s=time.perf_counter() - began,
     )
 
 

@@ -52,7 +52,7 @@ def test_a_decoder_that_hangs_is_left_and_the_shard_decoded_in_processes(
     assert RunDirectory(url).attempts.failures()["00000"]["error"] == "HangError"
     run_local(url)
     assert hung[0].is_alive() and hung[0].daemon
-    assert open_session(url)._isolated
+    assert open_session(url).isolated
     assert verify(url).problems == []
     assert predictions(url) == undisturbed
     never.set()
@@ -116,18 +116,18 @@ def test_a_shard_whose_worker_died_is_decoded_in_processes(tree, undisturbed):
     url = plan_run(load_config(tree))
     directory = RunDirectory(url)
     run_shard(url, "00000")
-    assert not open_session(url)._isolated
+    assert not open_session(url).isolated
     directory.attempts.write_begun("00001")
     assert directory.attempts.is_suspicious("00001")
     run_local(url)
-    assert open_session(url)._isolated
+    assert open_session(url).isolated
     assert not any(directory.attempts.is_suspicious(shard.id) for shard in directory.shards())
     assert predictions(url) == undisturbed
 
 
 def test_the_option_to_decode_in_processes_changes_no_byte(run, tree, undisturbed):
     url, _ = run(tree, "runtime.decoding=processes")
-    assert open_session(url)._isolated
+    assert open_session(url).isolated
     assert predictions(url) == undisturbed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 
 import pytest
@@ -142,7 +143,8 @@ def test_all_feeds_of_a_process_copy_on_one_stream(opened, monkeypatch):
     made = []
     monkeypatch.setattr(device, "_streams", {})
     monkeypatch.setattr(torch.cuda, "Stream", lambda *a, **k: made.append((a, k)) or object())
-    there = replace(session, model=replace(session.model, device=torch.device("cuda", 0)))
+    there = copy(session)
+    there.model = replace(session.model, device=torch.device("cuda", 0))
     streams = set()
     for _ in range(40):  # more than torch has streams
         with Feed(there, [], 4) as feed:
