@@ -14,6 +14,7 @@ from torch import Tensor
 from seraser_core.auxiliary import RELEVANCE_VIEWS
 from seraser_core.methods import Features, Method
 from seraser_core.results.run_directory import RunDirectory
+from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.feed import Feed
 from seraser_core.runner.infer import batch_size, encode_views
 from seraser_core.runner.masks import add_relevance
@@ -22,12 +23,12 @@ from seraser_core.runner.session import Session
 logger = logging.getLogger(__name__)
 
 
-def fit_methods(session: Session, isolated: bool = False, last: bool = True) -> None:
+def fit_methods(session: Session, attempt: Attempt) -> None:
     """Fit the methods that need it; every process draws the same images and finds the same.
 
     Args:
         session: The run.
-        isolated, last: See `Feed`.
+        attempt: The attempt at the shard that needs them.
 
     Raises:
         TransientError: An image could not be fetched for a reason that may pass.
@@ -36,7 +37,7 @@ def fit_methods(session: Session, isolated: bool = False, last: bool = True) -> 
         for method in session.methods:
             if method.sample and method.id not in session.fits.done:
                 started = time.perf_counter()
-                features = _features(session, method, isolated, last)
+                features = _features(session, method, attempt)
                 if features is None:
                     logger.warning("%s: no image can be used, not even as a sample", method.id)
                     continue
@@ -45,7 +46,7 @@ def fit_methods(session: Session, isolated: bool = False, last: bool = True) -> 
                 session.fits.seconds[method.id] = time.perf_counter() - started
 
 
-def _features(session: Session, method: Method, isolated: bool, last: bool) -> Features | None:
+def _features(session: Session, method: Method, attempt: Attempt) -> Features | None:
     """View features of ``method.sample`` good images, or of all there are; None without any."""
     found: list[dict[str, Tensor]] = []
     wanted = method.sample
@@ -56,8 +57,7 @@ def _features(session: Session, method: Method, isolated: bool, last: bool) -> F
     while wanted and len(order):
         drawn, order = order[:wanted], order[wanted:]
         items = _items(session.directory, drawn)
-        views, size = method.sample_views, batch_size(session)
-        with Feed(session, items, size, views, isolated, last) as feed:
+        with Feed(session, items, batch_size(session), attempt, method.sample_views) as feed:
             for batch in feed:
                 if batch.items:
                     batch.wait()

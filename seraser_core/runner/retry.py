@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from seraser_core.results.pictures import merge_pictures, picture_sums
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.schema import with_footer
 from seraser_core.results.survey import survey
+from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.session import open_session
 from seraser_core.runner.shard import Progress, ScoredItems, recorded, score_items
 from seraser_core.sources.items import ShardRange
@@ -97,8 +98,8 @@ class Retry:
             As `run_shard`; the shard then stays as it is.
         """
         directory = RunDirectory(run_url)
-        suspicious = directory.attempts.is_suspicious(shard_id)
-        with recorded(directory, shard_id, attempt, suspicious):
+        this = Attempt(attempt, isolated=directory.attempts.is_suspicious(shard_id))
+        with recorded(directory, shard_id, this):
             run, commit = directory.run(), directory.commit(shard_id)
             if commit is None or not directory.is_done(shard_id):
                 raise RunDirectoryError(
@@ -123,8 +124,9 @@ class Retry:
                 directory.accept(shard_id, found)
                 items = as_accepted(items, found)
             wanted = items if whole else _of(items, failed["item_index"].to_numpy())
-            killed = failed["error_code"].is_in(["timeout", "crashed"]).any()
-            part = score_items(session, wanted, progress, isolated=suspicious or bool(killed))
+            if failed["error_code"].is_in(["timeout", "crashed"]).any():
+                this = replace(this, isolated=True)
+            part = score_items(session, wanted, this, progress)
             metrics, predictions = part.metrics, part.predictions
             if not whole:
                 predictions = _replaced(old, predictions, failed, run)

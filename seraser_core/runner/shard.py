@@ -34,7 +34,9 @@ from seraser_core.results.outcomes import MethodOutcome, join, reduce_scores
 from seraser_core.results.pictures import PictureFacts, picture_sums
 from seraser_core.results.rows import build_table
 from seraser_core.results.run_directory import RunDirectory
-from seraser_core.runner.feed import Batch, Feed, FeedTimes
+from seraser_core.runner.attempt import Attempt
+from seraser_core.runner.clock import Clock
+from seraser_core.runner.feed import Batch, Feed
 from seraser_core.runner.fitting import fit_methods
 from seraser_core.runner.infer import as_numpy, batch_size, score
 from seraser_core.runner.inputs import describe_device
@@ -80,23 +82,21 @@ def run_shard(
             directory.attempts.clear_failure(shard_id)  # of a slower worker, after the commit
             directory.attempts.clear_begun(shard_id)
             return commit
-    suspicious = directory.attempts.is_suspicious(shard_id)
-    with recorded(directory, shard_id, attempt, suspicious):
+    this = Attempt(attempt, isolated=directory.attempts.is_suspicious(shard_id))
+    with recorded(directory, shard_id, this):
         session = open_session(run_url)
         runtime, items = session.config.runtime, directory.items_to_read(shard_id)
-        last = attempt > runtime.retries
-        part = score_items(session, items, progress, runtime.max_error_rate, suspicious, last)
+        this = replace(this, last=attempt > runtime.retries)
+        part = score_items(session, items, this, progress, runtime.max_error_rate)
         return directory.write_shard(shard_id, part.predictions, part.metrics, part.info)
 
 
 @contextmanager
-def recorded(
-    directory: RunDirectory, shard_id: str, attempt: int, suspicious: bool = False
-) -> Iterator[None]:
+def recorded(directory: RunDirectory, shard_id: str, attempt: Attempt) -> Iterator[None]:
     """Record an attempt at a shard while it goes on and when it failed.
 
-    Memory that ran out and a GPU that is lost become passing faults. A shard that is suspicious
-    stays so.
+    Memory that ran out and a GPU that is lost become passing faults. A shard that is decoded in
+    child processes because a worker died at it will be again, until it is committed.
     """
     try:
         directory.attempts.write_begun(shard_id)
@@ -105,8 +105,8 @@ def recorded(
         fault = _as_passing(error)
         try:
             if isinstance(fault, Exception):  # no interruption
-                directory.attempts.write_failure(shard_id, fault, attempt)
-            if not suspicious:
+                directory.attempts.write_failure(shard_id, fault, attempt.number)
+            if not attempt.isolated:
                 directory.attempts.clear_begun(shard_id)
         except Exception as second:  # must not hide the first
             logger.warning("shard %s: its failure cannot be recorded: %s", shard_id, second)
@@ -151,19 +151,18 @@ class ScoredItems:
 def score_items(
     session: Session,
     items: pa.Table,
+    attempt: Attempt,
     progress: Progress | None,
     max_error_rate: float = 1.0,
-    isolated: bool = False,
-    last: bool = True,
 ) -> ScoredItems:
     """Fetch, decode and score planned items of a shard.
 
     Args:
         session: The run.
         items: Rows of its plan.
+        attempt: The attempt at their shard.
         progress: Told of every image.
         max_error_rate: Share of the images that may be unusable.
-        isolated, last: See `Feed`.
 
     Raises:
         ErrorRateError: More than this share of them cannot be used.
@@ -172,12 +171,12 @@ def score_items(
     # One shard more than compute is under way: its first images are fetched and decoded before
     # it may compute, and its rows are written while another one does.
     most_errors = max(_FEW_ERRORS, math.floor(max_error_rate * items.num_rows + 1e-9))
-    size = batch_size(session)
-    with Feed(session, items.to_pylist(), size, isolated=isolated, last=last) as feed:
+    size, clock = batch_size(session), Clock()
+    with Feed(session, items.to_pylist(), size, attempt, clock=clock) as feed:
         labels = dict(
             zip(*(items[name].to_pylist() for name in ("item_index", "label")), strict=True)
         )
-        given = session, labels, feed, progress, most_errors, isolated, last
+        given = session, labels, feed, clock, attempt, progress, most_errors
         work = session.compute.submit(_scored, *given).result()
     if len(work.done) + len(work.errors) != items.num_rows:
         raise RunDirectoryError(
@@ -189,7 +188,7 @@ def score_items(
     predictions = build_table(session.run, items, done, outcomes, work.errors)
     metrics = shard_metrics(predictions, outcomes, session.run)
     metrics["pictures"] = picture_sums(work.facts.values())
-    metrics["timings"] = work.timings(feed.times) | {"rows_s": time.perf_counter() - mark}
+    metrics["timings"] = work.timings() | {"rows_s": time.perf_counter() - mark}
     info = {
         "images": items.num_rows,
         "host": platform.node(),
@@ -203,13 +202,13 @@ def _scored(
     session: Session,
     labels: dict[int, int | None],
     feed: Feed,
+    clock: Clock,
+    attempt: Attempt,
     progress: Progress | None,
     most_errors: int,
-    isolated: bool,
-    last: bool,
 ) -> _Work:
-    work = _Work(session, labels)
-    work.fit(isolated, last)
+    work = _Work(session, labels, clock)
+    work.fit(attempt)
     for batch in work.timed(feed):
         work.score(batch)
         if len(work.errors) > most_errors:
@@ -240,10 +239,12 @@ class _Work:
     Args:
         session: The run.
         labels: item_index -> label, of all its images.
+        clock: Counts ``data_wait_s``, ``model_s`` and ``relevance_s``, a part of it;
+            and the seconds of its `Feed`.
     """
 
-    def __init__(self, session: Session, labels: dict[int, int | None]) -> None:
-        self._session, self._labels = session, labels
+    def __init__(self, session: Session, labels: dict[int, int | None], clock: Clock) -> None:
+        self._session, self._labels, self._clock = session, labels, clock
         self._methods = [method.for_shard() for method in session.methods]
         self.done: list[int] = []
         self.errors: dict[int, ItemError] = {}
@@ -256,7 +257,7 @@ class _Work:
         self._load_s = session.take_load_s()
         self.began = time.time() - self._load_s
         self._started = time.perf_counter() - self._load_s
-        self._wait_s = self._model_s = self._relevance_s = self._wall_s = 0.0
+        self._wall_s = 0.0
 
     @property
     def seconds(self) -> float:
@@ -267,43 +268,43 @@ class _Work:
         """The batches of `feed`; the time that they are waited for is kept."""
         batches = iter(feed)
         while True:
-            mark = time.perf_counter()
-            batch = next(batches, None)
-            self._wait_s += time.perf_counter() - mark
+            with self._clock.on("data_wait_s"):
+                batch = next(batches, None)
             if batch is None:
                 return
             yield batch
 
-    def fit(self, isolated: bool, last: bool) -> None:
+    def fit(self, attempt: Attempt) -> None:
         """Let the methods learn that need it, if no other shard of this process has."""
-        mark = time.perf_counter()
-        fit_methods(self._session, isolated, last)
-        self._model_s += time.perf_counter() - mark
+        with self._clock.on("model_s"):
+            fit_methods(self._session, attempt)
 
     def score(self, batch: Batch) -> None:
         """Score a batch."""
-        mark = time.perf_counter()
         self.errors.update(batch.errors)
         if batch.items:
-            batch.wait()
-            facts = batch.facts
-            if self._session.needs_relevance:
+            with self._clock.on("model_s"):
+                self._score(batch)
+
+    def _score(self, batch: Batch) -> None:
+        batch.wait()
+        facts = batch.facts
+        if self._session.needs_relevance:
+            with self._clock.on("relevance_s"):
                 masks = add_relevance(self._session, batch.views)
                 facts = _with_relevance(facts, masks)
-                self._relevance_s += time.perf_counter() - mark
-                if self._session.config.save_masks:
-                    save_masks(self._session, batch.items, batch.sizes, masks)
-            scores = score(self._session, batch.views, self._methods)
-            reached("scored")
-            self._scores.append(scores)
-            self.done.extend(batch.items)
-            self.facts.update(zip(batch.items, facts, strict=True))
-            for name, found in scores.items():
-                self._seconds[name] += found.seconds
-            self._score_bytes += sum(found.logits.nbytes for found in scores.values())
-            if self._score_bytes > _MOST_SCORE_BYTES:
-                self._reduce()
-        self._model_s += time.perf_counter() - mark
+            if self._session.config.save_masks:
+                save_masks(self._session, batch.items, batch.sizes, masks)
+        scores = score(self._session, batch.views, self._methods)
+        reached("scored")
+        self._scores.append(scores)
+        self.done.extend(batch.items)
+        self.facts.update(zip(batch.items, facts, strict=True))
+        for name, of_method in scores.items():
+            self._seconds[name] += of_method.seconds
+        self._score_bytes += sum(of_method.logits.nbytes for of_method in scores.values())
+        if self._score_bytes > _MOST_SCORE_BYTES:
+            self._reduce()
 
     def end(self) -> None:
         """All batches are scored."""
@@ -347,9 +348,9 @@ class _Work:
             )
             self._outcomes.setdefault(method.id, []).append(outcome)
 
-    def timings(self, feed: FeedTimes) -> dict[str, Any]:
+    def timings(self) -> dict[str, Any]:
         """Where the time went, and on what."""
-        session = self._session
+        session, clock = self._session, self._clock
         seconds = {
             name: self._seconds[name] + session.fits.seconds.pop(name, 0.0)
             for name in ("", *(method.id for method in session.methods))
@@ -359,13 +360,13 @@ class _Work:
             "images": len(self.done) + len(self.errors),
             "wall_s": self._wall_s,
             "load_s": self._load_s,
-            "data_wait_s": self._wait_s,
-            "model_s": self._model_s,
-            "encode_s": encode_s + self._relevance_s,
-            "fetch_s": feed.fetch_s,
-            "decode_s": feed.decode_s,
-            "fetch_wait_s": feed.fetch_wait_s,
-            "decode_wait_s": feed.decode_wait_s,
+            "data_wait_s": clock["data_wait_s"],
+            "model_s": clock["model_s"],
+            "encode_s": encode_s + clock["relevance_s"],
+            "fetch_s": clock["fetch_s"],
+            "decode_s": clock["decode_s"],
+            "fetch_wait_s": clock["fetch_wait_s"],
+            "decode_wait_s": clock["decode_wait_s"],
             "methods": seconds,
             "views": self._view_seconds(encode_s),
             "batch_size": batch_size(session),
@@ -382,7 +383,7 @@ class _Work:
             views = [view for view in method.views if view != "image"]
             found[method.id] = per_picture * sum(map(pictures_of, views))
             if any(view in RELEVANCE_VIEWS for view in views):
-                found[method.id] += self._relevance_s
+                found[method.id] += self._clock["relevance_s"]
         return found
 
 

@@ -14,6 +14,7 @@ from PIL import Image, ImageFilter
 
 from seraser_core.config import load_config
 from seraser_core.results.status import status
+from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.feed import Feed
 from seraser_core.runner.infer import batch_size, score
 from seraser_core.runner.local import run_local
@@ -60,7 +61,7 @@ def test_files_to_parquet_cost_little_beside_the_engine(table, tmp_path):
     def engine(url: str) -> float:
         session = open_session(url)
         items = session.directory.items().to_pylist()
-        with Feed(session, items, batch_size(session)) as feed:
+        with Feed(session, items, batch_size(session), Attempt()) as feed:
             batches = list(feed)
         start = time.perf_counter()
         for batch in batches:

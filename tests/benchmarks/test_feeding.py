@@ -12,11 +12,14 @@ from seraser_core.config import load_config
 from seraser_core.demo.config import demo_config
 from seraser_core.demo.dataset import write_dataset
 from seraser_core.runner import local
+from seraser_core.runner.clock import Clock
+from seraser_core.runner.lookahead import Bounds, Lookahead
 from seraser_core.runner.plan import plan_run
 from seraser_core.sources import fetch as fetching
 
 pytestmark = pytest.mark.benchmark
 DELAY_S = 0.03
+ITEMS = 5000
 FLOOR = FLOORS["feeding"]
 
 
@@ -57,6 +60,41 @@ def test_many_files_are_read_at_once(seconds):
     one, many = seconds(1), seconds(32)
     print(f"one file at a time {one:.1f} s, 32 at once {many:.1f} s")
     assert one >= FLOOR["many_fetches"] * many
+
+
+class _Nothing:
+    """Stages that take no time, so that only the look-ahead does."""
+
+    result_bytes = 1
+    decode_timeout = None
+
+    def name(self, item: int) -> str:
+        return str(item)
+
+    def expected_bytes(self, item: int) -> int:
+        return 1
+
+    def data_bytes(self, data: int) -> int:
+        return 1
+
+    def fetch(self, item: int) -> int:
+        return item
+
+    def decode(self, item: int, data: int) -> int:
+        return data
+
+
+def test_an_item_costs_the_same_however_many_wait():
+    def cost(most: int) -> float:
+        bounds = Bounds(fetch_threads=8, decode_threads=4, unfetched=most, bytes=2**40, items=most)
+        start = time.process_time()
+        with Lookahead(range(ITEMS), _Nothing(), bounds, Clock()) as ahead:
+            assert sum(1 for _ in ahead) == ITEMS
+        return (time.process_time() - start) / ITEMS
+
+    few, many = (min(cost(most) for _ in range(3)) for most in (10, 1000))
+    print(f"{few * 1e6:.0f} us an item with 10 ahead, {many * 1e6:.0f} us with 1,000")
+    assert many <= FLOOR["ahead"] * few
 
 
 def test_the_next_shard_is_made_ready(seconds):

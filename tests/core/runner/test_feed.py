@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from seraser_core.config import load_config
 from seraser_core.errors import ItemError, TransientError
 from seraser_core.models import device
 from seraser_core.runner import feed as module
+from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.feed import Feed
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.session import open_session
@@ -42,7 +42,7 @@ def test_bad_images_ride_along_and_batches_stay_full(opened, monkeypatch):
         return read(url, *rest)
 
     monkeypatch.setattr(fetching, "fetch", fetch)
-    with Feed(session, items, 4) as feed:
+    with Feed(session, items, 4, Attempt()) as feed:
         batches = list(feed)
     assert [batch.items for batch in batches] == [[1, 2, 3, 4], [7, 8, 9, 10], [11, 12]]
     assert [list(batch.errors) for batch in batches] == [[0], [5, 6], [13]]
@@ -60,7 +60,7 @@ def test_a_batch_of_bad_images_alone_has_no_views(opened, monkeypatch):
         raise ItemError("fetch", "missing", url)
 
     monkeypatch.setattr(fetching, "fetch", fetch)
-    with Feed(session, items, 4) as feed:
+    with Feed(session, items, 4, Attempt()) as feed:
         (batch,) = feed
     assert batch.items == [] and batch.views == {} and len(batch.errors) == len(items)
 
@@ -77,13 +77,13 @@ def test_many_files_are_read_at_once_whatever_the_number_of_decoders(opened, mon
         return read(url, *rest)
 
     monkeypatch.setattr(fetching, "fetch", fetch)
-    with Feed(session, items, 4) as feed:
+    with Feed(session, items, 4, Attempt()) as feed:
         assert [i for batch in feed for i in batch.items] == list(range(len(items)))
 
 
 def test_files_ahead_of_the_model_take_a_bounded_number_of_bytes(opened, monkeypatch):
     session, items = opened()
-    monkeypatch.setattr(module, "_QUEUE_BYTES", 1)
+    monkeypatch.setattr(module, "MOST_BYTES", 1)
     reading, most, lock, read = 0, 0, threading.Lock(), fetching.fetch
 
     def fetch(*args):
@@ -98,44 +98,9 @@ def test_files_ahead_of_the_model_take_a_bounded_number_of_bytes(opened, monkeyp
                 reading -= 1
 
     monkeypatch.setattr(fetching, "fetch", fetch)
-    with Feed(session, items, 4) as feed:
+    with Feed(session, items, 4, Attempt()) as feed:
         assert sum(len(batch) for batch in feed) == len(items)
     assert most == 1
-
-
-def test_what_waits_counts_with_its_real_bytes_until_it_is_decoded():
-    one = module._Waiting("a.png", Future(), Future(), planned=1000, decoded=7)
-    assert one.bytes() == 1007
-    one.files.set_result(module._Files(b"x" * 5000, b"y" * 300))
-    assert one.bytes() == 5307
-    one.sample.set_result(module._Sample(0, {}))
-    assert one.bytes() == 7
-
-
-def test_no_more_files_are_asked_for_than_may_be_read_soon(opened, monkeypatch):
-    session, items = opened("runtime.fetch_threads=1")
-    asked, read = 0, module._fetch
-
-    def fetch(*arguments):
-        return read(*arguments)
-
-    class Fetchers(ThreadPoolExecutor):
-        def submit(self, work, *arguments):
-            nonlocal asked
-            if work is fetch:
-                asked += 1
-                unread.append(sum(not one.done() for one in reading))
-                reading.append(super().submit(work, *arguments))
-                return reading[-1]
-            return super().submit(work, *arguments)
-
-    unread, reading = [], []
-    monkeypatch.setattr(module, "_fetch", fetch)
-    monkeypatch.setattr(module, "ThreadPoolExecutor", Fetchers)
-    with Feed(session, items, 4) as feed:
-        assert sum(len(batch) for batch in feed) == len(items)
-    assert asked == len(items)
-    assert max(unread) < module._UNREAD_PER_THREAD
 
 
 def test_all_feeds_of_a_process_copy_on_one_stream(opened, monkeypatch):
@@ -145,11 +110,9 @@ def test_all_feeds_of_a_process_copy_on_one_stream(opened, monkeypatch):
     monkeypatch.setattr(torch.cuda, "Stream", lambda *a, **k: made.append((a, k)) or object())
     there = copy(session)
     there.model = replace(session.model, device=torch.device("cuda", 0))
-    streams = set()
     for _ in range(40):  # more than torch has streams
-        with Feed(there, [], 4) as feed:
-            streams.add(feed._copies)
-    assert len(streams) == 1
+        with Feed(there, [], 4, Attempt()) as feed:
+            assert list(feed) == []
     assert made == [((0,), {"priority": -1})]
 
 
@@ -161,7 +124,10 @@ def test_a_passing_fault_is_raised_and_no_thread_stays(opened, monkeypatch):
         raise TransientError("503 Slow Down")
 
     monkeypatch.setattr(fetching, "fetch", fetch)
-    with pytest.raises(TransientError, match="Slow Down"), Feed(session, items, 4) as feed:
+    with (
+        pytest.raises(TransientError, match="Slow Down"),
+        Feed(session, items, 4, Attempt()) as feed,
+    ):
         list(feed)
     for thread in set(threading.enumerate()) - before:  # nobody waits for those that decode
         thread.join(timeout=60)
@@ -175,7 +141,7 @@ def test_what_a_strange_reader_raises_is_an_error_row(opened, monkeypatch):
         raise RuntimeError("odd")
 
     monkeypatch.setattr(fetching, "fetch", fetch)
-    with Feed(session, items, 4) as feed:
+    with Feed(session, items, 4, Attempt()) as feed:
         (batch,) = feed
     error = batch.errors[0]
     assert (error.stage, error.code, error.message) == ("fetch", "unexpected", "RuntimeError: odd")

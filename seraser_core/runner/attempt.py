@@ -1,0 +1,20 @@
+"""An attempt at computing a shard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How a shard's images are read this time.
+
+    Attributes:
+        number: From 1.
+        last: No further attempt follows: an image that a web server does not give is an error row.
+        isolated: Decode in child processes, which can be killed, whatever the option says.
+    """
+
+    number: int = 1
+    last: bool = True
+    isolated: bool = False

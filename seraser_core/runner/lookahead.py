@@ -1,0 +1,187 @@
+"""Items made ready ahead of whoever takes them: in order, in threads, under a budget of bytes."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
+
+from seraser_core.errors import HangError
+from seraser_core.runner.clock import Clock
+from seraser_core.runner.threads import DaemonPool
+
+Item = TypeVar("Item")
+Data = TypeVar("Data")
+Result = TypeVar("Result")
+_Item = TypeVar("_Item", contravariant=True)
+_Result = TypeVar("_Result", covariant=True)
+
+
+class Stages(Protocol[_Item, Data, _Result]):
+    """What is done with each item: fetch its data, which waits, and decode it, which computes.
+
+    Both are called in threads. What they raise is raised when the item's turn comes.
+    """
+
+    @property
+    def result_bytes(self) -> int:
+        """Bytes of memory that one result takes."""
+
+    @property
+    def decode_timeout(self) -> float | None:
+        """Seconds that `decode` may take; None where it ends in any case."""
+
+    def name(self, item: _Item) -> str:
+        """Name of an item in messages."""
+
+    def expected_bytes(self, item: _Item) -> int:
+        """Bytes that the data of an item is thought to have."""
+
+    def data_bytes(self, data: Data) -> int:
+        """Bytes of fetched data."""
+
+    def fetch(self, item: _Item) -> Data:
+        """Fetch the data of an item."""
+
+    def decode(self, item: _Item, data: Data) -> _Result:
+        """Make the result of an item."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How far a look-ahead goes. One item is always on its way.
+
+    Attributes:
+        fetch_threads, decode_threads: Items that are fetched, and decoded, at once.
+        unfetched: Items whose data is asked for and not there yet.
+        bytes: Memory of all data and results that nobody has taken; an item more may begin below.
+        items: Items that nobody has taken.
+    """
+
+    fetch_threads: int
+    decode_threads: int
+    unfetched: int
+    bytes: int
+    items: int
+
+
+@dataclass
+class _Begun(Generic[Item, Result]):
+    item: Item
+    fetched: threading.Event
+    result: Future[Result]
+
+
+class Lookahead(Generic[Item, Data, Result]):
+    """Results of some items in their order, the next of which are made meanwhile.
+
+    Its threads live between ``__enter__`` and ``__exit__``. Of those that decode, none is waited
+    for when not all results were taken: it may hang.
+
+    Args:
+        items: The items.
+        stages: What is done with each.
+        bounds: How far it goes ahead.
+        clock: Counts ``fetch_wait_s`` and ``decode_wait_s``, in which the next item in order was
+            still being fetched, or decoded.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        stages: Stages[Item, Data, Result],
+        bounds: Bounds,
+        clock: Clock,
+    ) -> None:
+        self._items, self._stages, self._bounds, self._clock = items, stages, bounds, clock
+        self._lock = threading.Lock()
+        self._unfetched = self._bytes = 0
+        self._all_taken = False
+
+    def __enter__(self) -> Self:
+        self._fetchers = ThreadPoolExecutor(self._bounds.fetch_threads, thread_name_prefix="fetch")
+        self._decoders = DaemonPool(self._bounds.decode_threads, "decode")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._fetchers.shutdown(wait=True, cancel_futures=True)
+        self._decoders.shutdown(wait=self._all_taken)
+
+    def __iter__(self) -> Iterator[Result]:
+        """The results, once.
+
+        Raises:
+            HangError: The decoding of an item takes longer than it may.
+        """
+        rest = deque(self._items)
+        begun: deque[_Begun[Item, Result]] = deque()
+        while rest or begun:
+            while rest and (not begun or self._has_room(len(begun))):
+                begun.append(self._begin(rest.popleft()))
+            yield self._take(begun.popleft())
+        self._all_taken = True
+
+    def _has_room(self, items: int) -> bool:
+        with self._lock:
+            return (
+                items < self._bounds.items
+                and self._unfetched < self._bounds.unfetched
+                and self._bytes < self._bounds.bytes
+            )
+
+    def _begin(self, item: Item) -> _Begun[Item, Result]:
+        self._count(self._stages.expected_bytes(item) + self._stages.result_bytes, unfetched=1)
+        fetched = threading.Event()
+        # Nobody keeps the data's future but its decoding, so that the data goes when that ends.
+        data = self._fetchers.submit(self._fetch, item, fetched)
+        return _Begun(item, fetched, self._decoders.submit(self._decode, item, data))
+
+    def _fetch(self, item: Item, fetched: threading.Event) -> Data:
+        more = 0
+        try:
+            data = self._stages.fetch(item)
+            more = self._stages.data_bytes(data) - self._stages.expected_bytes(item)
+            return data
+        finally:
+            self._count(more, unfetched=-1)
+            fetched.set()
+
+    def _decode(self, item: Item, fetching: Future[Data]) -> Result:
+        held = self._stages.expected_bytes(item)
+        try:
+            data = fetching.result()
+            held = self._stages.data_bytes(data)
+            return self._stages.decode(item, data)
+        finally:
+            self._count(-held)
+
+    def _take(self, first: _Begun[Item, Result]) -> Result:
+        with self._clock.on("fetch_wait_s"):
+            first.fetched.wait()
+        with self._clock.on("decode_wait_s"):
+            result = self._result(first)
+        self._count(-self._stages.result_bytes)
+        return result
+
+    def _result(self, first: _Begun[Item, Result]) -> Result:
+        try:
+            return first.result.result(self._stages.decode_timeout)
+        except TimeoutError:
+            if first.result.done():  # just now, or with a fault of this kind
+                return first.result.result()
+            name = self._stages.name(first.item)
+            raise HangError(f"the decoding of {name} does not come to an end") from None
+
+    def _count(self, bytes: int, unfetched: int = 0) -> None:
+        with self._lock:
+            self._bytes += bytes
+            self._unfetched += unfetched

@@ -1,0 +1,218 @@
+"""From a planned item to its files, its picture and the views that the methods need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seraser_core.auxiliary import Picture, make_view
+from seraser_core.errors import ConfigError, ItemError, TransientError
+from seraser_core.proxy_check import check_proxy
+from seraser_core.results.pictures import CONSTANT_STD, PictureFacts
+from seraser_core.runner.attempt import Attempt
+from seraser_core.runner.clock import Clock
+from seraser_core.runner.masks import segment_mask
+from seraser_core.runner.session import Session
+from seraser_core.sources.boxes import box_mask, in_pixels
+from seraser_core.sources.fetch import fetch_image, fetch_mask, of_the_mask
+from seraser_core.sources.isolated import Decoder, PlainDecoder
+from seraser_core.steps import reached
+
+_UNKNOWN_FILE_BYTES = 2 * 2**20
+_WEB = ("http://", "https://")
+"""An unreachable host costs only its own images."""
+_REDUCED_SIDES = 2
+"""Sides of the model's input that a reduced image keeps at least."""
+_NEEDS = {
+    "mask": {"mask_background", "mask_foreground", "augmented_background"},
+    "box": {"box_background", "box_foreground"},
+    "segment": {"segment_background", "segment_foreground"},
+}
+"""Foreground -> the views that are made with it."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The bytes of an image and of its mask, or what is wrong with them."""
+
+    image: bytes = b""
+    mask: bytes | None = None
+    error: ItemError | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image that is ready for the model, or what is wrong with it.
+
+    Attributes:
+        item_index: Its place in the plan.
+        views: View name -> (K, 3, H, W) uint8.
+        size: Width and height of the picture.
+        facts: What was seen of it.
+        error: Its fault; None if it can be used.
+    """
+
+    item_index: int
+    views: dict[str, Tensor] = field(default_factory=dict)
+    size: tuple[int, int] = (0, 0)
+    facts: PictureFacts = field(default_factory=PictureFacts)
+    error: ItemError | None = None
+
+
+class Pictures:
+    """How the images of a shard become samples, as the stages of a `Lookahead`.
+
+    Args:
+        session: What the images are made ready for.
+        views: Names of the views, none of which is made of relevance.
+        attempt: The attempt at the shard.
+        clock: Counts ``fetch_s`` and ``decode_s``, summed over threads.
+
+    Attributes:
+        result_bytes: Bytes of the views of one image.
+        decode_timeout: Seconds that decoding may take; None if the decoder enforces its own.
+    """
+
+    def __init__(
+        self, session: Session, views: Sequence[str], attempt: Attempt, clock: Clock
+    ) -> None:
+        self._session, self._views, self._attempt, self._clock = session, views, attempt, clock
+        self._needs = {need for need, names in _NEEDS.items() if not names.isdisjoint(views)}
+        runtime = session.config.runtime
+        isolated = attempt.isolated or runtime.decoding == "processes"
+        # Segment masks are made in the threads that decode, and may take any time.
+        isolated |= session.segmenter is not None
+        self._decoder: Decoder = session.isolated_decoder() if isolated else PlainDecoder()
+        self.result_bytes = session.view_bytes(views)
+        self.decode_timeout = None if isolated else runtime.image_timeout
+
+    def name(self, item: dict[str, Any]) -> str:
+        """Location of an item's image."""
+        return str(item["image"])
+
+    def expected_bytes(self, item: dict[str, Any]) -> int:
+        """Size of the image's file as planned, or a guess."""
+        return int(item["size"] or _UNKNOWN_FILE_BYTES)
+
+    def data_bytes(self, data: Files) -> int:
+        """Size of the files of an image."""
+        return len(data.image) + len(data.mask or b"")
+
+    def fetch(self, item: dict[str, Any]) -> Files:
+        """Fetch the files of a planned item.
+
+        Raises:
+            TransientError: A fault that may pass.
+            ConfigError: Nothing can be fetched here; no image is to blame.
+            MemoryError: The memory is full.
+        """
+        with self._clock.on("fetch_s"):
+            try:
+                return self._fetch(item)
+            except ItemError as error:
+                return Files(error=error)
+            except TransientError as error:
+                if self._attempt.last and item["image"].startswith(_WEB):
+                    # Without a proxy that is needed, every image would be an error.
+                    check_proxy(item["image"], fresh=True)
+                    return Files(error=ItemError("fetch", "unreachable", str(error)))
+                raise
+            except (ConfigError, MemoryError):
+                raise
+            except Exception as error:  # as strange as they come, it must not stop the others
+                return Files(error=_unexpected("fetch", error))
+
+    def _fetch(self, item: dict[str, Any]) -> Files:
+        dataset = self._session.config.dataset
+        image = fetch_image(item, dataset)
+        reached("fetched")
+        if not item["mask"] or "mask" not in self._needs:
+            return Files(image)
+        with of_the_mask():
+            return Files(image, fetch_mask(item, dataset))
+
+    def decode(self, item: dict[str, Any], data: Files) -> Sample:
+        """Make the views of an item from its files.
+
+        Raises:
+            TransientError: A fault that may pass.
+            MemoryError: The memory is full.
+        """
+        index = int(item["item_index"])
+        if data.error is not None:
+            sample = Sample(index, error=data.error)
+        else:
+            with self._clock.on("decode_s"):
+                sample = self._sample(index, item, data)
+        reached("decoded")
+        return sample
+
+    def _sample(self, index: int, item: dict[str, Any], files: Files) -> Sample:
+        try:
+            picture = self._picture(item, files)
+            views = {name: self._view(name, picture, item["item_id"]) for name in self._views}
+            return Sample(index, views, picture.image.size, _facts(picture, views))
+        except ItemError as error:
+            return Sample(index, error=error)
+        except (TransientError, MemoryError):
+            raise
+        except Exception as error:  # one strange picture must not stop ten million others
+            return Sample(index, error=_unexpected("decode", error))
+
+    def _picture(self, item: dict[str, Any], files: Files) -> Picture:
+        session, dataset = self._session, self._session.config.dataset
+        if dataset.decode == "reduced":
+            least = _REDUCED_SIDES * max(session.model.preprocessing.size)
+            image, scale = self._decoder.reduced(files.image, dataset.limits, least)
+        else:
+            image, scale = self._decoder.image(files.image, dataset.limits), 1.0
+        mask = box = segment = None
+        if "mask" in self._needs:
+            if files.mask is None:
+                raise ItemError("validate", "missing_mask", "the table has no mask for this image")
+            mask = self._decoder.mask(files.mask, image.size, dataset.limits)
+        if "box" in self._needs:
+            if item["box"] is None:
+                raise ItemError("validate", "missing_box", "the table has no box for this image")
+            corners = in_pixels(item["box"], dataset.box_format, image.size, scale)
+            box = box_mask(corners, image.size)
+        if "segment" in self._needs:
+            segment = segment_mask(session, item, image)
+        return Picture(image, mask, box, segment)
+
+    def _view(self, name: str, picture: Picture, item_id: str) -> Tensor:
+        resize = self._session.model.preprocessing.resize
+        images = make_view(name, picture, self._session.config.seed, item_id)
+        return stack([resize(image) for image in images])
+
+
+def stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Stack CPU tensors of one shape, without starting torch's threads in this one.
+
+    Each thread here would have a team of them, which slow those of the model.
+    """
+    return torch.from_numpy(np.stack([tensor.numpy() for tensor in tensors]))
+
+
+def _facts(picture: Picture, views: dict[str, Tensor]) -> PictureFacts:
+    regions = {name: getattr(picture, name) for name in ("mask", "box", "segment")}
+    shares = {
+        name: float(np.count_nonzero(region) / region.size)
+        for name, region in regions.items()
+        if region is not None
+    }
+    if "image" not in views:
+        return PictureFacts(foregrounds=shares)
+    # Every other pixel of what the model sees will do.
+    seen = views["image"][0, :, ::2, ::2].numpy().reshape(3, -1)
+    constant = seen.std(axis=1, dtype=np.float32).max() < CONSTANT_STD
+    return PictureFacts(bool(constant), shares)
+
+
+def _unexpected(stage: Literal["fetch", "decode"], error: Exception) -> ItemError:
+    return ItemError(stage, "unexpected", f"{type(error).__name__}: {error}")
