@@ -22,9 +22,10 @@ def status(run_url: str) -> dict[str, Any]:
     the image tower), ``load`` (of the model), ``data_wait`` (for pictures that were not decoded
     yet), ``rows`` and ``write``. ``overhead`` is the share of the wall time that is none of model,
     load and data_wait. ``fetch`` and ``decode`` are sums over threads beside the model,
-    ``fetch_wait`` and ``decode_wait`` what these were waited for. ``images_per_s`` is by the clock,
-    whatever the number of processes; ``seconds_per_image`` is what a method costs beyond the
-    features of the image itself, with those of its other views, were it alone.
+    ``fetch_wait`` and ``decode_wait`` what these were waited for; ``masks`` is the time of storage
+    for masks that the run makes, which counts as neither model nor decode. ``images_per_s`` is by
+    the clock, whatever the number of processes; ``seconds_per_image`` is what a method costs beyond
+    the features of the image itself, with those of its other views, were it alone.
     ``pictures`` holds how many are almost of one colour, and what share of a picture is foreground;
     ``warnings``, what of it makes one doubt. ``damaged`` says what is wrong with shards that were
     committed and yet are not done. ``first_errors`` names the first images that could not be used.

@@ -17,8 +17,13 @@ class Clock:
         self._lock = threading.Lock()
 
     @contextmanager
-    def on(self, name: str) -> Iterator[None]:
-        """Count the seconds of the block under `name`."""
+    def on(self, name: str, not_on: str | None = None) -> Iterator[None]:
+        """Count the seconds of the block under `name`.
+
+        Args:
+            name: Of the sum.
+            not_on: Name under which a block around this one counts, but for these seconds.
+        """
         mark = time.perf_counter()
         try:
             yield
@@ -26,6 +31,8 @@ class Clock:
             seconds = time.perf_counter() - mark
             with self._lock:
                 self._seconds[name] += seconds
+                if not_on is not None:
+                    self._seconds[not_on] -= seconds
 
     def __getitem__(self, name: str) -> float:
         """Seconds counted under `name`; 0 where there are none."""

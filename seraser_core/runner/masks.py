@@ -20,6 +20,7 @@ from seraser_core import storage
 from seraser_core.errors import DeviceLostError, ItemError, TransientError
 from seraser_core.models.device import is_lost
 from seraser_core.models.memory import is_out_of_memory
+from seraser_core.runner.clock import Clock
 from seraser_core.runner.infer import in_batches
 from seraser_core.runner.session import Session
 from seraser_core.sources.decode import decode_mask
@@ -30,13 +31,16 @@ _PICTURES_AT_ONCE = {"cpu": 4, "cuda": 32}
 """The graph of a picture takes 0.4 GB in ViT-L/14."""
 
 
-def segment_mask(session: Session, item: dict[str, Any], image: Image.Image) -> np.ndarray:
+def segment_mask(
+    session: Session, item: dict[str, Any], image: Image.Image, clock: Clock
+) -> np.ndarray:
     """The segmenter's mask of a decoded image: the one that is kept, or a new one.
 
     Args:
         session: One whose methods need it.
         item: Row of the plan.
         image: RGB, H x W pixels.
+        clock: Counts reading and writing it as ``masks_s``, and not as ``decode_s``.
 
     Returns:
         (H, W) bool, True on the foreground.
@@ -48,7 +52,9 @@ def segment_mask(session: Session, item: dict[str, Any], image: Image.Image) -> 
         raise ValueError("no method of this run needs a segmenter")
     url = session.directory.mask_path("segment", int(item["item_index"]))
     try:
-        return decode_mask(storage.read_bytes(url), image.size, session.config.dataset.limits)
+        with clock.on("masks_s", not_on="decode_s"):
+            kept = storage.read_bytes(url)
+        return decode_mask(kept, image.size, session.config.dataset.limits)
     except (FileNotFoundError, ItemError):  # not there, or damaged
         pass
     try:
@@ -59,7 +65,8 @@ def segment_mask(session: Session, item: dict[str, Any], image: Image.Image) -> 
         if not is_out_of_memory(error):
             raise
         raise TransientError(f"segmenter: out of memory: {error}") from None
-    storage.write_bytes(url, _png(mask))
+    with clock.on("masks_s", not_on="decode_s"):
+        storage.write_bytes(url, _png(mask))
     return mask
 
 

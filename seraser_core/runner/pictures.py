@@ -71,7 +71,7 @@ class Pictures:
         session: What the images are made ready for.
         views: Names of the views, none of which is made of relevance.
         attempt: The attempt at the shard.
-        clock: Counts ``fetch_s`` and ``decode_s``, summed over threads.
+        clock: Counts ``fetch_s``, ``decode_s`` and ``masks_s``, summed over threads.
 
     Attributes:
         result_bytes: Bytes of the views of one image.
@@ -182,7 +182,7 @@ class Pictures:
             corners = in_pixels(item["box"], dataset.box_format, image.size, scale)
             box = box_mask(corners, image.size)
         if "segment" in self._needs:
-            segment = segment_mask(session, item, image)
+            segment = segment_mask(session, item, image, self._clock)
         return Picture(image, mask, box, segment)
 
     def _view(self, name: str, picture: Picture, item_id: str) -> Tensor:

@@ -239,8 +239,8 @@ class _Work:
     Args:
         session: The run.
         labels: item_index -> label, of all its images.
-        clock: Counts ``data_wait_s``, ``model_s`` and ``relevance_s``, a part of it;
-            and the seconds of its `Feed`.
+        clock: Counts ``data_wait_s``, ``model_s`` and ``relevance_s``, a part of it, and
+            ``masks_s``; and the seconds of its `Feed`.
     """
 
     def __init__(self, session: Session, labels: dict[int, int | None], clock: Clock) -> None:
@@ -294,7 +294,8 @@ class _Work:
                 masks = add_relevance(self._session, batch.views)
                 facts = _with_relevance(facts, masks)
             if self._session.config.save_masks:
-                save_masks(self._session, batch.items, batch.sizes, masks)
+                with self._clock.on("masks_s", not_on="model_s"):
+                    save_masks(self._session, batch.items, batch.sizes, masks)
         scores = score(self._session, batch.views, self._methods)
         reached("scored")
         self._scores.append(scores)
@@ -365,6 +366,7 @@ class _Work:
             "encode_s": encode_s + clock["relevance_s"],
             "fetch_s": clock["fetch_s"],
             "decode_s": clock["decode_s"],
+            "masks_s": clock["masks_s"],
             "fetch_wait_s": clock["fetch_wait_s"],
             "decode_wait_s": clock["decode_wait_s"],
             "methods": seconds,

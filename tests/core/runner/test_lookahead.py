@@ -194,11 +194,11 @@ def test_data_counts_with_its_real_bytes_until_it_is_decoded(size, held, begun):
     seen = []
 
     class Telling(Clock):
-        def on(self, name):
+        def on(self, name, not_on=None):
             if name == "fetch_wait_s" and stages.held.is_set():
                 seen.append(list(stages.begun))
                 stages.go_on.set()
-            return super().on(name)
+            return super().on(name, not_on)
 
     # Of two results there is room, and of the first three only while nothing more is held.
     bounds = Bounds(fetch_threads=4, decode_threads=1, unfetched=4, bytes=90, items=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from seraser_core import storage
 from seraser_core.config import load_config
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.results.masks import write_mask_table
 from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.status import status
 from seraser_core.results.verify import verify
 from seraser_core.runner import fitting, masks, shard
 from seraser_core.runner.plan import plan_run
@@ -95,6 +98,30 @@ def test_masks_of_the_segmenter_are_kept_and_used_again(run, segmented):
     table = write_mask_table(url, "segment")
     column = {**segmented, "dataset": table.dataset, "methods": tuned_with("mask")}
     np.testing.assert_array_equal(logits(run(column)[1]), logits(first))
+
+
+@pytest.mark.parametrize(("kind", "beside"), [("relevance", "model"), ("segment", "decode")])
+def test_keeping_masks_is_no_time_of_the_model_or_the_decoder(
+    run, small, segmented, kind, beside, monkeypatch
+):
+    """A clock that jumps while a mask is written says what it is counted as."""
+    jumps, jump_s, clock, write = [], 1e6, time.perf_counter, storage.write_bytes
+
+    def write_late(url, data):
+        if "/masks/" in url:
+            jumps.append(url)
+        write(url, data)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + jump_s * len(jumps))
+    monkeypatch.setattr(storage, "write_bytes", write_late)
+    methods = [{"name": "foreground", "auxiliary": kind}]
+    tree = {**(small if kind == "relevance" else segmented), "methods": methods}
+    tree |= {"save_masks": kind == "relevance", "shard": {"max_items": 9}}
+    url, _ = run(tree, "runtime.decode_threads=1")  # only what writes is seen to take long
+    seconds = status(url)["seconds"]
+    assert len(jumps) == 8
+    assert seconds["masks"] >= 8 * jump_s
+    assert seconds[beside] < jump_s
 
 
 def test_a_mask_that_is_there_is_taken_for_the_segmenters(run, segmented):
