@@ -21,9 +21,9 @@ from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.results import documents
 from seraser_core.results.fingerprints import fingerprint
 from seraser_core.results.markup import csv_table, latex_table, markdown_table, without_empty
-from seraser_core.results.metrics import holm
 from seraser_core.results.reading import read_report
 from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.significance import holm
 from seraser_core.results.status import status
 from seraser_core.results.tables import small_groups_text
 from seraser_core.sources.items import SMALL_GROUP

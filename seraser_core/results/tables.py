@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from seraser_core.results.metrics import mcnemar, wilson
 from seraser_core.results.schema import group_name
+from seraser_core.results.significance import mcnemar, wilson
 from seraser_core.sources.items import SMALL_GROUP, group_key
 
 _SUMMARY = {
