@@ -78,7 +78,7 @@ COMPARISON = {
     "name": str,
     "runs": Each(list, {"dataset": str, "model": str, "run_id": str, "run": str}),
 }
-TIMINGS = {
+_TIMINGS = {
     "wall_s": Number,
     "load_s": Number,
     "data_wait_s": Number,
@@ -92,6 +92,8 @@ TIMINGS = {
     "methods": Each(dict, Number),
     "views": Each(dict, Number),
 }
+METRICS = {"shard": str, "methods": dict, "timings": _TIMINGS}
+"""The sums in ``methods`` are read by `parse_sums`."""
 
 
 def read(url: str) -> bytes:
@@ -171,7 +173,14 @@ def find_fault(value: Any, shape: Any, name: str = "it") -> str | None:
 
 def encode(document: Any) -> bytes:
     """The bytes of `document` as a file: JSON with sorted keys; equal documents, equal bytes."""
-    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(
+        document,
+        indent=2,
+        sort_keys=True,
+        ensure_ascii=False,
+        allow_nan=False,
+        default=lambda record: record.model_dump(mode="json"),
+    )
     return (text + "\n").encode()
 
 

@@ -71,7 +71,7 @@ def what_is_lost(new: pa.Table, before: Witnesses) -> str | None:
     for method, items in failed.items():
         example = _described(new, items[0], method)
         if before.metrics is not None:
-            errors = sum(before.metrics["methods"][method]["errors"].values())
+            errors = sum(before.metrics["methods"][method].errors.values())
             if len(items) > errors:
                 return f"{len(items)} rows would be errors where {errors} were, e.g. {example}"
         elif before.there:

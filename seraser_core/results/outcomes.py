@@ -7,7 +7,7 @@ hold; they are reduced to a few numbers per image as soon as there are many of t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,13 @@ class MethodOutcome:
     loss_last: np.ndarray | None = None
     steps: int | None = None
     stateful: bool = False
+
+    def of(self, chosen: np.ndarray) -> MethodOutcome:
+        """Return the outcome of those images for which `chosen`, (n,) bool, is true."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(
+            self, **{k: v[chosen] for k, v in arrays.items() if isinstance(v, np.ndarray)}
+        )
 
 
 def reduce_scores(

@@ -15,9 +15,9 @@ from seraser_core.results import documents
 from seraser_core.results.accepted import Accepted, as_accepted, encode_accepted, parse_accepted
 from seraser_core.results.attempts import Attempts
 from seraser_core.results.keeping import Witnesses, failed_rows, what_is_lost
-from seraser_core.results.metrics import metrics_shape
 from seraser_core.results.parquet import predictions_to_parquet
 from seraser_core.results.planned_run import PlannedRun
+from seraser_core.results.sums import parse_sums
 from seraser_core.sources.items import ShardRange
 
 _MASKS_PER_FOLDER = 1000
@@ -172,11 +172,10 @@ class RunDirectory(PlannedRun):
         self, data: bytes | None, shard_id: str, run: dict[str, Any]
     ) -> dict[str, Any] | None:
         """The metrics in `data`, if they are as they were written for this shard."""
-        shape = metrics_shape(method["id"] for method in run["methods"])
         if data is None:
             return None
         try:
-            metrics = documents.parse(data, self._metrics_path(shard_id), shape)
+            metrics = _parse_metrics(data, self._metrics_path(shard_id), run)
         except RunDirectoryError:
             return None
         return None if documents.seal_fault(data) or metrics["shard"] != shard_id else metrics
@@ -208,8 +207,7 @@ class RunDirectory(PlannedRun):
             data = documents.read(url)
         except FileNotFoundError:
             raise RunDirectoryError(f"{url} is missing; {_COMPUTE_AGAIN}") from None
-        shape = metrics_shape(method["id"] for method in run["methods"])
-        return documents.parse(data, url, shape), data
+        return _parse_metrics(data, url, run), data
 
     def committed_metrics(
         self, shard_id: str, commit: dict[str, Any], run: dict[str, Any]
@@ -324,6 +322,13 @@ class RunDirectory(PlannedRun):
             whole = pool.map(lambda shard: self._is_whole(shard.id, run), shards)
             pairs = zip(shards, whole, strict=True)
             return [shard for shard, is_whole in pairs if not is_whole or shard.id in again]
+
+
+def _parse_metrics(data: bytes, url: str, run: dict[str, Any]) -> dict[str, Any]:
+    """metrics/<shard>.json, its ``methods`` as method id -> `MethodSums`."""
+    metrics = documents.parse(data, url, documents.METRICS)
+    methods = (method["id"] for method in run["methods"])
+    return {**metrics, "methods": parse_sums(metrics["methods"], methods, url)}
 
 
 def _sealed(document: dict[str, Any]) -> bytes:

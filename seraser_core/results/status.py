@@ -76,7 +76,7 @@ def _errors(parts: dict[str, dict[str, Any]]) -> dict[str, dict[str, int]]:
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for part in parts.values():
         for method, sums in part["methods"].items():
-            counts[method].update(sums["errors"])
+            counts[method].update(sums.errors)
     return {method: dict(count) for method, count in counts.items() if count}
 
 

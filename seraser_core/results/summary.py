@@ -13,15 +13,16 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import documents
+from seraser_core.results.counting import COUNTED, count_rows
 from seraser_core.results.disagreements import disagreements
 from seraser_core.results.fingerprints import fingerprint
-from seraser_core.results.metrics import COUNTED, count_rows, merge
 from seraser_core.results.reading import read_report, scan
 from seraser_core.results.report import make_report
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.status import status
+from seraser_core.results.sums import MethodSums, merge
 from seraser_core.results.survey import survey
-from seraser_core.results.tables import classes, groups, summarise
+from seraser_core.results.tables import make_tables
 from seraser_core.waiting import waiting
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def aggregate(
     missing = [shard.id for shard in planned if shard.id not in found.commits]
     if not found.commits or (missing and not partial):
         raise RunDirectoryError(_missing_text(run_url, missing, len(planned), found.damaged))
-    sums = merge(list(found.metrics.values()))
+    sums = merge([metrics["methods"] for metrics in found.metrics.values()])
     for warning in failed_entirely(sums):
         (report or logger.warning)(f"WARNING: {warning}")
     tables = make_tables(sums, run)
@@ -122,15 +123,14 @@ def _missing_text(run_url: str, missing: list[str], planned: int, damaged: dict[
     )
 
 
-def failed_entirely(sums: dict[str, Any]) -> Iterator[str]:
+def failed_entirely(sums: Mapping[str, MethodSums]) -> Iterator[str]:
     """One line for every method without a single good row; one in all when all are alike."""
-    methods = sums["methods"]
     failed = {
-        method: ", ".join(f"{code} {n:,}" for code, n in s["errors"].items())
-        for method, s in methods.items()
-        if s["rows"] and not s["ok"]
+        method: ", ".join(f"{code} {n:,}" for code, n in of_method.errors.items())
+        for method, of_method in sums.items()
+        if of_method.rows and not of_method.ok
     }
-    if len(failed) == len(methods) and len({*failed.values()}) == 1:
+    if len(failed) == len(sums) and len({*failed.values()}) == 1:
         yield f"every image failed: {next(iter(failed.values()))}"
         return
     for method, codes in failed.items():
@@ -140,15 +140,6 @@ def failed_entirely(sums: dict[str, Any]) -> Iterator[str]:
 def is_audit(summary: pl.DataFrame) -> bool:
     """Whether no image has a label."""
     return not summary["n"].sum()
-
-
-def make_tables(sums: dict[str, Any], run: dict[str, Any]) -> Tables:
-    """The tables of merged sums."""
-    return {
-        "summary": summarise(sums, run),
-        "groups": groups(sums, run),
-        "classes": classes(sums, run),
-    }
 
 
 def from_parquet(run_url: str) -> Tables:
@@ -161,7 +152,7 @@ def from_parquet(run_url: str) -> Tables:
     run = directory.run()
     methods = [method["id"] for method in run["methods"]]
     rows = scan(run_url).select(COUNTED).collect()
-    tables = make_tables({"methods": count_rows(rows, methods)}, run)
+    tables = make_tables(count_rows(rows, methods), run)
     if is_audit(tables["summary"]):
         tables["disagreements"] = disagreements(directory, run, directory.done())
     return tables

@@ -11,7 +11,11 @@ import polars as pl
 
 from seraser_core.results.schema import group_name
 from seraser_core.results.significance import mcnemar, wilson
+from seraser_core.results.sums import MethodSums
 from seraser_core.sources.items import SMALL_GROUP, group_key
+
+Sums = Mapping[str, MethodSums]
+"""Method id -> sums."""
 
 _SUMMARY = {
     "method": pl.String,
@@ -61,7 +65,16 @@ _CLASSES = {
 }
 
 
-def summarise(sums: dict[str, Any], run: dict[str, Any]) -> pl.DataFrame:
+def make_tables(sums: Sums, run: dict[str, Any]) -> dict[str, pl.DataFrame]:
+    """Return ``summary``, ``groups`` and ``classes`` of merged sums."""
+    return {
+        "summary": summarise(sums, run),
+        "groups": groups(sums, run),
+        "classes": classes(sums, run),
+    }
+
+
+def summarise(sums: Sums, run: dict[str, Any]) -> pl.DataFrame:
     """One row per method in the run's order.
 
     Columns: ``n`` images with a label that did not fail; three averages, ``accuracy`` over these
@@ -73,31 +86,31 @@ def summarise(sums: dict[str, Any], run: dict[str, Any]) -> pl.DataFrame:
     groups, ``nll`` in nats, ``changed`` images with another prediction than zero-shot,
     ``mcnemar_p`` of fixed against broken. What cannot be known (no labels, no attributes) is null.
     """
-    rows = [_summary_row(m["id"], sums["methods"][m["id"]], run) for m in run["methods"]]
+    rows = [_summary_row(m["id"], sums[m["id"]], run) for m in run["methods"]]
     return pl.DataFrame(rows, schema=_SUMMARY)
 
 
-def _summary_row(method: str, s: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
-    n = s["labelled"]
+def _summary_row(method: str, s: MethodSums, run: dict[str, Any]) -> dict[str, Any]:
+    n = s.labelled
     row: dict[str, Any] = {
         "method": method,
-        "images": s["rows"],
-        "errors": s["rows"] - s["ok"],
+        "images": s.rows,
+        "errors": s.rows - s.ok,
         "n": n,
-        "changed": s["changed"],
+        "changed": s.changed,
     }
     if not n:
         return row
-    accuracy = s["correct"] / n
+    accuracy = s.correct / n
     row |= {
         "accuracy": accuracy,
-        "top5": s["top5"] / n,
-        "ece": math.fsum(abs(right - total) for _, right, total in s["calibration"]) / n,
-        "fixed": s["fixed"],
-        "broken": s["broken"],
-        "mcnemar_p": mcnemar(s["fixed"], s["broken"]),
+        "top5": s.top5 / n,
+        "ece": math.fsum(abs(right - total) for _, right, total in s.calibration) / n,
+        "fixed": s.fixed,
+        "broken": s.broken,
+        "mcnemar_p": mcnemar(s.fixed, s.broken),
     }
-    row |= {name: s[name] / n for name in ("nll", "brier") if name in s}
+    row |= {"nll": s.nll and s.nll / n, "brier": s.brier and s.brier / n}
     groups = _group_rows(method, s, run)
     if not groups:
         return row
@@ -146,17 +159,17 @@ def small_groups_text(summary: pl.DataFrame) -> str | None:
     return f"there is no worst group: of {groups}, none has {SMALL_GROUP} images"
 
 
-def groups(sums: dict[str, Any], run: dict[str, Any]) -> pl.DataFrame:
+def groups(sums: Sums, run: dict[str, Any]) -> pl.DataFrame:
     """One row per method and group, with accuracy, its 95 % interval and zero-shot's accuracy."""
     rows = [
-        row for m in run["methods"] for row in _group_rows(m["id"], sums["methods"][m["id"]], run)
+        row for m in run["methods"] for row in _group_rows(m["id"], sums[m["id"]], run)
     ]
     return pl.DataFrame(rows, schema=_GROUPS)
 
 
-def _group_rows(method: str, s: dict[str, Any], run: dict[str, Any]) -> list[dict[str, Any]]:
+def _group_rows(method: str, s: MethodSums, run: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
-    for key, (n, correct, zero_shot) in s["groups"].items():
+    for key, (n, correct, zero_shot) in s.groups.items():
         label, attribute = (int(x) for x in key.split())
         low, high = wilson(correct, n)
         rows.append(
@@ -176,12 +189,12 @@ def _group_rows(method: str, s: dict[str, Any], run: dict[str, Any]) -> list[dic
     return sorted(rows, key=lambda row: (row["label"], row["attribute"]))
 
 
-def classes(sums: dict[str, Any], run: dict[str, Any]) -> pl.DataFrame:
+def classes(sums: Sums, run: dict[str, Any]) -> pl.DataFrame:
     """One row per method and class that occurs: recall, and precision of its predictions."""
     rows = []
     for method in (m["id"] for m in run["methods"]):
         counts, predictions, hits = Counter[int](), Counter[int](), Counter[int]()
-        for key, images in sums["methods"][method]["confusion"].items():
+        for key, images in sums[method].confusion.items():
             label, prediction = map(int, key.split())
             counts[label] += images
             predictions[prediction] += images

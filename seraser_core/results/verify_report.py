@@ -10,11 +10,12 @@ from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import documents
 from seraser_core.results.disagreements import disagreements
-from seraser_core.results.metrics import merge
 from seraser_core.results.problems import Problem
 from seraser_core.results.reading import read_report
 from seraser_core.results.run_directory import RunDirectory
-from seraser_core.results.summary import FILES, is_audit, make_tables, report_mark
+from seraser_core.results.summary import FILES, is_audit, report_mark
+from seraser_core.results.sums import merge
+from seraser_core.results.tables import make_tables
 from seraser_core.results.verify_shard import CheckedShard, same
 
 _FILES = f"report/{FILES}"
@@ -69,8 +70,7 @@ def _table_problems(
     directory: RunDirectory, run: dict[str, Any], committed: Sequence[CheckedShard]
 ) -> Iterator[Problem]:
     """The tables that the rows give, against those that are there."""
-    sums = merge([{"methods": shard.sums} for shard in committed])
-    tables = make_tables(sums, run)
+    tables = make_tables(merge([shard.sums for shard in committed]), run)
     if is_audit(tables["summary"]):
         tables["disagreements"] = disagreements(directory, run, [shard.id for shard in committed])
     for name, expected in tables.items():

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import documents
-from seraser_core.results.metrics import COUNTED, count_rows, proper_scores
+from seraser_core.results.counting import COUNTED, count_rows, proper_scores
 from seraser_core.results.problems import Problem
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.schema import PREDICTIONS_SCHEMA
+from seraser_core.results.sums import MethodSums
 
 _PLANNED = ("item_index", "item_id", "image", "label", "attribute")
 _SAME = {"fingerprint": "configuration", "plan_hash": "plan"}
@@ -38,7 +39,7 @@ class CheckedShard:
     id: str
     problems: list[Problem] = field(default_factory=list)
     commit: dict[str, Any] | None = None
-    sums: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sums: dict[str, MethodSums] = field(default_factory=dict)
 
 
 def check_shard(
@@ -106,8 +107,9 @@ def _file_problems(
         return
     counted = count_rows(frame.select(COUNTED), methods)
     for method, sums in counted.items():
-        sums |= _scores(frame.filter(pl.col("method") == method), kept[method])
-        names = [name for name, value in sums.items() if not same(value, kept[method][name])]
+        scores = _scores(frame.filter(pl.col("method") == method), kept[method])
+        counted[method] = sums = sums.model_copy(update=scores)
+        names = [name for name, value in sums if not same(value, getattr(kept[method], name))]
         if names:
             what = f"the sums of {method} are not those of its rows: {', '.join(names)}"
             yield Problem(file, what, shard.id)
@@ -152,13 +154,13 @@ def _row_problems(
         yield "the counts in its commit are not those of its rows"
 
 
-def _scores(rows: pl.DataFrame, kept: dict[str, Any]) -> dict[str, float]:
+def _scores(rows: pl.DataFrame, kept: MethodSums) -> dict[str, float | None]:
     """NLL and Brier score: from the logits where rows have them, else as kept."""
     known = rows.filter((pl.col("status") == "ok") & pl.col("label").is_not_null())
     if not known.height:
         return {"nll": 0.0, "brier": 0.0}
     if known["logits"].null_count():
-        return {"nll": kept["nll"], "brier": kept["brier"]}
+        return {"nll": kept.nll, "brier": kept.brier}
     logits = known["logits"].explode().to_numpy().reshape(known.height, -1)
     nll, brier = proper_scores(logits, known["label"].to_numpy())
     return {"nll": nll, "brier": brier}
@@ -166,7 +168,7 @@ def _scores(rows: pl.DataFrame, kept: dict[str, Any]) -> dict[str, float]:
 
 def same(a: Any, b: Any) -> bool:
     """Equal, real numbers up to rounding."""
-    if isinstance(a, list) and isinstance(b, list):
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, float) and isinstance(b, int | float):
         return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(a) and math.isnan(b))

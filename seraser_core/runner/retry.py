@@ -19,7 +19,8 @@ from seraser_core import storage
 from seraser_core.errors import ConfigError, RunDirectoryError, TransientError
 from seraser_core.results import documents
 from seraser_core.results.accepted import Accepted, as_accepted
-from seraser_core.results.metrics import COUNTED, count_rows, sum_scores
+from seraser_core.results.counting import shard_sums
+from seraser_core.results.outcomes import MethodOutcome
 from seraser_core.results.pictures import merge_pictures, picture_sums
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.schema import with_footer
@@ -56,7 +57,7 @@ class Retry:
         """
         directory = RunDirectory(run_url)
         failed = {
-            shard_id: [sums["errors"] for sums in metrics["methods"].values()]
+            shard_id: [sums.errors for sums in metrics["methods"].values()]
             for shard_id, metrics in survey(directory).metrics.items()
         }
         known = sorted({code for errors in failed.values() for codes in errors for code in codes})
@@ -130,8 +131,12 @@ class Retry:
             metrics, predictions = part.metrics, part.predictions
             if not whole:
                 predictions = _replaced(old, predictions, failed, run)
-                metrics = _metrics(before, predictions, part, failed)
-                metrics["pictures"] = _pictures(before, old, part)
+                outcomes = _outcomes_of(part, failed)
+                metrics = {
+                    "methods": shard_sums(predictions, outcomes, before["methods"]),
+                    "pictures": _pictures(before, old, part),
+                    "timings": before["timings"],
+                }
             info = {**part.info, "images": items.num_rows}
             directory.write_shard(shard_id, predictions, metrics, info)
 
@@ -196,25 +201,13 @@ def _rows(table: pa.Table, failed: pl.DataFrame, of: bool) -> pa.Table:
     return table.filter(pa.array([(key in pairs) == of for key in keys], pa.bool_()))
 
 
-def _metrics(
-    before: dict[str, Any], predictions: pa.Table, part: ScoredItems, failed: pl.DataFrame
-) -> dict[str, Any]:
-    """The sums of a shard's rows when some were computed again.
-
-    What rows do not tell, NLL and Brier score, is the old sum and that of the new rows.
-    """
-    counted = pl.DataFrame(predictions.select(COUNTED))
-    methods = count_rows(counted, [outcome.method for outcome in part.outcomes])
-    computed = pl.DataFrame(part.predictions.select(["method", "status", "item_index", "label"]))
-    for outcome in part.outcomes:
-        of_method = pl.col("method") == outcome.method
-        rows = computed.filter(of_method & (pl.col("status") == "ok"))
-        again = failed.filter(of_method)["item_index"]
-        added = rows["label"].is_not_null() & rows["item_index"].is_in(again.implode())
-        sums = before["methods"][outcome.method]
-        for name, value in sum_scores(outcome, added.to_numpy()).items():
-            methods[outcome.method][name] = sums[name] + value
-    return {"methods": methods, "timings": before["timings"]}
+def _outcomes_of(part: ScoredItems, failed: pl.DataFrame) -> list[MethodOutcome]:
+    """Return of every method the outcomes of the images that had failed under it."""
+    items = failed.group_by("method").agg("item_index")
+    again = dict(zip(items["method"], items["item_index"], strict=True))
+    return [
+        outcome.of(np.isin(part.done, again.get(outcome.method, []))) for outcome in part.outcomes
+    ]
 
 
 def _pictures(before: dict[str, Any], old: pa.Table, part: ScoredItems) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from seraser_core.errors import (
 from seraser_core.methods import Scores
 from seraser_core.models.device import is_lost
 from seraser_core.models.memory import is_out_of_memory
-from seraser_core.results.metrics import shard_metrics
+from seraser_core.results.counting import shard_sums
 from seraser_core.results.outcomes import MethodOutcome, join, reduce_scores
 from seraser_core.results.pictures import PictureFacts, picture_sums
 from seraser_core.results.rows import build_table
@@ -135,13 +135,15 @@ class ScoredItems:
 
     Attributes:
         predictions: One row per item and method.
-        outcomes: What the rows are made from, one per method.
+        done: (n,) item_index of the images that could be used.
+        outcomes: What the rows of these are made from, one per method.
         facts: item_index -> what was seen of an image that could be used.
-        metrics: Their sums and timings, see `shard_metrics`.
+        metrics: Their sums, see `shard_sums`, and timings.
         info: Where and when, for the commit.
     """
 
     predictions: pa.Table
+    done: np.ndarray
     outcomes: list[MethodOutcome]
     facts: dict[int, PictureFacts]
     metrics: dict[str, Any]
@@ -186,16 +188,18 @@ def score_items(
     outcomes = work.outcomes()
     done = np.asarray(work.done, dtype=np.int64)
     predictions = build_table(session.run, items, done, outcomes, work.errors)
-    metrics = shard_metrics(predictions, outcomes, session.run)
-    metrics["pictures"] = picture_sums(work.facts.values())
-    metrics["timings"] = work.timings() | {"rows_s": time.perf_counter() - mark}
+    metrics = {
+        "methods": shard_sums(predictions, outcomes),
+        "pictures": picture_sums(work.facts.values()),
+        "timings": work.timings() | {"rows_s": time.perf_counter() - mark},
+    }
     info = {
         "images": items.num_rows,
         "host": platform.node(),
         "process": _PROCESS,
         "started": work.began,
     }
-    return ScoredItems(predictions, outcomes, work.facts, metrics, info)
+    return ScoredItems(predictions, done, outcomes, work.facts, metrics, info)
 
 
 def _scored(

@@ -13,12 +13,13 @@ import pyarrow as pa
 import pytest
 
 from seraser_core.errors import ItemError
+from seraser_core.results.counting import shard_sums
 from seraser_core.results.documents import encode, sealed
 from seraser_core.results.fingerprints import fingerprint, plan_hash
-from seraser_core.results.metrics import shard_metrics
 from seraser_core.results.outcomes import MethodOutcome, reduce_scores
 from seraser_core.results.rows import build_table
 from seraser_core.results.run_directory import RunDirectory, sums_hash
+from seraser_core.results.sums import MethodSums
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 
 CLASSES = ["a camel", "a deer", "a red-billed oxpecker", "an élan", "a fox", "a gnu", "a hare"]
@@ -70,9 +71,9 @@ class Scored:
         items = self.items.take(pa.array(places, pa.int64()))
         return build_table(self.run, items, good, self.outcomes(places), errors)
 
-    def metrics(self, places: Sequence[int]) -> dict[str, Any]:
-        """The sums over the images at `places`."""
-        return shard_metrics(self.predictions(places), self.outcomes(places), self.run)
+    def sums(self, places: Sequence[int]) -> dict[str, MethodSums]:
+        """Sum every method's rows of the images at `places`."""
+        return shard_sums(self.predictions(places), self.outcomes(places))
 
     def create(self, output: str) -> RunDirectory:
         """Plan the run in the folder `output`."""
@@ -110,7 +111,7 @@ class Scored:
                 "process": "1 since then",
                 "started": 1e9 + 10 * number,
             }
-            metrics = {**self.metrics(places), "timings": timings}
+            metrics = {"methods": self.sums(places), "timings": timings}
             directory.write_shard(shard.id, self.predictions(places), metrics, info)
 
 

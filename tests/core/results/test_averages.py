@@ -11,7 +11,7 @@ import pytest
 
 from seraser_core.results.comparison import ComparedRun, create_comparison, write_comparison
 from seraser_core.results.summary import aggregate, is_finished
-from seraser_core.results.tables import groups, small_groups_text, summarise
+from seraser_core.results.tables import make_tables, small_groups_text
 from seraser_core.results.verify import verify
 
 WATERBIRDS = {"0 0": 3498, "0 1": 184, "1 0": 56, "1 1": 1057}
@@ -42,7 +42,7 @@ def birds(scored):
 
 
 def summary_of(run) -> dict:
-    return summarise(run.metrics(range(run.items.num_rows)), run.run).row(1, named=True)
+    return make_tables(run.sums(range(run.items.num_rows)), run.run)["summary"].row(1, named=True)
 
 
 def test_the_three_averages_of_waterbirds(birds):
@@ -87,9 +87,11 @@ def test_groups_of_fewer_than_five_images_are_no_worst_group(birds):
     assert row["gap"] == pytest.approx(13 / 20 - 3 / 5)
     # The other averages are over all groups.
     assert row["group_mean"] == pytest.approx((0.9 + 0.25 + 0.6 + 0) / 4)
-    table = groups(run.metrics(range(20)), run.run).filter(pl.col("method") == "seraser")
+    table = make_tables(run.sums(range(20)), run.run)["groups"].filter(
+        pl.col("method") == "seraser"
+    )
     assert table["small"].to_list() == [False, True, False, True]
-    text = small_groups_text(summarise(run.metrics(range(20)), run.run))
+    text = small_groups_text(make_tables(run.sums(range(20)), run.run)["summary"])
     assert text == "left out of the worst group: 2 groups of fewer than 5 images"
 
 
@@ -105,7 +107,7 @@ def test_without_a_group_of_five_there_is_no_worst_group(birds):
         "gap": None,
     }
     assert row["group_mean"] == 0.25
-    text = small_groups_text(summarise(run.metrics(range(16)), run.run))
+    text = small_groups_text(make_tables(run.sums(range(16)), run.run)["summary"])
     assert text == "there is no worst group: of 4 groups, none has 5 images"
 
 

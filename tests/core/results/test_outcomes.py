@@ -11,7 +11,7 @@ import pytest
 
 from seraser_core.results import outcomes
 from seraser_core.results.outcomes import join, reduce_scores, row_scores
-from seraser_core.results.tables import classes
+from seraser_core.results.tables import make_tables
 from seraser_core.results.verify import verify
 
 NAMES = ("finite", "top", "top_probabilities", "zero_shot", "zero_shot_confidence", "nll", "brier")
@@ -120,8 +120,7 @@ def test_classes_of_many_are_those_that_occur(scored):
         labels=[i * 500 % count for i in range(40)],
     )
     run.run["classes"] = [f"class {i}" for i in range(count)]
-    sums = run.metrics(range(40))
-    table = classes(sums, run.run)
+    table = make_tables(run.sums(range(40)), run.run)["classes"]
     rows = pl.DataFrame(run.predictions(range(40))).filter(pl.col("status") == "ok")
     for method in ("zero_shot", "seraser"):
         mine = rows.filter(pl.col("method") == method)

@@ -281,6 +281,36 @@ def test_a_row_that_failed_behind_the_back_of_its_commit(finished):
     assert any(problem.startswith(sums) for problem in found)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "correct",
+        "zero_shot_correct",
+        "prediction",
+        "confidence",
+        "top_classes",
+    ],
+)
+def test_a_good_row_that_lacks_something(finished, name):
+    def change(table):
+        values = table[name].to_pylist()
+        values[table["status"].to_pylist().index("ok")] = None
+        return with_column(table, name, values)
+
+    replace(finished, change)
+    (found,) = problems(finished)
+    assert found.startswith(f"shard 00001: {SUMS}: the sums of ")
+
+
+def test_error_rows_that_lack_their_codes(finished):
+    def change(table):
+        table = with_column(table, "status", ["error"] * 4 + ["ok"] * 6)
+        return with_column(table, "error_code", ["timeout", None, None, "crashed"] + [None] * 6)
+
+    replace(finished, change)
+    assert any("are not those of its rows: ok, errors" in problem for problem in problems(finished))
+
+
 def test_a_changed_prediction(finished):
     def change(table):
         correct = pc.invert(table["correct"].combine_chunks())

@@ -88,4 +88,4 @@ def test_a_run_goes_on_with_smaller_batches(tree, monkeypatch, caplog):
     assert caplog.text.count("out of memory") == 1, "another run of the same methods remembers it"
     for shard in RunDirectory(url).done():
         metrics = [RunDirectory(where).metrics(shard)["methods"] for where in (expected, url)]
-        assert metrics[0]["seraser"]["confusion"] == metrics[1]["seraser"]["confusion"]
+        assert metrics[0]["seraser"].confusion == metrics[1]["seraser"].confusion

@@ -58,12 +58,12 @@ def test_an_image_whose_loss_is_not_finite_is_an_error_row_of_that_method(
     assert bad["prediction"].is_null().all()
     assert verify(url).problems == []
     good = rows.filter((pl.col("method") == "seraser") & (pl.col("status") == "ok"))
-    metrics = RunDirectory(url).metrics("00000")["methods"]["seraser"]
+    sums = RunDirectory(url).metrics("00000")["methods"]["seraser"]
     p = good.select(
         pl.col("logits").list.eval(pl.element() - pl.element().exp().sum().log()),
         pl.col("label"),
     ).select(pl.col("logits").list.get(pl.col("label")))
-    assert metrics["nll"] == pytest.approx(-p["logits"].sum(), rel=1e-4)
+    assert sums.nll == pytest.approx(-p["logits"].sum(), rel=1e-4)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

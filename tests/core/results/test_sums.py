@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
+import operator
 
 import numpy as np
 import polars as pl
@@ -13,19 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seraser_core.results.metrics import (
-    ECE_BINS,
-    count_rows,
-    merge,
-    proper_scores,
-    shard_metrics,
-)
-from seraser_core.results.tables import classes, groups, summarise
+from seraser_core.errors import RunDirectoryError
+from seraser_core.results.counting import count_rows, proper_scores, shard_sums
+from seraser_core.results.sums import ECE_BINS, MethodSums, merge, parse_sums
+from seraser_core.results.tables import make_tables
 
 PROPERTY = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-TABLES = (summarise, groups, classes)
 
 
 def assert_same_table(table, expected):
@@ -100,7 +97,8 @@ def expected_sums(rows: list[dict], logits: np.ndarray) -> dict:
     return sums
 
 
-def assert_same_sums(sums: dict, expected: dict) -> None:
+def assert_same_sums(sums: MethodSums, expected: dict) -> None:
+    sums = sums.document()
     assert set(sums) == set(expected)
     for name, value in expected.items():
         if name == "calibration":
@@ -122,7 +120,7 @@ def test_sums_of_a_shard_equal_a_loop_over_its_rows(scored, count, known):
     data = scored(count, labels=labels, places=places, failed=range(2, count, 9))
     data.logits["seraser"][5:8, 0] = np.nan
     data.zero_shot[9:11, 1] = np.inf
-    sums = data.metrics(range(count))["methods"]
+    sums = data.sums(range(count))
     rows = data.predictions(range(count)).to_pylist()
     assert list(sums) == ["zero_shot", "seraser"]
     for method, logits in data.logits.items():
@@ -131,8 +129,44 @@ def test_sums_of_a_shard_equal_a_loop_over_its_rows(scored, count, known):
 
 
 def test_sums_survive_json(small):
-    sums = small.metrics(range(13))
-    assert json.loads(json.dumps(sums, allow_nan=False)) == sums
+    sums = small.sums(range(13))["seraser"]
+    text = json.dumps(sums.document(), allow_nan=False)
+    assert MethodSums.model_validate_json(text) == sums
+    assert json.loads(text)["groups"].keys() == sums.groups.keys()
+
+
+def test_sums_of_a_newer_version_are_kept_and_not_added(small):
+    newer = {**small.sums(range(13))["seraser"].document(), "entropy": 2.5}
+    sums = MethodSums.model_validate_json(json.dumps(newer))
+    assert sums.document() == newer
+    assert "entropy" not in (sums + sums).document()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rows", None),
+        ("rows", 1.5),
+        ("rows", True),
+        ("ok", "3"),
+        ("errors", []),
+        ("errors", {"timeout": 0.5}),
+        ("groups", {"0 0": [1, 2]}),
+        ("groups", {"0 0": [1, 2, True]}),
+        ("calibration", [[0, 0, 0.0]] * (ECE_BINS - 1)),
+        ("calibration", [[0, 0, "0"]] * ECE_BINS),
+        ("nll", "0.1"),
+        ("nll", math.inf),
+        ("nll", math.nan),
+    ],
+)
+def test_sums_of_another_kind_are_refused(small, name, value):
+    """Whether they come as text or as parsed JSON."""
+    document = {"seraser": {**small.sums(range(13))["seraser"].document(), name: value}}
+    with pytest.raises(RunDirectoryError, match=rf"^x\.json is damaged: seraser\.{name}"):
+        parse_sums(document, ["seraser"], "x.json")
+    with pytest.raises(ValueError, match=name):
+        MethodSums.model_validate_json(json.dumps(document["seraser"]))
 
 
 def test_extreme_logits_have_finite_scores():
@@ -158,7 +192,7 @@ def test_bins_of_calibration_are_of_equal_width(small, confidence, place):
     row = pl.DataFrame(small.predictions([0])).with_columns(
         confidence=pl.lit(confidence, dtype=pl.Float32)
     )
-    bins = count_rows(row, ["seraser"])["seraser"]["calibration"]
+    bins = count_rows(row, ["seraser"])["seraser"].calibration
     assert [b for b, sums in enumerate(bins) if sums[0]] == [place]
     assert bins[place][2] == pytest.approx(confidence, rel=1e-6)
 
@@ -183,33 +217,36 @@ def test_any_cut_in_any_order_gives_the_same_tables(scored, data, seed):
     places = [None if x > 2 else x for x in some.integers(0, 4, count).tolist()]
     failed = some.choice(count, 4, replace=False).tolist()
     run = scored(count, seed=seed, labels=labels, places=places, failed=failed)
-    whole = run.metrics(range(count))
-    parts = [run.metrics(part) for part in data.draw(partitions(count))]
-    merged = merge(parts)
-    for make in TABLES:
-        assert_same_table(make(merged, run.run), make(whole, run.run))
+    whole = make_tables(run.sums(range(count)), run.run)
+    parts = [run.sums(part) for part in data.draw(partitions(count))]
+    for name, table in make_tables(merge(parts), run.run).items():
+        assert_same_table(table, whole[name])
 
 
 @PROPERTY
 @given(data=st.data())
-def test_merging_in_steps_is_merging_at_once(scored, data):
+def test_adding_one_by_one_is_merging_at_once(scored, data):
     run = scored(24)
-    parts = [run.metrics(part) for part in data.draw(partitions(24))]
-    middle = data.draw(st.integers(1, len(parts)))
-    steps = [merge(part) for part in (parts[:middle], parts[middle:]) if part]
-    at_once, in_steps = merge(parts)["methods"], merge(steps)["methods"]
-    for method in at_once:
-        assert_same_sums(in_steps[method], at_once[method])
+    parts = [run.sums(part) for part in data.draw(partitions(24))]
+    for method, at_once in merge(parts).items():
+        one_by_one = functools.reduce(operator.add, (part[method] for part in parts))
+        assert_same_sums(one_by_one, at_once.document())
 
 
-def test_sums_without_scores_merge_without_scores(small):
-    """Sums made from rows alone lack NLL; so does a merger with them."""
-    first, second = small.metrics(range(5)), small.metrics(range(5, 13))
-    for name in ("nll", "brier"):
-        del second["methods"]["seraser"][name]
-    merged = merge([first, second])["methods"]
-    assert "nll" in merged["zero_shot"]
-    assert {"nll", "brier"}.isdisjoint(merged["seraser"])
+def test_sums_do_not_depend_on_the_order_of_shards(scored):
+    """To the last bit, though 0.1 + 0.2 + 0.3 differs from 0.3 + 0.2 + 0.1."""
+    run = scored(60)
+    parts = [run.sums(range(start, start + 5)) for start in range(0, 60, 5)]
+    assert merge(parts) == merge(parts[::-1]) == merge(parts[6:] + parts[:6])
+
+
+def test_scores_that_one_part_lacks_are_not_known_of_all(small):
+    """Rows alone do not give NLL."""
+    first, second = small.sums(range(5)), small.sums(range(5, 13))
+    second["seraser"] = second["seraser"].model_copy(update={"nll": None, "brier": None})
+    merged = merge([first, second])
+    assert merged["zero_shot"].nll is not None
+    assert merged["seraser"].nll is merged["seraser"].brier is None
 
 
 def test_images_fixed_and_broken(scored):
@@ -221,23 +258,21 @@ def test_images_fixed_and_broken(scored):
     for i, (before, after) in enumerate(kinds):
         run.zero_shot[i] = [not before, before]
         run.logits["seraser"][i] = [not after, after]
-    sums = run.metrics(range(10))["methods"]["seraser"]
-    assert (sums["correct"], sums["fixed"], sums["broken"]) == (7, 3, 1)
-    assert sums["changed"] == 4
-    table = summarise({"methods": dict.fromkeys(("zero_shot", "seraser"), sums)}, run.run)
+    sums = run.sums(range(10))["seraser"]
+    assert (sums.correct, sums.fixed, sums.broken) == (7, 3, 1)
+    assert sums.changed == 4
+    table = make_tables(dict.fromkeys(("zero_shot", "seraser"), sums), run.run)["summary"]
     assert table["mcnemar_p"][1] == pytest.approx(0.625)
 
 
 def test_a_shard_in_which_every_image_failed_adds_only_errors(scored):
     run = scored(10, failed=range(5, 10))
-    good, bad = run.metrics(range(5)), run.metrics(range(5, 10))
-    assert bad["methods"]["seraser"]["errors"] == {"undecodable": 5}
-    merged = merge([bad, good])["methods"]["seraser"]
-    alone = good["methods"]["seraser"]
-    assert merged == {**alone, "rows": 10, "errors": {"undecodable": 5}}
+    good, bad = run.sums(range(5))["seraser"], run.sums(range(5, 10))["seraser"]
+    assert bad.errors == {"undecodable": 5}
+    assert bad + good == good.model_copy(update={"rows": 10, "errors": {"undecodable": 5}})
 
 
 def test_no_rows_at_all(small):
     empty = pa.Table.from_pylist([], schema=small.predictions([0]).schema)
-    sums = shard_metrics(empty, small.outcomes([]), small.run)["methods"]["seraser"]
-    assert (sums["rows"], sums["labelled"], sums["nll"]) == (0, 0, 0.0)
+    sums = shard_sums(empty, small.outcomes([]))["seraser"]
+    assert (sums.rows, sums.labelled, sums.nll) == (0, 0, 0.0)

@@ -1,0 +1,125 @@
+"""Counting the rows of a shard into the sums of every method (METHODS, section 4)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from seraser_core.results.outcomes import MethodOutcome, row_scores
+from seraser_core.results.sums import ECE_BINS, Bin, GroupSums, MethodSums
+
+COUNTED = (
+    "method",
+    "status",
+    "error_code",
+    "label",
+    "attribute",
+    "prediction",
+    "confidence",
+    "correct",
+    "zero_shot_prediction",
+    "zero_shot_correct",
+    "top_classes",
+)
+"""The columns of rows that are counted."""
+
+
+def shard_sums(
+    predictions: pa.Table,
+    outcomes: Sequence[MethodOutcome],
+    before: Mapping[str, MethodSums] | None = None,
+) -> dict[str, MethodSums]:
+    """Return method id -> sums of one shard.
+
+    NLL and Brier score need every class's probability, which the rows keep only with
+    ``save_logits``; they are summed from the outcomes.
+
+    Args:
+        predictions: All rows of the shard.
+        outcomes: What the rows were made from, one per method; if some rows were kept from an
+            earlier attempt, of the others.
+        before: The sums of that attempt.
+    """
+    sums = count_rows(pl.DataFrame(predictions.select(COUNTED)), [o.method for o in outcomes])
+    for outcome in outcomes:
+        labelled = outcome.finite & ~np.isnan(outcome.nll)
+        scores = {"nll": math.fsum(outcome.nll[labelled])}
+        scores["brier"] = math.fsum(outcome.brier[labelled])
+        if before is not None:
+            kept = before[outcome.method]
+            scores = {name: getattr(kept, name) + value for name, value in scores.items()}
+        sums[outcome.method] = sums[outcome.method].model_copy(update=scores)
+    return sums
+
+
+def proper_scores(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Sums of negative log-likelihood (nats) and Brier score, see `row_scores`."""
+    nll, brier = row_scores(logits, labels)
+    return math.fsum(nll), math.fsum(brier)
+
+
+def count_rows(frame: pl.DataFrame, methods: Iterable[str]) -> dict[str, MethodSums]:
+    """Method id -> the sums that prediction rows alone give (all but NLL and Brier score)."""
+    return {method: _count(frame.filter(pl.col("method") == method)) for method in methods}
+
+
+def _count(rows: pl.DataFrame) -> MethodSums:
+    ok = rows.filter(pl.col("status") == "ok")
+    known = ok.filter(pl.col("label").is_not_null())
+    right, before = known["correct"].cast(pl.Boolean), known["zero_shot_correct"].cast(pl.Boolean)
+    failed = rows.filter(pl.col("status") != "ok")
+    # Nothing is checked here: these may be the rows of a damaged file, which `verify` tells.
+    return MethodSums.model_construct(
+        rows=rows.height,
+        ok=ok.height,
+        errors=dict(sorted(Counter(failed["error_code"].fill_null("none")).items())),
+        labelled=known.height,
+        correct=int(right.sum()),
+        top5=int(known["top_classes"].list.contains(known["label"]).sum()),
+        changed=int((ok["prediction"] != ok["zero_shot_prediction"]).sum()),
+        fixed=int((right & ~before).sum()),
+        broken=int((~right & before).sum()),
+        confusion={
+            f"{label} {prediction}": n
+            for label, prediction, n in known.group_by("label", "prediction")
+            .len()
+            .sort("label", "prediction")
+            .iter_rows()
+        },
+        groups=_groups(known),
+        calibration=_calibration(known),
+        nll=None,
+        brier=None,
+    )
+
+
+def _groups(known: pl.DataFrame) -> dict[str, GroupSums]:
+    grouped = known.filter(pl.col("attribute").is_not_null()).group_by("label", "attribute")
+    counts = grouped.agg(
+        pl.len(),
+        pl.col("correct").sum().cast(pl.Int64),
+        pl.col("zero_shot_correct").sum().cast(pl.Int64),
+    )
+    return {
+        f"{label} {attribute}": (n, correct, zero_shot)
+        for label, attribute, n, correct, zero_shot in counts.sort("label", "attribute").iter_rows()
+    }
+
+
+def _calibration(known: pl.DataFrame) -> tuple[Bin, ...]:
+    confidence = known["confidence"].cast(pl.Float64).fill_null(0.0).to_numpy()
+    correct = known["correct"].cast(pl.Boolean).fill_null(False).to_numpy()
+    place = np.clip((confidence * ECE_BINS).astype(int), 0, ECE_BINS - 1)
+    return tuple(
+        (
+            int((place == b).sum()),
+            int(correct[place == b].sum()),
+            math.fsum(confidence[place == b]),
+        )
+        for b in range(ECE_BINS)
+    )

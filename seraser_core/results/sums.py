@@ -1,0 +1,121 @@
+"""The sums of a method's rows, from which every figure is made; they merge across shards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from seraser_core.errors import RunDirectoryError
+
+ECE_BINS = 15
+GroupSums = Annotated[tuple[int, int, int], Field(strict=False)]
+"""Images of a group, those classified rightly, and those that zero-shot classifies rightly."""
+Bin = Annotated[tuple[int, int, float], Field(strict=False)]
+"""Images in a bin of confidence, those classified rightly, and the sum of their confidences."""
+
+
+class MethodSums(BaseModel):
+    """The sums of one method over some images.
+
+    A field is an integer, a real number, or tuples and mappings of them, and merges by itself; one
+    that is added later is None in earlier documents. What a newer version wrote is kept when read,
+    and left out of a total.
+
+    Attributes:
+        rows: Images.
+        ok: Images without an error.
+        errors: Error code -> images.
+        labelled: Images without an error that have a label; all sums below but `changed` are over
+            these.
+        correct: Images whose likeliest class is their label.
+        top5: Images with their label among the five likeliest classes.
+        changed: Images without an error, labelled or not, with another class than zero-shot's.
+        fixed: Images that are classified rightly, and not by zero-shot.
+        broken: Images that are classified rightly by zero-shot alone.
+        confusion: ``"<label> <prediction>"`` -> images.
+        groups: ``"<label> <attribute>"`` -> sums of the group.
+        calibration: Of `ECE_BINS` equal bins of confidence in [0, 1].
+        nll: Negative log-likelihood of the label in nats; None if only rows are known.
+        brier: Brier score, sum_c (p_c - [c = y])^2; None if only rows are known.
+    """
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
+
+    rows: int
+    ok: int
+    errors: dict[str, int]
+    labelled: int
+    correct: int
+    top5: int
+    changed: int
+    fixed: int
+    broken: int
+    confusion: dict[str, int]
+    groups: dict[str, GroupSums]
+    calibration: Annotated[
+        tuple[Bin, ...], Field(strict=False, min_length=ECE_BINS, max_length=ECE_BINS)
+    ]
+    nll: float | None
+    brier: float | None
+
+    @classmethod
+    def total(cls, parts: Iterable[MethodSums]) -> MethodSums:
+        """Merge the sums of one or more parts, in any order: reals are rounded once, at the end.
+
+        A sum that one part does not know is not known of all.
+        """
+        known = list(parts)
+        return cls(**{name: _total([getattr(p, name) for p in known]) for name in cls.model_fields})
+
+    def __add__(self, other: MethodSums) -> MethodSums:
+        return MethodSums.total((self, other))
+
+    def document(self) -> dict[str, Any]:
+        """Return the sums as JSON holds them."""
+        return self.model_dump(mode="json")
+
+
+def _total(values: Sequence[Any]) -> Any:
+    """Add values of one kind: numbers, tuples place by place, mappings key by key."""
+    if any(value is None for value in values):
+        return None
+    if isinstance(values[0], dict):
+        keys = sorted({key for value in values for key in value})
+        return {key: _total([value[key] for value in values if key in value]) for key in keys}
+    if isinstance(values[0], tuple):
+        return tuple(map(_total, zip(*values, strict=True)))
+    return math.fsum(values) if isinstance(values[0], float) else sum(values)
+
+
+def merge(parts: Sequence[Mapping[str, MethodSums]]) -> dict[str, MethodSums]:
+    """Merge the sums of several shards, method id -> sums; their order does not matter."""
+    methods = dict.fromkeys(method for part in parts for method in part)
+    return {method: MethodSums.total(part[method] for part in parts) for method in methods}
+
+
+_SHARD = TypeAdapter(dict[str, MethodSums])
+
+
+def parse_sums(document: Any, methods: Iterable[str], url: str) -> dict[str, MethodSums]:
+    """Read the sums of a shard, method id -> sums, from parsed JSON.
+
+    Args:
+        document: What the file at `url` holds of them.
+        methods: Ids of the methods that must be there.
+        url: For messages.
+
+    Raises:
+        RunDirectoryError: A method or a sum is missing or of another kind.
+    """
+    try:
+        sums = _SHARD.validate_python(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RunDirectoryError(f"{url} is damaged: {place}: {first['msg']}") from None
+    if missing := [method for method in methods if method not in sums]:
+        raise RunDirectoryError(f"{url} is damaged: it has no sums of {missing[0]!r}")
+    return sums
