@@ -6,38 +6,10 @@ Data keep shares as fractions; shown to people, every share is a percentage.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-_PERCENT = {
-    "accuracy",
-    "adjusted_accuracy",
-    "group_mean",
-    "harmonic_mean",
-    "top5",
-    "worst_group_accuracy",
-    "worst_group_low",
-    "worst_group_high",
-    "gap",
-    "ece",
-    "low",
-    "high",
-    "zero_shot_accuracy",
-    "recall",
-    "precision",
-    "mean_share",
-}
-"""Columns that hold shares."""
-SUMMARY = {
-    "accuracy": "average (pooled)",
-    "adjusted_accuracy": "average (adjusted)",
-    "group_mean": "average (group mean)",
-    "harmonic_mean": "harmonic mean of groups",
-    "small_groups": "groups too small",
-    "mean_rank_accuracy": "mean rank of average",
-    "rank_accuracy": "rank of average",
-}
-"""Columns of a table with one row per method -> their headings, where those are other words."""
 CONTROLS = {
     code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     for code in (
@@ -52,25 +24,46 @@ _TINY = 1e-3
 """Numbers below it are no zeros."""
 
 
-def heading(column: str, headings: Mapping[str, str] | None = None) -> str:
-    """Heading of a column; a method goes by its id."""
-    words = column.replace("_", " ").replace("zero shot", "zero_shot")
-    return (headings or {}).get(column, printable(words))
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: In data.
+        kind: Of its values: str, int, float or bool.
+        words: Its heading; None for the words of its name.
+        percent: Whether the values are shares.
+    """
+
+    name: str
+    kind: type = str
+    words: str | None = None
+    percent: bool = False
+
+    @property
+    def heading(self) -> str:
+        """What stands above it; a method goes by its id."""
+        words = self.name.replace("_", " ").replace("zero shot", "zero_shot")
+        return printable(words if self.words is None else self.words)
+
+    def text(self, value: Any) -> str:
+        """A value as text; nothing for what is not known."""
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return ""
+        if self.percent:
+            return percent(value)
+        if isinstance(value, float):
+            return f"{value:.1e}" if 0 < abs(value) < _TINY else f"{value:.3f}"
+        return (
+            f"{value:,}"
+            if isinstance(value, int) and not isinstance(value, bool)
+            else printable(str(value))
+        )
 
 
-def shown(column: str, value: Any) -> str:
-    """A value of a column as text; nothing for what is not known."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if column in _PERCENT:
-        return percent(value)
-    if isinstance(value, float):
-        return f"{value:.1e}" if 0 < abs(value) < _TINY else f"{value:.3f}"
-    return (
-        f"{value:,}"
-        if isinstance(value, int) and not isinstance(value, bool)
-        else printable(str(value))
-    )
+def columns_of(columns: Iterable[Column | str]) -> list[Column]:
+    """Return columns, of which those without anything to say are given by name alone."""
+    return [Column(column) if isinstance(column, str) else column for column in columns]
 
 
 def percent(share: float) -> str:

@@ -9,24 +9,13 @@ import polars as pl
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from seraser_core.display import SUMMARY, heading, sentence, shown
-from seraser_core.results.markup import markdown_code, markdown_table, without_empty
+from seraser_core.display import sentence
+from seraser_core.results.columns import GROUPS, METHODS, Shown, shown_in
+from seraser_core.results.markup import markdown_code, markdown_table
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.summary import aggregate as write_summary
 from seraser_core.results.tables import small_groups_text
 from tasks.observer import current
-
-_SHOWN = (
-    "method",
-    "n",
-    "errors",
-    "accuracy",
-    "adjusted_accuracy",
-    "group_mean",
-    "worst_group",
-    "worst_group_accuracy",
-    "gap",
-)
 
 
 @task(name="aggregate", retries=2, retry_delay_seconds=10)
@@ -76,23 +65,16 @@ def plain_rows(table: pl.DataFrame) -> list[dict[str, Any]]:
 
 def _shown_rows(summary: pl.DataFrame) -> list[dict[str, str]]:
     """The summary as people read it, under headings that say which average is which."""
-    kept = without_empty(summary.select(c for c in _SHOWN if c in summary.columns))
-    return [
-        {heading(name, SUMMARY): shown(name, value) for name, value in row.items()}
-        for row in kept.to_dicts()
-    ]
+    shown = shown_in(Shown.PREFECT, METHODS)
+    there = [c for c in shown if c.name in summary.columns and summary[c.name].count()]
+    return [{c.heading: c.text(row[c.name]) for c in there} for row in summary.to_dicts()]
 
 
 def markdown(run_url: str, run_id: str, summary: pl.DataFrame, groups: pl.DataFrame) -> str:
     """The report for Prefect's pages."""
-    kept = summary.select(name for name in _SHOWN if name in summary.columns)
-    parts = [f"# {run_id}", markdown_table(without_empty(kept), SUMMARY)]
+    parts = [f"# {run_id}", markdown_table(summary, shown_in(Shown.PREFECT, METHODS))]
     if groups.height:
-        wanted = ("method", "group", "n", "accuracy", "zero_shot_accuracy")
-        parts += [
-            "## Groups",
-            markdown_table(groups.select(c for c in wanted if c in groups.columns)),
-        ]
+        parts += ["## Groups", markdown_table(groups, shown_in(Shown.PREFECT, GROUPS))]
     if small := small_groups_text(summary):
         parts.append(sentence(small))
     query = f"pl.scan_parquet({f'{run_url}/predictions/*.parquet'!r})"

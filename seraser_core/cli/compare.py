@@ -10,28 +10,13 @@ from seraser_core.cli.arguments import JsonOption, NoPrefectOption, SetOption
 from seraser_core.cli.console import print_json, print_table, results
 from seraser_core.cli.execute import execute_planned, watching
 from seraser_core.cli.inspect import say_warnings
-from seraser_core.display import SUMMARY
+from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
 
 if TYPE_CHECKING:
     import polars as pl
 
     from seraser_core.cli.progress import RunDisplay
     from seraser_core.config import Comparison
-
-COLUMNS = (
-    "dataset",
-    "model",
-    "method",
-    "errors",
-    "accuracy",
-    "adjusted_accuracy",
-    "worst_group_accuracy",
-    "worst_group",
-    "fixed",
-    "broken",
-    "mcnemar_p_holm",
-    "seconds_per_image",
-)
 
 
 def compare(
@@ -88,10 +73,10 @@ def show_comparison(table: pl.DataFrame, ranks: pl.DataFrame, url: str, json: bo
     needless = {name for name in ("dataset", "model") if table[name].n_unique() == 1}
     if not table["errors"].sum():
         needless.add("errors")
-    columns = [name for name in COLUMNS if name not in needless]
-    print_table("comparison", columns, table.to_dicts(), SUMMARY)
+    columns = [c for c in shown_in(Shown.COMPARE, METHODS) if c.name not in needless]
+    print_table("comparison", columns, table.to_dicts())
     if ranks["pairs"].sum():
-        print_table("mean ranks", ranks.columns, ranks.to_dicts(), SUMMARY)
+        print_table("mean ranks", mean_rank_columns(), ranks.to_dicts())
     if small := left_out(table):
         results.print(small)
     results.print(f"comparison {url}")

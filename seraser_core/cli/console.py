@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from seraser_core.display import CONTROLS, heading, printable, shown
+from seraser_core.display import CONTROLS, Column, columns_of, printable
 
 
 class _Console(Console):
@@ -45,10 +45,7 @@ def print_json(document: Any) -> None:
 
 
 def print_table(
-    title: str,
-    columns: Sequence[str],
-    rows: Iterable[Mapping[str, Any]],
-    headings: Mapping[str, str] | None = None,
+    title: str, columns: Iterable[Column | str], rows: Iterable[Mapping[str, Any]]
 ) -> None:
     """The given columns of `rows`; those that are empty in every row are left out.
 
@@ -56,9 +53,13 @@ def print_table(
     than the terminal.
     """
     kept = list(rows)
-    filled = [name for name in columns if any(row.get(name) is not None for row in kept)]
-    headers = [heading(name, headings) for name in filled]
-    cells = [[shown(name, row.get(name)) for row in kept] for name in filled]
+    filled = [
+        column
+        for column in columns_of(columns)
+        if any(row.get(column.name) is not None for row in kept)
+    ]
+    headers = [column.heading for column in filled]
+    cells = [[column.text(row.get(column.name)) for row in kept] for column in filled]
     between = 2 * len(filled)
     widths = _widths(headers, cells, results.width - between)
     table = Table(
@@ -69,8 +70,8 @@ def print_table(
         pad_edge=False,
         width=sum(widths) + between,
     )
-    for name, header, width in zip(filled, headers, widths, strict=True):
-        numbers = all(_is_number(row.get(name)) for row in kept)
+    for column, header, width in zip(filled, headers, widths, strict=True):
+        numbers = all(_is_number(row.get(column.name)) for row in kept)
         table.add_column(Text(header), justify="right" if numbers else "left", width=width)
     for texts in zip(*cells, strict=True):
         table.add_row(*map(Text, texts))

@@ -12,7 +12,7 @@ from seraser_core.cli.arguments import JsonOption, NoPrefectOption
 from seraser_core.cli.console import errors, print_json, print_table, results
 from seraser_core.cli.execute import execute_planned, watching
 from seraser_core.cli.inspect import say_errors
-from seraser_core.display import percent
+from seraser_core.display import Column, percent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -98,8 +98,8 @@ def _document(found: _Found) -> dict[str, Any]:
 
 def _show(found: _Found, title: str) -> None:
     methods = found.summary["method"].to_list()
-    headings = {method: method for method in methods}
-    print_table(title, ("group", "images", *methods), _beside(found), headings)
+    columns = [Column("group"), Column("images"), *(Column(m, words=m) for m in methods)]
+    print_table(title, columns, _beside(found))
     say_errors(found.summary, found.url, json=False)
 
 

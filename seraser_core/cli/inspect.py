@@ -18,27 +18,15 @@ from seraser_core.cli.status_lines import (
     status_row,
     unusable,
 )
-from seraser_core.display import SUMMARY
+from seraser_core.display import Column
+from seraser_core.results.columns import GROUPS, METHODS, Shown, shown_in
 
 if TYPE_CHECKING:
     import polars as pl
 
     from seraser_core.results.problems import VerifyReport
 
-SUMMARY_COLUMNS = (
-    "method",
-    "images",
-    "errors",
-    "accuracy",
-    "adjusted_accuracy",
-    "worst_group_accuracy",
-    "worst_group",
-    "changed",
-    "fixed",
-    "broken",
-)
 _MOST_DISAGREEMENTS = 10
-GROUP_COLUMNS = ("method", "group", "n", "zero_shot_accuracy", "accuracy", "low", "high")
 
 
 def status(run: RunArgument, json: JsonOption = False) -> None:
@@ -194,10 +182,12 @@ def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json
             document["disagreements"] = disagreed.to_dicts()
         print_json(document)
         return
-    columns = [c for c in SUMMARY_COLUMNS if c != "errors" or summary["errors"].sum()]
-    print_table("methods", columns, summary.to_dicts(), SUMMARY)
+    columns = shown_in(Shown.SUMMARY, METHODS)
+    if not summary["errors"].sum():
+        columns = [column for column in columns if column.name != "errors"]
+    print_table("methods", columns, summary.to_dicts())
     if groups.height:
-        print_table("groups", GROUP_COLUMNS, groups.to_dicts())
+        print_table("groups", shown_in(Shown.SUMMARY, GROUPS), groups.to_dicts())
     say_small_groups(summary)
     show_disagreements(summary, run_url)
     say_errors(summary, run_url, json)
@@ -214,8 +204,8 @@ def show_disagreements(summary: pl.DataFrame, run_url: str) -> None:
     if not table.height:
         results.print("the methods agree on every image")
         return
-    columns, rows = beside_each_other(table, _MOST_DISAGREEMENTS)
-    print_table("where the methods disagree most", columns, rows, {name: name for name in columns})
+    names, rows = beside_each_other(table, _MOST_DISAGREEMENTS)
+    print_table("where the methods disagree most", [Column(n, words=n) for n in names], rows)
     if table.height > len(rows):
         results.print(f"{table.height} of them are in {run_url}/report/disagreements.parquet")
 

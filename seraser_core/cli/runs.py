@@ -9,21 +9,11 @@ import typer
 
 from seraser_core.cli.arguments import JsonOption, absolute_location
 from seraser_core.cli.console import count, print_json, print_table, results
-from seraser_core.display import SUMMARY
+from seraser_core.display import Column
+from seraser_core.results.columns import METHODS, Shown, shown_in
 
-_COLUMNS = (
-    "run",
-    "data set",
-    "model",
-    "methods",
-    "differs",
-    "state",
-    "best method",
-    "accuracy",
-    "adjusted_accuracy",
-    "worst_group_accuracy",
-    "changed",
-)
+_RUN = ("run", "data set", "model", "methods", "differs", "state")
+_COMPARISON = ("comparison", "runs", "data set", "model")
 _LONGEST = 60
 
 
@@ -48,12 +38,12 @@ def runs(
     if json:
         print_json(found)
         return
+    best: list[Column | str] = ["best method", *shown_in(Shown.RUNS, METHODS)]
     if found["runs"]:
-        print_table(f"runs in {output}", _COLUMNS, map(_run_row, found["runs"]), SUMMARY)
+        print_table(f"runs in {output}", [*_RUN, *best], map(_run_row, found["runs"]))
     if found["comparisons"]:
         rows = map(_comparison_row, found["comparisons"])
-        columns = ("comparison", "runs", "data set", "model", *_COLUMNS[6:])
-        print_table("comparisons", columns, rows, SUMMARY)
+        print_table("comparisons", [*_COMPARISON, *best], rows)
     for one in found["unreadable"]:
         results.print(f"unreadable {one['run']}: {one['why']}")
     if not any(found[kind] for kind in ("runs", "comparisons", "unreadable")):
@@ -90,13 +80,11 @@ def _comparison_row(found: dict[str, Any]) -> dict[str, Any]:
 def _figures(headline: dict[str, Any] | None) -> dict[str, Any]:
     if headline is None:
         return {}
-    figures = {name: headline.get(name) for name in _COLUMNS[7:10]}
     audit = headline["accuracy"] is None
-    return {
-        "best method": headline["method"] if not audit else None,
-        "changed": headline.get("changed") if audit else None,
-        **figures,
-    }
+    figures = {column.name: headline.get(column.name) for column in shown_in(Shown.RUNS, METHODS)}
+    return figures | (
+        {"best method": None} if audit else {"best method": headline["method"], "changed": None}
+    )
 
 
 def _state(run: dict[str, Any]) -> str:

@@ -16,11 +16,12 @@ from typing import Any
 import polars as pl
 
 from seraser_core import storage
-from seraser_core.display import SUMMARY, sentence
+from seraser_core.display import sentence
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.results import documents
+from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
 from seraser_core.results.fingerprints import fingerprint
-from seraser_core.results.markup import csv_table, latex_table, markdown_table, without_empty
+from seraser_core.results.markup import csv_table, latex_table, markdown_table
 from seraser_core.results.reading import read_report
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.results.significance import holm
@@ -28,36 +29,10 @@ from seraser_core.results.status import status
 from seraser_core.results.tables import small_groups_text
 from seraser_core.sources.items import SMALL_GROUP
 
-_COLUMNS = {
-    "dataset": pl.String,
-    "model": pl.String,
-    "method": pl.String,
-    "run_id": pl.String,
-    "images": pl.Int64,
-    "errors": pl.Int64,
-    "accuracy": pl.Float64,
-    "adjusted_accuracy": pl.Float64,
-    "group_mean": pl.Float64,
-    "worst_group_accuracy": pl.Float64,
-    "worst_group": pl.String,
-    "worst_group_low": pl.Float64,
-    "worst_group_high": pl.Float64,
-    "small_groups": pl.Int64,
-    "gap": pl.Float64,
-    "fixed": pl.Int64,
-    "broken": pl.Int64,
-    "mcnemar_p": pl.Float64,
-    "mcnemar_p_holm": pl.Float64,
-    "seconds_per_image": pl.Float64,
-    "rank_accuracy": pl.Float64,
-    "rank_worst_group": pl.Float64,
-}
-_RANKED = {"rank_accuracy": "accuracy", "rank_worst_group": "worst_group_accuracy"}
 _AVERAGES = """\
 Averages: *pooled* over all images; *adjusted*, the groups weighted by their images in the training
 split, where these are known; *group mean*, all groups alike.
 """
-_NOT_TYPESET = ("run_id", "mcnemar_p")
 
 
 @dataclass(frozen=True)
@@ -120,23 +95,24 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
     table = compare_runs(document["runs"])
     ranks = mean_ranks(table)
     small = left_out(table)
-    few = [] if small else ["small_groups"]
-    typeset = without_empty(table.drop(*_NOT_TYPESET, *few))
+    columns = shown_in(Shown.COMPARISON_TEXT, METHODS)
+    if not small:
+        columns = [column for column in columns if column.name != "small_groups"]
     parquet = io.BytesIO()
     table.write_parquet(parquet)
-    page = [f"# Comparison {document['name']}\n", markdown_table(typeset, SUMMARY)]
+    page = [f"# Comparison {document['name']}\n", markdown_table(table, columns)]
     page += [_AVERAGES] if table["accuracy"].count() else []
     page += [f"{sentence(small)}\n"] if small else []
     if ranks["pairs"].sum():
         page += [
             "Mean ranks over all data sets and models:\n",
-            markdown_table(without_empty(ranks), SUMMARY),
+            markdown_table(ranks, mean_rank_columns()),
         ]
     for ending, content in {
         "parquet": parquet.getvalue(),
         "csv": csv_table(table).encode(),
         "md": "\n".join(page).encode(),
-        "tex": latex_table(typeset, SUMMARY).encode(),
+        "tex": latex_table(table, columns).encode(),
     }.items():
         url = storage.join(comparison_url, "report", f"comparison.{ending}")
         storage.write_bytes(url, content)
@@ -164,9 +140,13 @@ def compare_runs(runs: Sequence[Mapping[str, str]]) -> pl.DataFrame:
     tested = [row for row in rows if row["mcnemar_p"] is not None]
     for row, adjusted in zip(tested, holm([row["mcnemar_p"] for row in tested]), strict=True):
         row["mcnemar_p_holm"] = adjusted
-    return pl.DataFrame(rows, schema=_COLUMNS).with_columns(
-        pl.col(value).rank("average", descending=True).over("dataset", "model").alias(rank)
-        for rank, value in _RANKED.items()
+    columns = shown_in(Shown.COMPARISON_DATA, METHODS)
+    table = pl.DataFrame(rows, schema={column.name: column.kind for column in columns})
+    descending = {column.name: column.better == "higher" for column in columns}
+    return table.with_columns(
+        pl.col(of).rank("average", descending=descending[of]).over("dataset", "model").alias(name)
+        for name, of in ((column.name, column.ranks) for column in columns)
+        if of is not None
     )
 
 
@@ -177,10 +157,11 @@ def _rows(run: Mapping[str, str]) -> list[dict[str, Any]]:
     methods = RunDirectory(url).run()["methods"]
     untouched = [method["id"] for method in methods if method.get("name") == "zero_shot"]
     named = {name: run[name] for name in ("dataset", "model", "run_id")}
+    columns = shown_in(Shown.COMPARISON_DATA, METHODS)
     rows = []
     for summary in read_report(url, "summary").to_dicts():
         method = summary["method"]
-        row = {name: summary.get(name) for name in _COLUMNS} | named
+        row = {column.name: summary.get(column.name) for column in columns} | named
         row["seconds_per_image"] = seconds.get(method)
         if method in untouched:
             row["mcnemar_p"] = None
@@ -195,10 +176,14 @@ def mean_ranks(table: pl.DataFrame) -> pl.DataFrame:
     """
     methods = table["method"].n_unique()
     together = (pl.len().over("dataset", "model") == methods).alias("together")
-    ranked = {f"mean_{rank}": pl.col(rank).filter(pl.col("together")).mean() for rank in _RANKED}
+    means = (
+        pl.col(column.name).filter(pl.col("together")).mean().alias(f"mean_{column.name}")
+        for column in METHODS
+        if column.ranks
+    )
     pairs = pl.col("rank_accuracy").filter(pl.col("together")).count().cast(pl.Int64)
     grouped = table.with_columns(together).group_by("method", maintain_order=True)
-    return grouped.agg(pairs=pairs, **ranked)
+    return grouped.agg(pairs.alias("pairs"), *means)
 
 
 def is_comparison(url: str) -> bool:

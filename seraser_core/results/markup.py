@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 
 import polars as pl
 
-from seraser_core.display import heading, printable, shown
+from seraser_core.display import Column, columns_of, printable
 
 _LATEX = str.maketrans(
     {
@@ -22,20 +22,20 @@ _LATEX = str.maketrans(
 )
 
 
-def markdown_table(table: pl.DataFrame, headings: Mapping[str, str] | None = None) -> str:
-    """A GitHub-flavoured table; numbers stand right."""
-    header, *rows = (map(escape_markdown, texts) for texts in _texts(table, headings))
-    line = ["---:" if kind.is_numeric() else "---" for kind in table.dtypes]
+def markdown_table(table: pl.DataFrame, columns: Iterable[Column | str]) -> str:
+    """Return those of the columns that have values, as GitHub shows them; numbers stand right."""
+    kept = _filled(table, columns)
+    header, *rows = (map(escape_markdown, texts) for texts in _texts(table, kept))
+    line = ["---:" if table.schema[column.name].is_numeric() else "---" for column in kept]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, line, *rows))
 
 
-def latex_table(table: pl.DataFrame, headings: Mapping[str, str] | None = None) -> str:
-    """A `tabular` for the package booktabs; numbers stand right."""
-    columns = "".join("r" if kind.is_numeric() else "l" for kind in table.dtypes)
-    header, *rows = (
-        " & ".join(map(escape_latex, texts)) + r" \\" for texts in _texts(table, headings)
-    )
-    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", header, r"\midrule", *rows]
+def latex_table(table: pl.DataFrame, columns: Iterable[Column | str]) -> str:
+    """Return those of the columns that have values as a `tabular` for the package booktabs."""
+    kept = _filled(table, columns)
+    sides = "".join("r" if table.schema[column.name].is_numeric() else "l" for column in kept)
+    header, *rows = (" & ".join(map(escape_latex, texts)) + r" \\" for texts in _texts(table, kept))
+    lines = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", header, r"\midrule", *rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -67,16 +67,16 @@ def escape_latex(text: str) -> str:
     return _one_line(text).translate(_LATEX)
 
 
-def without_empty(table: pl.DataFrame) -> pl.DataFrame:
-    """The table without columns that are null throughout."""
-    return table.select(name for name in table.columns if table[name].count())
+def _filled(table: pl.DataFrame, columns: Iterable[Column | str]) -> list[Column]:
+    """The columns that the table has and that are not null throughout."""
+    there = {name for name in table.columns if table[name].count()}
+    return [column for column in columns_of(columns) if column.name in there]
 
 
-def _texts(table: pl.DataFrame, headings: Mapping[str, str] | None) -> Iterator[list[str]]:
+def _texts(table: pl.DataFrame, columns: list[Column]) -> list[list[str]]:
     """The headings, and then the cells of every row."""
-    yield [heading(name, headings) for name in table.columns]
-    for row in table.iter_rows():
-        yield [shown(name, value) for name, value in zip(table.columns, row, strict=True)]
+    cells = [[column.text(value) for value in table[column.name]] for column in columns]
+    return [[column.heading for column in columns], *map(list, zip(*cells, strict=True))]
 
 
 def _one_line(text: str) -> str:

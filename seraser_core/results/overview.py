@@ -17,6 +17,7 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError, SeraserError
 from seraser_core.results import documents
+from seraser_core.results.columns import METHODS, Shown, shown_in
 from seraser_core.results.comparison import compared_runs
 from seraser_core.results.reading import read_report
 from seraser_core.results.run_directory import RunDirectory
@@ -34,16 +35,8 @@ _BESIDE = {
     "precision": ("model.precision",),
 }
 """Input that makes another run though no option differs -> options that account for it."""
-_HEADLINE = (
-    "method",
-    "n",
-    "errors",
-    "accuracy",
-    "adjusted_accuracy",
-    "worst_group_accuracy",
-    "worst_group",
-    "changed",
-)
+_HEADLINE = ("method", "n", "errors", "worst_group")
+"""What is told of the best method beside the figures that `Shown.RUNS` names."""
 
 
 @waiting("reading the runs")
@@ -147,8 +140,12 @@ def _best(table: pl.DataFrame) -> dict[str, Any] | None:
     best = table.sort(ranked, descending=True, nulls_last=True, maintain_order=True)
     if not table["accuracy"].count():  # an audit: the method that changes most
         best = table.sort("changed", descending=True, maintain_order=True)
-    row = best.row(0, named=True)
-    return {name: row.get(name) for name in _HEADLINE}
+    return _headline_of(best.row(0, named=True))
+
+
+def _headline_of(row: dict[str, Any], *more: str) -> dict[str, Any]:
+    figures = (column.name for column in shown_in(Shown.RUNS, METHODS))
+    return {name: row.get(name) for name in (*more, *_HEADLINE, *figures)}
 
 
 def _comparison(url: str) -> dict[str, Any]:
@@ -163,7 +160,7 @@ def _comparison(url: str) -> dict[str, Any]:
     if found is not None and found.height and found["accuracy"].count():
         ranked = ["worst_group_accuracy", "accuracy"]
         best = found.sort(ranked, descending=True, nulls_last=True).row(0, named=True)
-        best = {name: best.get(name) for name in ("dataset", "model", *_HEADLINE[:-1])}
+        best = _headline_of(best, "dataset", "model")
     return {
         "comparison": url,
         "runs": [run.run_id for run in runs],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jinja2
 import polars as pl
 
-from seraser_core.display import SUMMARY, heading, percent, printable, sentence, shown
+from seraser_core.display import percent, printable, sentence
+from seraser_core.results.columns import CLASSES, GROUPS, METHODS, Metric
 from seraser_core.results.disagreements import beside_each_other
 from seraser_core.results.schema import TOP
 from seraser_core.results.tables import small_groups_text
@@ -59,8 +60,9 @@ def make_report(
         figure=svg[svg.find("<svg") :],
         hidden_groups=max(0, tables["groups"].n_unique(["label", "attribute"]) - _MOST_GROUPS),
         tables={
-            name: _shown(cut.get(name, table), hidden, SUMMARY if name == "summary" else None)
-            for name, table in tables.items()
+            "summary": _shown(tables["summary"], METHODS, hidden),
+            "groups": _shown(cut["groups"], GROUPS, hidden),
+            "classes": _shown(cut["classes"], CLASSES, hidden),
         },
         disagreements=_disagreements(tables.get("disagreements")),
         cut={name: tables[name].height > part.height for name, part in cut.items()},
@@ -178,18 +180,18 @@ def _finalize(value: Any) -> Any:
 
 
 def _shown(
-    table: pl.DataFrame, hidden: Sequence[str], headings: Mapping[str, str] | None = None
+    table: pl.DataFrame, columns: Sequence[Metric[Any]], hidden: Sequence[str]
 ) -> dict[str, Any]:
     """Columns and cells as text, without `hidden` ones and those that are empty throughout."""
-    columns = [
-        name
-        for name in table.columns
-        if name not in hidden and table[name].null_count() < table.height
+    filled = [
+        column
+        for column in columns
+        if column.of and column.name not in hidden and table[column.name].count()
     ]
     return {
-        "columns": [heading(name, headings) for name in columns],
-        "numeric": [table.schema[name].is_numeric() for name in columns],
-        "rows": [[shown(n, row[n]) for n in columns] for row in table.to_dicts()],
+        "columns": [column.heading for column in filled],
+        "numeric": [table.schema[column.name].is_numeric() for column in filled],
+        "rows": [[c.text(row[c.name]) for c in filled] for row in table.to_dicts()],
     }
 
 

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from seraser_core.display import SUMMARY, heading, shown
+from seraser_core.display import Column
+from seraser_core.results.columns import GROUPS, METHODS
 
 
 @pytest.mark.parametrize(
@@ -28,11 +29,19 @@ from seraser_core.display import SUMMARY, heading, shown
     ],
 )
 def test_shares_are_percentages_and_a_small_number_is_no_zero(column, value, text):
-    assert shown(column, value) == text
+    columns = {known.name: known for known in METHODS}
+    assert columns.get(column, Column(column)).text(value) == text
 
 
 def test_a_heading_says_which_average_it_is():
-    assert heading("accuracy", SUMMARY) == "average (pooled)"
-    assert heading("accuracy") == "accuracy"
-    assert heading("worst_group_n", SUMMARY) == "worst group n"
-    assert heading("zero_shot_accuracy") == "zero_shot accuracy"
+    methods = {column.name: column.heading for column in METHODS}
+    assert methods["accuracy"] == "average (pooled)"
+    assert methods["worst_group_n"] == "worst group n"
+    groups = {column.name: column.heading for column in GROUPS}
+    assert groups["accuracy"] == "accuracy"
+    assert groups["zero_shot_accuracy"] == "zero_shot accuracy"
+
+
+def test_a_method_goes_by_its_id():
+    assert Column("zero_shot_2").heading == "zero_shot 2"
+    assert Column("my_method", words="my_method").heading == "my_method"

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from seraser_core.cli import console
 from seraser_core.cli.console import print_json, print_table
-from seraser_core.cli.inspect import SUMMARY_COLUMNS
+from seraser_core.results.columns import METHODS, Shown, shown_in
 
 ROWS = [
     {
@@ -36,7 +36,7 @@ def printed(monkeypatch, capsys):
 
     def show(columns: int, rows: list) -> list[str]:
         monkeypatch.setattr(console, "results", Console(soft_wrap=True, width=columns))
-        print_table("methods", SUMMARY_COLUMNS, rows)
+        print_table("methods", shown_in(Shown.SUMMARY, METHODS), rows)
         return capsys.readouterr().out.splitlines()
 
     return show

@@ -18,7 +18,6 @@ from seraser_core.results.markup import (
     latex_table,
     markdown_code,
     markdown_table,
-    without_empty,
 )
 
 TABLE = pl.DataFrame(
@@ -32,7 +31,7 @@ TABLE = pl.DataFrame(
 
 
 def test_markdown():
-    assert markdown_table(TABLE) == (
+    assert markdown_table(TABLE, TABLE.columns) == (
         "| method | worst group | p | fixed |\n"
         "| --- | ---: | ---: | ---: |\n"
         "| zero_shot | 0.123 | 4.2e-09 | 1,234 |\n"
@@ -41,7 +40,7 @@ def test_markdown():
 
 
 def test_latex():
-    assert latex_table(TABLE) == (
+    assert latex_table(TABLE, TABLE.columns) == (
         "\\begin{tabular}{lrrr}\n"
         "\\toprule\n"
         "method & worst group & p & fixed \\\\\n"
@@ -75,11 +74,11 @@ def read_latex(cell: str) -> str:
 def test_every_name_stays_one_cell(names):
     table = pl.DataFrame({"name": names, "n": 1})
     wanted = [" ".join(printable(name).split()) for name in names]
-    markdown = markdown_table(table).split("\n")[2:-1]
+    markdown = markdown_table(table, table.columns).split("\n")[2:-1]
     shown = [line.removeprefix("| ").removesuffix(" | 1 |") for line in markdown]
     assert [re.sub(r"\\(.)", r"\1", cell) for cell in shown] == wanted
     assert {re.sub(r"\\.", "", line).count("|") for line in markdown} == {3}
-    latex = latex_table(table).split("\n")[4:-3]
+    latex = latex_table(table, table.columns).split("\n")[4:-3]
     assert [read_latex(line.removesuffix(" & 1 \\\\")) for line in latex] == wanted
     for line in latex:
         assert not re.search(r"[%#$^~<>|]", re.sub(r"\\[%#$&_{}]", "", line))
@@ -98,7 +97,9 @@ NAMES = [
 def test_pages_show_names_as_they_are(name):
     """As an independent renderer reads the Markdown."""
     reader = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-    cells = [t for t in reader.parse(markdown_table(pl.DataFrame({"n": [name]}))) if t.children]
+    cells = [
+        t for t in reader.parse(markdown_table(pl.DataFrame({"n": [name]}), ["n"])) if t.children
+    ]
     assert [(t.type, t.content) for t in cells[1].children if t.type != "text_special"] == [
         ("text", name)
     ]
@@ -108,7 +109,8 @@ def test_pages_show_names_as_they_are(name):
 
 def test_columns_that_are_null_throughout_are_left_out():
     table = TABLE.with_columns(pl.lit(None, pl.String).alias("nothing"))
-    assert without_empty(table).columns == TABLE.columns
+    for made in (markdown_table, latex_table):
+        assert made(table, [*table.columns, "absent"]) == made(TABLE, TABLE.columns)
 
 
 def test_texts_in_csv_are_no_formulas():
@@ -122,7 +124,10 @@ def test_texts_in_csv_are_no_formulas():
 
 def test_control_characters_are_shown():
     table = pl.DataFrame({"method": ["a\x1b[2J\u202eb\x9b"]})
-    for made in (markdown_table, latex_table, csv_table):
-        text = made(table)
+    for text in (
+        markdown_table(table, ["method"]),
+        latex_table(table, ["method"]),
+        csv_table(table),
+    ):
         assert all(sign.isprintable() or sign == "\n" for sign in text)
         assert "x1b" in text

@@ -1,0 +1,152 @@
+"""What columns are made of: the sums of one method, of one of its groups, of one of its classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from seraser_core.results.significance import wilson
+from seraser_core.results.sums import MethodSums
+from seraser_core.sources.items import SMALL_GROUP, group_key, group_name
+
+
+@dataclass(frozen=True)
+class Group:
+    """The labelled images of a group under one method.
+
+    Attributes:
+        method: Id of the method.
+        name: Of the group.
+        label: Index of its class.
+        attribute: Index of its attribute.
+        n: Images.
+        correct: Those that the method classifies rightly.
+        zero_shot: Those that zero-shot classifies rightly.
+    """
+
+    method: str
+    name: str
+    label: int
+    attribute: int
+    n: int
+    correct: int
+    zero_shot: int
+
+    @property
+    def key(self) -> str:
+        """``"<label> <attribute>"``, its name in documents."""
+        return group_key(self.label, self.attribute)
+
+    @property
+    def small(self) -> bool:
+        """Whether it has too few images to be the worst group."""
+        return self.n < SMALL_GROUP
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images that are classified rightly."""
+        return self.correct / self.n
+
+    @property
+    def low(self) -> float:
+        """Lower end of Wilson's 95 % interval of the accuracy."""
+        return wilson(self.correct, self.n)[0]
+
+    @property
+    def high(self) -> float:
+        """Upper end of it."""
+        return wilson(self.correct, self.n)[1]
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """The labelled images of a class under one method.
+
+    Attributes:
+        method: Id of the method.
+        label: Index of the class.
+        name: Of the class.
+        n: Images with this label.
+        predicted: Images that the method takes for this class.
+        hits: Images that are both.
+    """
+
+    method: str
+    label: int
+    name: str
+    n: int
+    predicted: int
+    hits: int
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """All that is known of one method in one run.
+
+    Attributes:
+        method: Its id.
+        sums: Over all shards.
+        groups: Its groups by label and attribute; none without labels or attributes.
+        train_counts: ``"<label> <attribute>"`` -> images of the training split, where known.
+    """
+
+    method: str
+    sums: MethodSums
+    groups: tuple[Group, ...] = ()
+    train_counts: Mapping[str, int] = field(default_factory=dict)
+
+    def share(self, amount: float | None) -> float | None:
+        """`amount` per image with a label that did not fail; None without any."""
+        return amount / self.sums.labelled if amount is not None and self.sums.labelled else None
+
+    @cached_property
+    def worst(self) -> Group | None:
+        """The group of least accuracy among those that are not small."""
+        large = (group for group in self.groups if not group.small)
+        return min(large, key=lambda g: (g.accuracy, g.label, g.attribute), default=None)
+
+
+def method_results(
+    sums: Mapping[str, MethodSums], run: Mapping[str, Any]
+) -> Iterator[MethodResult]:
+    """Yield the results of a run's methods, in its order.
+
+    Args:
+        sums: Method id -> sums over all shards.
+        run: run.json.
+    """
+    for method in run["methods"]:
+        name = method["id"]
+        groups = tuple(_groups(name, sums[name], run))
+        yield MethodResult(name, sums[name], groups, run.get("train_counts", {}))
+
+
+def _groups(method: str, sums: MethodSums, run: Mapping[str, Any]) -> list[Group]:
+    groups = []
+    for key, counts in sums.groups.items():
+        label, attribute = map(int, key.split())
+        name = group_name(run["classes"], run["attributes"], label, attribute)
+        groups.append(Group(method, name, label, attribute, *counts))
+    return sorted(groups, key=lambda group: (group.label, group.attribute))
+
+
+def class_counts(result: MethodResult, classes: list[str]) -> Iterator[ClassCounts]:
+    """Yield the counts of the classes that occur as a label or a prediction, by index.
+
+    Args:
+        result: Of a method.
+        classes: Names of all classes.
+    """
+    labels, predictions, hits = Counter[int](), Counter[int](), Counter[int]()
+    for key, images in result.sums.confusion.items():
+        label, prediction = map(int, key.split())
+        labels[label] += images
+        predictions[prediction] += images
+        if label == prediction:
+            hits[label] += images
+    for label in sorted({*labels, *predictions}):
+        counts = labels[label], predictions[label], hits[label]
+        yield ClassCounts(result.method, label, classes[label], *counts)
