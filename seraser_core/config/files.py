@@ -173,9 +173,10 @@ def _read(field: str, location: str) -> bytes:
 
 def _not_a_file(location: str) -> str:
     """Say what to do about a location where no file is."""
-    if not storage.is_local(location) or not storage.local_path(location).is_dir():
+    path = storage.local_path(location)
+    if path is None or not path.is_dir():
         return "there is no such file; check the path"
-    if (storage.local_path(location) / "run.json").exists():
+    if (path / "run.json").exists():
         return (
             "is a run directory; give the YAML file of a configuration here, or use the "
             "commands for runs: status, verify, repair, retry-errors, summary"

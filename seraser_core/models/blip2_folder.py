@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -51,7 +52,8 @@ def read_blip2(options: ModelOptions) -> tuple[Blip2Towers, WordPieces, str, dic
         ConfigError: transformers is not installed, or the folder holds what cannot be used.
     """
     folder = options.name
-    if not storage.is_local(folder):
+    path = storage.local_path(folder)
+    if path is None:
         raise ConfigError(_FIELD, folder, "a BLIP-2 must be on this machine; fetch its folder")
     if options.pretrained not in (None, folder_weights(folder)):
         raise ConfigError(
@@ -68,11 +70,11 @@ def read_blip2(options: ModelOptions) -> tuple[Blip2Towers, WordPieces, str, dic
     pictures = preprocess_cfg(folder, given, side, BLIP)
     library = import_transformers(_FIELD, "a BLIP-2", "blip")
     with quiet(library):
-        tokenizer = _tokenizer(library, folder)
+        tokenizer = _tokenizer(library, path)
         written = tokenizer.backend_tokenizer.to_str()
         load = _random_net if options.pretrained is None else _saved_net
         try:
-            net = load(library, folder)
+            net = load(library, path)
         except ConfigError:
             raise
         except Exception as error:  # safetensors and transformers raise their own types
@@ -110,15 +112,14 @@ def _check_config(config: dict[str, Any], folder: str) -> None:
         )
 
 
-def _tokenizer(library: ModuleType, folder: str) -> Any:
-    path = storage.local_path(folder)
+def _tokenizer(library: ModuleType, folder: Path) -> Any:
     # Without its files, transformers makes one that knows no word, and says nothing.
-    if not any((path / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         raise ConfigError(
             _FIELD, folder, "holds no tokenizer; fetch or save tokenizer.json or vocab.txt"
         )
     try:
-        tokenizer = library.BertTokenizer.from_pretrained(path, local_files_only=True)
+        tokenizer = library.BertTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # tokenizers and transformers raise their own types
         raise ConfigError(_FIELD, folder, f"its tokenizer cannot be read: {error}") from error
     marks = ("pad", "unk", "cls", "sep")
@@ -129,18 +130,18 @@ def _tokenizer(library: ModuleType, folder: str) -> Any:
     return tokenizer
 
 
-def _random_net(library: ModuleType, folder: str) -> Any:
+def _random_net(library: ModuleType, folder: Path) -> Any:
     """transformers' model with random weights, the same in every process."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_RANDOM_WEIGHTS_SEED)
-        config = library.Blip2Config.from_pretrained(storage.local_path(folder))
+        config = library.Blip2Config.from_pretrained(folder)
         return library.Blip2ForImageTextRetrieval(config)
 
 
-def _saved_net(library: ModuleType, folder: str) -> Any:
+def _saved_net(library: ModuleType, folder: Path) -> Any:
     """transformers' model with the weights of the folder, all of them, in fp32."""
     net, report = library.Blip2ForImageTextRetrieval.from_pretrained(
-        storage.local_path(folder),
+        folder,
         dtype=torch.float32,
         local_files_only=True,
         use_safetensors=True,

@@ -43,12 +43,12 @@ def given_files(options: ModelOptions) -> Iterator[str]:
     name, weights = options.name, options.pretrained
     with suppress(SeraserError, OSError, ValueError, ImportError):
         if is_folder(name):
-            files = storage.list_files(name) if storage.is_local(name) else ["config.json"]
+            files = storage.list_files(name) if storage.local_path(name) else ["config.json"]
             yield from (storage.join(name, file) for file in files)
         elif name.endswith(".json"):
             yield name
         if weights is not None and weights.endswith(WEIGHT_ENDINGS):
-            yield from weight_files(weights) if storage.is_local(weights) else [weights]
+            yield from weight_files(weights) if storage.local_path(weights) else [weights]
 
 
 def model_files(options: ModelOptions) -> Iterator[str]:
@@ -60,7 +60,7 @@ def model_files(options: ModelOptions) -> Iterator[str]:
     """
     name, weights = options.name, options.pretrained
     if is_folder(name):
-        if not storage.is_local(name):
+        if storage.local_path(name) is None:
             raise ValueError(f"{name} may be in parts")
         yield name
     elif name.endswith(".json"):
@@ -88,7 +88,7 @@ def segment_files(options: SegmentOptions) -> list[str]:
         ValueError: They are not on this machine.
     """
     names = [options.detector, options.segmenter]
-    if not all(is_folder(name) and storage.is_local(name) for name in names):
+    if not all(is_folder(name) and storage.local_path(name) for name in names):
         raise ValueError("a change of models of the hub would not show")
     return names
 

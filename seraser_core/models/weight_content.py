@@ -41,14 +41,13 @@ def read_weights(url: str) -> object:
     Raises:
         ConfigError: It is none, it is damaged, or it holds what may run code.
     """
-    if storage.is_local(url):
-        storage.local_size(url)  # or a pipe would be waited for
+    here = storage.local_size(url) is not None  # a pipe would be waited for
     file = local_weights(url)
     try:
         return _load(file)
     except Exception as error:  # safetensors and torch raise their own types on damaged files
         fault = _fault(file, error)
-        if not storage.is_local(url):
+        if not here:
             file.unlink()  # or a damaged copy would be taken for ever
         raise ConfigError(_FIELD, url, fault) from error
 

@@ -25,8 +25,9 @@ def local_weights(url: str) -> Path:
     Raises:
         As `storage.read_bytes`.
     """
-    if storage.is_local(url):
-        return storage.local_path(url)
+    path = storage.local_path(url)
+    if path is not None:
+        return path
     mark = hashlib.sha256(f"{url}\n{storage.version(url)}".encode()).hexdigest()
     place = weights_cache() / f"{mark[:32]}{Path(url).suffix}"
     if not place.exists():

@@ -124,8 +124,8 @@ def _mark(place: str) -> str:
     Raises:
         ValueError: Nothing does.
     """
-    if storage.is_local(place):
-        path = storage.local_path(place)
+    path = storage.local_path(place)
+    if path is not None:
         inside = sorted(path.iterdir()) if path.is_dir() else []
         return "; ".join(map(_local_mark, [path, *inside]))
     tag = storage.version(place)

@@ -168,8 +168,9 @@ def find(
         ConfigError: The folder cannot be listed, is not there, or is empty.
     """
     try:
-        if storage.is_local(path):
-            walked = walk(storage.local_path(path), used, options.allow_outside, deepest, needed)
+        here = storage.local_path(path)
+        if here is not None:
+            walked = walk(here, used, options.allow_outside, deepest, needed)
         else:
             every = storage.find_files(path, options.storage_options)
             walked = Walked({name: file for name, file in every.items() if is_shown(name)})

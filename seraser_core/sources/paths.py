@@ -47,8 +47,8 @@ def clean_paths(
             "is a path on Windows, which this machine does not have; write the paths relative to "
             f"the table's folder {base}",
         )
-    local = storage.is_local(base)
-    if local:
+    folder = storage.local_path(base)
+    if folder is not None:
         paths = _changed(paths, "^~/", lambda path: Path(path).expanduser().as_posix())
     plain = ~paths.str.contains(_SCHEME).fill_null(True)
 
@@ -63,14 +63,14 @@ def clean_paths(
         paths = _where(paths, plain, paths.str.replace_all("\\", "/", literal=True))
         said.append(f"{len(slashed)} paths in {setting!r} have \\ between folders, read as /")
     paths = _where(paths, plain, paths.str.replace_all(r"(^|/)(\./+)+", "$1"))
-    if local:  # the key of an object may hold //
+    if folder is not None:  # the key of an object may hold //
         paths = _where(paths, plain, paths.str.replace_all("//+", "/"))
     coded = paths.filter(plain & paths.str.contains("%[0-9A-Fa-f]{2}").fill_null(False))
     if len(coded) and not is_there(coded[0]) and is_there(unquote(coded[0])):
         paths = _where(paths, plain, _changed(paths, "%[0-9A-Fa-f]{2}", unquote))
         said.append(f"{len(coded)} paths in {setting!r} are percent-encoded, e.g. {coded[0]!r}")
-    if local:
-        _check_places(paths.filter(plain), base, setting)
+    if folder is not None:
+        _check_places(paths.filter(plain), folder.absolute(), setting)
     numbers = paths.filter(paths.str.contains(_BARE_NUMBER).fill_null(False))
     if len(numbers):
         said.append(
@@ -85,7 +85,7 @@ def same_files(paths: pl.Series, base: str) -> pl.Series:
     return paths.str.strip_prefix(base.rstrip("/") + "/").str.normalize("NFC")
 
 
-def _check_places(paths: pl.Series, base: str, setting: str) -> None:
+def _check_places(paths: pl.Series, folder: Path, setting: str) -> None:
     """Refuse paths of which a sample leads to no file, where it is known what would.
 
     Raises:
@@ -93,7 +93,6 @@ def _check_places(paths: pl.Series, base: str, setting: str) -> None:
     """
     given = paths.drop_nulls()
     sample = [given[i] for i in sorted({0, len(given) // 2, len(given) - 1})] if len(given) else []
-    folder = storage.local_path(base).absolute()
     if not sample or any(_exists(folder / path) for path in sample):
         return
     first = sample[0]

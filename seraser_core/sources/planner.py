@@ -159,7 +159,7 @@ def _check_proxies(items: pl.DataFrame, options: storage.Options) -> None:
         paths = items[name].cast(pl.String)
         servers = paths.str.extract(r"^(https?://[^/?#]+|s3a?://[^/]+)").drop_nulls()
         for server in servers.unique():
-            storage.filesystem(server, options)
+            storage.at(server, options).prepare()
 
 
 def check_needs(config: RunConfig, listing: Listing) -> None:

@@ -68,7 +68,8 @@ def read_table(options: DatasetOptions, columns: Sequence[str]) -> TableFile:
 
 def no_file(path: str, remedy: str) -> ConfigError:
     """Build the error for a missing file or a folder in its place, with the remedy."""
-    if storage.is_local(path) and storage.local_path(path).is_dir():
+    here = storage.local_path(path)
+    if here is not None and here.is_dir():
         return ConfigError("dataset.path", path, f"is a folder; {remedy}")
     return ConfigError("dataset.path", path, "there is no such file")
 

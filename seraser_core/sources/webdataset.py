@@ -52,7 +52,7 @@ class WebDatasetSource(Source):
         warnings: list[str] = []
         tars = _with_bytes(expand(options, [".tar"], warnings), warnings)
         # Python lists a tar that is at hand; of those that are far away, several are waited for.
-        with ThreadPoolExecutor(1 if storage.is_local(tars[0]) else _TARS_AT_ONCE) as pool:
+        with ThreadPoolExecutor(1 if storage.local_path(tars[0]) else _TARS_AT_ONCE) as pool:
             samples = pl.concat(pool.map(self._samples, tars, short_names(tars)))
         warnings += _empty(tars, samples) + self._split(samples)
         samples = samples.filter(pl.col("image_offset").is_not_null())

@@ -1,51 +1,32 @@
-"""Files on a local disk and in object storage behind one set of functions.
+"""Files on a local disk, in object storage and on the web behind one interface, `Place`.
 
 A location is a plain local path or any fsspec URL (``s3://bucket/key``). Credentials are never
-passed here: they come from the environment or a profile.
+passed here: they come from the environment or a profile. The functions are the methods of the place
+at a URL, which say what they do, return and raise.
 """
 
-from seraser_core.storage.listing import (
-    Found,
-    find,
-    find_files,
-    list_files,
-    list_folders,
-    remove_unfinished,
-)
-from seraser_core.storage.places import (
-    Options,
-    absolute,
-    filesystem,
-    is_local,
-    join,
-    local_path,
-    parent,
-    polars_options,
-)
-from seraser_core.storage.reading import (
-    exists,
-    fetch_file,
-    local_size,
-    open_file,
-    read_bytes,
-    read_json,
-    read_range,
-    version,
-)
-from seraser_core.storage.writing import Seen, delete, look, replace, write_bytes, write_json
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import IO, Any
+
+from seraser_core.storage.locations import absolute, join, local_path, parent
+from seraser_core.storage.place import Found, Options, Place, Seen, at
 
 __all__ = [
     "Found",
     "Options",
+    "Place",
     "Seen",
     "absolute",
+    "at",
     "delete",
     "exists",
     "fetch_file",
-    "filesystem",
     "find",
     "find_files",
-    "is_local",
     "join",
     "list_files",
     "list_folders",
@@ -64,3 +45,105 @@ __all__ = [
     "write_bytes",
     "write_json",
 ]
+
+
+def read_bytes(
+    url: str, options: Options | None = None, most: int | None = None, version: str | None = None
+) -> bytes:
+    """See `Place.read`."""
+    return at(url, options).read(most, version)
+
+
+def read_json(url: str, options: Options | None = None) -> Any:
+    """The JSON document at `url`."""
+    return json.loads(read_bytes(url, options))
+
+
+def read_range(
+    url: str, start: int, length: int, options: Options | None = None, version: str | None = None
+) -> bytes:
+    """See `Place.read_range`."""
+    return at(url, options).read_range(start, length, version)
+
+
+def open_file(
+    url: str, options: Options | None = None, version: str | None = None
+) -> AbstractContextManager[IO[bytes]]:
+    """See `Place.open`."""
+    return at(url, options).open(version)
+
+
+def version(url: str, options: Options | None = None) -> str:
+    """See `Place.version`."""
+    return at(url, options).version()
+
+
+def local_size(url: str) -> int | None:
+    """See `Place.local_size`."""
+    return at(url).local_size()
+
+
+def list_files(folder: str, options: Options | None = None) -> list[str]:
+    """See `Place.list_files`."""
+    return at(folder, options).list_files()
+
+
+def list_folders(folder: str, options: Options | None = None) -> list[str]:
+    """See `Place.list_folders`."""
+    return at(folder, options).list_folders()
+
+
+def find_files(folder: str, options: Options | None = None) -> dict[str, Found]:
+    """See `Place.find_files`."""
+    return at(folder, options).find_files()
+
+
+def find(url: str, options: Options | None = None) -> Found | None:
+    """See `Place.find`."""
+    return at(url, options).find()
+
+
+def exists(url: str, options: Options | None = None) -> bool:
+    """See `Place.exists`."""
+    return at(url, options).exists()
+
+
+def fetch_file(url: str, path: Path) -> None:
+    """See `Place.fetch`."""
+    at(url).fetch(path)
+
+
+def write_bytes(url: str, data: bytes) -> None:
+    """See `Place.write`."""
+    at(url).write(data)
+
+
+def write_json(url: str, document: Any) -> None:
+    """Write `document` as JSON with sorted keys, whole or not at all."""
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_bytes(url, (text + "\n").encode())
+
+
+def delete(url: str) -> None:
+    """See `Place.delete`."""
+    at(url).delete()
+
+
+def look(url: str) -> Seen:
+    """See `Place.look`."""
+    return at(url).look()
+
+
+def replace(url: str, data: bytes, seen: Seen) -> None:
+    """See `Place.replace`."""
+    at(url).replace(data, seen)
+
+
+def remove_unfinished(folder: str) -> int:
+    """See `Place.remove_unfinished`."""
+    return at(folder).remove_unfinished()
+
+
+def polars_options(url: str, options: Options | None = None) -> dict[str, str] | None:
+    """See `Place.polars_options`."""
+    return at(url, options).polars_options()

@@ -53,8 +53,9 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         ("simplecache::s3://bucket/a.png", False),
     ],
 )
-def test_is_local(url, local):
-    assert storage.is_local(url) is local
+def test_local_paths(url, local):
+    path = Path(url.removeprefix("file://")) if local else None
+    assert storage.local_path(url) == path
 
 
 @pytest.mark.parametrize(
@@ -198,16 +199,15 @@ def test_what_is_not_there(root):
 
 def test_what_killed_writers_left_is_not_listed_and_removed_when_it_is_old(tmp_path):
     storage.write_bytes(str(tmp_path / "a" / "b.bin"), b"x")
-    young, old = (tmp_path / "a" / f".b.bin.{name}.tmp" for name in ("young", "old"))
-    for path in (young, old):
-        path.write_bytes(b"half")
-    hours_ago = young.stat().st_mtime - 2 * 3600
-    os.utime(old, (hours_ago, hours_ago))
-    os.utime(tmp_path / "a" / "b.bin", (hours_ago, hours_ago))
+    left = tmp_path / "a" / ".b.bin.1f2e3d4c.tmp"
+    left.write_bytes(b"half")
     assert storage.list_files(str(tmp_path / "a")) == ["b.bin"]
     assert storage.find_files(str(tmp_path)) == {"a/b.bin": (1, None)}
-    assert storage.remove_unfinished(str(tmp_path / "a")) == 1
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [young.name, "b.bin"]
+    folder = storage.at(str(tmp_path / "a"))
+    os.utime(left, (0, 0))  # as a new name of an old file, which is about to be published
+    assert folder.remove_unfinished() == 0
+    assert folder.remove_unfinished(age_s=-1) == 1
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.bin"]
 
 
 def test_a_folder_whose_files_are_gone_is_empty(root):

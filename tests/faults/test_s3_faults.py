@@ -18,10 +18,11 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 from proxy import KINDS, Proxy
 from s3_server import S3Server, forget_clients
 
-from seraser_core import backoff, s3, storage
+from seraser_core import backoff, storage
 from seraser_core.backoff import Policy
 from seraser_core.config import load_config
 from seraser_core.errors import ChangedError, SeraserError, TransientError
@@ -30,6 +31,7 @@ from seraser_core.results.verify import verify
 from seraser_core.runner import local
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
+from seraser_core.storage import s3_client
 
 TRIES = 6
 CREDENTIALS = ("expired token", "stale key", "skewed clock")
@@ -46,9 +48,9 @@ def patch():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backoff, "POLICY", Policy(tries=TRIES, shortest_s=0.01, longest_s=0.1))
         patch.setattr(local, "_BACKOFF_S", (0.01, 0.1))
-        patch.setattr(s3, "ANSWER_S", 2.0)
-        patch.setattr(s3, "SLOWEST", 10**6)
-        patch.setitem(s3._CONFIG, "read_timeout", 1)
+        patch.setattr(s3_client, "ANSWER_S", 2.0)
+        patch.setattr(s3_client, "SLOWEST", 10**6)
+        patch.setitem(s3_client._CONFIG, "read_timeout", 1)
         yield patch
 
 
@@ -130,7 +132,7 @@ def test_every_other_request_outlasts_every_fault_that_passes(proxy, url, bucket
 
 @pytest.mark.parametrize("kind", ["truncated", "short", "reset"])
 def test_large_objects_are_fetched_in_parts(proxy, url, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(s3, "_PART", 4000)
+    monkeypatch.setattr(s3_client, "_PART", 4000)
     proxy.tell(kind, "*/a.png", "GET", times=4)
     storage.fetch_file(url, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == CONTENT
@@ -161,15 +163,15 @@ def test_an_open_object_that_is_replaced(url):
 @pytest.mark.parametrize("planned", [False, True])
 def test_an_object_that_is_replaced_between_two_of_its_parts(url, monkeypatch, planned):
     tag = storage.version(url) if planned else None
-    monkeypatch.setattr(s3, "_PART", len(CONTENT) // 2)
-    whole = s3.Store._part
+    monkeypatch.setattr(s3_client, "_PART", len(CONTENT) // 2)
+    whole = s3_client.Store._part
 
     async def part(self, *given):
         found = await whole(self, *given)
         await self._pipe_file(url, CONTENT[::-1])
         return found
 
-    monkeypatch.setattr(s3.Store, "_part", part)
+    monkeypatch.setattr(s3_client.Store, "_part", part)
     with pytest.raises(ChangedError if planned else TransientError):
         storage.read_bytes(url, version=tag)
 
@@ -432,7 +434,7 @@ def own(tmp_path, patch):
 
 def test_a_server_that_is_killed_and_comes_back(own, few, tree, tmp_path, monkeypatch):
     monkeypatch.setattr(backoff, "POLICY", Policy(tries=100, shortest_s=0.2, longest_s=0.5))
-    storage.filesystem("s3://killed")[0].mkdir("killed")
+    s3fs.S3FileSystem().mkdir("killed")
     tree = put("s3://killed/set", "table", few, {**tree, "shard": {"max_items": 2}})
     expected = undisturbed(tree, tmp_path)
 

@@ -19,7 +19,6 @@ import resource
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import traceback
 from collections import Counter
@@ -40,7 +39,6 @@ from seraser_core.results.summary import aggregate
 from seraser_core.runner import local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.retry import Retry
-from seraser_core.storage import writing
 
 Reach = Callable[[str], None]
 _FOLDERS = ("plan", "begun", "predictions", "metrics", "commits", "failures", "report", "mended")
@@ -49,43 +47,12 @@ _FOLDERS = ("plan", "begun", "predictions", "metrics", "commits", "failures", "r
 def announce_steps(reach: Reach) -> None:
     """Have `reach` called with the name of every step that this process comes to.
 
-    Those of `seraser_core.steps.reached`; and of each kind of file, which is the name of its
-    folder, or its own directly in the run's: ``before KIND`` and ``after KIND`` is written, on a
-    local disk ``KIND opened`` (a temporary file, still empty) and ``KIND unrenamed`` (a whole one),
-    in object storage ``KIND half sent``.
+    Those of `seraser_core.steps.reached`; of a file, ``before KIND``, ``after KIND``, ``KIND
+    opened`` and so on, where the kind is the name of its folder, or its own directly in the run's;
+    and in object storage ``KIND half sent``.
     """
-    steps.listeners.append(reach)
-    _tell(
-        writing,
-        "_write",
-        reach,
-        before=lambda url, *_: f"before {_kind(url)}",
-        after=lambda url, *_: f"after {_kind(url)}",
-    )
-    _tell(tempfile, "mkstemp", reach, after=lambda **to: f"{_temporary_kind(**to)} opened")
-    _tell(Path, "replace", reach, before=lambda _, to: f"{_kind(str(to))} unrenamed")
+    steps.listeners.append(lambda step, url: reach(_of_a_kind(step, url)))
     _tell_half_sent(reach)
-
-
-def _tell(
-    owner: Any,
-    name: str,
-    reach: Reach,
-    before: Callable[..., str] | None = None,
-    after: Callable[..., str] | None = None,
-) -> None:
-    function = getattr(owner, name)
-
-    @wraps(function)
-    def telling(*arguments: Any, **named: Any) -> Any:
-        if before:
-            reach(before(*arguments, **named))
-        result = function(*arguments, **named)
-        if after:
-            reach(after(*arguments, **named))
-        return result
-
-    setattr(owner, name, telling)
 
 
 def _kind(url: str) -> str:
@@ -95,8 +62,11 @@ def _kind(url: str) -> str:
     return path.parent.name if path.parent.name in _FOLDERS else path.name
 
 
-def _temporary_kind(prefix: str, dir: Path, suffix: str) -> str:
-    return _kind(str(dir / prefix[1:-1]))
+def _of_a_kind(step: str, url: str | None) -> str:
+    if url is None:
+        return step
+    kind = _kind(url)
+    return f"{step} {kind}" if step in ("before", "after") else f"{kind} {step}"
 
 
 def _tell_half_sent(reach: Reach) -> None:

@@ -66,11 +66,10 @@ def check_rows(output: str, secrets: list[str]) -> None:
     assert rows.height == 8 * 2
     assert set(rows["status"]) == {"ok"}
     assert pl.scan_parquet(f"{output}/*/predictions/*.parquet").collect().height == 16
-    fs, path = storage.filesystem(output)
-    (run,) = fs.ls(path)
-    assert verify(f"s3://{run}").problems == []
-    for name in fs.find(path):
-        content = fs.cat_file(name)
+    (run,) = storage.list_folders(output)
+    assert verify(storage.join(output, run)).problems == []
+    for name in storage.find_files(output):
+        content = storage.read_bytes(storage.join(output, name))
         assert not [s for s in secrets if s.encode() in content], name
 
 

@@ -19,7 +19,7 @@ import pytest
 import s3fs
 from botocore.exceptions import BotoCoreError, ClientError
 
-from seraser_core.s3 import Store
+from seraser_core.storage.s3_client import Store
 
 _START_SECONDS = 90
 _STRAY_SETTINGS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION")

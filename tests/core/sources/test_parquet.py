@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,6 @@ from seraser_core.errors import ConfigError, ItemError, TransientError
 from seraser_core.sources.cells import read_cell
 from seraser_core.sources.fetch import fetch_image, fetch_mask
 from seraser_core.sources.planner import plan_items
-from seraser_core.storage import reading
 
 CLASSES = ["a camel", "a deer"]
 PICTURES = [b"1st", b"2nd", b"1st", b"4th"]
@@ -343,13 +343,13 @@ def test_a_fault_of_storage_while_a_page_is_read_may_pass(tmp_path, monkeypatch,
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"image": PICTURES}), path, row_group_size=2)
     read_cell(str(path), "image", 0, {})  # where its row groups are is known from here on
-    opened = reading._open_parts
+    opened = Path.open
 
     def failing(*given):
         file = opened(*given)
         monkeypatch.setattr(file, "read", lambda *size: (_ for _ in ()).throw(fault))
         return file
 
-    monkeypatch.setattr(reading, "_open_parts", failing)
+    monkeypatch.setattr(Path, "open", failing)
     with pytest.raises(TransientError):
         read_cell(str(path), "image", 2, {})

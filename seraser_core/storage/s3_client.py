@@ -24,7 +24,7 @@ from s3fs.core import S3File, S3FileSystem, version_id_kw
 from s3fs.errors import translate_boto_error
 
 from seraser_core.backoff import Backoff
-from seraser_core.faults import is_stale, s3_code
+from seraser_core.faults import BEHIND_END_CODES, is_stale, s3_code
 from seraser_core.proxies import has_proxies, http_proxy_for
 from seraser_core.proxy_check import check_proxy
 
@@ -141,7 +141,7 @@ class Store(S3FileSystem):
         That is the one of this tag, when there is one.
 
         Raises:
-            OSError, BotoCoreError: As s3fs; of an object without bytes, those of `InvalidRange`.
+            OSError, BotoCoreError: As s3fs.
         """
 
         async def read() -> bytes:
@@ -160,6 +160,8 @@ class Store(S3FileSystem):
             return [part async for part in self._parts(path, None)]
 
         parts = sync(self.loop, read)
+        if not parts:
+            return b"", self.info(path).get("ETag")
         return b"".join(part.data for part in parts), parts[0].tag
 
     def put_over(self, path: str, data: bytes, tag: str | None) -> None:
@@ -179,7 +181,12 @@ class Store(S3FileSystem):
         Raises:
             As `read`.
         """
-        return bytes(sync(self.loop, self._part, path, start, length, tag).data)
+        try:
+            return bytes(sync(self.loop, self._part, path, start, length, tag).data)
+        except OSError as error:
+            if s3_code(error) in BEHIND_END_CODES:
+                return b""
+            raise
 
     def fetch(self, path: str, place: Path) -> None:
         """Write the bytes of an object to a local file.
@@ -206,7 +213,12 @@ class Store(S3FileSystem):
     async def _parts(
         self, path: str, most: int | None, tag: str | None = None
     ) -> AsyncIterator[Part]:
-        first = await self._part(path, 0, _PART if most is None else min(most, _PART), tag)
+        try:
+            first = await self._part(path, 0, _PART if most is None else min(most, _PART), tag)
+        except OSError as error:
+            if s3_code(error) in BEHIND_END_CODES:  # an empty object has no first byte
+                return
+            raise
         yield first
         end = first.total if most is None else min(most, first.total)
         starts = range(len(first.data), end, _PART)

@@ -1,0 +1,159 @@
+"""Files on this machine's disk."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from seraser_core import steps
+from seraser_core.faults import sorted_faults
+from seraser_core.storage.place import Found, Place, Seen
+
+_AT_FDCWD, _RENAME_NOREPLACE = -100, 1
+
+
+class LocalPlace(Place):
+    """A file or a folder on this machine's disk.
+
+    Args:
+        url: As it was given.
+        path: Its path.
+    """
+
+    def __init__(self, url: str, path: Path) -> None:
+        super().__init__(url)
+        self.path = path
+
+    def prepare(self) -> None:
+        """Do nothing: a disk has no client."""
+
+    def local_size(self) -> int:
+        """Bytes of the file; a pipe or device is none."""
+        with sorted_faults("look at", self.url):
+            status = self.path.stat()
+            if not stat.S_ISREG(status.st_mode):  # it might never end
+                raise FileNotFoundError(f"{self.path} is not a file")
+            return status.st_size
+
+    def remove_unfinished(self, age_s: float = 3600) -> int:
+        """See `Place.remove_unfinished`."""
+        count, now = 0, None
+        for path in self.path.glob(".*.tmp"):
+            with suppress(OSError):  # whoever wrote it is done, or it is not ours to remove
+                now = now or _clock(self.path)
+                # The content of a file that is being published may be old, its new name is not.
+                if path.stat().st_ctime < now - age_s:
+                    path.unlink()
+                    count += 1
+        return count
+
+    def _read(self, most: int | None, version: str | None) -> bytes:
+        size = self.local_size()
+        with self.path.open("rb") as file:
+            # Python sets aside as many bytes as it is asked for, even where the file is small.
+            return file.read() if most is None else file.read(min(most, size + 1))
+
+    def _read_range(self, start: int, length: int, version: str | None) -> bytes:
+        with self._open(version) as file:
+            file.seek(start)
+            return file.read(length)
+
+    @contextmanager
+    def _open(self, version: str | None) -> Iterator[IO[bytes]]:
+        self.local_size()
+        with self.path.open("rb") as file:
+            self._check_version(_version(os.fstat(file.fileno())), version)
+            yield file
+
+    def _version(self) -> str:
+        return _version(self.path.stat())
+
+    def _names(self, kind: str) -> list[str]:
+        is_wanted = os.DirEntry.is_dir if kind == "directory" else os.DirEntry.is_file
+        try:
+            with os.scandir(self.path) as entries:
+                return [entry.name for entry in entries if is_wanted(entry, follow_symlinks=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def _find_files(self) -> dict[str, Found]:
+        files = {}
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):  # it was removed meanwhile
+                    files[path.relative_to(self.path).as_posix()] = Found(path.stat().st_size)
+        return files
+
+    def _find(self) -> Found:
+        return Found(self.path.stat().st_size)
+
+    def _exists(self) -> bool:
+        with suppress(OSError, ValueError):
+            self.path.stat()
+            return True
+        return False
+
+    def _fetch(self, path: Path) -> None:
+        shutil.copyfile(self.path, path)
+
+    def _write(self, data: bytes) -> None:
+        with self._whole(data) as temporary:
+            self._rename(temporary)
+
+    def _replace(self, data: bytes, seen: Seen) -> None:
+        with self._whole(data) as temporary:
+            self._check_seen(data, seen)
+            self._rename(temporary)
+
+    def _delete(self) -> None:
+        self.path.unlink()
+
+    @contextmanager
+    def _whole(self, data: bytes) -> Iterator[Path]:
+        """Yield a temporary file with `data`, which is on the disk, see `_temporary`."""
+        with self._temporary() as temporary:
+            with temporary.open("xb") as file:
+                steps.reached("opened", self.url)
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), 0o644)
+                os.fsync(file.fileno())
+            yield temporary
+
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        """Yield a free name beside this file; afterwards it is gone, and the folder on the disk."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            yield temporary
+        finally:
+            # Also after a rename, which leaves two names of one file as they are.
+            temporary.unlink(missing_ok=True)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _rename(self, temporary: Path) -> None:
+        steps.reached("unrenamed", self.url)
+        temporary.replace(self.path)
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _clock(folder: Path) -> float:
+    """Time of the file system, which may be far away and have a clock of its own."""
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp") as file:
+        return os.fstat(file.fileno()).st_ctime

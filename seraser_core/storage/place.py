@@ -1,0 +1,290 @@
+"""The interface to files, whatever kind of storage has them."""
+
+from __future__ import annotations
+
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from seraser_core import steps
+from seraser_core.errors import ChangedError
+from seraser_core.faults import sorted_faults
+from seraser_core.storage.locations import local_path, scheme
+
+Options = Mapping[str, Any]
+
+
+class Found(NamedTuple):
+    """A file as a listing tells of it: its bytes, and its version where a reader can ask for it."""
+
+    size: int
+    version: str | None = None
+
+
+class Seen(NamedTuple):
+    """What was at a place when it was looked at.
+
+    Attributes:
+        data: Its bytes; None when there was no file.
+        tag: Of an object in S3, which can be asked for by it.
+    """
+
+    data: bytes | None
+    tag: str | None = None
+
+
+class Place(ABC):
+    """A file or a folder at one URL.
+
+    A kind of storage implements the methods that begin with an underscore; the others sort its
+    faults. All of them raise, beside what they name themselves:
+
+        FileNotFoundError: There is no such file, or there can be none of that name.
+        PermissionError: It may not be read or written.
+        TransientError: A fault that may pass.
+        ConfigError: The proxy that leads to the storage is not there, or cannot be used.
+        ValueError: The scheme of the URL is not known.
+        ImportError: The scheme needs a package that is not installed.
+
+    Args:
+        url: A local path or any fsspec URL.
+        options: fsspec options.
+    """
+
+    def __init__(self, url: str, options: Options | None = None) -> None:
+        self.url, self.options = url, dict(options or {})
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the client, so that its configuration is checked before it is needed."""
+
+    def read(self, most: int | None = None, version: str | None = None) -> bytes:
+        """All bytes of the file, or its first `most` bytes.
+
+        Args:
+            most: Number of bytes; None for all.
+            version: As `find_files` has it; None to take what is there.
+
+        Raises:
+            ChangedError: The file is not of that version.
+        """
+        with sorted_faults("read", self.url):
+            return self._read(most, version)
+
+    def read_range(self, start: int, length: int, version: str | None = None) -> bytes:
+        """`length` bytes from `start` on, fewer where the file ends before.
+
+        Args:
+            start: First byte.
+            length: Number of bytes.
+            version: As `version` returned it; None to take what is there.
+
+        Raises:
+            ChangedError: The file is not of that version.
+        """
+        with sorted_faults("read", self.url):
+            return self._read_range(start, length, version)
+
+    @contextmanager
+    def open(self, version: str | None = None) -> Iterator[IO[bytes]]:
+        """Open the file to read parts of it; faults are sorted while it is open, too.
+
+        Raises:
+            ChangedError: The file is not of that version, see `read_range`.
+        """
+        with sorted_faults("read", self.url), self._open(version) as file:
+            yield file
+
+    def version(self) -> str:
+        """Text that changes when the content does: a tag, or the size and time of change."""
+        with sorted_faults("look at", self.url):
+            return self._version()
+
+    def local_size(self) -> int | None:
+        """Bytes of a file on this machine's disk; None elsewhere."""
+        return None
+
+    def list_files(self) -> list[str]:
+        """Names of the files directly in this folder, sorted; empty when it does not exist.
+
+        What a killed write left behind is not listed.
+        """
+        with sorted_faults("list", self.url):
+            return sorted(name for name in self._names("file") if not _is_unfinished(name))
+
+    def list_folders(self) -> list[str]:
+        """Names of the folders directly in this folder, sorted; empty when it does not exist."""
+        with sorted_faults("list", self.url):
+            return sorted(self._names("directory"))
+
+    def find_files(self) -> dict[str, Found]:
+        """Paths of all files below this folder, relative to it and sorted.
+
+        Empty when it does not exist. What a killed write left behind is not among them.
+        """
+        with sorted_faults("list", self.url):
+            files = self._find_files()
+        return {
+            path: files[path]
+            for path in sorted(files)
+            if not _is_unfinished(path.rpartition("/")[2])
+        }
+
+    def find(self) -> Found | None:
+        """The file as a listing would tell of it; None when there is none."""
+        with sorted_faults("look at", self.url), suppress(FileNotFoundError):
+            return self._find()
+        return None
+
+    def exists(self) -> bool:
+        """True if there is a file."""
+        with sorted_faults("look for", self.url):
+            return self._exists()
+
+    def fetch(self, path: Path) -> None:
+        """Copy the file to a path on this machine's disk, whole or not at all."""
+        with sorted_faults("fetch", self.url):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=path.parent) as folder:
+                part = Path(folder) / "part"
+                self._fetch(part)
+                part.replace(path)
+
+    def write(self, data: bytes) -> None:
+        """Write the file whole or not at all.
+
+        Local: a temporary file in the same folder, fsync, rename, fsync of the folder. Object
+        storage: one put of the finished bytes.
+        """
+        with self._writing():
+            self._write(data)
+
+    def delete(self) -> None:
+        """Remove the file; nothing happens when it is not there."""
+        with sorted_faults("remove", self.url), suppress(FileNotFoundError):
+            self._delete()
+
+    def look(self) -> Seen:
+        """What is here now, for `replace`; nothing when the file is missing."""
+        with sorted_faults("read", self.url), suppress(FileNotFoundError):
+            return self._look()
+        return Seen(None)
+
+    def replace(self, data: bytes, seen: Seen) -> None:
+        """Write the file as `write` does if it still has the bytes that were seen, or `data`.
+
+        It is looked at right before; of two that do so in the same instant, the last one wins. S3
+        compares it as well, in the step in which it writes, and knows no such instant; but there
+        are stores that cannot, and say so or do not.
+
+        Raises:
+            ChangedError: There is something else; it stays.
+        """
+        with self._writing():
+            self._replace(data, seen)
+
+    def remove_unfinished(self, age_s: float = 3600) -> int:
+        """Remove what killed writes left directly in this folder; returns the number of files.
+
+        Args:
+            age_s: Seconds for which nothing happened to them; what is younger may be written now.
+        """
+        return 0
+
+    def polars_options(self) -> dict[str, str] | None:
+        """Options with which Polars reads this place as fsspec does, from the same environment."""
+        return None
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        steps.reached("before", self.url)
+        with sorted_faults("write", self.url):
+            yield
+        steps.reached("after", self.url)
+
+    @abstractmethod
+    def _read(self, most: int | None, version: str | None) -> bytes: ...
+
+    @abstractmethod
+    def _read_range(self, start: int, length: int, version: str | None) -> bytes: ...
+
+    @abstractmethod
+    def _open(self, version: str | None) -> AbstractContextManager[IO[bytes]]: ...
+
+    @abstractmethod
+    def _version(self) -> str: ...
+
+    @abstractmethod
+    def _names(self, kind: str) -> list[str]:
+        """Names of what is directly in this folder, ``file`` or ``directory``."""
+
+    @abstractmethod
+    def _find_files(self) -> dict[str, Found]: ...
+
+    @abstractmethod
+    def _find(self) -> Found: ...
+
+    @abstractmethod
+    def _exists(self) -> bool: ...
+
+    @abstractmethod
+    def _fetch(self, path: Path) -> None: ...
+
+    @abstractmethod
+    def _write(self, data: bytes) -> None: ...
+
+    @abstractmethod
+    def _delete(self) -> None: ...
+
+    def _look(self) -> Seen:
+        return Seen(self._read(None, None))
+
+    def _replace(self, data: bytes, seen: Seen) -> None:
+        self._check_seen(data, seen)
+        self._write(data)
+
+    def _check_seen(self, data: bytes, seen: Seen) -> None:
+        if self.look().data not in (seen.data, data):
+            raise self._replaced()
+
+    def _replaced(self) -> ChangedError:
+        return ChangedError(f"{self.url} was replaced meanwhile")
+
+    def _check_version(self, present: str, wanted: str | None) -> None:
+        if wanted not in (None, present):
+            raise self._changed()
+
+    def _changed(self) -> ChangedError:
+        return ChangedError(f"{self.url} is not the file that was planned with; plan the run anew")
+
+
+def at(url: str, options: Options | None = None) -> Place:
+    """The place at `url`: here alone it is asked what kind of storage it is."""
+    path = local_path(url)
+    if path is not None:
+        from seraser_core.storage.local import LocalPlace
+
+        return LocalPlace(url, path)
+    match scheme(url):
+        case "s3" | "s3a":
+            from seraser_core.storage.s3 import S3Place
+
+            return S3Place(url, options)
+        case "http" | "https":
+            from seraser_core.storage.web import WebPlace
+
+            return WebPlace(url, options)
+        case "gs" | "gcs":
+            from seraser_core.storage.other import GooglePlace
+
+            return GooglePlace(url, options)
+    from seraser_core.storage.other import OtherPlace
+
+    return OtherPlace(url, options)
+
+
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
