@@ -41,7 +41,7 @@ def read_weights(url: str) -> object:
     Raises:
         ConfigError: It is none, it is damaged, or it holds what may run code.
     """
-    here = storage.local_size(url) is not None  # a pipe would be waited for
+    here = storage.local_size(url) is not None  # refuses a pipe, which would be waited for
     file = local_weights(url)
     try:
         return _load(file)

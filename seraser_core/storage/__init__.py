@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,11 +23,13 @@ __all__ = [
     "Seen",
     "absolute",
     "at",
+    "create",
     "delete",
     "exists",
     "fetch_file",
     "find",
     "find_files",
+    "honours_create",
     "join",
     "list_files",
     "list_folders",
@@ -36,6 +39,7 @@ __all__ = [
     "open_file",
     "parent",
     "polars_options",
+    "publish",
     "read_bytes",
     "read_json",
     "read_range",
@@ -122,6 +126,22 @@ def write_json(url: str, document: Any) -> None:
     """Write `document` as JSON with sorted keys, whole or not at all."""
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_bytes(url, (text + "\n").encode())
+
+
+def create(url: str, data: bytes) -> bool:
+    """See `Place.create`."""
+    return at(url).create(data)
+
+
+@cache
+def honours_create(folder: str) -> bool:
+    """See `Place.honours_create`; each folder is tried once per process."""
+    return at(folder).honours_create()
+
+
+def publish(source: str, target: str) -> None:
+    """Put the content of `source` under the name `target`, see `Place.publish`."""
+    at(target).publish(at(source))
 
 
 def delete(url: str) -> None:

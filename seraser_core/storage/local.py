@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import secrets
 import shutil
@@ -10,12 +12,22 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from seraser_core import steps
+from seraser_core.errors import ConfigError
 from seraser_core.faults import sorted_faults
 from seraser_core.storage.place import Found, Place, Seen
 
+_NO_LINKS = (
+    errno.EPERM,  # also of a file of another user, where the system protects those
+    errno.ENOSYS,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.EXDEV,
+    errno.EMLINK,
+)
+_NO_SUCH_RENAME = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1
 
 
@@ -75,7 +87,7 @@ class LocalPlace(Place):
     def _version(self) -> str:
         return _version(self.path.stat())
 
-    def _names(self, kind: str) -> list[str]:
+    def _names(self, kind: Literal["file", "directory"]) -> list[str]:
         is_wanted = os.DirEntry.is_dir if kind == "directory" else os.DirEntry.is_file
         try:
             with os.scandir(self.path) as entries:
@@ -112,6 +124,26 @@ class LocalPlace(Place):
         with self._whole(data) as temporary:
             self._check_seen(data, seen)
             self._rename(temporary)
+
+    def _create(self, data: bytes) -> bool:
+        with self._whole(data) as temporary:
+            steps.reached("unrenamed", self.url)
+            created = _link_if_free(temporary, self.path)
+            steps.reached("named", self.url)
+            return created
+
+    def _publish(self, source: Place) -> None:
+        if not isinstance(source, LocalPlace):
+            super()._publish(source)
+            return
+        try:
+            with self._temporary() as temporary:
+                temporary.hardlink_to(source.path)
+                self._rename(temporary)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            super()._publish(source)
 
     def _delete(self) -> None:
         self.path.unlink()
@@ -157,3 +189,42 @@ def _clock(folder: Path) -> float:
     """Time of the file system, which may be far away and have a clock of its own."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp") as file:
         return os.fstat(file.fileno()).st_ctime
+
+
+def _link_if_free(temporary: Path, path: Path) -> bool:
+    """Give a temporary file the name `path` too, if nothing has it; returns whether it has it."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        # A network disk may repeat a request whose answer was lost, and refuse it then.
+        return temporary.stat().st_nlink > 1
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _rename_if_free(temporary, path)
+    return True
+
+
+def _rename_if_free(temporary: Path, path: Path) -> bool:
+    """Rename a file to `path` if nothing has that name; returns whether it was renamed.
+
+    Raises:
+        ConfigError: Neither the disk nor the system can do so.
+    """
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    code = errno.ENOSYS
+    if rename is not None:
+        names = os.fsencode(temporary), os.fsencode(path)
+        if not rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], ctypes.c_uint(_RENAME_NOREPLACE)):
+            return True
+        code = ctypes.get_errno()
+    if code == errno.EEXIST:
+        return False
+    if code in _NO_SUCH_RENAME:
+        raise ConfigError(
+            "output",
+            path.parent,
+            "this disk has no hard links and no rename that replaces nothing, so two workers could "
+            "overwrite each other's results; write them to another disk or to object storage",
+        )
+    raise OSError(code, os.strerror(code), str(path))

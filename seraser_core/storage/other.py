@@ -1,4 +1,4 @@
-"""Google and whatever else fsspec reaches."""
+"""Google, Azure and whatever else fsspec reaches."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 import fsspec
 
 from seraser_core.proxies import http_proxy_for
 from seraser_core.proxy_check import check_proxy
 from seraser_core.storage.locations import scheme
-from seraser_core.storage.place import Found, Place
+from seraser_core.storage.place import Found, Place, UnconditionalError
 
 T = TypeVar("T")
 _BLOCK = 2**20
@@ -95,7 +95,7 @@ class OtherPlace(Place):
     def _version(self) -> str:
         return str(self._ask(lambda: self.fs.ukey(self.path)))
 
-    def _names(self, kind: str) -> list[str]:
+    def _names(self, kind: Literal["file", "directory"]) -> list[str]:
         try:
             entries = self.fs.ls(self.path, detail=True)
         except FileNotFoundError:
@@ -128,11 +128,25 @@ class OtherPlace(Place):
     def _write(self, data: bytes) -> None:
         self.fs.pipe_file(self.path, data)
 
+    def _create(self, data: bytes) -> bool:
+        raise UnconditionalError
+
     def _delete(self) -> None:
         self.fs.rm_file(self.path)
 
 
-class GooglePlace(OtherPlace):
+class CloudPlace(OtherPlace):
+    """A blob of Azure or an object of Google, which fsspec's clients create if there is none."""
+
+    def _create(self, data: bytes) -> bool:
+        try:
+            self.fs.pipe_file(self.path, data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+
+class GooglePlace(CloudPlace):
     """An object or a folder of objects of Google Cloud Storage."""
 
     def _own_options(self) -> dict[str, dict[str, Any]]:

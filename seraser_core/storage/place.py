@@ -7,12 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
+from uuid import uuid4
 
 from seraser_core import steps
 from seraser_core.errors import ChangedError
 from seraser_core.faults import sorted_faults
-from seraser_core.storage.locations import local_path, scheme
+from seraser_core.storage.locations import join, local_path, scheme
 
 Options = Mapping[str, Any]
 
@@ -34,6 +35,10 @@ class Seen(NamedTuple):
 
     data: bytes | None
     tag: str | None = None
+
+
+class UnconditionalError(Exception):
+    """The storage cannot create a file on the condition that there is none."""
 
 
 class Place(ABC):
@@ -135,7 +140,7 @@ class Place(ABC):
 
     def find(self) -> Found | None:
         """The file as a listing would tell of it; None when there is none."""
-        with sorted_faults("look at", self.url), suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), sorted_faults("look at", self.url):
             return self._find()
         return None
 
@@ -162,14 +167,61 @@ class Place(ABC):
         with self._writing():
             self._write(data)
 
+    def create(self, data: bytes) -> bool:
+        """Write the file whole if there is none.
+
+        Of many that create one file, one does. A store that has no such condition is looked at
+        right before, and one that ignores it replaces the file: see `honours_create`.
+
+        Returns:
+            True if this call created it, False if there was one before, with the same bytes or
+            not. Of Google and Azure it may also be False where the answer that this call created
+            it was lost, as their clients repeat a request and do not tell.
+
+        Raises:
+            ConfigError: The disk has neither hard links nor a rename that replaces nothing.
+        """
+        with self._writing():
+            try:
+                return self._create(data)
+            except UnconditionalError:
+                if self._exists():
+                    return False
+                self._write(data)
+                return True
+
+    def honours_create(self) -> bool:
+        """True if `create` never replaces a file below this folder; creates one twice to see it.
+
+        Raises:
+            ConfigError: As `create`.
+        """
+        probe = at(join(self.url, f".create-{uuid4().hex[:8]}.tmp"), self.options)
+        with sorted_faults("write", probe.url):
+            try:
+                return probe._create(b"first") and not probe._create(b"second")
+            except UnconditionalError:
+                return False
+            finally:
+                probe.delete()
+
+    def publish(self, source: Place) -> None:
+        """Put the content of `source` here, whole or not at all, over what is here.
+
+        Local: a hard link, so that nothing is stored twice, and a copy where there are none. S3: a
+        copy within the store.
+        """
+        with self._writing():
+            self._publish(source)
+
     def delete(self) -> None:
         """Remove the file; nothing happens when it is not there."""
-        with sorted_faults("remove", self.url), suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), sorted_faults("remove", self.url):
             self._delete()
 
     def look(self) -> Seen:
         """What is here now, for `replace`; nothing when the file is missing."""
-        with sorted_faults("read", self.url), suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), sorted_faults("read", self.url):
             return self._look()
         return Seen(None)
 
@@ -218,8 +270,8 @@ class Place(ABC):
     def _version(self) -> str: ...
 
     @abstractmethod
-    def _names(self, kind: str) -> list[str]:
-        """Names of what is directly in this folder, ``file`` or ``directory``."""
+    def _names(self, kind: Literal["file", "directory"]) -> list[str]:
+        """Names of the files, or of the folders, directly in this folder; none if it is missing."""
 
     @abstractmethod
     def _find_files(self) -> dict[str, Found]: ...
@@ -237,7 +289,14 @@ class Place(ABC):
     def _write(self, data: bytes) -> None: ...
 
     @abstractmethod
+    def _create(self, data: bytes) -> bool:
+        """As `create`; raises UnconditionalError where nothing but a look before can be done."""
+
+    @abstractmethod
     def _delete(self) -> None: ...
+
+    def _publish(self, source: Place) -> None:
+        self._write(source.read())
 
     def _look(self) -> Seen:
         return Seen(self._read(None, None))
@@ -281,6 +340,10 @@ def at(url: str, options: Options | None = None) -> Place:
             from seraser_core.storage.other import GooglePlace
 
             return GooglePlace(url, options)
+        case "az" | "abfs" | "abfss":
+            from seraser_core.storage.other import CloudPlace
+
+            return CloudPlace(url, options)
     from seraser_core.storage.other import OtherPlace
 
     return OtherPlace(url, options)

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from seraser_core.faults import CHANGED_CODES, s3_code
 from seraser_core.storage.other import OtherPlace
-from seraser_core.storage.place import Found, Seen
+from seraser_core.storage.place import Found, Place, Seen, UnconditionalError
 from seraser_core.storage.s3_client import Store, proxies_of
 
 _OTHER_CODES = (*CHANGED_CODES, "NoSuchKey", "404")
@@ -81,6 +81,20 @@ class S3Place(OtherPlace):
 
     def _fetch(self, path: Path) -> None:
         self.fs.fetch(self.path, path)
+
+    def _create(self, data: bytes) -> bool:
+        try:
+            return bool(self.fs.create(self.path, data))
+        except OSError as error:
+            if s3_code(error) in _NO_CONDITION_CODES:
+                raise UnconditionalError from error
+            raise
+
+    def _publish(self, source: Place) -> None:
+        if isinstance(source, S3Place):
+            self.fs.copy_object(source.path, self.path)
+        else:
+            super()._publish(source)
 
     def _look(self) -> Seen:
         data, tag = self.fs.look(self.path)

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from botocore.exceptions import ClientError
 from botocore.session import Session
@@ -24,7 +25,7 @@ from s3fs.core import S3File, S3FileSystem, version_id_kw
 from s3fs.errors import translate_boto_error
 
 from seraser_core.backoff import Backoff
-from seraser_core.faults import BEHIND_END_CODES, is_stale, s3_code
+from seraser_core.faults import BEHIND_END_CODES, CHANGED_CODES, is_stale, s3_code
 from seraser_core.proxies import has_proxies, http_proxy_for
 from seraser_core.proxy_check import check_proxy
 
@@ -163,6 +164,39 @@ class Store(S3FileSystem):
         if not parts:
             return b"", self.info(path).get("ETag")
         return b"".join(part.data for part in parts), parts[0].tag
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Put an object if there is none.
+
+        Returns:
+            True if this call put it, though the answer may have been lost; False if there was one.
+
+        Raises:
+            OSError, BotoCoreError: As s3fs; `NotImplemented` from a store without conditions.
+        """
+        bucket, key, _ = self.split_path(path)
+        place = {"Bucket": bucket, "Key": key}
+        # aiohttp repeats requests too, and tells nobody: the object has to say who put it.
+        mark = {"created-by": uuid4().hex}
+        condition = {"IfNoneMatch": "*", "Metadata": mark}
+        try:
+            sync(self.loop, self._call_s3, "put_object", Body=data, **place, **condition)
+        except OSError as error:
+            if s3_code(error) not in CHANGED_CODES:
+                raise
+            head = sync(self.loop, self._call_s3, "head_object", **place)
+            return bool(head.get("Metadata") == mark)
+        return True
+
+    def copy_object(self, source: str, target: str) -> None:
+        """Copy an object of at most 5 GB within the store, in one request.
+
+        Raises:
+            OSError, BotoCoreError: As s3fs.
+        """
+        (from_bucket, from_key, _), (bucket, key, _) = map(self.split_path, (source, target))
+        place = {"CopySource": {"Bucket": from_bucket, "Key": from_key}}
+        sync(self.loop, self._call_s3, "copy_object", Bucket=bucket, Key=key, **place)
 
     def put_over(self, path: str, data: bytes, tag: str | None) -> None:
         """Put `data` in the place of the object of this tag, or of none when `tag` is None.

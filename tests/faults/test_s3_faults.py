@@ -130,6 +130,34 @@ def test_every_other_request_outlasts_every_fault_that_passes(proxy, url, bucket
     assert storage.find_files(folder)["b.bin"].size == 3000
 
 
+@pytest.mark.parametrize("kind", PASSING)
+def test_creating_and_publishing_outlast_every_fault_that_passes(proxy, url, bucket, kind):
+    """A store that did what was asked, and whose answer was lost, is asked anew and refuses."""
+    proxy.tell(kind, "*/new.json", "PUT", times=times_of(kind))
+    assert storage.create(f"{bucket}/new.json", CONTENT)
+    assert not storage.create(f"{bucket}/new.json", CONTENT)
+    proxy.tell(kind, "*/copy.png", "PUT", times=times_of(kind))
+    storage.publish(url, f"{bucket}/copy.png")
+    assert storage.read_bytes(f"{bucket}/copy.png") == CONTENT
+    assert proxy.spoilt[kind] == 2 * times_of(kind)
+
+
+@pytest.mark.parametrize("kind", ["slow down", "lost answer"])
+def test_what_another_created_is_not_taken_for_what_a_repeated_request_did(proxy, url, kind):
+    proxy.tell(kind, "*/a.png", "PUT")
+    assert not storage.create(url, CONTENT)
+    assert proxy.spoilt[kind] == 1
+    assert storage.read_bytes(url) == CONTENT
+
+
+def test_creating_and_publishing_take_one_request(proxy, url, bucket):
+    assert storage.create(f"{bucket}/new.json", b"x")
+    storage.publish(url, f"{bucket}/copy.png")
+    assert proxy.count("PUT") == proxy.seen.total() == 2
+    assert not storage.create(url, b"x")
+    assert proxy.count("PUT") == proxy.count("HEAD") + 2 == 3
+
+
 @pytest.mark.parametrize("kind", ["truncated", "short", "reset"])
 def test_large_objects_are_fetched_in_parts(proxy, url, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(s3_client, "_PART", 4000)
@@ -522,6 +550,11 @@ def test_a_store_that_knows_no_conditions(proxy, bucket):
     storage.replace(url, b"two", storage.look(url))
     assert storage.read_bytes(url) == b"two"
     assert proxy.spoilt["no conditions"] == 2  # what differs is seen before one is sent
+    assert not storage.create(url, b"three")
+    assert storage.read_bytes(url) == b"two"
+    assert storage.create(f"{bucket}/b.json", b"one")
+    assert storage.read_bytes(f"{bucket}/b.json") == b"one"
+    assert not storage.honours_create(bucket)
 
 
 def test_conditions_are_not_relied_on_alone(proxy, bucket):
