@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal
 
-from seraser_core import steps
 from seraser_core.errors import ConfigError
 from seraser_core.faults import sorted_faults
+from seraser_core.steps import reached
 from seraser_core.storage.place import Found, Place, Seen
 
 _NO_LINKS = (
@@ -127,9 +127,9 @@ class LocalPlace(Place):
 
     def _create(self, data: bytes) -> bool:
         with self._whole(data) as temporary:
-            steps.reached("unrenamed", self.url)
+            reached("unrenamed", self.url)
             created = _link_if_free(temporary, self.path)
-            steps.reached("named", self.url)
+            reached("named", self.url)
             return created
 
     def _publish(self, source: Place) -> None:
@@ -153,7 +153,7 @@ class LocalPlace(Place):
         """Yield a temporary file with `data`, which is on the disk, see `_temporary`."""
         with self._temporary() as temporary:
             with temporary.open("xb") as file:
-                steps.reached("opened", self.url)
+                reached("opened", self.url)
                 file.write(data)
                 file.flush()
                 os.fchmod(file.fileno(), 0o644)
@@ -177,7 +177,7 @@ class LocalPlace(Place):
             os.close(folder)
 
     def _rename(self, temporary: Path) -> None:
-        steps.reached("unrenamed", self.url)
+        reached("unrenamed", self.url)
         temporary.replace(self.path)
 
 

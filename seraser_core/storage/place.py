@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 from uuid import uuid4
 
-from seraser_core import steps
 from seraser_core.errors import ChangedError
 from seraser_core.faults import sorted_faults
+from seraser_core.steps import reached
 from seraser_core.storage.locations import join, local_path, scheme
 
 Options = Mapping[str, Any]
@@ -252,10 +252,10 @@ class Place(ABC):
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        steps.reached("before", self.url)
+        reached("before", self.url)
         with sorted_faults("write", self.url):
             yield
-        steps.reached("after", self.url)
+        reached("after", self.url)
 
     @abstractmethod
     def _read(self, most: int | None, version: str | None) -> bytes: ...
