@@ -23,7 +23,6 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path, PurePosixPath
 from typing import Any
 
