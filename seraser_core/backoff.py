@@ -64,7 +64,7 @@ class Backoff:
 
 
 def again(attempt: Callable[[], T]) -> T:
-    """What `attempt` returns, which is called anew after faults that may pass soon.
+    """Call `attempt`, with retries after faults that may pass soon; return its result.
 
     Raises:
         As `attempt`, when it is no use to go on.

@@ -1,4 +1,4 @@
-"""What the faults of storage mean: for good, for a while, or until there are other credentials."""
+"""Faults of storage, sorted: for good, for a while, or until there are other credentials."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def s3_code(error: BaseException) -> str | None:
 
 
 def why(error: BaseException) -> str:
-    """What is wrong, for people; many time-outs have no text."""
+    """Describe an error for people; many time-outs have no text."""
     return str(error) or str(error.__cause__ or "") or type(error).__name__
 
 

@@ -1,4 +1,4 @@
-"""What other Python packages add to seraser, through entry points.
+"""Plug-ins: additions to seraser from other Python packages, through entry points.
 
 An installed distribution offers a method or a source under a name in a group of entry points. A
 name that cannot be used is no obstacle to those who do not use it.

@@ -1,4 +1,4 @@
-"""What is compared: several configurations, or a grid of data sets and models."""
+"""Comparisons: several configurations, or a grid of data sets and models."""
 
 from __future__ import annotations
 

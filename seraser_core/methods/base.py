@@ -1,4 +1,4 @@
-"""What a method is: from features of an image's views to class logits."""
+"""Base of all methods: from features of an image's views to class logits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TEXTS_AT_ONCE = 16384
 
 
 class Setting:
-    """What the methods of a run share: the model, the prompts, and what is made of them once.
+    """Model and prompts that the methods of a run share, and the features made of them once.
 
     Args:
         model: The model.
@@ -95,7 +95,7 @@ def template_prompts(
 
 @dataclass(frozen=True)
 class Scores:
-    """What a method says of B images.
+    """Logits of one method for B images.
 
     Attributes:
         logits: (B, C) float32.
@@ -156,7 +156,7 @@ class Method(ABC):
         return
 
     def for_shard(self) -> Method:
-        """What scores one shard; of a stateful method, one that has seen nothing yet."""
+        """Return the method for one shard: itself, or if stateful one with no memory."""
         return self
 
     @abstractmethod

@@ -8,7 +8,7 @@ from seraser_core.methods.base import cosine_logits, entropy
 
 
 def confident_views(views: Tensor, text: Tensor, scale: float, share: float) -> Tensor:
-    """Of each image's views those of lowest entropy (TPT, arXiv 2209.07511, equation 3).
+    """Select the views of lowest entropy of each image (TPT, arXiv 2209.07511, equation 3).
 
     Args:
         views: (B, V, D) L2-normalised features.

@@ -1,4 +1,4 @@
-"""What weights of open_clip's models are on this machine."""
+"""Weights of open_clip's models that are on this machine."""
 
 from __future__ import annotations
 

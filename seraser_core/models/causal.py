@@ -136,7 +136,7 @@ class CausalPromptEngine:
         return sum(self._n + chunk.own.shape[1] for chunk in self._chunks)
 
     def bytes_per_image(self, recompute: bool) -> int:
-        """What one image's graph keeps for the way back, in bytes.
+        """Bytes that one image's graph keeps for the backward pass.
 
         Per token and layer: the inputs of two norms, queries, keys, values (the latter two once
         more beside start-of-text), the attended values, and the four widths before the activation,

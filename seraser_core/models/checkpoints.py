@@ -144,7 +144,7 @@ def _holds_tensors(value: object) -> bool:
 
 
 def _fault(tensor: Tensor) -> str | None:
-    """What hinders a tensor from being a weight, whatever its name."""
+    """Say why a tensor cannot be a weight, whatever its name; None if it can."""
     if tensor.is_meta:
         return "without values"
     if tensor.layout != torch.strided:

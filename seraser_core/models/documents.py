@@ -1,4 +1,4 @@
-"""What a model is made of, read from storage, and faults in it as faults of a setting."""
+"""JSON files of models: read from storage, with their faults as faults of a setting."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def read_object(content: bytes, url: str) -> dict[str, Any]:
 
 
 def refused(place: str, name: str, value: object, remedy: str) -> ConfigError:
-    """That a document of a model says what cannot be used.
+    """Build the error for an unusable value in a file of a model.
 
     Args:
         place: The folder or file.

@@ -27,7 +27,7 @@ _AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 
 
 class PromptEngine(Protocol):
-    """What methods need to tune prompts.
+    """Interface with which methods tune prompts.
 
     Attributes:
         initial_prompt: (n, d) float32; token plus positional embedding of positions 1..n.
@@ -45,7 +45,7 @@ class PromptEngine(Protocol):
         ...
 
     def bytes_per_image(self, recompute: bool) -> int:
-        """What one image's graph keeps for the way back, in bytes."""
+        """Bytes that one image's graph keeps for the backward pass."""
         ...
 
     def text_features(self, prompt: Tensor) -> Tensor:

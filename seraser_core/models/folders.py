@@ -28,7 +28,7 @@ def read_document(folder: str, name: str) -> dict[str, Any]:
 
 
 def read_image_processor(folder: str) -> Any:
-    """What a folder says of preparing pictures; None where it is silent.
+    """Read how a folder prepares pictures; None where it is silent.
 
     That is preprocessor_config.json, or what newer releases save in its place with the processor.
 

@@ -193,7 +193,7 @@ def read_weights_hash(options: ModelOptions) -> str:
 
 
 def _versions(options: ModelOptions) -> tuple[str, ...]:
-    """What changes when a file of the model is replaced where it is.
+    """Versions of the model's files, which change when one of them is replaced in place.
 
     A file that cannot be looked at has none: what is wrong with it, loading will say.
     """

@@ -52,7 +52,7 @@ def read_model_json(name: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
 
 
 def check_size(name: str, given: Any, side: Any) -> None:
-    """That pictures are made as large as the model takes them.
+    """Check that pictures are made as large as the model takes them.
 
     Args:
         name: Of the file, for errors.
@@ -88,7 +88,7 @@ def _check_number(place: str, name: str, value: object) -> None:
 
 
 def _preprocessing(given: Any, name: str) -> dict[str, Any]:
-    """What is said of the model's input, without what is null, which open_clip passes over."""
+    """Options of the model's input, without those that are null, which open_clip passes over."""
     known = {field.name for field in dataclasses.fields(PreprocessCfg)}
     if not isinstance(given, dict) or not given.keys() <= known:
         raise ConfigError(

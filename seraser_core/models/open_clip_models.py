@@ -96,7 +96,7 @@ def _add(config: dict[str, Any], preprocessing: dict[str, Any], content: bytes) 
 
 
 def _describe(name: str, tag: str, called: str) -> dict[str, Any]:
-    """What open_clip says of the weights of a tag: where they are, how pictures are prepared."""
+    """Look up the weights of a tag in open_clip: where they are, how pictures are prepared."""
     check_tag(name, tag, called)
     check_activation(name, tag)
     return dict(get_pretrained_cfg(name, tag))
@@ -187,7 +187,7 @@ def _quiet() -> Iterator[None]:
 
 
 def check_activation(name: str, tag: str) -> None:
-    """That weights were trained with the activation of the model, of which open_clip only warns.
+    """Check that weights were trained with the model's activation; open_clip only warns.
 
     Raises:
         ConfigError: Another name is the one of the weights' network.
@@ -218,6 +218,6 @@ def _check_vocabulary(net: Any, tokenizer: Callable[..., Tensor]) -> None:
 
 
 def _hash_config(name: str) -> str:
-    """Of tensors of the same shapes, heads and activation make another function."""
+    """SHA-256 of the architecture: equal shapes can still differ in heads or activation."""
     text = json.dumps(open_clip.get_model_config(name), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -21,7 +21,7 @@ from seraser_core.models.prompts import Prompts
 # What a residual attention block keeps per token for the way back, in units of the width.
 _KEPT_WIDTHS = 16
 _CLASSES_AT_ONCE = 32
-"""Of those that are computed again on the way back."""
+"""Classes that are computed again together in the backward pass."""
 
 
 class PlainPromptEngine:

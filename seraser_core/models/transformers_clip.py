@@ -23,7 +23,7 @@ _ACTIVATIONS = {"quick_gelu": True, "gelu": False}
 _NORM_EPS = 1e-5
 _HIGHEST_TOKEN, _END_OF_TEXT = 2, 49407
 _WORDS = 49408
-"""Of CLIP's tokenizer, those that begin and end a text among them."""
+"""Tokens of CLIP's tokenizer, those that begin and end a text among them."""
 _MOST = 2**31
 _SHARED = {"hidden_act": "quick_gelu", "num_hidden_layers": 12, "layer_norm_eps": _NORM_EPS}
 _TEXT = {
@@ -44,7 +44,7 @@ _VISION = {
     "patch_size": 32,
     "num_channels": 3,
 }
-"""What transformers takes for what config.json does not say."""
+"""Values that transformers takes where config.json is silent."""
 _TOWERS = {
     "text_model.encoder.layers": "transformer",
     "vision_model.encoder.layers": "visual.transformer",
@@ -175,7 +175,7 @@ class _Part:
         return heads
 
     def mlp_ratio(self) -> float:
-        """What the width is multiplied with, and rounded down, to give that inside the MLP."""
+        """Factor of the width that, rounded down, gives the width inside the MLP."""
         hidden, width = self.number("intermediate_size"), self.number("hidden_size")
         ratio = hidden / width
         return ratio if int(width * ratio) == hidden else math.nextafter(ratio, math.inf)
@@ -188,7 +188,7 @@ class _Part:
         return {} if eps == _NORM_EPS else {"norm_kwargs": {"eps": eps}}
 
     def refused(self, name: str, remedy: str) -> ConfigError:
-        """That the part says of `name` what cannot be used."""
+        """Build the error for an unusable value of `name` in this part."""
         return refused(self.folder, f"{self.name}.{name}", self.given[name], remedy)
 
 

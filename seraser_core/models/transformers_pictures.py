@@ -32,13 +32,13 @@ class Processor:
 
     @property
     def names(self) -> list[str]:
-        """Of its class, in all releases."""
+        """Class names of this processor across transformers releases."""
         endings = ("ImageProcessor", "ImageProcessorFast", "ImageProcessorPil", "FeatureExtractor")
         return [self.family + ending for ending in endings]
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """What may be done to a picture."""
+        """Steps that may be done to a picture."""
         return (*_STEPS, "do_center_crop") if self.crops else _STEPS
 
 

@@ -1,4 +1,4 @@
-"""What columns are made of: the sums of one method, of one of its groups, of one of its classes."""
+"""Inputs of columns: the sums of one method, of one of its groups, of one of its classes."""
 
 from __future__ import annotations
 

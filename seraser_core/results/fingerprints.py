@@ -1,4 +1,4 @@
-"""What makes two runs the same: hashes of configurations and plans."""
+"""Identity of runs: hashes of configurations and plans."""
 
 from __future__ import annotations
 

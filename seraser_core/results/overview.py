@@ -36,7 +36,7 @@ _BESIDE = {
 }
 """Input that makes another run though no option differs -> options that account for it."""
 _HEADLINE = ("method", "n", "errors", "worst_group")
-"""What is told of the best method beside the figures that `Shown.RUNS` names."""
+"""Columns of the best method beside the figures that `Shown.RUNS` names."""
 
 
 @waiting("reading the runs")

@@ -1,4 +1,4 @@
-"""What can be wrong with a run directory, and where."""
+"""Problems of a run directory, and where they are."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Problem:
 
 @dataclass
 class VerifyReport:
-    """What `verify` found.
+    """Result of `verify`.
 
     Attributes:
         run: URL of the run directory.

@@ -1,4 +1,4 @@
-"""What of a damaged run is to be made again."""
+"""Choice of the parts of a damaged run that are to be made again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PLANNED = ("run.json", "plan/")
 
 @dataclass(frozen=True)
 class Repair:
-    """What is to be made again.
+    """Parts of a run that are to be made again.
 
     Attributes:
         shards: Ids of the shards to compute, in order.
@@ -27,7 +27,7 @@ class Repair:
 
 
 def plan_repair(report: VerifyReport) -> Repair:
-    """What mends the problems that `verify` found.
+    """Choose what mends the problems that `verify` found.
 
     Raises:
         RunDirectoryError: The run or its plan is damaged, so that nothing else can be judged.

@@ -11,7 +11,7 @@ Span = tuple[float, float]
 
 
 def bound_by(seconds: Mapping[str, float]) -> str:
-    """What most of the time went to: model, fetch, decode or overhead.
+    """Name what most of the time went to: model, fetch, decode or overhead.
 
     Args:
         seconds: ``wall_s``, ``model_s``, ``data_wait_s``, ``load_s`` of shards, and in

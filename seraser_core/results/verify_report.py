@@ -24,7 +24,7 @@ _FILES = f"report/{FILES}"
 def report_problems(
     directory: RunDirectory, run: dict[str, Any], committed: Sequence[CheckedShard]
 ) -> Iterator[Problem]:
-    """What is wrong with RUN/report; nothing when there is none.
+    """Yield the problems of RUN/report; none where there is no report.
 
     Args:
         directory: Where the run is.

@@ -27,7 +27,7 @@ _SAME = {"fingerprint": "configuration", "plan_hash": "plan"}
 
 @dataclass
 class CheckedShard:
-    """What was found of a shard.
+    """Result of checking a shard.
 
     Attributes:
         id: Of the shard.

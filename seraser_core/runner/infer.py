@@ -24,7 +24,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 _ENCODE = "image tower"
 PICTURES_AT_ONCE = {"cpu": 16, "cuda": 256}
-"""What measured best for the image tower; on CPUs, more no longer stay in the cache."""
+"""Fastest measured image batch; larger CPU batches fall out of the cache."""
 _MOST_VIEW_BYTES = 512 * 2**20
 _MOST_IMAGES = {"cpu": 64, "cuda": 512}
 

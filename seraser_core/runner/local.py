@@ -66,7 +66,7 @@ def run_local(
 
 
 class _Work:
-    """What the threads of one `run_local` share."""
+    """State that the threads of one `run_local` share."""
 
     def __init__(
         self,

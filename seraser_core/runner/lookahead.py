@@ -22,7 +22,7 @@ _Result = TypeVar("_Result", covariant=True)
 
 
 class Stages(Protocol[_Item, Data, _Result]):
-    """What is done with each item: fetch its data, which waits, and decode it, which computes.
+    """The two stages of each item: fetch its data, which waits, and decode it, which computes.
 
     Both are called in threads. What they raise is raised when the item's turn comes.
     """

@@ -165,7 +165,7 @@ def _of(table: pa.Table, items: np.ndarray) -> pa.Table:
 
 
 def _as_they_are_now(planned: pa.Table, items: pa.Table, options: Mapping[str, Any]) -> Accepted:
-    """What the files of planned images are now, where that is not what `items` says of them.
+    """Size and version of the files of planned images, where they are not as in `items`.
 
     Of those that are away, nothing: they may come back as they were.
     """

@@ -1,4 +1,4 @@
-"""What one process needs to compute shards of a run, made once and kept between shards."""
+"""Sessions: model, methods and prompts of a run, made once per process and kept between shards."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def slow_precision(options: ModelOptions, planned: str, device: torch.device) ->
 
 
 def _same_memory(config: RunConfig, planned: dict[str, Any], model: ClipModel) -> str:
-    """What decides how much memory an image takes, and how much there is."""
+    """Hash of all that decides how much memory an image takes, and how much there is."""
     wanted = {name: planned[name] for name in ("architecture", "precision", "prompts", "methods")}
     place = {"device": str(model.device), "batch_size": config.runtime.batch_size}
     return fingerprint(wanted | place)

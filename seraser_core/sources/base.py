@@ -1,4 +1,4 @@
-"""What a source of images is."""
+"""Interface of a source of images."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def listed(
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source found.
+    """Images and names that a source has listed.
 
     Attributes:
         items: Columns item_id, image, label, attribute, mask, box, size as in ITEMS_SCHEMA, and

@@ -19,7 +19,7 @@ from seraser_core.errors import ItemError
 T = TypeVar("T")
 _LOOKED_AT = 64
 _KEPT_BYTES = 512 * 2**20
-"""Of decoded row groups; a shard's images follow each other, and so do their row groups."""
+"""Decoded row groups to keep; the images of a shard follow each other in them."""
 
 
 def is_picture(kind: pa.DataType) -> bool:

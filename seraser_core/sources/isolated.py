@@ -31,7 +31,7 @@ _START_S = 300
 
 
 class Decoder(Protocol):
-    """What decodes files."""
+    """Interface of decoders of files."""
 
     def image(self, data: bytes, limits: LimitOptions) -> Image.Image:
         """See `decode_image`."""

@@ -62,7 +62,7 @@ def finder(names: Sequence[str]) -> Callable[[str], int | None]:
 
 
 def word(name: str) -> str:
-    """What is the same of names that differ in case, signs between words, or an article."""
+    """Key that is equal for names that differ in case, signs between words, or an article."""
     return _ARTICLE.sub("", " ".join(re.split(r"[\s_-]+", name.casefold().strip(" _-"))), count=1)
 
 

@@ -23,7 +23,7 @@ from seraser_core.sources.texts import check_text
 
 _START = 4096
 _NO_LABEL = "-1"
-"""Of Hugging Face's label features, as their test splits have it."""
+"""Label of images without one, as test splits on the Hugging Face hub have it."""
 
 
 class ParquetSource(TableSource):

@@ -104,7 +104,7 @@ def to_8_bit(values: np.ndarray, missing: float | None = None) -> np.ndarray:
 
 
 def _measured(values: np.ndarray, missing: float | None) -> np.ndarray:
-    """Those of at most about a million values that measure something, (N,).
+    """Sample of at most about a million values that measure something, (N,).
 
     Raises:
         ItemError: None does.

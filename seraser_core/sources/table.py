@@ -240,7 +240,7 @@ class TableSource(Source):
 
 
 def several_columns(setting: str, name: str, count: int, where: str) -> ConfigError:
-    """That some columns are called `name`, as dataset.<setting> says."""
+    """Build the error that several columns are called `name`, as dataset.<setting> says."""
     return ConfigError(
         f"dataset.{setting}",
         repr(name),
@@ -251,7 +251,7 @@ def several_columns(setting: str, name: str, count: int, where: str) -> ConfigEr
 def no_column(
     setting: str, name: str, columns: Sequence[str], where: str = "the table"
 ) -> ConfigError:
-    """That none of the columns is called `name`, as dataset.<setting> says."""
+    """Build the error that no column is called `name`, as dataset.<setting> says."""
     near = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return ConfigError(

@@ -1,4 +1,4 @@
-"""What is in a tar, listed once: where every member lies, and what the small ones say."""
+"""Index of a tar, made once: where every member lies, and the content of small ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MOST_ZEROS = tarfile.RECORDSIZE + 2 * tarfile.BLOCKSIZE
 
 @dataclass(frozen=True)
 class TarIndex:
-    """What is in a tar.
+    """Index of a tar.
 
     Attributes:
         members: key, ending, offset, length (bytes), text; in their order. A member

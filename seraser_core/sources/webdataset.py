@@ -151,7 +151,7 @@ class WebDatasetSource(Source):
         return found.drop("sample")
 
     def _split(self, samples: pl.DataFrame) -> list[str]:
-        """What is to be said of the samples whose image or mask cannot be read."""
+        """Messages about samples whose image or mask cannot be read."""
         said = []
         without = samples.filter(pl.col("images") == 0)
         if without.height:

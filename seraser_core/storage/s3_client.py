@@ -42,7 +42,7 @@ _CONFIG = {
     "max_pool_connections": 64,  # botocore's own 10 would be what bounds the reading
     "retries": {"total_max_attempts": 1},
 }
-"""Of botocore; ours."""
+"""Our settings of botocore."""
 ANSWER_S = 60.0
 """For a whole answer, beside the time of its bytes: those that drip never meet `read_timeout`."""
 SLOWEST = 16 * 2**10
@@ -296,7 +296,7 @@ class Store(S3FileSystem):
         return await self._again(ask)
 
     async def _again(self, ask: Callable[[asyncio.Timeout], Awaitable[T]], sent: int = 0) -> T:
-        """What `ask` returns, which is called anew after faults that may pass soon.
+        """Call `ask`, with retries after faults that may pass soon; return its result.
 
         Credentials that are refused as stale are taken anew from where they come from, once.
 

@@ -1,4 +1,4 @@
-"""What the options of all methods share."""
+"""Base of the options of all methods."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Count:
 
 @dataclass
 class Audit:
-    """What was found in a root.
+    """Contents of a root.
 
     Attributes:
         dataset: Name of the data set.

@@ -1,4 +1,4 @@
-"""What the definition of a benchmark data set says."""
+"""Definitions of benchmark data sets."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from seraser_core.sources.benchmarks.readers import Tree
 _LOCATIONS = ("beach", "desert", "dirt", "jungle", "mountain", "snow")
 _BREEDS = ("bulldog", "corgi", "dachshund", "labrador")
 _ORDER = ("bulldog", "dachshund", "labrador", "corgi")
-"""Of the breeds in the challenges, which differs from that of the class indices."""
+"""Order of the breeds in the challenges, which is not that of the class indices."""
 _TEST = {
     "o2o_easy": ("dirt", "snow", "desert", "jungle"),
     "o2o_medium": ("jungle", "dirt", "beach", "snow"),
