@@ -24,7 +24,7 @@ def seed():
 
 
 def test_kills_at_random_on_a_local_disk(workers, tree, undisturbed, tmp_path, seed):
-    Soak(workers, tree, undisturbed, [str(tmp_path / "soak")], seed).kill(12)
+    Soak(workers, tree, undisturbed, [str(tmp_path / "soak")], seed).kill(6)
 
 
 def test_kills_at_random_in_object_storage(workers, tree, undisturbed, bucket, seed):

@@ -212,6 +212,7 @@ run_local(sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_with_the_missing_shards_only(run, tree, tmp_path):
     expected_url, _ = run(tree, f"output={tmp_path / 'undisturbed'}")
     url = plan_run(load_config(tree))
