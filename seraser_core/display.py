@@ -42,7 +42,7 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """What stands above it; a method goes by its id."""
+        """Heading of the column; a method goes by its id."""
         words = self.name.replace("_", " ").replace("zero shot", "zero_shot")
         return printable(words if self.words is None else self.words)
 

@@ -34,7 +34,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Group(Generic[T]):
-    """What the names of one group stand for.
+    """Objects that the names of one group stand for.
 
     Attributes:
         members: Name -> what it stands for: ours in their order, then those of other packages,

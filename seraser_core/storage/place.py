@@ -26,7 +26,7 @@ class Found(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What was at a place when it was looked at.
+    """Snapshot of a file at the moment it was looked at.
 
     Attributes:
         data: Its bytes; None when there was no file.
@@ -220,7 +220,7 @@ class Place(ABC):
             self._delete()
 
     def look(self) -> Seen:
-        """What is here now, for `replace`; nothing when the file is missing."""
+        """Take a snapshot of the file for `replace`; without data when it is missing."""
         with suppress(FileNotFoundError), sorted_faults("read", self.url):
             return self._look()
         return Seen(None)

@@ -1,4 +1,4 @@
-"""What other packages offer, and what of it cannot be used; the whole way is in test_extending."""
+"""Plug-ins of other packages, and those that cannot be used; test_extending goes the whole way."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_files_have_the_columns_that_scripts_read(finished, tmp_path):
 
 @pytest.fixture
 def wide(monkeypatch, capsys):
-    """What was printed since the last call, by a terminal on which a row is one line."""
+    """Text printed since the last call, by a terminal on which a row is one line."""
     monkeypatch.setattr(console, "results", Console(soft_wrap=True, width=400))
     return lambda: capsys.readouterr().out
 
