@@ -8,23 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-CROPS = "random_crops"
 _AREA = (0.08, 1.0)
 _LOG_RATIO = (math.log(3 / 4), math.log(4 / 3))
 _ATTEMPTS = 10
-
-
-def crops_view(count: int, size: tuple[int, int]) -> str:
-    """Name of the view that holds `count` random crops of `size`, height and width."""
-    height, width = size
-    return f"{CROPS}:{count}:{height}x{width}"
-
-
-def parse_crops(view: str) -> tuple[int, tuple[int, int]]:
-    """Count and size of a view that `crops_view` named."""
-    _, count, size = view.split(":")
-    height, width = size.split("x")
-    return int(count), (int(height), int(width))
 
 
 def random_crops(

@@ -1,8 +1,8 @@
 """Views: the pictures derived from one image that methods look at.
 
 A view is made before preprocessing, from the decoded image and its foreground. Random views draw
-from a generator seeded by (run seed, item id, view), so they depend on nothing else. A view's name
-is a key of `VIEWS`, what `crops_view` returns, or one of `RELEVANCE_VIEWS`, which are made later.
+from a generator seeded by (run seed, item id, view), so they depend on nothing else. The views are
+declared in `seraser_core.kinds`; those of relevance are made later, of what the model sees.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from pkgutil import resolve_name
 
 import numpy as np
 from PIL import Image
 
 from seraser_core.auxiliary.augment import random_augment
-from seraser_core.auxiliary.crops import CROPS, parse_crops, random_crops
+from seraser_core.auxiliary.crops import random_crops
+from seraser_core.kinds import View
 
-_COPIES = 15
 _NOISE_STD = 0.1
 _STRIP = 64
 
@@ -39,58 +41,53 @@ class Picture:
     segment: np.ndarray | None = None
 
 
-View = Callable[[Picture, np.random.Generator], Iterator[Image.Image]]
+Maker = Callable[[View, Picture, np.random.Generator], Iterator[Image.Image]]
 """One picture at a time: fifteen copies of a large one at once would need gigabytes."""
 
 
-def _whole(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
+def whole(_view: View, picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
+    """The image as it is."""
     yield picture.image
 
 
-def _keep(picture: Picture, region: np.ndarray | None, inside: bool) -> Image.Image:
+def background(view: View, picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
+    """The image with its foreground blackened."""
+    yield _keep(picture, view, inside=False)
+
+
+def foreground(view: View, picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
+    """The image with all but its foreground blackened."""
+    yield _keep(picture, view, inside=True)
+
+
+def _keep(picture: Picture, view: View, inside: bool) -> Image.Image:
+    region = None if view.region is None else getattr(picture, view.region.name)
     if region is None:
-        raise ValueError("a view of the foreground needs its region")
-    view = picture.image.copy()
-    view.paste((0, 0, 0), mask=Image.fromarray(~region if inside else region))
-    return view
+        raise ValueError(f"{view.name} needs a foreground")
+    kept = picture.image.copy()
+    kept.paste((0, 0, 0), mask=Image.fromarray(~region if inside else region))
+    return kept
 
 
-def _mask_background(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
-    yield _keep(picture, picture.mask, inside=False)
-
-
-def _mask_foreground(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
-    yield _keep(picture, picture.mask, inside=True)
-
-
-def _box_background(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
-    yield _keep(picture, picture.box, inside=False)
-
-
-def _box_foreground(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
-    yield _keep(picture, picture.box, inside=True)
-
-
-def _segment_background(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
-    yield _keep(picture, picture.segment, inside=False)
-
-
-def _segment_foreground(picture: Picture, _rng: np.random.Generator) -> Iterator[Image.Image]:
-    yield _keep(picture, picture.segment, inside=True)
-
-
-def _augmented_image(picture: Picture, rng: np.random.Generator) -> Iterator[Image.Image]:
-    for _ in range(_COPIES):
+def augmented_image(
+    view: View, picture: Picture, rng: np.random.Generator
+) -> Iterator[Image.Image]:
+    """Distorted copies of the image."""
+    for _ in range(view.count):
         yield random_augment(picture.image, 1, rng)
 
 
-def _augmented_background(picture: Picture, rng: np.random.Generator) -> Iterator[Image.Image]:
-    background = _keep(picture, picture.mask, inside=False)
-    for _ in range(_COPIES):
-        yield random_augment(background, 2, rng)
+def augmented_background(
+    view: View, picture: Picture, rng: np.random.Generator
+) -> Iterator[Image.Image]:
+    """Distorted copies of the image with its foreground blackened."""
+    kept = _keep(picture, view, inside=False)
+    for _ in range(view.count):
+        yield random_augment(kept, 2, rng)
 
 
-def _noisy_image(picture: Picture, rng: np.random.Generator) -> Iterator[Image.Image]:
+def noisy_image(_view: View, picture: Picture, rng: np.random.Generator) -> Iterator[Image.Image]:
+    """The image with noise."""
     pixels = np.asarray(picture.image)
     noisy = np.empty_like(pixels)
     for top in range(0, len(pixels), _STRIP):  # floats of a large picture would need gigabytes
@@ -100,67 +97,30 @@ def _noisy_image(picture: Picture, rng: np.random.Generator) -> Iterator[Image.I
     yield Image.fromarray(noisy)
 
 
-VIEWS: dict[str, View] = {
-    "image": _whole,
-    "mask_background": _mask_background,
-    "mask_foreground": _mask_foreground,
-    "box_background": _box_background,
-    "box_foreground": _box_foreground,
-    "segment_background": _segment_background,
-    "segment_foreground": _segment_foreground,
-    "augmented_image": _augmented_image,
-    "augmented_background": _augmented_background,
-    "noisy_image": _noisy_image,
-}
-RELEVANCE_VIEWS = ("relevance_background", "relevance_foreground")
-"""Made of the view ``image`` where the model is, see `seraser_core.auxiliary.relevance`."""
+def crops(view: View, picture: Picture, rng: np.random.Generator) -> Iterator[Image.Image]:
+    """Random crops, see `random_crops`."""
+    if view.size is None:
+        raise ValueError(f"{view.name} needs a size")
+    return random_crops(picture.image, view.count, view.size, rng)
 
 
-@dataclass(frozen=True)
-class Auxiliary:
-    """A kind of auxiliary images (METHODS table "Auxiliary images" of arXiv 2403.00376).
-
-    Attributes:
-        spurious: Views that hold only the spurious part; the all-black image always joins them.
-        foreground: View that holds the foreground.
-    """
-
-    spurious: tuple[str, ...]
-    foreground: str
-
-
-AUXILIARY: dict[str, Auxiliary] = {
-    "mask": Auxiliary(("mask_background",), "mask_foreground"),
-    "box": Auxiliary(("box_background",), "box_foreground"),
-    "mask+augment": Auxiliary(("mask_background", "augmented_background"), "mask_foreground"),
-    "segment": Auxiliary(("segment_background",), "segment_foreground"),
-    "relevance": Auxiliary(RELEVANCE_VIEWS[:1], RELEVANCE_VIEWS[1]),
-    "augment": Auxiliary(("image", "augmented_image"), "image"),
-    "noise": Auxiliary(("noisy_image",), "image"),
-    "black": Auxiliary((), "image"),
-}
-
-
-def make_view(name: str, picture: Picture, seed: int, item_id: str) -> Iterator[Image.Image]:
-    """The pictures of view `name`, one after the other.
+def make_view(view: View, picture: Picture, seed: int, item_id: str) -> Iterator[Image.Image]:
+    """The pictures of a view, one after the other.
 
     Args:
-        name: A view.
+        view: The view; it must have something that makes it.
         picture: The decoded image.
         seed: Seed of the run.
-        item_id: Id of the image; with `seed` and the kind of view it fixes all random numbers, so
-            fewer random crops are the first of more.
+        item_id: Id of the image; with `seed` and the stream of the view it fixes all random
+            numbers, so fewer random crops are the first of more.
     """
-    kind = name.partition(":")[0]
-    digest = hashlib.sha256(f"{seed}\x00{kind}\x00{item_id}".encode()).digest()
+    stream = view.stream or view.name
+    digest = hashlib.sha256(f"{seed}\x00{stream}\x00{item_id}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:16], "big"))
-    if kind == CROPS:
-        return random_crops(picture.image, *parse_crops(name), rng)
-    return VIEWS[kind](picture, rng)
+    return _maker(view.make)(view, picture, rng)
 
 
-def pictures_of(name: str) -> int:
-    """Number of pictures of view `name`."""
-    if name.startswith(f"{CROPS}:"):
-        return parse_crops(name)[0]
-    return _COPIES if name.startswith("augmented_") else 1
+@cache
+def _maker(place: str) -> Maker:
+    maker: Maker = resolve_name(place)
+    return maker

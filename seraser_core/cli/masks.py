@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,24 +11,28 @@ from seraser_core.cli.arguments import ConfigArgument, JsonOption, NoPrefectOpti
 from seraser_core.cli.console import count, print_json, results
 from seraser_core.cli.execute import execute
 from seraser_core.display import printable
+from seraser_core.kinds import REGIONS
+
+_MADE = sorted(name for name, region in REGIONS.items() if region.made)
 
 
-class Kind(StrEnum):
-    """Where masks can come from."""
-
-    RELEVANCE = "relevance"
-    SEGMENT = "segment"
+def _known(kind: str) -> str:
+    if kind not in _MADE:
+        raise typer.BadParameter(f"{kind!r} is not one of {', '.join(map(repr, _MADE))}.")
+    return kind
 
 
 def masks(
     config: ConfigArgument,
     kind: Annotated[
-        Kind,
+        str,
         typer.Option(
+            metavar=f"[{'|'.join(_MADE)}]",
+            callback=_known,
             help="relevance: the model's own patch evidence. segment: a text-prompted detector "
-            "and a segmenter, see the options segment.*."
+            "and a segmenter, see the options segment.*.",
         ),
-    ] = Kind.RELEVANCE,
+    ] = "relevance",
     set_: SetOption = None,
     no_prefect: NoPrefectOption = False,
     json: JsonOption = False,

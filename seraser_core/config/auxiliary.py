@@ -1,12 +1,19 @@
-"""The options of auxiliary images that are made by looking at the image."""
+"""The options of auxiliary images."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from seraser_core.config.base import Options
+from seraser_core.config.base import Options, choice
+from seraser_core.kinds import KINDS, REGIONS
+
+AuxiliaryKind = Annotated[str, BeforeValidator(partial(choice, KINDS))]
+"""Name of a kind of auxiliary images."""
+RegionKind = Annotated[str, BeforeValidator(partial(choice, REGIONS))]
+"""Name of a kind that consists of the two sides of a foreground."""
 
 
 class RelevanceOptions(Options):

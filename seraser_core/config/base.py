@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticKnownError
 
 
 class Options(BaseModel):
     """Base of all option groups: immutable, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def choice(names: Collection[str], value: Any) -> Any:
+    """Return `value`, one of `names`.
+
+    Raises:
+        PydanticKnownError: It is another one; told as that of a literal.
+    """
+    if isinstance(value, str) and value in names:
+        return value
+    *most, last = map(repr, names)
+    raise PydanticKnownError("literal_error", {"expected": f"{', '.join(most)} or {last}"})
 
 
 TEMPLATE_RULE = "must contain {} exactly once, for the class name, and no other brace"

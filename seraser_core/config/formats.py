@@ -11,8 +11,9 @@ from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic_core import PydanticCustomError
 
+from seraser_core.config.base import choice
 from seraser_core.plugins import Group, load_group
 
 ROW_OPTIONS = ("mask", "box", "attribute", "attributes", "split", "label", "id")
@@ -111,14 +112,11 @@ def _check(name: str, offered: object) -> Format:
 
 def _known(value: Any) -> Any:
     offered = offered_formats()
-    if isinstance(value, str) and value in offered.members:
-        return value
     if isinstance(value, str) and value in offered.faults:
         fault = offered.faults[value]
         told = {"found": fault.found, "remedy": fault.remedy}
         raise PydanticCustomError("mistake", "{found}; {remedy}", told)
-    *most, last = map(repr, offered.members)
-    raise PydanticKnownError("literal_error", {"expected": f"{', '.join(most)} or {last}"})
+    return choice(offered.members, value)
 
 
 FormatName = Annotated[str, BeforeValidator(_known)]

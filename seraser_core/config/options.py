@@ -14,6 +14,7 @@ from seraser_core.config.classes import Entry, entries
 from seraser_core.config.formats import ROW_OPTIONS, FormatName, format_choices, offered_formats
 from seraser_core.config.methods import AnyMethod, default_methods, offered_methods
 from seraser_core.config.secrets import refuse_secret_url, refuse_secrets
+from seraser_core.kinds import Region
 
 _SIZE = re.compile(r"^\s*(\d{1,18}(?:\.\d{1,18})?)\s*([KMGT]?)(i?)B?\s*$", re.IGNORECASE)
 
@@ -400,9 +401,9 @@ class RunConfig(Options):
             if name in origins
         }
 
-    def uses_auxiliary(self, kind: str) -> bool:
-        """Whether any method asks for auxiliary images of this kind."""
-        return any(getattr(method, "auxiliary", None) == kind for method in self.methods)
+    def needs(self, region: Region) -> bool:
+        """Return whether any method needs this foreground."""
+        return any(region in method.regions() for method in self.methods)
 
     @model_validator(mode="after")
     def _no_secrets(self) -> RunConfig:

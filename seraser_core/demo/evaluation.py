@@ -12,12 +12,13 @@ from torch import Tensor
 from seraser_core.auxiliary import Picture, make_view
 from seraser_core.config.methods import MethodOptions
 from seraser_core.demo.dataset import TEMPLATE, DemoItem
+from seraser_core.kinds import IMAGE, KINDS, View
 from seraser_core.methods.base import Setting
 from seraser_core.methods.registry import method_class
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import build_prompts
 
-_VIEWS = ("image", "mask_background", "mask_foreground")
+_VIEWS = (IMAGE, *KINDS["mask"].spurious, KINDS["mask"].foreground)
 _BATCH = 128
 
 
@@ -50,7 +51,7 @@ class Evaluation:
         self, model: ClipModel, items: Sequence[DemoItem], pictures: Sequence[Picture]
     ) -> None:
         self._items, self._task = items, items[0].task
-        self._features = {name: _features(model, name, pictures) for name in _VIEWS}
+        self._features = {view.name: _features(model, view, pictures) for view in _VIEWS}
         context_length = model.net.context_length
         prompts = build_prompts(list(self._task.classes), TEMPLATE, model.tokenizer, context_length)
         self._setting = Setting(model, prompts)
@@ -71,7 +72,7 @@ class Evaluation:
         return GroupAccuracies({name: float(np.mean(h)) for name, h in hits.items()})
 
 
-def _features(model: ClipModel, view: str, pictures: Sequence[Picture]) -> Tensor:
+def _features(model: ClipModel, view: View, pictures: Sequence[Picture]) -> Tensor:
     """(N, 1, D) features of one view of every picture."""
     images = [next(make_view(view, picture, 0, str(i))) for i, picture in enumerate(pictures)]
     return model.encode_image(torch.stack([model.preprocess(i) for i in images]))[:, None]

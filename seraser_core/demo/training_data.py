@@ -17,11 +17,12 @@ from seraser_core.auxiliary import Picture, make_view
 from seraser_core.demo.captions import Pair, draw_pairs
 from seraser_core.demo.dataset import DemoItem, picture_seed
 from seraser_core.demo.pictures import draw_picture
+from seraser_core.kinds import IMAGE, KINDS
 
 _VIEW_OF = {
-    "whole": "image",
-    "foreground": "mask_foreground",
-    "background": "mask_background",
+    "whole": IMAGE,
+    "foreground": KINDS["mask"].foreground,
+    "background": KINDS["mask"].spurious[0],
 }
 
 

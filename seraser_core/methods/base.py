@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pkgutil import resolve_name
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from seraser_core.kinds import View
 from seraser_core.models.engine import PromptEngine, build_engine
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts, build_prompts
@@ -113,7 +115,7 @@ class Scores:
 
 
 Features = Mapping[str, Tensor]
-"""View name -> (B, K, D) float32, L2-normalised image features."""
+"""Name of a view -> (B, K, D) float32, L2-normalised image features."""
 
 
 class Method(ABC):
@@ -125,18 +127,18 @@ class Method(ABC):
 
     Attributes:
         id: Its name in the results.
-        views: Names of the pictures it needs of every image.
+        views: The pictures that it needs of every image.
         engine: What it tunes prompts with, for every image; None when it does not.
         sample: Images of the data set that `fit` must see before anything is predicted.
-        sample_views: Names of the pictures that `fit` needs of them.
+        sample_views: The pictures that `fit` needs of them.
         stateful: Whether an image's scores depend on the images before it in its shard.
     """
 
     id: str
-    views: tuple[str, ...]
+    views: tuple[View, ...]
     engine: PromptEngine | None = None
     sample: int = 0
-    sample_views: tuple[str, ...] = ()
+    sample_views: tuple[View, ...] = ()
     stateful: ClassVar[bool] = False
 
     def __init__(self, options: Any, setting: Setting) -> None:
@@ -146,10 +148,14 @@ class Method(ABC):
     def check(cls, options: Any, prompts: Prompts, model: ClipModel) -> None:
         """Refuse options that do not go with the run's classes and model, before any work.
 
+        Here, a model with which the foregrounds that they ask for cannot be made.
+
         Raises:
             ConfigError: They do not.
         """
-        return
+        for region in options.regions():
+            if region.check:
+                resolve_name(region.check)(model, f"methods.{options.id}.auxiliary")
 
     def fit(self, features: Features) -> None:
         """Learn from view features of a sample of the images, without their labels."""

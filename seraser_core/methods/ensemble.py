@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from seraser_core.config.methods.ensemble import EnsembleOptions
+from seraser_core.kinds import IMAGE
 from seraser_core.methods.base import (
     Features,
     Method,
@@ -23,7 +24,7 @@ _CHECKED = 2048
 class Ensemble(Method):
     """The mean text feature of all templates on the whole image."""
 
-    views = ("image",)
+    views = (IMAGE,)
 
     def __init__(self, options: EnsembleOptions, setting: Setting) -> None:
         super().__init__(options, setting)

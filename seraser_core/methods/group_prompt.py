@@ -8,6 +8,7 @@ import torch
 
 from seraser_core.config.methods.group_prompt import GroupPromptOptions
 from seraser_core.errors import ConfigError
+from seraser_core.kinds import IMAGE
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts, tokenise
@@ -20,7 +21,7 @@ class GroupPrompt(Method):
     prompts, collapsed to the class.
     """
 
-    views = ("image",)
+    views = (IMAGE,)
 
     def __init__(self, options: GroupPromptOptions, setting: Setting) -> None:
         super().__init__(options, setting)

@@ -8,6 +8,7 @@ from torch.nn.functional import normalize
 
 from seraser_core.config.methods.roboshot import RoboshotOptions
 from seraser_core.errors import ConfigError
+from seraser_core.kinds import IMAGE
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts, tokenise
@@ -19,7 +20,7 @@ _LEAST_NEW = 1e-2
 class Roboshot(Method):
     """Harmful directions are removed from the image feature, then helpful ones doubled."""
 
-    views = ("image",)
+    views = (IMAGE,)
 
     def __init__(self, options: RoboshotOptions, setting: Setting) -> None:
         super().__init__(options, setting)

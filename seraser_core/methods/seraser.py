@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seraser_core.auxiliary import AUXILIARY
-from seraser_core.auxiliary.relevance import check_relevance
 from seraser_core.config.methods.seraser import EraseOptions
+from seraser_core.kinds import IMAGE, KINDS
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
 from seraser_core.methods.tuning import PromptTuner
 from seraser_core.models.engine import PromptEngine
@@ -26,10 +25,10 @@ class Seraser(Method):
         self.options = options
         self._setting = setting
         self.engine: PromptEngine = setting.engine(options.context_tokens)
-        self._auxiliary = AUXILIARY[options.auxiliary]
+        self._auxiliary = KINDS[options.auxiliary]
         self._uses_foreground = options.foreground != "none" or options.pseudo_label
         foreground = (self._auxiliary.foreground,) if self._uses_foreground else ()
-        self.views = tuple(dict.fromkeys(("image", *self._auxiliary.spurious, *foreground)))
+        self.views = tuple(dict.fromkeys((IMAGE, *self._auxiliary.spurious, *foreground)))
         self._tuner = PromptTuner(self._losses, options.steps, options.lr, options.weight_decay)
 
     @classmethod
@@ -37,8 +36,7 @@ class Seraser(Method):
         """See `Method.check`."""
         field = f"methods.{options.id}.context_tokens"
         check_context_tokens(prompts, options.context_tokens, field)
-        if options.auxiliary == "relevance":
-            check_relevance(model, f"methods.{options.id}.auxiliary")
+        super().check(options, prompts, model)
 
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
@@ -56,10 +54,10 @@ class Seraser(Method):
         """Image features by their part in the loss: name -> (B, K, D)."""
         batch = len(features["image"])
         black = self._setting.black_feature.expand(batch, 1, -1)
-        spurious = [features[name] for name in self._auxiliary.spurious]
+        spurious = [features[view.name] for view in self._auxiliary.spurious]
         pictures = {"image": features["image"], "spurious": torch.cat([*spurious, black], dim=1)}
         if self._uses_foreground:
-            pictures["foreground"] = features[self._auxiliary.foreground]
+            pictures["foreground"] = features[self._auxiliary.foreground.name]
         return pictures
 
     def _losses(self, prompt: Tensor, pictures: Features) -> Tensor:

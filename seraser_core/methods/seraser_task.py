@@ -7,6 +7,7 @@ from torch import Tensor
 
 from seraser_core.config.methods.seraser_task import SeraserTaskOptions
 from seraser_core.errors import SeraserError
+from seraser_core.kinds import IMAGE
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
 from seraser_core.methods.seraser import Seraser
 from seraser_core.methods.tuning import PromptTuner
@@ -21,7 +22,7 @@ class SeraserTask(Method):
     need are made of the sample alone.
     """
 
-    views = ("image",)
+    views = (IMAGE,)
 
     def __init__(self, options: SeraserTaskOptions, setting: Setting) -> None:
         super().__init__(options, setting)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from seraser_core.config.methods.tda import TdaOptions
 from seraser_core.errors import ConfigError
+from seraser_core.kinds import IMAGE
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts
@@ -27,7 +28,7 @@ class Tda(Method):
         negative: The same among undecided images, with 1 at the classes that count against them.
     """
 
-    views = ("image",)
+    views = (IMAGE,)
     stateful = True
 
     def __init__(self, options: TdaOptions, setting: Setting) -> None:

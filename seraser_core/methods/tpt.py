@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from seraser_core.auxiliary import crops_view
 from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.errors import ConfigError
+from seraser_core.kinds import IMAGE, crops_view
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
 from seraser_core.methods.confident import confident_views
 from seraser_core.methods.tuning import PromptTuner
@@ -42,7 +42,7 @@ class Tpt(Method):
         self._positions: Tensor = tower.positional_embedding[span].detach().float()
         self._scale = setting.logit_scale
         self._crops = crops_view(options.views - 1, model.preprocessing.size)
-        self.views = ("image", self._crops)
+        self.views = (IMAGE, self._crops)
         self._tuner = PromptTuner(self._losses, options.steps, options.lr, options.weight_decay)
 
     @classmethod
@@ -53,7 +53,7 @@ class Tpt(Method):
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
         image = features["image"]
-        views = torch.cat([image, features[self._crops]], dim=1)
+        views = torch.cat([image, features[self._crops.name]], dim=1)
         untouched = self.engine.base_features
         confident = confident_views(views, untouched, self._scale, self.options.selection)
         tuned = self._tuner.tune(self._tokens.expand(len(image), -1, -1), {"confident": confident})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
-from seraser_core.auxiliary import crops_view
 from seraser_core.config.methods.vte import VteOptions
+from seraser_core.kinds import IMAGE, crops_view
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
 from seraser_core.methods.confident import confident_views
 from seraser_core.methods.ensemble import check_templates
@@ -23,7 +23,7 @@ class Vte(Method):
         self._text = setting.ensemble_features(options.templates)
         self._scale = setting.logit_scale
         self._crops = crops_view(options.views - 1, setting.model.preprocessing.size)
-        self.views = ("image", self._crops)
+        self.views = (IMAGE, self._crops)
 
     @classmethod
     def check(cls, options: VteOptions, prompts: Prompts, model: ClipModel) -> None:
@@ -32,7 +32,7 @@ class Vte(Method):
 
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
-        views = torch.cat([features["image"], features[self._crops]], dim=1)
+        views = torch.cat([features["image"], features[self._crops.name]], dim=1)
         confident = confident_views(views, self._text, self._scale, self._share)
         mean = normalize(confident.mean(1), dim=-1)
         return Scores(cosine_logits(mean, self._text, self._scale))

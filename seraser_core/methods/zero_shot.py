@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from seraser_core.config.methods.zero_shot import ZeroShotOptions
+from seraser_core.kinds import IMAGE
 from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
 
 
 class ZeroShot(Method):
     """The untouched prompts on the whole image."""
 
-    views = ("image",)
+    views = (IMAGE,)
 
     def __init__(self, options: ZeroShotOptions, setting: Setting) -> None:
         super().__init__(options, setting)

@@ -12,9 +12,9 @@ import psutil
 import torch
 from torch import Tensor
 
-from seraser_core.auxiliary import RELEVANCE_VIEWS
 from seraser_core.config.options import RuntimeOptions
 from seraser_core.errors import ItemError
+from seraser_core.kinds import View
 from seraser_core.models.device import stream
 from seraser_core.results.pictures import PictureFacts
 from seraser_core.runner.attempt import Attempt
@@ -75,8 +75,8 @@ class Feed:
         items: Rows of the plan.
         size: Good images of a batch.
         attempt: The attempt at their shard.
-        views: Names of the views; by default those of the session. Of relevance, only the view
-            ``image`` is made here.
+        views: The views; by default those of the session. Those that are made where the model is
+            are left out.
         clock: Counts the seconds of `Lookahead` and `Pictures`.
     """
 
@@ -86,11 +86,11 @@ class Feed:
         items: Sequence[dict[str, Any]],
         size: int,
         attempt: Attempt,
-        views: Sequence[str] | None = None,
+        views: Sequence[View] | None = None,
         clock: Clock | None = None,
     ) -> None:
         wanted = session.views if views is None else views
-        self._views = tuple(name for name in wanted if name not in RELEVANCE_VIEWS)
+        self._views = tuple(view for view in wanted if view.make)
         self._size = size
         self._device = session.model.device
         self._closed = False
@@ -141,7 +141,7 @@ class Feed:
         facts = [s.facts for s in good]
         batch = Batch([s.item_index for s in good], [s.size for s in good], facts, {}, errors)
         if good:
-            views = {n: stack([s.views[n] for s in good]) for n in self._views}
+            views = {v.name: stack([s.views[v.name] for s in good]) for v in self._views}
             batch.views, batch._copied = self._to_device(views)
         return batch
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from seraser_core.auxiliary import RELEVANCE_VIEWS
+from seraser_core.kinds import RELEVANCE
 from seraser_core.methods import Features, Method
 from seraser_core.results.run_directory import RunDirectory
 from seraser_core.runner.attempt import Attempt
@@ -61,7 +61,7 @@ def _features(session: Session, method: Method, attempt: Attempt) -> Features | 
             for batch in feed:
                 if batch.items:
                     batch.wait()
-                    if any(name in RELEVANCE_VIEWS for name in method.sample_views):
+                    if any(view.region == RELEVANCE for view in method.sample_views):
                         add_relevance(session, batch.views)
                     found.append(encode_views(session, batch.views))
                     wanted -= len(batch.items)
@@ -69,7 +69,8 @@ def _features(session: Session, method: Method, attempt: Attempt) -> Features | 
         return None
     if wanted:
         logger.info("%s: its sample lacks %d images; no more can be used", method.id, wanted)
-    return {name: torch.cat([part[name] for part in found]) for name in method.sample_views}
+    names = [view.name for view in method.sample_views]
+    return {name: torch.cat([part[name] for part in found]) for name in names}
 
 
 def _items(directory: RunDirectory, indices: np.ndarray) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from seraser_core.config.options import DatasetOptions, RunConfig
 from seraser_core.errors import ConfigError, ItemError, SeraserError
+from seraser_core.kinds import BOX, MASK
 from seraser_core.runner.threads import DaemonPool
 from seraser_core.sources.decode import image_size
 from seraser_core.sources.fetch import fetch_image, fetch_mask, of_the_mask
@@ -46,10 +47,11 @@ def check_foregrounds(config: RunConfig, items: pa.Table, say: Callable[[str], N
     """
     if not config.dataset.check_foregrounds:
         return
-    kinds = [getattr(method, "auxiliary", "").split("+") for method in config.methods]
-    needed = {part for kind in kinds for part in kind}
-    for need, judge in (("box", _judge_boxes), ("mask", _judge_masks)):
-        given = items.filter(pc.is_valid(items[need])) if need in needed else items.slice(0, 0)
+    for region, judge in ((BOX, _judge_boxes), (MASK, _judge_masks)):
+        need = region.name
+        if not config.needs(region):
+            continue
+        given = items.filter(pc.is_valid(items[need]))
         if not given.num_rows:
             continue
         verdict = judge(config.dataset, given)

@@ -12,6 +12,7 @@ import PIL
 import torch
 
 from seraser_core.config.options import RunConfig
+from seraser_core.kinds import RELEVANCE, SEGMENT
 from seraser_core.methods import method_class
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts, build_prompts
@@ -71,9 +72,9 @@ def _auxiliary_inputs(
 ) -> dict[str, dict[str, Any]]:
     """Inputs that decide the masks that the run makes."""
     inputs = {}
-    if config.uses_auxiliary("relevance"):
+    if config.needs(RELEVANCE):
         inputs["relevance"] = config.relevance.model_dump(mode="json")
-    if config.uses_auxiliary("segment"):
+    if config.needs(SEGMENT):
         segmenter = get_segmenter(config.segment, classes, model.device)
         thresholds = config.segment.model_dump(mode="json", exclude={"detector", "segmenter"})
         inputs["segment"] = thresholds | segmenter.identity

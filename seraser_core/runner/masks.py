@@ -18,6 +18,7 @@ from torch import Tensor
 
 from seraser_core import storage
 from seraser_core.errors import DeviceLostError, ItemError, TransientError
+from seraser_core.kinds import RELEVANCE_BACKGROUND, RELEVANCE_FOREGROUND
 from seraser_core.models.device import is_lost
 from seraser_core.models.memory import is_out_of_memory
 from seraser_core.runner.clock import Clock
@@ -92,8 +93,8 @@ def add_relevance(session: Session, views: dict[str, Tensor]) -> Tensor:
         )
     )
     inside = masks[:, None, None]
-    views["relevance_background"] = pictures * ~inside
-    views["relevance_foreground"] = pictures * inside
+    views[RELEVANCE_BACKGROUND.name] = pictures * ~inside
+    views[RELEVANCE_FOREGROUND.name] = pictures * inside
     return masks
 
 

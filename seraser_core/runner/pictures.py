@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seraser_core.auxiliary import Picture, make_view
 from seraser_core.errors import ConfigError, ItemError, TransientError
+from seraser_core.kinds import BOX, MASK, SEGMENT, View
 from seraser_core.proxy_check import check_proxy
 from seraser_core.results.pictures import CONSTANT_STD, PictureFacts
 from seraser_core.runner.attempt import Attempt
@@ -28,12 +29,6 @@ _WEB = ("http://", "https://")
 """An unreachable host costs only its own images."""
 _REDUCED_SIDES = 2
 """Sides of the model's input that a reduced image keeps at least."""
-_NEEDS = {
-    "mask": {"mask_background", "mask_foreground", "augmented_background"},
-    "box": {"box_background", "box_foreground"},
-    "segment": {"segment_background", "segment_foreground"},
-}
-"""Foreground -> the views that are made with it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,7 @@ class Pictures:
 
     Args:
         session: What the images are made ready for.
-        views: Names of the views, none of which is made of relevance.
+        views: The views, none of which is made where the model is.
         attempt: The attempt at the shard.
         clock: Counts ``fetch_s``, ``decode_s`` and ``masks_s``, summed over threads.
 
@@ -79,10 +74,10 @@ class Pictures:
     """
 
     def __init__(
-        self, session: Session, views: Sequence[str], attempt: Attempt, clock: Clock
+        self, session: Session, views: Sequence[View], attempt: Attempt, clock: Clock
     ) -> None:
         self._session, self._views, self._attempt, self._clock = session, views, attempt, clock
-        self._needs = {need for need, names in _NEEDS.items() if not names.isdisjoint(views)}
+        self._needs = {view.region for view in views}
         runtime = session.config.runtime
         isolated = attempt.isolated or runtime.decoding == "processes"
         # Segment masks are made in the threads that decode, and may take any time.
@@ -131,7 +126,7 @@ class Pictures:
         dataset = self._session.config.dataset
         image = fetch_image(item, dataset)
         reached("fetched")
-        if not item["mask"] or "mask" not in self._needs:
+        if not item["mask"] or MASK not in self._needs:
             return Files(image)
         with of_the_mask():
             return Files(image, fetch_mask(item, dataset))
@@ -155,7 +150,7 @@ class Pictures:
     def _sample(self, index: int, item: dict[str, Any], files: Files) -> Sample:
         try:
             picture = self._picture(item, files)
-            views = {name: self._view(name, picture, item["item_id"]) for name in self._views}
+            views = {view.name: self._view(view, picture, item["item_id"]) for view in self._views}
             return Sample(index, views, picture.image.size, _facts(picture, views))
         except ItemError as error:
             return Sample(index, error=error)
@@ -172,22 +167,22 @@ class Pictures:
         else:
             image, scale = self._decoder.image(files.image, dataset.limits), 1.0
         mask = box = segment = None
-        if "mask" in self._needs:
+        if MASK in self._needs:
             if files.mask is None:
                 raise ItemError("validate", "missing_mask", "the table has no mask for this image")
             mask = self._decoder.mask(files.mask, image.size, dataset.limits)
-        if "box" in self._needs:
+        if BOX in self._needs:
             if item["box"] is None:
                 raise ItemError("validate", "missing_box", "the table has no box for this image")
             corners = in_pixels(item["box"], dataset.box_format, image.size, scale)
             box = box_mask(corners, image.size)
-        if "segment" in self._needs:
+        if SEGMENT in self._needs:
             segment = segment_mask(session, item, image, self._clock)
         return Picture(image, mask, box, segment)
 
-    def _view(self, name: str, picture: Picture, item_id: str) -> Tensor:
+    def _view(self, view: View, picture: Picture, item_id: str) -> Tensor:
         resize = self._session.model.preprocessing.resize
-        images = make_view(name, picture, self._session.config.seed, item_id)
+        images = make_view(view, picture, self._session.config.seed, item_id)
         return stack([resize(image) for image in images])
 
 

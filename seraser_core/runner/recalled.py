@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import seraser_core
 from seraser_core import storage
 from seraser_core.errors import SeraserError
+from seraser_core.kinds import SEGMENT
 from seraser_core.models.weights import cache_folder
 from seraser_core.results import documents
 from seraser_core.results.fingerprints import fingerprint
@@ -106,7 +107,7 @@ def model_marks(config: RunConfig) -> Marks | None:
 
     try:
         files = list(model_files(config.model))
-        if config.uses_auxiliary("segment"):
+        if config.needs(SEGMENT):
             files += segment_files(config.segment)
         return _marks(files)
     except _FAULTS as error:

@@ -14,11 +14,11 @@ from typing import Any
 import psutil
 import torch
 
-from seraser_core.auxiliary import RELEVANCE_VIEWS, pictures_of
 from seraser_core.auxiliary.relevance import Relevance
 from seraser_core.config import RunConfig, parse_config
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, RunDirectoryError
+from seraser_core.kinds import IMAGE, RELEVANCE, SEGMENT, View
 from seraser_core.methods import Method, Setting, method_class
 from seraser_core.models.loading import ClipModel, get_model
 from seraser_core.models.prompts import alike_classes
@@ -65,7 +65,7 @@ class Session:
 
     Attributes:
         model: That of `setting`.
-        views: Names of all views that any method needs; ``image`` is always among them.
+        views: All views that any method needs; ``image`` is always among them.
         fits: Methods that learn from a sample first.
         isolated: The decoder whose processes can be killed; None until one is needed.
     """
@@ -87,7 +87,7 @@ class Session:
         self.setting, self.model, self.methods = setting, setting.model, methods
         self.compute, self.batch_sizes = compute, batch_sizes
         self.relevance, self.segmenter = relevance, segmenter
-        self.views = tuple(dict.fromkeys(["image", *(v for m in methods for v in m.views)]))
+        self.views = tuple(dict.fromkeys([IMAGE, *(v for m in methods for v in m.views)]))
         self.fits = SampleFits()
         self.isolated: IsolatedDecoder | None = None
         self._load_s = load_s
@@ -97,12 +97,12 @@ class Session:
     def needs_relevance(self) -> bool:
         """True if relevance masks are needed for all images, not just a fitting sample."""
         saved = self.config.save_masks and self.relevance is not None
-        return saved or any(name in RELEVANCE_VIEWS for name in self.views)
+        return saved or any(view.region == RELEVANCE for view in self.views)
 
-    def view_bytes(self, views: Iterable[str]) -> int:
+    def view_bytes(self, views: Iterable[View]) -> int:
         """Bytes of these views of one image, as they wait for the model."""
         height, width = self.model.preprocessing.size
-        return 3 * height * width * sum(map(pictures_of, views))
+        return 3 * height * width * sum(view.count for view in views)
 
     def isolated_decoder(self) -> IsolatedDecoder:
         """The decoder whose processes can be killed; made once."""
@@ -181,9 +181,9 @@ def _open(directory: RunDirectory, run: dict[str, Any], compute: ThreadPoolExecu
         )
     methods = [method_class(options)(options, setting) for options in config.methods]
     relevance = segmenter = None
-    if config.uses_auxiliary("relevance"):
+    if config.needs(RELEVANCE):
         relevance = Relevance(config.relevance, model, setting.class_features)
-    if config.uses_auxiliary("segment"):
+    if config.needs(SEGMENT):
         segmenter = get_segmenter(config.segment, classes, model.device)
     return Session(
         directory,

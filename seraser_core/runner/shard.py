@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from seraser_core.auxiliary import RELEVANCE_VIEWS, pictures_of
 from seraser_core.errors import (
     DeviceLostError,
     ErrorRateError,
@@ -26,6 +25,7 @@ from seraser_core.errors import (
     RunDirectoryError,
     TransientError,
 )
+from seraser_core.kinds import IMAGE, RELEVANCE
 from seraser_core.methods import Scores
 from seraser_core.models.device import is_lost
 from seraser_core.models.memory import is_out_of_memory
@@ -383,12 +383,12 @@ class _Work:
     def _view_seconds(self, encode_s: float) -> dict[str, float]:
         """Method -> time of the views that it needs beyond the image itself, were it alone."""
         session = self._session
-        per_picture = encode_s / sum(map(pictures_of, session.views))
+        per_picture = encode_s / sum(view.count for view in session.views)
         found = {}
         for method in session.methods:
-            views = [view for view in method.views if view != "image"]
-            found[method.id] = per_picture * sum(map(pictures_of, views))
-            if any(view in RELEVANCE_VIEWS for view in views):
+            views = [view for view in method.views if view != IMAGE]
+            found[method.id] = per_picture * sum(view.count for view in views)
+            if any(view.region == RELEVANCE for view in views):
                 found[method.id] += self._clock["relevance_s"]
         return found
 

@@ -169,16 +169,16 @@ def check_needs(config: RunConfig, listing: Listing) -> None:
         ConfigError: No image has a mask or box.
     """
     for method in config.methods:
-        kind = getattr(method, "auxiliary", None)
-        for need in ("mask", "box"):
-            lacking = listing.items[need].null_count() == listing.items.height
-            if kind is not None and need in kind.split("+") and lacking:
+        for need in [region.name for region in method.regions() if not region.made]:
+            if listing.items[need].null_count() == listing.items.height:
+                kind = getattr(method, "auxiliary", None)
+                asks = "" if kind is None else f"has auxiliary {kind!r} and "
                 named = getattr(config.dataset, need)
                 raise ConfigError(
                     f"dataset.{need}",
                     "not given" if named is None else f"{named!r}, of which no image has one",
-                    f"method {method.id!r} has auxiliary {kind!r} and needs it; name the {need} "
-                    "column or choose auxiliary: relevance",
+                    f"method {method.id!r} {asks}needs it; name the {need} column "
+                    " or choose auxiliary: relevance",
                 )
 
 

@@ -30,9 +30,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from seraser_core.auxiliary import Picture, crops_view, make_view
+from seraser_core.auxiliary import Picture, make_view
 from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.config.options import ModelOptions
+from seraser_core.kinds import IMAGE, crops_view
 from seraser_core.methods import Setting
 from seraser_core.methods.tpt import Tpt, tpt_prompts
 from seraser_core.models.loading import ClipModel, get_model
@@ -130,9 +131,9 @@ def _picture(number: int) -> Picture:
 
 def _views(model: ClipModel, picture: Picture, count: int) -> Tensor:
     """The image and its crops, (V, 3, H, W) uint8."""
-    names = ("image", crops_view(count - 1, model.preprocessing.size))
-    made = [view for name in names for view in make_view(name, picture, 0, "")]
-    return torch.stack([model.preprocessing.resize(view) for view in made])
+    views = (IMAGE, crops_view(count - 1, model.preprocessing.size))
+    made = [image for view in views for image in make_view(view, picture, 0, "")]
+    return torch.stack([model.preprocessing.resize(image) for image in made])
 
 
 def _encode(model: ClipModel, views: Tensor) -> dict[str, Tensor]:
@@ -141,7 +142,7 @@ def _encode(model: ClipModel, views: Tensor) -> dict[str, Tensor]:
     parts = views.flatten(0, 1).split(at_once)
     encoded = torch.cat([model.encode_pixels(part) for part in parts]).unflatten(0, views.shape[:2])
     crops = crops_view(views.shape[1] - 1, model.preprocessing.size)
-    return {"image": encoded[:, :1], crops: encoded[:, 1:]}
+    return {"image": encoded[:, :1], crops.name: encoded[:, 1:]}
 
 
 def main() -> None:

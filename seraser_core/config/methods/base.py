@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, model_validator
 
 from seraser_core.config.base import Options
+from seraser_core.kinds import KINDS, Region
 
 
 class MethodOptions(Options):
@@ -27,6 +28,11 @@ class MethodOptions(Options):
         description="Name in the results; the method's name unless given.",
         pattern=r"^[A-Za-z0-9_.+-]*$",
     )
+
+    def regions(self) -> tuple[Region, ...]:
+        """Return the foregrounds that the method needs: those of its option `auxiliary`, if any."""
+        kind: str | None = getattr(self, "auxiliary", None)
+        return () if kind is None else KINDS[kind].regions
 
     @model_validator(mode="before")
     @classmethod

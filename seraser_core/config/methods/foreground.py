@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from seraser_core.config.auxiliary import RegionKind
 from seraser_core.config.methods.base import MethodOptions
 
 
@@ -14,6 +15,4 @@ class ForegroundOptions(MethodOptions):
 
     implementation: ClassVar[str] = "seraser_core.methods.foreground:Foreground"
     name: Literal["foreground"] = "foreground"
-    auxiliary: Literal["mask", "box", "segment", "relevance"] = Field(
-        default="mask", description="Where the foreground comes from."
-    )
+    auxiliary: RegionKind = Field(default="mask", description="Where the foreground comes from.")

@@ -6,11 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from seraser_core.config.auxiliary import AuxiliaryKind
 from seraser_core.config.methods.base import MethodOptions
-
-Auxiliary = Literal[
-    "mask", "box", "segment", "relevance", "augment", "mask+augment", "noise", "black"
-]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"kl": "p_u", "foreground": "none"},
@@ -36,7 +33,7 @@ class EraseOptions(MethodOptions):
         description="Foreground term: none, entropy H(p(x_f)), or preserve KL(p0(x_f)||p(x_f)).",
     )
     pseudo_label: bool = Field(default=False, description="Add CE(p(x), argmax p(x_f)).")
-    auxiliary: Auxiliary = Field(
+    auxiliary: AuxiliaryKind = Field(
         default="mask", description="Kind of auxiliary images that hold only the spurious part."
     )
     steps: int = Field(default=20, ge=0, le=100_000, description="AdamW steps.")

@@ -9,8 +9,9 @@ from PIL import Image
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.functional import InterpolationMode, hflip, resized_crop
 
-from seraser_core.auxiliary import Picture, crops_view, make_view
+from seraser_core.auxiliary import Picture, make_view
 from seraser_core.auxiliary.crops import random_box, random_crops
+from seraser_core.kinds import crops_view
 
 SIZE = (32, 24)
 

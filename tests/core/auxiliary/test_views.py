@@ -8,16 +8,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seraser_core.auxiliary import (
-    AUXILIARY,
-    VIEWS,
-    Picture,
+from seraser_core.auxiliary import Picture, make_view
+from seraser_core.kinds import (
+    AUGMENTED_BACKGROUND,
+    AUGMENTED_IMAGE,
+    IMAGE,
+    KINDS,
+    NOISY_IMAGE,
+    RELEVANCE,
     crops_view,
-    make_view,
-    pictures_of,
 )
 
-CROPS = crops_view(7, (32, 24))
+VIEWS = {
+    view.name: view
+    for kind in KINDS.values()
+    for view in (IMAGE, *kind.spurious, kind.foreground, crops_view(7, (32, 24)))
+    if view.region != RELEVANCE
+}
 
 
 @pytest.fixture
@@ -35,8 +42,8 @@ def picture() -> Picture:
 def test_background_and_foreground_are_complements(picture, region):
     pixels = np.asarray(picture.image)
     inside = getattr(picture, region)
-    (background,) = make_view(f"{region}_background", picture, 0, "x")
-    (foreground,) = make_view(f"{region}_foreground", picture, 0, "x")
+    (background,) = make_view(VIEWS[f"{region}_background"], picture, 0, "x")
+    (foreground,) = make_view(VIEWS[f"{region}_foreground"], picture, 0, "x")
     assert (np.asarray(background)[inside] == 0).all()
     assert (np.asarray(foreground)[~inside] == 0).all()
     assert np.array_equal(np.asarray(background) + np.asarray(foreground), pixels)
@@ -44,15 +51,15 @@ def test_background_and_foreground_are_complements(picture, region):
 
 def test_noise_has_the_stated_size():
     grey = Picture(Image.new("RGB", (200, 200), (128, 128, 128)))
-    (noisy,) = make_view("noisy_image", grey, 0, "x")
+    (noisy,) = make_view(NOISY_IMAGE, grey, 0, "x")
     difference = (np.asarray(noisy, dtype=np.float64) - 128) / 255
     assert abs(difference.std() - 0.1) < 0.002
     assert abs(difference.mean()) < 0.002
 
 
-@pytest.mark.parametrize("name", ["augmented_image", "augmented_background"])
-def test_copies_are_fifteen_different_pictures_of_the_same_size(picture, name):
-    copies = list(make_view(name, picture, 0, "x"))
+@pytest.mark.parametrize("view", [AUGMENTED_IMAGE, AUGMENTED_BACKGROUND])
+def test_copies_are_fifteen_different_pictures_of_the_same_size(picture, view):
+    copies = list(make_view(view, picture, 0, "x"))
     assert len(copies) == 15
     assert {c.size for c in copies} == {picture.image.size}
     assert len({c.tobytes() for c in copies}) == 15
@@ -62,7 +69,7 @@ def test_every_copy_has_a_cutout_of_at_most_half_the_width():
     white = Picture(Image.new("RGB", (100, 80), "white"))
     sides = []
     for seed in range(40):
-        for copy in make_view("augmented_image", white, seed, "x"):
+        for copy in make_view(AUGMENTED_IMAGE, white, seed, "x"):
             hole = (np.asarray(copy) == (125, 123, 114)).all(-1)
             rows, columns = np.nonzero(hole)
             if len(rows):
@@ -75,7 +82,7 @@ def test_every_copy_has_a_cutout_of_at_most_half_the_width():
 def test_noise_in_strips_is_the_noise_of_the_whole(picture):
     """Of 200 rows: the same numbers as drawn in one piece."""
     tall = Picture(Image.new("RGB", (30, 200), (90, 128, 166)))
-    (noisy,) = make_view("noisy_image", tall, 3, "x")
+    (noisy,) = make_view(NOISY_IMAGE, tall, 3, "x")
     digest = hashlib.sha256(b"3\x00noisy_image\x00x").digest()
     rng = np.random.default_rng(int.from_bytes(digest[:16], "big"))
     whole = np.asarray(tall.image) / 255 + 0.1 * rng.standard_normal((200, 30, 3), np.float32)
@@ -83,15 +90,15 @@ def test_noise_in_strips_is_the_noise_of_the_whole(picture):
     assert off.max() <= 0.51
 
 
-@pytest.mark.parametrize("name", [*VIEWS, CROPS])
+@pytest.mark.parametrize("name", VIEWS)
 def test_the_number_of_pictures_is_known_before_they_are_made(picture, name):
-    assert pictures_of(name) == len(list(make_view(name, picture, 0, "x")))
+    assert VIEWS[name].count == len(list(make_view(VIEWS[name], picture, 0, "x")))
 
 
-@pytest.mark.parametrize("name", [*VIEWS, CROPS])
+@pytest.mark.parametrize("name", VIEWS)
 def test_randomness_depends_on_seed_and_item_alone(picture, name):
     def content(seed, item):
-        return [v.tobytes() for v in make_view(name, picture, seed, item)]
+        return [v.tobytes() for v in make_view(VIEWS[name], picture, seed, item)]
 
     first = content(0, "a")
     np.random.default_rng().random(10)
@@ -103,9 +110,7 @@ def test_randomness_depends_on_seed_and_item_alone(picture, name):
 
 def test_sizes_of_the_auxiliary_sets(picture):
     """With the black image: 2 for masks, 17 with 15 copies."""
-    sizes = {
-        kind: 1 + sum(map(pictures_of, auxiliary.spurious)) for kind, auxiliary in AUXILIARY.items()
-    }
+    sizes = {name: 1 + sum(view.count for view in kind.spurious) for name, kind in KINDS.items()}
     assert sizes == {
         "mask": 2,
         "box": 2,

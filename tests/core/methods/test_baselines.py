@@ -6,13 +6,13 @@ import literal_baselines as literal
 import pytest
 import torch
 
-from seraser_core.auxiliary import crops_view
 from seraser_core.config.methods.ensemble import EnsembleOptions
 from seraser_core.config.methods.group_prompt import GroupPromptOptions
 from seraser_core.config.methods.roboshot import RoboshotOptions
 from seraser_core.config.methods.tda import TdaOptions
 from seraser_core.config.methods.vte import VteOptions
 from seraser_core.errors import ConfigError
+from seraser_core.kinds import crops_view
 from seraser_core.methods import Setting, method_class
 from seraser_core.methods.ensemble import Ensemble
 from seraser_core.methods.group_prompt import GroupPrompt
@@ -50,7 +50,7 @@ def pictures(tiny_model) -> torch.Tensor:
 @pytest.fixture
 def features(tiny_model, pictures) -> dict[str, torch.Tensor]:
     encoded = tiny_model.encode_image(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
-    return {"image": encoded[:, :1], CROPS: encoded[:, 1:]}
+    return {"image": encoded[:, :1], CROPS.name: encoded[:, 1:]}
 
 
 def assert_near(logits: torch.Tensor, expected: list[list[float]]) -> None:

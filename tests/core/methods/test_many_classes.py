@@ -12,7 +12,6 @@ from torch.nn.functional import normalize
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from seraser_core.auxiliary import pictures_of
 from seraser_core.config import load_config
 from seraser_core.methods import Setting, method_class
 from seraser_core.methods import base as methods_base
@@ -82,10 +81,8 @@ def test_no_table_of_classes_by_classes_is_made(tiny_model, prompts, monkeypatch
             method = method_class(one)(one, setting).for_shard()
             width = setting.class_features.shape[1]
             features = {
-                name: normalize(
-                    torch.randn(2, pictures_of(name), width, generator=generator), dim=-1
-                )
-                for name in method.views
+                view.name: normalize(torch.randn(2, view.count, width, generator=generator), dim=-1)
+                for view in method.views
             }
             assert method.predict(features).logits.shape == (2, COUNT)
 

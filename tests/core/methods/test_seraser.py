@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from seraser_core.auxiliary import AUXILIARY
 from seraser_core.config.methods.seraser import SeraserOptions
 from seraser_core.config.methods.seraser_task import SeraserTaskOptions
 from seraser_core.errors import SeraserError
+from seraser_core.kinds import IMAGE, KINDS
 from seraser_core.methods.base import Scores, Setting
 from seraser_core.methods.seraser import Seraser
 from seraser_core.methods.seraser_task import SeraserTask
@@ -107,8 +107,8 @@ def test_one_prompt_for_a_task_equals_literal_twin(tiny_model, pictures):
     features = features_of(tiny_model, pictures)
     with pytest.raises(SeraserError, match="before its prompt is tuned"):
         method.predict(features)
-    assert method.views == ("image",)
-    assert set(method.sample_views) == set(pictures)
+    assert method.views == (IMAGE,)
+    assert {view.name for view in method.sample_views} == set(pictures)
     method.fit({name: x[:3] for name, x in features.items()})
     found = method.predict({"image": features["image"]}).logits
 
@@ -157,8 +157,8 @@ def test_zero_steps_are_zero_shot(tiny_model, pictures):
     assert torch.equal(scores.loss_first, scores.loss_last)
 
 
-@pytest.mark.parametrize("name", AUXILIARY)
+@pytest.mark.parametrize("name", KINDS)
 def test_every_auxiliary_kind_is_a_method(tiny_model, name):
     options = SeraserOptions(auxiliary=name, preset="preserve")
     method = Seraser(options, setting_of(tiny_model))
-    assert set(method.views) == {"image", *AUXILIARY[name].spurious, AUXILIARY[name].foreground}
+    assert set(method.views) == {IMAGE, *KINDS[name].spurious, KINDS[name].foreground}

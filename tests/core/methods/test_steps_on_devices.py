@@ -64,11 +64,8 @@ def method(request, tiny_json, monkeypatch):
 
 def features_of(method, device="cpu"):
     """Random features of the views that the method tunes on."""
-    names = method.sample_views or method.views
-    return {
-        name: torch.randn(4, 11 if name.startswith("crops") else 1, 32, device=device)
-        for name in names
-    }
+    views = method.sample_views or method.views
+    return {view.name: torch.randn(4, view.count, 32, device=device) for view in views}
 
 
 def tune(method, features):

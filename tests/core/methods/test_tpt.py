@@ -6,9 +6,9 @@ import literal_tpt as literal
 import pytest
 import torch
 
-from seraser_core.auxiliary import crops_view
 from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.errors import ConfigError
+from seraser_core.kinds import IMAGE, crops_view
 from seraser_core.methods.base import Setting
 from seraser_core.methods.tpt import Tpt, tpt_prompts
 from seraser_core.models.causal import CausalPromptEngine
@@ -30,7 +30,7 @@ def pictures(tiny_model) -> torch.Tensor:
 @pytest.fixture
 def features(tiny_model, pictures) -> dict[str, torch.Tensor]:
     encoded = tiny_model.encode_image(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
-    return {"image": encoded[:, :1], CROPS: encoded[:, 1:]}
+    return {"image": encoded[:, :1], CROPS.name: encoded[:, 1:]}
 
 
 def tpt_of(model, options: TptOptions, engine_type=None) -> Tpt:
@@ -56,7 +56,7 @@ def tpt_of(model, options: TptOptions, engine_type=None) -> Tpt:
 def test_equals_literal_twin(tiny_model, pictures, features, given, context_tokens, engine_type):
     options = TptOptions(views=VIEWS, **given)
     method = tpt_of(tiny_model, options, engine_type)
-    assert method.views == ("image", CROPS)
+    assert method.views == (IMAGE, CROPS)
     scores = method.predict(features)
     tokens = tiny_model.tokenizer([f"{options.context} {name}." for name in CLASSES])
     assert len({int(row.argmax()) for row in tokens}) == 3, "classes of different token length"

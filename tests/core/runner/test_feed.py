@@ -48,7 +48,7 @@ def test_bad_images_ride_along_and_batches_stay_full(opened, monkeypatch):
     assert [list(batch.errors) for batch in batches] == [[0], [5, 6], [13]]
     assert sum(map(len, batches)) == len(items)
     for batch in batches:
-        assert set(batch.views) == set(session.views)
+        assert set(batch.views) == {view.name for view in session.views}
         assert all(view.dtype == torch.uint8 for view in batch.views.values())
         assert all(len(view) == len(batch.items) for view in batch.views.values())
 
