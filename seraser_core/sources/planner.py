@@ -177,8 +177,8 @@ def check_needs(config: RunConfig, listing: Listing) -> None:
                 raise ConfigError(
                     f"dataset.{need}",
                     "not given" if named is None else f"{named!r}, of which no image has one",
-                    f"method {method.id!r} {asks}needs it; name the {need} column "
-                    " or choose auxiliary: relevance",
+                    f"method {method.id!r} {asks}needs it; name the {need} column or choose "
+                    "auxiliary: relevance",
                 )
 
 
