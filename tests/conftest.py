@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 import subprocess
+import sys
 import sysconfig
 import tempfile
 import time
@@ -34,8 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """A cache of their own, and one thread for the small models, here and in processes they start.
 
     Several processes whose threads wait for each other in every product, on as few cores, are
-    many times slower. Benchmarks have all threads.
+    many times slower. Benchmarks have all threads. What is compiled is kept, whatever the
+    environment says: torch and Prefect are compiled once, not by each of these processes.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     # What is kept for later runs of a person is none of the tests' business.
     kept = tempfile.TemporaryDirectory(prefix="seraser-tests-")
     config.add_cleanup(kept.cleanup)
