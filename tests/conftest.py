@@ -61,10 +61,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+_MANY_MODULES = 100
+_spared = 0
+
+
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what is imported, which takes most of a second to look at."""
+    global _spared
     gc.collect()
     gc.freeze()
+    _spared = len(sys.modules)
+
+
+def pytest_runtest_logfinish() -> None:
+    """Also what a test imported, e.g. transformers: every model that is loaded looks at it."""
+    if len(sys.modules) > _spared + _MANY_MODULES:
+        pytest_collection_finish()
 
 
 def pytest_sessionfinish() -> None:
