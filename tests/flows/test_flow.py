@@ -32,7 +32,7 @@ from tasks.observer import Silence, observe
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: it is busy also where nobody asks for anything
 def prefect_server() -> Iterator[None]:
     """A Prefect server with a fresh database, for flows in this process."""
     with prefect_test_harness(server_startup_timeout=120):
