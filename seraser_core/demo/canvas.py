@@ -40,19 +40,24 @@ class Canvas:
         """A rounded stroke through `points` whose width changes from point to point."""
         way = self._pixels(np.asarray(points, dtype=float))
         radii = np.asarray(widths, dtype=float) * self._scale * self._side / 2
+        fill = _fill(colour)
         for (a, b), (r, s) in zip(pairwise(way), pairwise(radii), strict=True):
             along = b - a
             across = np.array([-along[1], along[0]]) / max(1e-6, float(np.hypot(*along)))
             corners = (a + across * r, b + across * s, b - across * s, a - across * r)
-            self._draw.polygon([tuple(c) for c in corners], fill=_fill(colour))
+            self._draw.polygon([tuple(c) for c in corners], fill=fill)
         for (x, y), r in zip(way, radii, strict=True):
-            self._draw.ellipse((x - r, y - r, x + r, y + r), fill=_fill(colour))
+            self._draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)
 
     def oval(self, centre: Point, width: float, height: float, colour: Colour) -> None:
         """A filled ellipse with horizontal and vertical axes."""
         x, y = self._pixels(np.asarray([centre], dtype=float))[0]
         rx, ry = width * self._scale * self._side / 2, height * self._scale * self._side / 2
         self._draw.ellipse((x - rx, y - ry, x + rx, y + ry), fill=_fill(colour))
+
+    def pixels(self) -> np.ndarray:
+        """(side, side, 4) uint8; the last is 255 where something was drawn and 0 elsewhere."""
+        return np.asarray(self.image)
 
     def _pixels(self, points: np.ndarray) -> np.ndarray:
         points = points.copy()
@@ -62,7 +67,7 @@ class Canvas:
 
 
 def _fill(colour: Colour) -> tuple[int, int, int, int]:
-    red, green, blue = (int(np.clip(round(c), 0, 255)) for c in colour)
+    red, green, blue = (min(255, max(0, round(c))) for c in colour)  # np.clip takes far longer
     return red, green, blue, 255
 
 

@@ -21,9 +21,10 @@ def _sky(side: int, top: Colour, bottom: Colour, horizon: float) -> Layer:
 
 
 def _paint(layer: Layer, canvas: Canvas) -> Layer:
-    drawn = np.asarray(canvas.image, dtype=np.float32)
-    alpha = drawn[..., 3:] / 255
-    return layer * (1 - alpha) + drawn[..., :3] * alpha
+    """`layer` itself, with what is on the canvas over it."""
+    drawn = canvas.pixels()
+    np.copyto(layer, drawn[..., :3], where=drawn[..., 3:] > 0)
+    return layer
 
 
 def grain(side: int, cells: int, rng: np.random.Generator, flat: float = 1.0) -> np.ndarray:
