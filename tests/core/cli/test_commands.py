@@ -138,7 +138,7 @@ app()
 """
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
 def test_an_interrupted_run_says_so_and_resumes(seraser, config, name):
     url = seraser("plan", config).stdout.strip()
     command = [sys.executable, "-c", _INTERRUPTED, "run", config, "--no-prefect", name]
