@@ -87,8 +87,8 @@ def test_a_killed_comparison_resumes_with_what_is_missing(seraser, study, tmp_pa
     assert len({Path(name).parts[0] for name in before}) < 4
     assert len(list(output.glob("*/run.json"))) == 4, "all are planned before one computes"
 
-    resumed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    assert resumed.returncode == 0, resumed.stderr
+    resumed = seraser("compare", study, "--no-prefect", "--json")
+    assert resumed.exit_code == 0, resumed.output
     after = commits(output)
     assert len(after) == 4 * 4
     assert {name: after[name] for name in before} == before
