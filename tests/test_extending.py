@@ -18,9 +18,15 @@ import yaml
 
 _PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 _FILE = re.compile(r"^```\w+\n# (\S+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_OPEN = (
-    "import sys; from seraser_core.runner.session import open_session; open_session(sys.argv[1])"
-)
+_PLAN_AND_OPEN = """
+import sys
+from seraser_core.config import load_config
+from seraser_core.runner.plan import plan_run
+from seraser_core.runner.session import open_session
+
+print(plan_run(load_config("ledger.yaml")))
+open_session(sys.argv[1])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +117,10 @@ def test_the_package_of_the_page_is_installed_and_run(lab):
     }
 
     lab.install("1.1")
-    assert lab.run() != run
-    opened = lab.call([sys.executable, "-c", _OPEN, str(run)], code=1)
+    opened = lab.call([sys.executable, "-c", _PLAN_AND_OPEN, str(run)], code=1)
+    planned = Path(opened.stdout.strip())
+    assert planned.parent == run.parent
+    assert planned != run
     assert (
         "planned otherwise than it would be computed here; these differ: plugins" in opened.stderr
     )
