@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 from seraser_core.config import load_config, parse_config
 from seraser_core.config.options import RunConfig
 from seraser_core.errors import SeraserError
+from seraser_core.results.records import RunRecord
 
 
 def label(config: str | dict[str, Any], overrides: list[str]) -> None:
@@ -28,13 +29,13 @@ def label(config: str | dict[str, Any], overrides: list[str]) -> None:
         _set(loaded.name, tags_of(loaded))
 
 
-def label_planned(run: dict[str, Any]) -> None:
+def label_planned(run: RunRecord) -> None:
     """As `label`, of a run that is planned.
 
     Args:
         run: Its run.json.
     """
-    _set(run["name"], tags_of(parse_config(run["config"])))
+    _set(run.name, tags_of(parse_config(run.config.document())))
 
 
 def tags_of(config: RunConfig) -> list[str]:

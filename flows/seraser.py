@@ -12,7 +12,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.labels import label, label_planned
 from flows.reasons import reasons
 from seraser_core.errors import DeviceLostError, SeraserError
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory, opened
+from seraser_core.results.states import Done, failures_of
 from tasks.aggregate import aggregate, artifact_key
 from tasks.observer import current
 from tasks.plan import plan
@@ -54,12 +55,13 @@ def planned(run_url: str) -> None:
         SeraserError: Shards failed for good; all others are computed and kept.
     """
     with reasons():
-        label_planned(RunDirectory(run_url).run())
+        label_planned(RunDirectory(run_url).run)
         finish(run_url)
 
 
 def finish(run_url: str) -> None:
     """Compute what is missing of a planned run, and merge it."""
+    opened.cache_clear()  # the run may have been planned again since
     directory = RunDirectory(run_url)
     check_complete(directory, compute_missing(directory))
     aggregate(run_url)
@@ -71,29 +73,29 @@ def compute_missing(directory: RunDirectory) -> list[str]:
     Returns:
         Ids of the shards whose task did not complete, in order.
     """
-    run, shards = directory.run(), directory.shards()
+    run, shards = directory.run, directory.shards()
     missing = directory.missing()
     total = sum(map(len, shards))
     done = total - sum(map(len, missing))
     current().planned(directory.url, done, total)
     get_run_logger().info(
-        "run %s: %d of %d shards to compute", run["run_id"], len(missing), len(shards)
+        "run %s: %d of %d shards to compute", run.run_id, len(missing), len(shards)
     )
     progress: Any = create_progress_artifact(
         progress=round(100.0 * done / max(1, total), 1),
-        key=artifact_key(run["name"], "progress"),
-        description=f"Images of run {run['run_id']} with their rows committed",
+        key=artifact_key(run.name, "progress"),
+        description=f"Images of run {run.run_id} with their rows committed",
     )
     if not missing:
         return []
-    runtime = run["config"]["runtime"]
+    runtime = run.config.runtime
     # One more than compute at once: it is made ready meanwhile, see run_shard.
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(runtime["parallel_shards"] + 1)
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(runtime.parallel_shards + 1)
     names = [part.id for part in missing]
     completed = set()
     with runner:
         futures = runner.map(
-            shard_with_retries(runtime["retries"]),
+            shard_with_retries(runtime.retries),
             {"run_url": unmapped(directory.url), "shard_id": names},
         )
         name_of = dict(zip(futures, names, strict=True))
@@ -102,7 +104,7 @@ def compute_missing(directory: RunDirectory) -> list[str]:
             if future.state.is_completed():
                 commit: Any = future.result()
                 completed.add(name_of[future])
-                done += int(commit["images"])
+                done += int(commit.images)
                 update_progress_artifact(progress, round(100.0 * done / total, 1))
     return [name for name in names if name not in completed]
 
@@ -113,18 +115,13 @@ def check_complete(directory: RunDirectory, failed: list[str]) -> None:
     Raises:
         SeraserError: Some were not; names the last fault of the first of them.
     """
-    missing = [shard_id for shard_id in failed if not directory.is_done(shard_id)]
+    states = {shard_id: directory.state(shard_id, deep=True) for shard_id in failed}
+    missing = {name: state for name, state in states.items() if not isinstance(state, Done)}
     if not missing:
         return
-    failures = directory.attempts.failures()
-    lost = any(
-        failures[name]["error"] == DeviceLostError.__name__ for name in missing if name in failures
-    )
-    first = "; ".join(
-        f"{name}: {failures[name]['error']}: {failures[name]['message']}"
-        for name in missing[:3]
-        if name in failures
-    )
+    failures = failures_of(missing)
+    lost = any(failure.error == DeviceLostError.__name__ for failure in failures.values())
+    first = "; ".join(f"{name}: {failure}" for name, failure in list(failures.items())[:3])
     raise (DeviceLostError if lost else SeraserError)(
         f"{len(missing)} of {len(directory.shards())} shards failed ({first or 'no record'}); "
         "run the same configuration again to compute them"

@@ -12,7 +12,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from seraser_core.display import sentence
 from seraser_core.results.columns import GROUPS, METHODS, Shown, shown_in
 from seraser_core.results.markup import markdown_code, markdown_table
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.summary import aggregate as write_summary
 from seraser_core.results.tables import small_groups_text
 from tasks.observer import current
@@ -33,16 +33,16 @@ def aggregate(run_url: str) -> list[dict[str, Any]]:
 
     tables = write_summary(run_url, report=report)
     summary, groups = tables["summary"], tables["groups"]
-    run = RunDirectory(run_url).run()
+    run = RunDirectory(run_url).run
     create_table_artifact(
         table=_shown_rows(summary),
-        key=artifact_key(run["name"], "summary"),
-        description=f"Accuracy of each method in run {run['run_id']}",
+        key=artifact_key(run.name, "summary"),
+        description=f"Accuracy of each method in run {run.run_id}",
     )
     create_markdown_artifact(
-        markdown=markdown(run_url, run["run_id"], summary, groups),
-        key=artifact_key(run["name"], "report"),
-        description=f"Run {run['run_id']}",
+        markdown=markdown(run_url, run.run_id, summary, groups),
+        key=artifact_key(run.name, "report"),
+        description=f"Run {run.run_id}",
     )
     return plain_rows(summary)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
+
+from seraser_core.results.records import Timings
 
 
 class Observer(Protocol):
@@ -23,7 +25,7 @@ class Observer(Protocol):
     def advance(self, images: int) -> None:
         """`images` more images are done; negative when a shard has to begin again."""
 
-    def committed(self, timings: dict[str, Any]) -> None:
+    def committed(self, timings: Timings) -> None:
         """A shard was committed; `timings` say where its time went."""
 
 
@@ -39,7 +41,7 @@ class Silence:
     def advance(self, images: int) -> None:
         """Nothing."""
 
-    def committed(self, timings: dict[str, Any]) -> None:
+    def committed(self, timings: Timings) -> None:
         """Nothing."""
 
 

@@ -10,7 +10,7 @@ from prefect.runtime import flow_run, task_run
 from prefect.tasks import Task, exponential_backoff
 
 from seraser_core.errors import DeviceLostError, ErrorRateError, SeraserError, TransientError
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.records import Commit
 from tasks.observer import ShardProgress, current
 
 BACKOFF_S = 2
@@ -37,7 +37,7 @@ def is_passing(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
     retry_jitter_factor=JITTER,
     retry_condition_fn=is_passing,
 )
-def shard(run_url: str, shard_id: str) -> dict[str, Any]:
+def shard(run_url: str, shard_id: str) -> Commit:
     """Compute one shard of a run and commit it; one that is done already is left as it is.
 
     Returns:
@@ -62,14 +62,13 @@ def shard(run_url: str, shard_id: str) -> dict[str, Any]:
         progress.begin_again()
         observer.say(f"shard {shard_id}: {error}; to be tried again")
         raise
-    timings = RunDirectory(run_url).metrics(shard_id)["timings"]
-    observer.committed(timings)
+    observer.committed(commit.timings)
     get_run_logger().info(
         "shard %s: %d images in %.1f s, %d error rows",
         shard_id,
-        commit["images"],
-        timings["wall_s"],
-        commit["errors"],
+        commit.images,
+        commit.timings.wall_s,
+        commit.errors,
     )
     return commit
 

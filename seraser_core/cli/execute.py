@@ -125,7 +125,7 @@ def watching() -> Iterator[RunDisplay]:
 
 def _compute(run_url: str, display: RunDisplay) -> None:
     """Compute the missing shards of a planned run in this process, and merge them."""
-    from seraser_core.results.run_directory import RunDirectory
+    from seraser_core.results.shards import RunDirectory
     from seraser_core.results.summary import aggregate
     from seraser_core.runner.local import run_local
 

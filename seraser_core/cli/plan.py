@@ -85,13 +85,13 @@ def _check_files(prepared: Prepared, display: RunDisplay) -> FilesFound:
 
 
 def _document(prepared: Prepared, run_url: str | None) -> dict[str, Any]:
-    from seraser_core.results.run_directory import RunDirectory
+    from seraser_core.results.shards import RunDirectory
 
     directory = None if run_url is None else RunDirectory(run_url)
     return {
         "run": run_url,
-        "run_id": None if directory is None else directory.run()["run_id"],
+        "run_id": None if directory is None else directory.run.run_id,
         "images": prepared.planned.table.num_rows,
         "shards": len(prepared.planned.shards),
-        "done": 0 if directory is None else len(directory.done()),
+        "done": 0 if directory is None else len(directory.commits()),
     }

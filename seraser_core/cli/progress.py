@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from seraser_core.results.records import Timings
 from seraser_core.results.timings import bound_by
 from seraser_core.waiting import printed
 
@@ -131,12 +132,11 @@ class RunDisplay:
         if self._task is not None:
             self._bar.advance(self._task, images)
 
-    def committed(self, timings: dict[str, Any]) -> None:
+    def committed(self, timings: Timings) -> None:
         """Say what bounds the run, by the seconds of the shards committed so far."""
         with self._lock:
-            for name, value in timings.items():
-                if name.endswith("_s") and isinstance(value, int | float):
-                    self._seconds[name] += value
+            for name, value in timings.seconds().items():
+                self._seconds[name] += value
             bound = bound_by(self._seconds)
         if self._task is not None:
             self._bar.update(self._task, bound=f"bound by {bound}")

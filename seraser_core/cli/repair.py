@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 def repair(run: RunArgument, no_prefect: NoPrefectOption = False, json: JsonOption = False) -> None:
-    """Compute the shards of RUN that `verify` finds wrong or missing, and write its report.
+    """Mend the shards of RUN that `verify` finds wrong or missing, and write its report.
 
-    All other files stay as they are. Ends with what `verify` finds then; exit code 1 when that is
-    not nothing, or when run.json or the plan is damaged, which is not mended here. RUN may be a
-    comparison: then all its runs are repaired.
+    Rows that are whole in one of their two files are restored from there, and all others computed
+    again. All other files stay as they are. Ends with what `verify` finds then; exit code 1 when
+    that is not nothing, or when run.json or the plan is damaged, which is not mended here. RUN may
+    be a comparison: then all its runs are repaired.
     """
     with watching() as display:
         done = each_run(run, lambda url: _repaired(url, no_prefect, display))
@@ -33,7 +34,7 @@ def repair(run: RunArgument, no_prefect: NoPrefectOption = False, json: JsonOpti
 
 def _repaired(run: str, no_prefect: bool, display: RunDisplay) -> VerifyReport:
     """Repair a run and return what `verify` finds afterwards."""
-    from seraser_core.results.repair import compute_again, plan_repair
+    from seraser_core.results.repair import mend, plan_repair
     from seraser_core.results.summary import aggregate
     from seraser_core.results.verify import verify
 
@@ -41,9 +42,9 @@ def _repaired(run: str, no_prefect: bool, display: RunDisplay) -> VerifyReport:
     todo = plan_repair(report)
     for problem in report.problems:
         display.say(str(problem))
-    if todo.shards:
-        display.say(f"computing {count(len(todo.shards), 'shard')}: {', '.join(todo.shards)}")
-        compute_again(run, todo.shards)
+    again = mend(run, todo.shards)
+    if again:
+        display.say(f"computing {count(len(again), 'shard')}: {', '.join(again)}")
         execute_planned([run], no_prefect, display)
     elif todo.report:
         display.say("writing the report")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seraser_core.results.reading import scan
-    from seraser_core.results.run_directory import RunDirectory
+    from seraser_core.results.shards import RunDirectory
 
 __all__ = ["RunDirectory", "scan"]
 
@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return scan
     if name == "RunDirectory":
-        from seraser_core.results.run_directory import RunDirectory
+        from seraser_core.results.shards import RunDirectory
 
         return RunDirectory
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

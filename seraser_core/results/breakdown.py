@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
+from seraser_core.results.records import RunRecord
 from seraser_core.results.significance import wilson
 from seraser_core.results.sums import MethodSums
 from seraser_core.sources.items import SMALL_GROUP, group_key, group_name
@@ -109,26 +109,23 @@ class MethodResult:
         return min(large, key=lambda g: (g.accuracy, g.label, g.attribute), default=None)
 
 
-def method_results(
-    sums: Mapping[str, MethodSums], run: Mapping[str, Any]
-) -> Iterator[MethodResult]:
+def method_results(sums: Mapping[str, MethodSums], run: RunRecord) -> Iterator[MethodResult]:
     """Yield the results of a run's methods, in its order.
 
     Args:
         sums: Method id -> sums over all shards.
         run: run.json.
     """
-    for method in run["methods"]:
-        name = method["id"]
+    for name in run.method_ids:
         groups = tuple(_groups(name, sums[name], run))
-        yield MethodResult(name, sums[name], groups, run.get("train_counts", {}))
+        yield MethodResult(name, sums[name], groups, run.train_counts)
 
 
-def _groups(method: str, sums: MethodSums, run: Mapping[str, Any]) -> list[Group]:
+def _groups(method: str, sums: MethodSums, run: RunRecord) -> list[Group]:
     groups = []
     for key, counts in sums.groups.items():
         label, attribute = map(int, key.split())
-        name = group_name(run["classes"], run["attributes"], label, attribute)
+        name = group_name(run.classes, run.attributes, label, attribute)
         groups.append(Group(method, name, label, attribute, *counts))
     return sorted(groups, key=lambda group: (group.label, group.attribute))
 

@@ -9,7 +9,7 @@ A comparison's folder beside its runs holds::
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,12 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.display import sentence
 from seraser_core.errors import ConfigError, RunDirectoryError
-from seraser_core.results import documents
 from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
 from seraser_core.results.fingerprints import fingerprint
 from seraser_core.results.markup import csv_table, latex_table, markdown_table
 from seraser_core.results.reading import read_report
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.records import ComparedRecord, ComparisonRecord
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.significance import holm
 from seraser_core.results.status import status
 from seraser_core.results.tables import small_groups_text
@@ -75,10 +75,10 @@ def create_comparison(output: str, name: str, runs: Sequence[ComparedRun]) -> st
         raise ConfigError("name", f"{repeated[0]} is there more than once", "give every run once")
     url = storage.join(output, f"{name}-compare-{fingerprint(sorted(ids))[:12]}")
     listed = [
-        {"dataset": run.dataset, "model": run.model, "run_id": run.run_id, "run": run.url}
+        ComparedRecord(dataset=run.dataset, model=run.model, run_id=run.run_id, run=run.url)
         for run in runs
     ]
-    storage.write_json(_document(url), {"name": name, "runs": listed})
+    storage.write_bytes(_record(url), ComparisonRecord(name=name, runs=listed).encode())
     return url
 
 
@@ -91,8 +91,8 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
     Raises:
         RunDirectoryError: There is no comparison, or a run has no report.
     """
-    document = _read(comparison_url)
-    table = compare_runs(document["runs"])
+    comparison = _read(comparison_url)
+    table = compare_runs(comparison.runs)
     ranks = mean_ranks(table)
     small = left_out(table)
     columns = shown_in(Shown.COMPARISON_TEXT, METHODS)
@@ -100,7 +100,7 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
         columns = [column for column in columns if column.name != "small_groups"]
     parquet = io.BytesIO()
     table.write_parquet(parquet)
-    page = [f"# Comparison {document['name']}\n", markdown_table(table, columns)]
+    page = [f"# Comparison {comparison.name}\n", markdown_table(table, columns)]
     page += [_AVERAGES] if table["accuracy"].count() else []
     page += [f"{sentence(small)}\n"] if small else []
     if ranks["pairs"].sum():
@@ -119,7 +119,7 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
     return {"comparison": table, "ranks": ranks}
 
 
-def compare_runs(runs: Sequence[Mapping[str, str]]) -> pl.DataFrame:
+def compare_runs(runs: Sequence[ComparedRecord]) -> pl.DataFrame:
     """One row per data set, model and method, those of a data set after each other.
 
     Beside the columns of the runs' summaries, of which absent ones are null:
@@ -134,7 +134,7 @@ def compare_runs(runs: Sequence[Mapping[str, str]]) -> pl.DataFrame:
     Raises:
         RunDirectoryError: A run has no report.
     """
-    datasets = list(dict.fromkeys(run["dataset"] for run in runs))
+    datasets = list(dict.fromkeys(run.dataset for run in runs))
     rows = [row for run in runs for row in _rows(run)]
     rows.sort(key=lambda row: datasets.index(row["dataset"]))
     tested = [row for row in rows if row["mcnemar_p"] is not None]
@@ -150,13 +150,13 @@ def compare_runs(runs: Sequence[Mapping[str, str]]) -> pl.DataFrame:
     )
 
 
-def _rows(run: Mapping[str, str]) -> list[dict[str, Any]]:
+def _rows(run: ComparedRecord) -> list[dict[str, Any]]:
     """The rows of one run, without what takes all runs to know."""
-    url = run["run"]
+    url = run.run
     seconds = status(url).get("seconds_per_image", {})
-    methods = RunDirectory(url).run()["methods"]
-    untouched = [method["id"] for method in methods if method.get("name") == "zero_shot"]
-    named = {name: run[name] for name in ("dataset", "model", "run_id")}
+    methods = RunDirectory(url).run.methods
+    untouched = [method.id for method in methods if method.name == "zero_shot"]
+    named = {"dataset": run.dataset, "model": run.model, "run_id": run.run_id}
     columns = shown_in(Shown.COMPARISON_DATA, METHODS)
     rows = []
     for summary in read_report(url, "summary").to_dicts():
@@ -189,7 +189,7 @@ def mean_ranks(table: pl.DataFrame) -> pl.DataFrame:
 def is_comparison(url: str) -> bool:
     """Whether a comparison's folder is at `url`."""
     try:
-        return storage.exists(_document(url))
+        return storage.exists(_record(url))
     except (OSError, ValueError, ImportError):
         return False
 
@@ -200,8 +200,8 @@ def compared_runs(comparison_url: str) -> list[ComparedRun]:
     Raises:
         RunDirectoryError: There is no comparison.
     """
-    listed = _read(comparison_url)["runs"]
-    return [ComparedRun(run["dataset"], run["model"], run["run"]) for run in listed]
+    listed = _read(comparison_url).runs
+    return [ComparedRun(run.dataset, run.model, run.run) for run in listed]
 
 
 def left_out(table: pl.DataFrame) -> str | None:
@@ -214,20 +214,22 @@ def left_out(table: pl.DataFrame) -> str | None:
     return f"left out of the worst group: {groups} ({counts})" if counts else None
 
 
-def _document(comparison_url: str) -> str:
+def _record(comparison_url: str) -> str:
     return storage.join(comparison_url, "comparison.json")
 
 
-def _read(comparison_url: str) -> dict[str, Any]:
-    url = _document(comparison_url)
+def _read(comparison_url: str) -> ComparisonRecord:
     try:
-        document = documents.parse(documents.read(url), url, documents.COMPARISON)
+        comparison = ComparisonRecord.read(_record(comparison_url))
     except FileNotFoundError:
-        raise RunDirectoryError(f"{comparison_url} is no comparison: it has no {url}") from None
+        lacking = f"it has no {_record(comparison_url)}"
+        raise RunDirectoryError(f"{comparison_url} is no comparison: {lacking}") from None
     beside = storage.parent(comparison_url.rstrip("/"))
-    for run in document["runs"]:
-        run["run"] = _found(run["run"], storage.join(beside, run["run_id"]))
-    return document
+    runs = [
+        run.model_copy(update={"run": _found(run.run, storage.join(beside, run.run_id))})
+        for run in comparison.runs
+    ]
+    return comparison.model_copy(update={"runs": runs})
 
 
 def _found(url: str, beside: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,8 +10,9 @@ import polars as pl
 
 from seraser_core import storage
 from seraser_core.display import percent
-from seraser_core.results import documents
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.records import READERS, RunRecord
+from seraser_core.results.shards import RunDirectory
+from seraser_core.results.states import Done, State
 
 MOST = 100
 """Images that are listed."""
@@ -41,9 +42,7 @@ _SCHEMA: dict[str, Any] = {
 _ORDER = ("disagreement", "confidence", "item_index")
 
 
-def disagreements(
-    directory: RunDirectory, run: dict[str, Any], shard_ids: Iterable[str]
-) -> pl.DataFrame:
+def disagreements(directory: RunDirectory, states: Mapping[str, State]) -> pl.DataFrame:
     """The images on which the methods and the untouched prompt disagree most, at most `MOST`.
 
     Columns: ``disagreement``, the share of the methods that do not say what most of them say;
@@ -53,29 +52,28 @@ def disagreements(
 
     Args:
         directory: Where the run is.
-        run: run.json.
-        shard_ids: Shards that are done, of which one at a time is in memory per thread.
+        states: Of its shards; one that is done is in memory per thread.
     """
-    paths = [directory.predictions_path(shard_id) for shard_id in shard_ids]
+    paths = [directory.path(state.file) for state in states.values() if isinstance(state, Done)]
     options = storage.polars_options(directory.url)
 
     def of_shard(path: str) -> pl.DataFrame:
         rows = pl.scan_parquet(path, glob=False, storage_options=options).select(_READ).collect()
-        return most_disagreed(rows, run)
+        return most_disagreed(rows, directory.run)
 
-    with ThreadPoolExecutor(documents.READERS) as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         found = list(pool.map(of_shard, paths))
     return _first(pl.concat([pl.DataFrame(schema=_SCHEMA), *found]))
 
 
-def most_disagreed(rows: pl.DataFrame, run: dict[str, Any]) -> pl.DataFrame:
+def most_disagreed(rows: pl.DataFrame, run: RunRecord) -> pl.DataFrame:
     """Find the disagreements in some prediction rows, see `disagreements`."""
     rows = rows.filter(pl.col("status") == "ok")
     columns = ["item_index", "item_id", "image", "method", "prediction", "prediction_name"]
     said = rows.select(*columns, pl.col("confidence").cast(pl.Float64))
-    if _UNTOUCHED not in {method.get("name", method["id"]) for method in run["methods"]}:
+    if _UNTOUCHED not in {method.name for method in run.methods}:
         once = rows.unique("item_index", keep="first", maintain_order=True)
-        names = pl.Series(run["classes"], dtype=pl.String)
+        names = pl.Series(run.classes, dtype=pl.String)
         untouched = once.select(
             *columns[:3],
             pl.lit(_UNTOUCHED).alias("method"),

@@ -12,7 +12,7 @@ from seraser_core import storage
 from seraser_core.config import RunConfig, parse_config
 from seraser_core.errors import SeraserError
 from seraser_core.results.reading import scan
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ def write_mask_table(run_url: str, kind: str) -> MaskTable:
         SeraserError: Masks are gone, and their shards are to be computed again.
     """
     directory = RunDirectory(run_url)
-    run = directory.run()
-    rows = _rows(directory, run)
+    rows = _rows(directory)
     paths = [
         directory.mask_path(kind, index) if status == "ok" else None
         for index, status in rows.select("item_index", "status").iter_rows()
@@ -60,13 +59,13 @@ def write_mask_table(run_url: str, kind: str) -> MaskTable:
     table.write_parquet(data)
     url = storage.join(folder, f"{kind}.parquet")
     storage.write_bytes(url, data.getvalue())
-    dataset = _dataset(parse_config(run["config"]), url)
+    dataset = _dataset(parse_config(directory.run.config.document()), url)
     return MaskTable(url, table.height, len(paths) - paths.count(None), dataset)
 
 
-def _rows(directory: RunDirectory, run: dict[str, Any]) -> pl.DataFrame:
+def _rows(directory: RunDirectory) -> pl.DataFrame:
     """The planned items with the status of their rows."""
-    of_one = scan(directory.url).filter(pl.col("method") == run["methods"][0]["id"])
+    of_one = scan(directory.url).filter(pl.col("method") == directory.run.method_ids[0])
     statuses: pl.DataFrame = of_one.select("item_index", "status").collect()
     items = pl.DataFrame(directory.items().select(["item_index", "item_id"]))
     return items.join(statuses, on="item_index", how="left", maintain_order="left")

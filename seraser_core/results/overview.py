@@ -16,14 +16,14 @@ import polars as pl
 
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError, SeraserError
-from seraser_core.results import documents
+from seraser_core.results import records
 from seraser_core.results.columns import METHODS, Shown, shown_in
 from seraser_core.results.comparison import compared_runs
 from seraser_core.results.reading import read_report
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 from seraser_core.waiting import waiting
 
-_PARTS = {"plan", "predictions", "metrics", "commits"}
+_PARTS = {"plan", "attempts", "predictions", "commits"}
 _NOT_OPTIONS = ("name", "output", "runtime")
 """Options that are shown elsewhere or change no prediction."""
 _BESIDE = {
@@ -57,7 +57,7 @@ def overview(output: str) -> dict[str, Any]:
     except (OSError, ValueError, ImportError) as error:
         raise RunDirectoryError(f"{output} cannot be read: {error}") from error
     urls = [output] if own else [storage.join(output, name) for name in sorted(names)]
-    with ThreadPoolExecutor(documents.READERS) as pool:
+    with ThreadPoolExecutor(records.READERS) as pool:
         found = list(pool.map(_look, urls))
     runs = sorted((one["run"] for one in found if "run" in one), key=_age)
     for run, differs in zip(runs, _differences([run.pop("facts") for run in runs]), strict=True):
@@ -92,23 +92,31 @@ def _look(url: str) -> dict[str, Any]:
 
 def _run(url: str) -> dict[str, Any]:
     directory = RunDirectory(url)
-    run, shards = directory.run(), directory.shards()
-    planned = {f"{shard.id}.json" for shard in shards}
-    committed = planned & set(storage.list_files(directory.path("commits")))
-    failed = planned & set(storage.list_files(directory.path("failures"))) - committed
-    config = run["config"]
+    run, shards = directory.run, directory.shards()
+    planned = {shard.id for shard in shards}
+    committed = planned & _shards_in(directory, "commits")
+    failed = planned & _shards_in(directory, "failures") - committed
+    config = run.config.document()
     named = {"dataset": _dataset(config["dataset"]), "model": _model(config["model"])}
     return {
         "run": url,
-        "run_id": run["run_id"],
-        "created": run["created"],
+        "run_id": run.run_id,
+        "created": run.created,
         **named,
-        "methods": [method["id"] for method in run["methods"]],
+        "methods": run.method_ids,
         "shards": {"done": len(committed), "total": len(planned), "failed": len(failed)},
         "images": sum(map(len, shards)),
         "headline": _headline(url),
-        "facts": {**named, "options": _options(config), "inputs": run["fingerprint_inputs"]},
+        "facts": {
+            **named,
+            "options": _options(config),
+            "inputs": run.fingerprint_inputs.document(),
+        },
     }
+
+
+def _shards_in(directory: RunDirectory, folder: str) -> set[str]:
+    return {name.partition(".")[0] for name in storage.list_files(directory.path(folder))}
 
 
 def _dataset(options: dict[str, Any]) -> str:
@@ -153,7 +161,7 @@ def _comparison(url: str) -> dict[str, Any]:
     runs = compared_runs(url)
     table = storage.join(url, "report", "comparison.parquet")
     try:
-        found: pl.DataFrame | None = pl.read_parquet(io.BytesIO(documents.read(table)))
+        found: pl.DataFrame | None = pl.read_parquet(io.BytesIO(records.read(table)))
     except (OSError, RunDirectoryError, pl.exceptions.PolarsError):
         found = None
     best = None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from seraser_core.results.records import Input
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 
 _ROW_GROUP = 8192
@@ -36,10 +39,30 @@ def read_items(parquet: pq.ParquetFile, shard: ShardRange | None) -> pa.Table:
     return table.filter(wanted).cast(ITEMS_SCHEMA)
 
 
+def with_inputs(items: pa.Table, inputs: Mapping[int, Input]) -> pa.Table:
+    """Planned items with the size and version of files that are read instead, by item_index."""
+    if not inputs:
+        return items
+    indices = items["item_index"].to_numpy()
+    for name in ("size", "version"):
+        values = items[name].to_pylist()
+        for place in np.flatnonzero(np.isin(indices, list(inputs))):
+            values[place] = getattr(inputs[int(indices[place])], name)
+        field = items.schema.field(name)
+        column = pa.array(values, field.type)
+        items = items.set_column(items.schema.get_field_index(name), field, column)
+    return items
+
+
 def predictions_to_parquet(predictions: pa.Table) -> bytes:
-    """One shard's Parquet file; equal tables give equal bytes."""
+    """One shard's Parquet file; equal tables give equal bytes, which tell if one was changed."""
     buffer = io.BytesIO()
     pq.write_table(
-        predictions, buffer, compression="zstd", row_group_size=65536, write_statistics=True
+        predictions,
+        buffer,
+        compression="zstd",
+        row_group_size=65536,
+        write_statistics=True,
+        write_page_checksum=True,
     )
     return buffer.getvalue()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
 
 CONSTANT_STD = 5.0
 """Standard deviation, of 255, below which in every colour a picture shows nothing."""
 _MOST_CONSTANT = 0.05
 _LEAST_SHARE, _MOST_SHARE = 0.01, 0.95
 _MOST_BARE = 0.5
-Sums = dict[str, Any]
+_STRICT = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -28,67 +30,111 @@ class PictureFacts:
     foregrounds: Mapping[str, float] = field(default_factory=dict)
 
 
-def picture_sums(facts: Iterable[PictureFacts]) -> Sums:
-    """The sums of some images: ``images``, ``constant``, and of every kind of ``foregrounds``
-    the images, the sum of their shares, and how many are foreground nowhere and everywhere."""
-    facts = list(facts)
-    kinds = sorted({kind for one in facts for kind in one.foregrounds})
-    shares = {
-        kind: [one.foregrounds[kind] for one in facts if kind in one.foregrounds] for kind in kinds
-    }
+class ForegroundSums(BaseModel):
+    """The sums of the foregrounds of one kind.
+
+    Attributes:
+        images: Number of images that have one.
+        share: Sum of their shares of the picture.
+        nowhere: Number of images of which nothing is foreground.
+        everywhere: Number of images of which all is.
+    """
+
+    model_config = _STRICT
+
+    images: int
+    share: float
+    nowhere: int
+    everywhere: int
+
+
+class PictureSums(BaseModel):
+    """The sums of some images that could be used.
+
+    Attributes:
+        images: Number of images.
+        constant: Number of those that are almost of one colour.
+        foregrounds: Kind -> its sums, of the kinds that there are.
+    """
+
+    model_config = _STRICT
+
+    images: int = 0
+    constant: int = 0
+    foregrounds: dict[str, ForegroundSums] = {}
+
+    @classmethod
+    def count(cls, facts: Iterable[PictureFacts]) -> Self:
+        """Count some images."""
+        facts = list(facts)
+        kinds = sorted({kind for one in facts for kind in one.foregrounds})
+        shares = {
+            kind: [one.foregrounds[kind] for one in facts if kind in one.foregrounds]
+            for kind in kinds
+        }
+        return cls(
+            images=len(facts),
+            constant=sum(one.constant for one in facts),
+            foregrounds={
+                kind: ForegroundSums(
+                    images=len(some),
+                    share=math.fsum(some),
+                    nowhere=some.count(0.0),
+                    everywhere=some.count(1.0),
+                )
+                for kind, some in shares.items()
+            },
+        )
+
+    @classmethod
+    def total(cls, parts: Iterable[PictureSums]) -> Self:
+        """Merge the sums of some parts, in any order."""
+        known = list(parts)
+        kinds = sorted({kind for part in known for kind in part.foregrounds})
+        merged = {}
+        for kind in kinds:
+            some = [part.foregrounds[kind] for part in known if kind in part.foregrounds]
+            merged[kind] = ForegroundSums(
+                images=sum(one.images for one in some),
+                share=math.fsum(one.share for one in some),
+                nowhere=sum(one.nowhere for one in some),
+                everywhere=sum(one.everywhere for one in some),
+            )
+        return cls(
+            images=sum(part.images for part in known),
+            constant=sum(part.constant for part in known),
+            foregrounds=merged,
+        )
+
+
+def describe_pictures(sums: PictureSums) -> dict[str, Any]:
+    """Describe them for people and scripts; shares of the foreground are means."""
     return {
-        "images": len(facts),
-        "constant": sum(one.constant for one in facts),
-        "foregrounds": {
-            kind: [len(some), math.fsum(some), some.count(0.0), some.count(1.0)]
-            for kind, some in shares.items()
-        },
-    }
-
-
-def merge_pictures(parts: Iterable[Mapping[str, Any]]) -> Sums:
-    """The sums in the metrics of several shards as one; those without any count for nothing."""
-    known = [part["pictures"] for part in parts if "pictures" in part]
-    kinds = sorted({kind for sums in known for kind in sums["foregrounds"]})
-    merged = {}
-    for kind in kinds:
-        rows = [sums["foregrounds"][kind] for sums in known if kind in sums["foregrounds"]]
-        images, shares, nowhere, everywhere = zip(*rows, strict=True)
-        merged[kind] = [sum(images), math.fsum(shares), sum(nowhere), sum(everywhere)]
-    return {
-        "images": sum(sums["images"] for sums in known),
-        "constant": sum(sums["constant"] for sums in known),
-        "foregrounds": merged,
-    }
-
-
-def describe_pictures(sums: Sums) -> dict[str, Any]:
-    """The sums as a document for people and scripts; shares of the foreground are means."""
-    return {
-        "images": sums["images"],
-        "almost_constant": sums["constant"],
+        "images": sums.images,
+        "almost_constant": sums.constant,
         "foregrounds": {
             kind: {
-                "images": images,
-                "mean_share": share / images,
-                "nowhere": nowhere,
-                "everywhere": everywhere,
+                "images": of_kind.images,
+                "mean_share": of_kind.share / of_kind.images,
+                "nowhere": of_kind.nowhere,
+                "everywhere": of_kind.everywhere,
             }
-            for kind, (images, share, nowhere, everywhere) in sums["foregrounds"].items()
+            for kind, of_kind in sums.foregrounds.items()
         },
     }
 
 
-def picture_warnings(sums: Sums) -> Iterator[str]:
+def picture_warnings(sums: PictureSums) -> Iterator[str]:
     """Warn of pictures or foregrounds that are unlikely to be those that were meant."""
-    images, constant = sums["images"], sums["constant"]
+    images, constant = sums.images, sums.constant
     if images and constant >= _MOST_CONSTANT * images:
         yield (
             f"{constant:,} of {images:,} pictures are almost of one colour: they may not decode to "
             "what they show; look at some of them"
         )
-    for kind, (count, share, nowhere, everywhere) in sums["foregrounds"].items():
-        mean = share / count
+    for kind, of_kind in sums.foregrounds.items():
+        count, nowhere, everywhere = of_kind.images, of_kind.nowhere, of_kind.everywhere
+        mean = of_kind.share / count
         seen = f"{kind} foregrounds: on average {100 * mean:.1f} % of a picture"
         if mean > _MOST_SHARE:
             yield f"{seen} ({everywhere:,} of {count:,} are all of it): {_REMEDIES[kind]}"

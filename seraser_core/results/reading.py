@@ -8,16 +8,17 @@ import polars as pl
 
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
-from seraser_core.results import documents
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results import records
 from seraser_core.results.schema import PREDICTIONS_SCHEMA
+from seraser_core.results.shards import RunDirectory
+from seraser_core.results.states import Done
 
 
 def scan(output: str) -> pl.LazyFrame:
     """All committed prediction rows of a run directory, or of all runs in an output folder.
 
-    Shards that were written but not committed are left out. For rows of runs that are all
-    finished, ``pl.scan_parquet("<output>/*/predictions/*.parquet")`` gives the same.
+    They are the rows that the commits name, whatever is published. Of runs that are all finished,
+    ``pl.scan_parquet("<output>/*/predictions/*.parquet")`` gives the same.
 
     Args:
         output: Path or URL of a run directory or of the folder that holds run directories.
@@ -25,7 +26,12 @@ def scan(output: str) -> pl.LazyFrame:
     Raises:
         RunDirectoryError: There is no run.
     """
-    paths = [run.predictions_path(shard_id) for run in find_runs(output) for shard_id in run.done()]
+    paths = [
+        run.path(state.file)
+        for run in find_runs(output)
+        for state in run.states().values()
+        if isinstance(state, Done)
+    ]
     if not paths:
         return pl.DataFrame(PREDICTIONS_SCHEMA.empty_table()).lazy()
     return pl.scan_parquet(paths, glob=False, storage_options=storage.polars_options(output))
@@ -61,7 +67,7 @@ def read_report(run_url: str, name: str) -> pl.DataFrame:
     url = storage.join(run_url, "report", f"{name}.parquet")
     write_again = f"`seraser summary {run_url}` writes it"
     try:
-        return pl.read_parquet(io.BytesIO(documents.read(url)))
+        return pl.read_parquet(io.BytesIO(records.read(url)))
     except FileNotFoundError:
         raise RunDirectoryError(f"{url} is missing; {write_again}") from None
     except pl.exceptions.PolarsError as error:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results.problems import Problem, VerifyReport
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
+from seraser_core.results.states import Done
 
 _PLANNED = ("run.json", "plan/")
 
@@ -55,8 +56,16 @@ def _of_report(problem: Problem) -> bool:
     return problem.file.startswith("report/")
 
 
-def compute_again(run_url: str, shard_ids: list[str]) -> None:
-    """Have whoever runs the run compute wrong shards again."""
+def mend(run_url: str, shard_ids: list[str]) -> list[str]:
+    """Restore the rows of wrong shards that are whole elsewhere, and ask for all others anew.
+
+    Returns:
+        Ids of the shards that whoever runs the run computes again.
+    """
     directory = RunDirectory(run_url)
-    for shard_id in shard_ids:
-        directory.compute_again(shard_id)
+    states = {name: directory.state(name, deep=True) for name in shard_ids}
+    directory.restore(states)
+    again = [n for n, state in states.items() if not isinstance(state, Done) or not state.faults]
+    for name in again:
+        directory.compute_again(name)
+    return again

@@ -13,6 +13,7 @@ import polars as pl
 from seraser_core.display import percent, printable, sentence
 from seraser_core.results.columns import CLASSES, GROUPS, METHODS, Metric
 from seraser_core.results.disagreements import beside_each_other
+from seraser_core.results.records import RunRecord
 from seraser_core.results.schema import TOP
 from seraser_core.results.tables import small_groups_text
 
@@ -26,7 +27,7 @@ _HIDDEN = ("label", "attribute")
 
 
 def make_report(
-    run: dict[str, Any],
+    run: RunRecord,
     tables: dict[str, pl.DataFrame],
     status: dict[str, Any],
     missing: int,
@@ -45,7 +46,7 @@ def make_report(
         svg = drawn["svg"].decode()
         files["groups.png"] = drawn["png"]
     # The label of every image is among the five likeliest classes where there are no more.
-    hidden = [*_HIDDEN, *(["top5"] if len(run["classes"]) <= TOP else [])]
+    hidden = [*_HIDDEN, *(["top5"] if len(run.classes) <= TOP else [])]
     small = small_groups_text(tables["summary"])
     cut = {
         "classes": _worst(tables["classes"], ["label"], "recall"),

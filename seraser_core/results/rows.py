@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from seraser_core.errors import ItemError
 from seraser_core.results.outcomes import MethodOutcome
-from seraser_core.results.schema import group_name, with_footer
+from seraser_core.results.records import RunRecord
+from seraser_core.results.schema import PREDICTIONS_SCHEMA, group_name, with_footer
 
+_KEY = ("item_index", "method")
 _NAN_OUTPUT = ItemError("infer", "nan_output", "the model's logits or losses are not finite")
 
 
 def build_table(
-    run: dict[str, Any],
+    run: RunRecord,
     items: pa.Table,
     done: np.ndarray,
     outcomes: Sequence[MethodOutcome],
@@ -38,7 +41,7 @@ def build_table(
         for outcome in outcomes
     ]
     table = pa.Table.from_pylist(rows, schema=with_footer(run))
-    if not run["config"]["save_logits"]:
+    if not run.config.save_logits:
         return table
     column = table.schema.get_field_index("logits")
     return table.set_column(column, table.schema.field(column), _logits(items, place, outcomes))
@@ -65,16 +68,16 @@ def _logits(items: pa.Table, place: dict[int, int], outcomes: Sequence[MethodOut
 
 
 def _row(
-    run: dict[str, Any],
+    run: RunRecord,
     item: dict[str, Any],
     outcome: MethodOutcome,
     i: int | None,
     errors: dict[int, ItemError],
 ) -> dict[str, Any]:
-    classes, label = run["classes"], item["label"]
+    classes, label = run.classes, item["label"]
     row: dict[str, Any] = {
-        "run_id": run["run_id"],
-        "dataset": run["name"],
+        "run_id": run.run_id,
+        "dataset": run.name,
         "method": outcome.method,
         "stateful": outcome.stateful,
         "item_index": item["item_index"],
@@ -109,3 +112,29 @@ def _row(
         "loss_last": None if outcome.loss_last is None else float(outcome.loss_last[i]),
         "steps": outcome.steps,
     }
+
+
+def failed_rows(rows: pa.Table) -> dict[str, list[int]]:
+    """Method -> item_index of its error rows, of methods that have some."""
+    failed: dict[str, list[int]] = {}
+    errors = rows.filter(pc.equal(rows["status"], "error")).select(_KEY)
+    for item, method in zip(*(column.to_pylist() for column in errors), strict=True):
+        failed.setdefault(method, []).append(item)
+    return failed
+
+
+def is_same_rows(old: pa.Table, new: pa.Table) -> bool:
+    """Whether two tables have rows of the same items and methods in the same run."""
+    footer = b"seraser_fingerprint"
+    return bool(
+        old.schema.equals(PREDICTIONS_SCHEMA)
+        and old.select(_KEY).equals(new.select(_KEY))
+        and (old.schema.metadata or {}).get(footer) == (new.schema.metadata or {}).get(footer)
+    )
+
+
+def describe_row(rows: pa.Table, item: int, method: str) -> str:
+    """Name an error row for messages."""
+    of_row = (pc.field("item_index") == item) & (pc.field("method") == method)
+    row = rows.filter(of_row).to_pylist()[0]
+    return f"{method} of {row['item_id']}: {row['error_message']}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pyarrow as pa
 
+from seraser_core.results.records import RunRecord
 from seraser_core.sources.items import group_name as named
 
 SCHEMA_VERSION = 2
@@ -46,19 +46,21 @@ PREDICTIONS_SCHEMA = pa.schema(
 )
 
 
-def with_footer(run: dict[str, Any]) -> pa.Schema:
+def with_footer(run: RunRecord) -> pa.Schema:
     """The schema with version, fingerprint and methods in its metadata."""
     return PREDICTIONS_SCHEMA.with_metadata(
         {
             "seraser_schema_version": str(SCHEMA_VERSION),
-            "seraser_fingerprint": run["fingerprint"],
-            "seraser_methods": json.dumps(run["methods"], sort_keys=True),
+            "seraser_fingerprint": run.fingerprint,
+            "seraser_methods": json.dumps(
+                [method.model_dump(mode="json") for method in run.methods], sort_keys=True
+            ),
         }
     )
 
 
-def group_name(run: dict[str, Any], label: int | None, attribute: int | None) -> str | None:
+def group_name(run: RunRecord, label: int | None, attribute: int | None) -> str | None:
     """``label / attribute`` by name where names are known; None without both."""
     if label is None or attribute is None:
         return None
-    return named(run["classes"], run["attributes"], label, attribute)
+    return named(run.classes, run.attributes, label, attribute)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from seraser_core.results.failed import first_failed
-from seraser_core.results.pictures import describe_pictures, merge_pictures, picture_warnings
-from seraser_core.results.run_directory import RunDirectory
-from seraser_core.results.survey import survey
+from seraser_core.results.pictures import PictureSums, describe_pictures, picture_warnings
+from seraser_core.results.records import Commit
+from seraser_core.results.shards import RunDirectory
+from seraser_core.results.states import Damaged, commits_of, failures_of
 from seraser_core.results.timings import bound_by, elapsed, overhead, process_times
 from seraser_core.waiting import waiting
 
@@ -34,70 +36,54 @@ def status(run_url: str) -> dict[str, Any]:
         RunDirectoryError: There is no run.
     """
     directory = RunDirectory(run_url)
-    run, shards = directory.run(), directory.shards()
-    found = survey(directory)
-    commits, parts = found.commits, found.metrics
-    again, failures = directory.wanted_again(), directory.attempts.failures()
-    for shard_id in sorted(set(commits) & (again | set(failures))):
-        if shard_id in again:
-            found.damaged[shard_id] = "is to be computed again"
-        elif directory.is_done(shard_id):  # a slower worker failed after the commit
-            continue
-        else:
-            rows = directory.predictions_path(shard_id)
-            found.damaged[shard_id] = f"{rows} is not the file that its commit names"
-        del commits[shard_id], parts[shard_id]
-    missing = {shard.id for shard in shards} - set(commits)
-    failures = {name: record for name, record in failures.items() if name in missing}
-    images = sum(shard.stop - shard.start for shard in shards)
-    pictures = merge_pictures(parts.values())
-    done = sum(int(commit["images"]) for commit in commits.values())
+    run, shards, states = directory.run, directory.shards(), directory.states()
+    commits = list(commits_of(states).values())
+    damaged = {name: state for name, state in states.items() if isinstance(state, Damaged)}
+    failures = failures_of(states)
+    pictures = PictureSums.total(commit.pictures for commit in commits)
+    done = sum(commit.images for commit in commits)
     return {
         "run": run_url,
-        "run_id": run["run_id"],
+        "run_id": run.run_id,
         "finished": len(commits) == len(shards),
         "shards": {"done": len(commits), "total": len(shards), "failed": len(failures)},
-        "images": {"done": done, "total": images},
-        "rows": sum(int(commit["rows"]) for commit in commits.values()),
-        "errors": _errors(parts),
-        "first_errors": first_failed(directory, commits),
+        "images": {"done": done, "total": sum(map(len, shards))},
+        "rows": sum(commit.rows for commit in commits),
+        "errors": _errors(commits),
+        "first_errors": first_failed(directory, states),
         "pictures": describe_pictures(pictures),
         "warnings": list(picture_warnings(pictures)),
-        "damaged": found.damaged,
-        "failures": {
-            name: f"{record['error']}: {record['message']} (attempt {record['attempt']})"
-            for name, record in failures.items()
-        },
-    } | _speed(commits, parts, done)
+        "damaged": {name: describe_damage(directory, state) for name, state in damaged.items()},
+        "failures": {name: f"{why} (attempt {why.attempt})" for name, why in failures.items()},
+    } | _speed(commits, done)
 
 
-def _errors(parts: dict[str, dict[str, Any]]) -> dict[str, dict[str, int]]:
+def describe_damage(directory: RunDirectory, damaged: Damaged) -> str:
+    """Say what is wrong with a shard, and what computes it again."""
+    return f"{directory.path(damaged.file)} {damaged.what}; `seraser repair` computes it again"
+
+
+def _errors(commits: Iterable[Commit]) -> dict[str, dict[str, int]]:
     """Method -> error code -> rows."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for part in parts.values():
-        for method, sums in part["methods"].items():
+    for commit in commits:
+        for method, sums in commit.methods.items():
             counts[method].update(sums.errors)
     return {method: dict(count) for method, count in counts.items() if count}
 
 
-def _speed(
-    commits: dict[str, dict[str, Any]], parts: dict[str, dict[str, Any]], images: int
-) -> dict[str, Any]:
+def _speed(commits: Sequence[Commit], images: int) -> dict[str, Any]:
     if not commits:
         return {}
     seconds: defaultdict[str, float] = defaultdict(float)
     methods: defaultdict[str, float] = defaultdict(float)
-    for name, part in parts.items():
-        for key, value in part["timings"].items():
-            if key.endswith("_s"):
-                seconds[key] += value
-        for kind in ("methods", "views"):
-            for method, value in part["timings"][kind].items():
+    for commit in commits:
+        for key, value in [*commit.timings.seconds().items(), ("write_s", commit.write_s)]:
+            seconds[key] += value
+        for of_methods in (commit.timings.methods, commit.timings.views):
+            for method, value in of_methods.items():
                 methods[method] += value
-        seconds["write_s"] += commits[name]["write_s"]
-    processes = process_times(
-        (commit, int(parts[name]["timings"]["parallel_shards"])) for name, commit in commits.items()
-    )
+    processes = process_times(commits)
     seconds["wall_s"] = sum(process.wall_s for process in processes)
     return {
         "images_per_s": images / max(elapsed(process.span for process in processes), 1e-9),

@@ -12,23 +12,23 @@ import polars as pl
 
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
-from seraser_core.results import documents
 from seraser_core.results.counting import COUNTED, count_rows
 from seraser_core.results.disagreements import disagreements
 from seraser_core.results.fingerprints import fingerprint
 from seraser_core.results.reading import read_report, scan
+from seraser_core.results.records import Commit, ReportFiles, RunRecord
 from seraser_core.results.report import make_report
-from seraser_core.results.run_directory import RunDirectory
-from seraser_core.results.status import status
+from seraser_core.results.shards import RunDirectory
+from seraser_core.results.states import Damaged, Done, State, commits_of
+from seraser_core.results.status import describe_damage, status
 from seraser_core.results.sums import MethodSums, merge
-from seraser_core.results.survey import survey
 from seraser_core.results.tables import make_tables
 from seraser_core.waiting import waiting
 
 logger = logging.getLogger(__name__)
 Tables = dict[str, pl.DataFrame]
 """``summary``, ``groups`` and ``classes``; without any label also ``disagreements``."""
-_WRITTEN = ("", "plan", "predictions", "metrics", "commits", "report")
+_WRITTEN = ("", "plan", "attempts", "commits", "predictions", "failures", "report")
 FILES = "files.json"
 """In RUN/report: what the report was made of, and the hashes of its files."""
 
@@ -51,23 +51,25 @@ def aggregate(
         RunDirectoryError: Shards are missing, or none is there.
     """
     directory = RunDirectory(run_url)
-    run, planned, found = directory.run(), directory.shards(), survey(directory)
-    missing = [shard.id for shard in planned if shard.id not in found.commits]
-    if not found.commits or (missing and not partial):
-        raise RunDirectoryError(_missing_text(run_url, missing, len(planned), found.damaged))
-    sums = merge([metrics["methods"] for metrics in found.metrics.values()])
+    states = directory.states()
+    commits, missing = commits_of(states), unfinished(states)
+    if not commits or (missing and not partial):
+        raise RunDirectoryError(_missing_text(directory, states))
+    directory.restore(states)
+    directory.tidy(states)
+    sums = merge([commit.methods for commit in commits.values()])
     for warning in failed_entirely(sums):
         (report or logger.warning)(f"WARNING: {warning}")
-    tables = make_tables(sums, run)
+    tables = make_tables(sums, directory.run)
     if is_audit(tables["summary"]):
-        tables["disagreements"] = disagreements(directory, run, found.commits)
+        tables["disagreements"] = disagreements(directory, states)
     files = {f"{name}.parquet": _to_parquet(table) for name, table in tables.items()}
-    files |= make_report(run, tables, status(run_url), len(missing))
+    files |= make_report(directory.run, tables, status(run_url), len(missing))
     for name, data in files.items():
         storage.write_bytes(directory.path("report", name), data)
     marks = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    listed = documents.sealed({"commits": report_mark(found.commits, run), "files": marks})
-    storage.write_json(directory.path("report", FILES), listed)
+    listed = ReportFiles(commits=report_mark(commits, directory.run), files=marks)
+    storage.write_bytes(directory.path("report", FILES), listed.sealed())
     for folder in _WRITTEN:
         storage.remove_unfinished(directory.path(folder))
     return tables
@@ -79,15 +81,20 @@ def _to_parquet(table: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def report_mark(commits: Mapping[str, Mapping[str, Any]], run: Mapping[str, Any]) -> str:
+def unfinished(states: Mapping[str, State]) -> list[str]:
+    """Ids of the shards that are not done."""
+    return [name for name, state in states.items() if not isinstance(state, Done)]
+
+
+def report_mark(commits: Mapping[str, Commit], run: RunRecord) -> str:
     """SHA-256 over what a report is made of.
 
     That is the shards, the predictions that their commits name, and what run.json says of the
     groups beside its fingerprint.
     """
-    made_of: dict[str, Any] = {name: commit["sha256"] for name, commit in commits.items()}
-    if run.get("train_counts"):
-        made_of["train_counts"] = run["train_counts"]
+    made_of: dict[str, Any] = {name: commit.sha256 for name, commit in commits.items()}
+    if run.train_counts:
+        made_of["train_counts"] = run.train_counts
     return fingerprint(made_of)
 
 
@@ -98,28 +105,29 @@ def is_finished(run_url: str) -> bool:
         RunDirectoryError: There is no run.
     """
     directory = RunDirectory(run_url)
-    if directory.missing():
+    states = directory.states()
+    if unfinished(states):
         return False
+    directory.restore(states)
     try:
         summary = read_report(run_url, "summary").select("method", "images")
-        url = directory.path("report", FILES)
-        listed = documents.parse(documents.read(url), url, {"commits": str})
+        listed = ReportFiles.read(directory.path("report", FILES))
     except (FileNotFoundError, RunDirectoryError, pl.exceptions.ColumnNotFoundError):
         return False
-    run = directory.run()
-    methods = [method["id"] for method in run["methods"]]
     whole = (summary["images"] == sum(map(len, directory.shards()))).all()
-    current = listed["commits"] == report_mark(directory.commits(), run)
-    return bool(whole) and current and summary["method"].to_list() == methods
+    current = listed.commits == report_mark(commits_of(states), directory.run)
+    return bool(whole) and current and summary["method"].to_list() == directory.run.method_ids
 
 
-def _missing_text(run_url: str, missing: list[str], planned: int, damaged: dict[str, str]) -> str:
-    if not planned:
-        return f"{run_url}: no shards are planned"
-    why = f" ({damaged[missing[0]]})" if missing[0] in damaged else ""
+def _missing_text(directory: RunDirectory, states: Mapping[str, State]) -> str:
+    missing = unfinished(states)
+    if not missing:
+        return f"{directory.url}: no shards are planned"
+    first = states[missing[0]]
+    why = f" ({describe_damage(directory, first)})" if isinstance(first, Damaged) else ""
     return (
-        f"{run_url}: {len(missing)} of {planned} shards are missing, the first is "
-        f"{missing[0]}{why}; `seraser repair {run_url}` computes them"
+        f"{directory.url}: {len(missing)} of {len(states)} shards are missing, the first is "
+        f"{missing[0]}{why}; `seraser repair {directory.url}` computes them"
     )
 
 
@@ -149,10 +157,8 @@ def from_parquet(run_url: str) -> Tables:
         RunDirectoryError: There is no run.
     """
     directory = RunDirectory(run_url)
-    run = directory.run()
-    methods = [method["id"] for method in run["methods"]]
     rows = scan(run_url).select(COUNTED).collect()
-    tables = make_tables(count_rows(rows, methods), run)
+    tables = make_tables(count_rows(rows, directory.run.method_ids), directory.run)
     if is_audit(tables["summary"]):
-        tables["disagreements"] = disagreements(directory, run, directory.done())
+        tables["disagreements"] = disagreements(directory, directory.states())
     return tables

@@ -6,9 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-
-from seraser_core.errors import RunDirectoryError
+from pydantic import BaseModel, ConfigDict, Field
 
 ECE_BINS = 15
 GroupSums = Annotated[tuple[int, int, int], Field(strict=False)]
@@ -73,10 +71,6 @@ class MethodSums(BaseModel):
     def __add__(self, other: MethodSums) -> MethodSums:
         return MethodSums.total((self, other))
 
-    def document(self) -> dict[str, Any]:
-        """Return the sums as JSON holds them."""
-        return self.model_dump(mode="json")
-
 
 def _total(values: Sequence[Any]) -> Any:
     """Add values of one kind: numbers, tuples place by place, mappings key by key."""
@@ -94,28 +88,3 @@ def merge(parts: Sequence[Mapping[str, MethodSums]]) -> dict[str, MethodSums]:
     """Merge the sums of several shards, method id -> sums; their order does not matter."""
     methods = dict.fromkeys(method for part in parts for method in part)
     return {method: MethodSums.total(part[method] for part in parts) for method in methods}
-
-
-_SHARD = TypeAdapter(dict[str, MethodSums])
-
-
-def parse_sums(document: Any, methods: Iterable[str], url: str) -> dict[str, MethodSums]:
-    """Read the sums of a shard, method id -> sums, from parsed JSON.
-
-    Args:
-        document: What the file at `url` holds of them.
-        methods: Ids of the methods that must be there.
-        url: For messages.
-
-    Raises:
-        RunDirectoryError: A method or a sum is missing or of another kind.
-    """
-    try:
-        sums = _SHARD.validate_python(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise RunDirectoryError(f"{url} is damaged: {place}: {first['msg']}") from None
-    if missing := [method for method in methods if method not in sums]:
-        raise RunDirectoryError(f"{url} is damaged: it has no sums of {missing[0]!r}")
-    return sums

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import polars as pl
 
 from seraser_core.results.breakdown import class_counts, method_results
 from seraser_core.results.columns import CLASSES, GROUPS, METHODS, Metric
+from seraser_core.results.records import RunRecord
 from seraser_core.results.sums import MethodSums
 from seraser_core.sources.items import SMALL_GROUP
 
 T = TypeVar("T")
 
 
-def make_tables(sums: Mapping[str, MethodSums], run: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
+def make_tables(sums: Mapping[str, MethodSums], run: RunRecord) -> dict[str, pl.DataFrame]:
     """Return ``summary``, ``groups`` and ``classes``, with the columns of `METHODS` and so on.
 
     Args:
@@ -23,7 +24,7 @@ def make_tables(sums: Mapping[str, MethodSums], run: Mapping[str, Any]) -> dict[
         run: run.json.
     """
     results = list(method_results(sums, run))
-    classes = (counts for result in results for counts in class_counts(result, run["classes"]))
+    classes = (counts for result in results for counts in class_counts(result, run.classes))
     return {
         "summary": _table(METHODS, results),
         "groups": _table(GROUPS, [group for result in results for group in result.groups]),

@@ -1,11 +1,12 @@
-"""Where the time of shards went, from what their commits and metrics record."""
+"""Where the time of shards went, from what their commits record."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from seraser_core.results.records import Commit
 
 Span = tuple[float, float]
 
@@ -51,18 +52,15 @@ class ProcessTime:
         return self.at_once * (finished - started)
 
 
-def process_times(shards: Iterable[tuple[Mapping[str, Any], int]]) -> list[ProcessTime]:
-    """The processes that computed some shards.
+def process_times(commits: Iterable[Commit]) -> list[ProcessTime]:
+    """The processes that made some commits.
 
-    Args:
-        shards: Commits with ``host``, ``process``, ``started`` and ``finished`` (seconds since
-            1970), and how many shards were to be computed at once. A process is named with the
-            time it began, so one that resumes is another.
+    A process is named with the time it began, so one that resumes is another.
     """
     found: defaultdict[tuple[str, str], list[tuple[Span, int]]] = defaultdict(list)
-    for commit, parallel in shards:
-        span = (commit["started"], commit["finished"])
-        found[commit["host"], commit["process"]].append((span, parallel))
+    for commit in commits:
+        span = (commit.started, commit.finished)
+        found[commit.host, commit.process].append((span, commit.timings.parallel_shards))
     return [
         ProcessTime(
             (min(s for (s, _), _ in parts), max(f for (_, f), _ in parts)),

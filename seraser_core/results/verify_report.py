@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
-from seraser_core.results import documents
+from seraser_core.results import records
 from seraser_core.results.disagreements import disagreements
 from seraser_core.results.problems import Problem
 from seraser_core.results.reading import read_report
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.records import ReportFiles
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.summary import FILES, is_audit, report_mark
 from seraser_core.results.sums import merge
 from seraser_core.results.tables import make_tables
@@ -21,44 +21,41 @@ from seraser_core.results.verify_shard import CheckedShard, same
 _FILES = f"report/{FILES}"
 
 
-def report_problems(
-    directory: RunDirectory, run: dict[str, Any], committed: Sequence[CheckedShard]
-) -> Iterator[Problem]:
+def report_problems(directory: RunDirectory, checked: Sequence[CheckedShard]) -> Iterator[Problem]:
     """Yield the problems of RUN/report; none where there is no report.
 
     Args:
         directory: Where the run is.
-        run: run.json.
-        committed: The shards with a commit.
+        checked: Its shards.
     """
     if not storage.list_files(directory.path("report")):
         return
     url = directory.path(_FILES)
     try:
-        data = documents.read(url)
-        listed = documents.parse(data, url, documents.REPORT)
+        data = records.read(url)
+        listed = ReportFiles.parse(data, url)
     except FileNotFoundError:
         yield Problem(_FILES, "is missing, and with it the hashes of the report's files")
         return
     except RunDirectoryError as error:
         yield Problem(_FILES, str(error))
         return
-    if fault := documents.seal_fault(data):
+    if fault := records.seal_fault(data):
         yield Problem(_FILES, fault)
         return
-    yield from _file_problems(directory, listed["files"])
-    commits = {shard.id: shard.commit or {} for shard in committed}
-    if listed["commits"] != report_mark(commits, run):
+    yield from _file_problems(directory, listed.files)
+    committed = {shard.id: shard.commit for shard in checked if shard.commit is not None}
+    if listed.commits != report_mark(committed, directory.run):
         what = "the report was made of other shards or training counts than there are now"
         yield Problem(_FILES, what)
-    elif not any(shard.problems for shard in committed):
-        yield from _table_problems(directory, run, committed)
+    elif not any(shard.problems for shard in checked if shard.commit is not None):
+        yield from _table_problems(directory, checked)
 
 
 def _file_problems(directory: RunDirectory, listed: dict[str, str]) -> Iterator[Problem]:
     for name, mark in listed.items():
         try:
-            data = documents.read(directory.path("report", name))
+            data = records.read(directory.path("report", name))
         except FileNotFoundError:
             yield Problem(f"report/{name}", "is missing")
             continue
@@ -66,13 +63,13 @@ def _file_problems(directory: RunDirectory, listed: dict[str, str]) -> Iterator[
             yield Problem(f"report/{name}", f"is not the file that {_FILES} names")
 
 
-def _table_problems(
-    directory: RunDirectory, run: dict[str, Any], committed: Sequence[CheckedShard]
-) -> Iterator[Problem]:
+def _table_problems(directory: RunDirectory, checked: Sequence[CheckedShard]) -> Iterator[Problem]:
     """The tables that the rows give, against those that are there."""
-    tables = make_tables(merge([shard.sums for shard in committed]), run)
+    sums = merge([shard.sums for shard in checked if shard.commit is not None])
+    tables = make_tables(sums, directory.run)
     if is_audit(tables["summary"]):
-        tables["disagreements"] = disagreements(directory, run, [shard.id for shard in committed])
+        states = {shard.id: shard.state for shard in checked}
+        tables["disagreements"] = disagreements(directory, states)
     for name, expected in tables.items():
         file = f"report/{name}.parquet"
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 from collections.abc import Iterator
@@ -13,16 +12,19 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
-from seraser_core.results import documents
+from seraser_core.results import records
 from seraser_core.results.counting import COUNTED, count_rows, proper_scores
 from seraser_core.results.problems import Problem
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.records import Commit
+from seraser_core.results.rows import failed_rows
 from seraser_core.results.schema import PREDICTIONS_SCHEMA
+from seraser_core.results.shards import RunDirectory
+from seraser_core.results.states import Damaged, Done, State
 from seraser_core.results.sums import MethodSums
 
 _PLANNED = ("item_index", "item_id", "image", "label", "attribute")
-_SAME = {"fingerprint": "configuration", "plan_hash": "plan"}
 
 
 @dataclass
@@ -31,127 +33,105 @@ class CheckedShard:
 
     Attributes:
         id: Of the shard.
+        state: Its state, its files hashed.
         problems: Empty when all its files are as planned.
-        commit: Its commit, when that is one of this run.
         sums: Method -> sums, counted from the rows, when there are no problems.
     """
 
     id: str
+    state: State
     problems: list[Problem] = field(default_factory=list)
-    commit: dict[str, Any] | None = None
     sums: dict[str, MethodSums] = field(default_factory=dict)
 
+    @property
+    def commit(self) -> Commit | None:
+        """Its newest commit, if that can be read."""
+        match self.state:
+            case Done(commit=commit):
+                return commit
+            case Damaged(commit=Commit() as commit, n=n) if commit.n == n:
+                return commit
+        return None
 
-def check_shard(
-    directory: RunDirectory, run: dict[str, Any], shard_id: str, planned: pa.Table
-) -> CheckedShard:
-    """Read commit, Parquet file and metrics of a shard.
+
+def check_shard(directory: RunDirectory, shard_id: str, planned: pa.Table) -> CheckedShard:
+    """Read the commits and rows of a shard.
 
     Args:
         directory: Where the run is.
-        run: run.json.
         shard_id: The shard.
         planned: Its items.
     """
-    shard = CheckedShard(shard_id)
-    shard.problems += _commit_problems(directory, run, shard)
-    if not shard.problems:
-        shard.problems += _file_problems(directory, run, shard, planned)
+    shard = CheckedShard(shard_id, directory.state(shard_id, deep=True))
+    for file, what in _state_problems(directory, shard):
+        shard.problems.append(Problem(file, what, shard_id))
+    if isinstance(shard.state, Done):
+        for file, what in _row_problems(directory, shard, shard.state, planned):
+            shard.problems.append(Problem(file, what, shard_id))
     return shard
 
 
-def _commit_problems(
-    directory: RunDirectory, run: dict[str, Any], shard: CheckedShard
-) -> Iterator[Problem]:
-    file = f"commits/{shard.id}.json"
-    url = directory.path(file)
-    try:
-        data = documents.read(url)
-        commit = documents.parse(data, url, documents.COMMIT)
-    except FileNotFoundError:
-        left = directory.parquet_hash(shard.id) is not None
-        there = f", though predictions/{shard.id}.parquet is there" if left else ""
-        yield Problem(file, f"is missing{there}", shard.id)
-        return
-    except RunDirectoryError as error:
-        yield Problem(file, str(error), shard.id)
-        return
-    other = [what for key, what in _SAME.items() if commit[key] != run[key]]
-    if other:
-        yield Problem(file, f"is of another {' and '.join(other)}", shard.id)
-        return
-    shard.commit = commit
-    if commit.get("shard") != shard.id:
-        yield Problem(file, f"is the commit of shard {commit.get('shard')}", shard.id)
-    elif fault := documents.seal_fault(data):
-        yield Problem(file, fault, shard.id)
-
-
-def _file_problems(
-    directory: RunDirectory, run: dict[str, Any], shard: CheckedShard, planned: pa.Table
-) -> Iterator[Problem]:
-    commit = shard.commit or {}
-    try:
-        frame = _read_rows(directory, run, shard.id, commit)
-    except RunDirectoryError as error:
-        yield Problem(f"predictions/{shard.id}.parquet", str(error), shard.id)
-        return
-    methods = [method["id"] for method in run["methods"]]
-    for what in _row_problems(frame, methods, commit, planned):
-        yield Problem(f"predictions/{shard.id}.parquet", what, shard.id)
-    file = f"metrics/{shard.id}.json"
-    try:
-        kept = directory.committed_metrics(shard.id, commit, run)["methods"]
-    except RunDirectoryError as error:
-        yield Problem(file, str(error), shard.id)
-        return
-    counted = count_rows(frame.select(COUNTED), methods)
-    for method, sums in counted.items():
-        scores = _scores(frame.filter(pl.col("method") == method), kept[method])
-        counted[method] = sums = sums.model_copy(update=scores)
-        names = [name for name, value in sums if not same(value, getattr(kept[method], name))]
-        if names:
-            what = f"the sums of {method} are not those of its rows: {', '.join(names)}"
-            yield Problem(file, what, shard.id)
-    shard.sums = counted
-
-
-def _read_rows(
-    directory: RunDirectory, run: dict[str, Any], shard_id: str, commit: dict[str, Any]
-) -> pl.DataFrame:
-    """The rows of the file that the commit names.
-
-    Raises:
-        RunDirectoryError: There is none, or it is another one.
-    """
-    try:
-        data = documents.read(directory.predictions_path(shard_id))
-    except FileNotFoundError:
-        raise RunDirectoryError("is missing") from None
-    if hashlib.sha256(data).hexdigest() != commit["sha256"] or len(data) != commit["bytes"]:
-        raise RunDirectoryError("is not the file that the commit names")
-    try:
-        rows = pq.read_table(io.BytesIO(data))
-    except pa.ArrowException as error:
-        raise RunDirectoryError(f"cannot be read: {error}") from None
-    footer = (rows.schema.metadata or {}).get(b"seraser_fingerprint", b"").decode()
-    if not rows.schema.equals(PREDICTIONS_SCHEMA) or footer != run["fingerprint"]:
-        raise RunDirectoryError("has another schema or fingerprint")
-    return pl.DataFrame(rows)
+def _state_problems(directory: RunDirectory, shard: CheckedShard) -> Iterator[tuple[str, str]]:
+    match shard.state:
+        case Done(faults=faults):
+            yield from faults.items()
+        case Damaged(file=file, what=what):
+            yield file, what
+        case _:
+            rows = f"predictions/{shard.id}.parquet"
+            left = storage.exists(directory.path(rows))
+            yield f"commits/{shard.id}.0.json", f"is missing{f', though {rows} is there' * left}"
 
 
 def _row_problems(
-    frame: pl.DataFrame, methods: list[str], commit: dict[str, Any], planned: pa.Table
-) -> Iterator[str]:
+    directory: RunDirectory, shard: CheckedShard, done: Done, planned: pa.Table
+) -> Iterator[tuple[str, str]]:
+    """The file and what is wrong, of rows that have the hash which their commit names."""
+    commit, methods = done.commit, directory.run.method_ids
+    try:
+        rows = _read_rows(directory, done)
+    except RunDirectoryError as error:
+        yield done.file, str(error)
+        return
+    frame = pl.DataFrame(rows)
     expected = pl.DataFrame(planned.select(_PLANNED)).join(
         pl.DataFrame({"method": methods}), how="cross", maintain_order="left_right"
     )
     if not frame.select(expected.columns).equals(expected):
-        yield f"its {frame.height} rows are not one per planned image and method, in order"
+        what = f"its {frame.height} rows are not one per planned image and method, in order"
+        yield done.file, what
+    file = f"commits/{shard.id}.{commit.n}.json"
     ok = int((frame["status"] == "ok").sum())
     counts = (planned.num_rows, frame.height, ok, frame.height - ok)
-    if tuple(commit[name] for name in ("images", "rows", "ok", "errors")) != counts:
-        yield "the counts in its commit are not those of its rows"
+    if (commit.images, commit.rows, commit.ok, commit.errors) != counts:
+        yield file, "its counts are not those of its rows"
+    if commit.failed != failed_rows(rows):
+        yield file, "it does not name the rows that failed"
+    counted = count_rows(frame.select(COUNTED), methods)
+    for method, sums in counted.items():
+        kept = commit.methods[method]
+        scores = _scores(frame.filter(pl.col("method") == method), kept)
+        counted[method] = sums = sums.model_copy(update=scores)
+        names = [name for name, value in sums if not same(value, getattr(kept, name))]
+        if names:
+            yield file, f"the sums of {method} are not those of its rows: {', '.join(names)}"
+    shard.sums = counted
+
+
+def _read_rows(directory: RunDirectory, done: Done) -> pa.Table:
+    """The rows of a shard.
+
+    Raises:
+        RunDirectoryError: They are no rows of this run.
+    """
+    try:
+        rows = pq.read_table(io.BytesIO(records.read(directory.path(done.file))))
+    except pa.ArrowException as error:
+        raise RunDirectoryError(f"cannot be read: {error}") from None
+    footer = (rows.schema.metadata or {}).get(b"seraser_fingerprint", b"").decode()
+    if not rows.schema.equals(PREDICTIONS_SCHEMA) or footer != directory.run.fingerprint:
+        raise RunDirectoryError("has another schema or fingerprint")
+    return rows
 
 
 def _scores(rows: pl.DataFrame, kept: MethodSums) -> dict[str, float | None]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seraser_core.kinds import RELEVANCE
 from seraser_core.methods import Features, Method
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.feed import Feed
 from seraser_core.runner.infer import batch_size, encode_views

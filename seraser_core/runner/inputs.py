@@ -81,7 +81,7 @@ def _auxiliary_inputs(
     return inputs
 
 
-def describe_device(device: torch.device) -> dict[str, Any]:
+def describe_device(device: torch.device) -> dict[str, str | int]:
     """The machine and device that work is done on, for the record."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {

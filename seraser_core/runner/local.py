@@ -7,14 +7,14 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from seraser_core.errors import DeviceLostError, ErrorRateError, SeraserError, TransientError
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.records import Commit, Timings
+from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.runner.shard import Progress, run_shard
 from seraser_core.sources.items import ShardRange
 
-Compute = Callable[[str, str, Progress, int], object]
+Compute = Callable[[str, str, Progress, int], Commit]
 """Given run, shard, progress and number of the attempt."""
 logger = logging.getLogger(__name__)
 _BACKOFF_S = (1.0, 60.0)
@@ -25,7 +25,7 @@ def run_local(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
     shards: Sequence[ShardRange] | None = None,
-    committed: Callable[[dict[str, Any]], None] | None = None,
+    committed: Callable[[Timings], None] | None = None,
     compute: Compute | None = None,
 ) -> None:
     """Compute every missing shard, ``runtime.parallel_shards`` at once; one more is made ready.
@@ -47,12 +47,13 @@ def run_local(
         KeyboardInterrupt: By a signal or by `progress`; every shard ended after the batch it was
             at.
     """
+    opened.cache_clear()  # the run may have been planned again since
     directory = RunDirectory(run_url)
-    runtime = directory.run()["config"]["runtime"]
+    runtime = directory.run.config.runtime
     todo = [shard.id for shard in (directory.missing() if shards is None else shards)]
     stop = stop or threading.Event()
-    work = _Work(directory, runtime["retries"], progress, stop, committed, compute or run_shard)
-    with ThreadPoolExecutor(runtime["parallel_shards"] + 1, thread_name_prefix="shard") as pool:
+    work = _Work(directory, runtime.retries, progress, stop, committed, compute or run_shard)
+    with ThreadPoolExecutor(runtime.parallel_shards + 1, thread_name_prefix="shard") as pool:
         try:
             faults = list(pool.map(work.compute, todo))
         except BaseException:
@@ -74,7 +75,7 @@ class _Work:
         retries: int,
         progress: Progress | None,
         stop: threading.Event,
-        committed: Callable[[dict[str, Any]], None] | None,
+        committed: Callable[[Timings], None] | None,
         compute: Compute,
     ) -> None:
         self._directory, self._retries, self._compute = directory, retries, compute
@@ -119,9 +120,9 @@ class _Work:
         attempt = 1
         while True:
             try:
-                self._compute(self._directory.url, shard_id, self, attempt)
+                commit = self._compute(self._directory.url, shard_id, self, attempt)
                 if self._committed:
-                    self._committed(self._directory.metrics(shard_id)["timings"])
+                    self._committed(commit.timings)
                 return
             except DeviceLostError:
                 raise

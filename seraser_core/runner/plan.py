@@ -8,14 +8,22 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+
+import pyarrow as pa
 
 from seraser_core import storage
 from seraser_core.config.options import RunConfig
 from seraser_core.errors import ConfigError
 from seraser_core.models.early import check_model
 from seraser_core.results.fingerprints import fingerprint, plan_hash
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.records import (
+    ConfigRecord,
+    FingerprintInputs,
+    MethodRecord,
+    Plan,
+    RunRecord,
+)
+from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.runner.foregrounds import check_foregrounds
 from seraser_core.sources.items import PLANNER_VERSION
 from seraser_core.sources.planner import PlannedItems, plan_items
@@ -24,6 +32,10 @@ from seraser_core.waiting import waiting
 logger = logging.getLogger(__name__)
 ALGORITHM_VERSION = 2
 DEFAULT_TEMPLATE = "a photo of {}"
+_UNCONDITIONAL = (
+    "WARNING: the storage of {} cannot create a file on the condition that there is none: "
+    "let no two workers compute the same shard, or the rows of the last one count"
+)
 _RANDOM = (
     "WARNING: model.pretrained is null: {} has RANDOM WEIGHTS. Its predictions mean nothing; use "
     "this only to try the pipeline."
@@ -106,19 +118,19 @@ def find_finished(prepared: Prepared, report: Callable[[str], None] | None = Non
     if url is None:
         return None
     directory = RunDirectory(url)
-    run = directory.run()
+    run = directory.run
     planned = prepared.planned
-    if run.get("train_counts", {}) != planned.train_counts or run.get("labels") != planned.labels:
+    if (run.train_counts, run.labels) != (planned.train_counts, planned.labels):
         return None  # its report is to be made again
-    if run["random_weights"]:
+    if run.random_weights:
         (report or logger.warning)(_RANDOM.format(prepared.config.model.name))
-    RunDirectory.create(
+    _create(
         url,
-        {**run, "config": prepared.config.model_dump(mode="json")},
+        run.model_copy(update={"config": _config(prepared.config)}),
         prepared.planned.table,
-        _plan_document(prepared),
+        _plan(prepared),
     )
-    _say_planned(run["run_id"], prepared, report)
+    _say_planned(run.run_id, prepared, report)
     return url
 
 
@@ -164,44 +176,53 @@ def complete(prepared: Prepared, report: Callable[[str], None] | None = None) ->
     inputs = fingerprint_inputs(config, planned.classes, planned.attributes, prompts, model, hashed)
     mark = fingerprint(inputs)
     run_id = f"{config.name}-{mark[:12]}"
-    directory = RunDirectory.create(
+    if not storage.honours_create(config.output):
+        (report or logger.warning)(_UNCONDITIONAL.format(config.output))
+    directory = _create(
         storage.join(config.output, run_id),
-        {
-            "run_id": run_id,
-            "name": config.name,
-            "fingerprint": mark,
-            "fingerprint_inputs": inputs,
-            "plan_hash": hashed,
-            "config": config.model_dump(mode="json"),
-            "classes": planned.classes,
-            "labels": planned.labels,
-            "attributes": planned.attributes,
-            "train_counts": planned.train_counts,
-            "prompts": prompts.texts,
-            "methods": inputs["methods"],
-            "random_weights": model.random,
-            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES}
+        RunRecord(
+            run_id=run_id,
+            name=config.name,
+            fingerprint=mark,
+            fingerprint_inputs=FingerprintInputs(**inputs),
+            plan_hash=hashed,
+            config=_config(config),
+            classes=planned.classes,
+            labels=planned.labels,
+            attributes=planned.attributes,
+            train_counts=planned.train_counts,
+            prompts=prompts.texts,
+            methods=[MethodRecord(**method) for method in inputs["methods"]],
+            random_weights=model.random,
+            versions={name: importlib.metadata.version(name) for name in _PACKAGES}
             | {"python": platform.python_version()},
-            "device": describe_device(model.device),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
+            device=describe_device(model.device),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        ),
         planned.table,
-        _plan_document(prepared),
+        _plan(prepared),
     )
     remember(prepared, directory.url, before)
     _say_planned(run_id, prepared, report)
     return directory.url
 
 
-def _plan_document(prepared: Prepared) -> dict[str, Any]:
-    planned = prepared.planned
-    shards = [{"id": part.id, "start": part.start, "stop": part.stop} for part in planned.shards]
-    return {
-        "planner_version": PLANNER_VERSION,
-        "source": planned.source,
-        "limits": prepared.config.shard.model_dump(mode="json"),
-        "shards": shards,
-    }
+def _create(url: str, run: RunRecord, items: pa.Table, plan: Plan) -> RunDirectory:
+    opened.cache_clear()  # what this process knew of it may be otherwise now
+    return RunDirectory.create(url, run, items, plan)
+
+
+def _config(config: RunConfig) -> ConfigRecord:
+    return ConfigRecord(**config.model_dump(mode="json"))
+
+
+def _plan(prepared: Prepared) -> Plan:
+    return Plan(
+        planner_version=PLANNER_VERSION,
+        source=prepared.planned.source,
+        limits=prepared.config.shard.model_dump(mode="json"),
+        shards=prepared.planned.shards,
+    )
 
 
 def _say_planned(

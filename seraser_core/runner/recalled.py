@@ -23,9 +23,10 @@ from seraser_core import storage
 from seraser_core.errors import SeraserError
 from seraser_core.kinds import SEGMENT
 from seraser_core.models.weights import cache_folder
-from seraser_core.results import documents
+from seraser_core.results import records
 from seraser_core.results.fingerprints import fingerprint
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.records import RunRecord
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.summary import is_finished
 
 if TYPE_CHECKING:
@@ -70,10 +71,10 @@ def recall(prepared: Prepared) -> str | None:
         url = storage.join(prepared.config.output, known["run_id"])
         if not known["marks"] or _marks(known["marks"]) != known["marks"]:
             return None
-        data = documents.read(storage.join(url, "run.json"))
-        run = documents.parse(data, url, documents.RUN)
-        same = (run["fingerprint"], run["plan_hash"]) == (known["fingerprint"], prepared.hashed)
-        if same and documents.seal_fault(data) is None and is_finished(url):
+        data = records.read(storage.join(url, "run.json"))
+        run = RunRecord.parse(data, url)
+        same = (run.fingerprint, run.plan_hash) == (known["fingerprint"], prepared.hashed)
+        if same and records.seal_fault(data) is None and is_finished(url):
             return url
     return None
 
@@ -87,14 +88,14 @@ def remember(prepared: Prepared, url: str, before: Marks | None) -> None:
         before: As of `model_marks`, before the model was loaded; None too where it was fetched.
     """
     with suppress(*_FAULTS):
-        place, run, config = _place(prepared), RunDirectory(url).run(), prepared.config
+        place, run, config = _place(prepared), RunDirectory(url).run, prepared.config
         marks = model_marks(config)
         loaded = _seen.setdefault(fingerprint([repr(config.model), repr(config.segment)]), marks)
         if marks is None or before not in (None, marks) or loaded != marks:
             place.unlink(missing_ok=True)  # written to since it was read
             return
-        known = {"run_id": run["run_id"], "fingerprint": run["fingerprint"], "marks": marks}
-        storage.write_json(str(place), known)
+        known = {"run_id": run.run_id, "fingerprint": run.fingerprint, "marks": marks}
+        storage.write_bytes(str(place), records.encode(known))
 
 
 def model_marks(config: RunConfig) -> Marks | None:

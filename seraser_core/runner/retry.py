@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,22 +15,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seraser_core import storage
-from seraser_core.errors import ConfigError, RunDirectoryError, TransientError
-from seraser_core.results import documents
-from seraser_core.results.accepted import Accepted, as_accepted
+from seraser_core.errors import ConfigError, RunDirectoryError
+from seraser_core.results import records
 from seraser_core.results.counting import shard_sums
 from seraser_core.results.outcomes import MethodOutcome
-from seraser_core.results.pictures import merge_pictures, picture_sums
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.parquet import with_inputs
+from seraser_core.results.pictures import PictureSums
+from seraser_core.results.records import Commit, Input, RunRecord
 from seraser_core.results.schema import with_footer
-from seraser_core.results.survey import survey
+from seraser_core.results.shards import RunDirectory, opened
+from seraser_core.results.states import Done
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.session import open_session
 from seraser_core.runner.shard import Progress, ScoredItems, recorded, score_items
 from seraser_core.sources.items import ShardRange
 from seraser_core.waiting import waiting
-
-_OTHER_WORKER = "another worker writes the shard at the same time"
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,8 @@ class Retry:
         """
         directory = RunDirectory(run_url)
         failed = {
-            shard_id: [sums.errors for sums in metrics["methods"].values()]
-            for shard_id, metrics in survey(directory).metrics.items()
+            shard_id: [sums.errors for sums in commit.methods.values()]
+            for shard_id, commit in directory.commits().items()
         }
         known = sorted({code for errors in failed.values() for codes in errors for code in codes})
         if not known and not self.codes:
@@ -89,56 +87,58 @@ class Retry:
 
     def __call__(
         self, run_url: str, shard_id: str, progress: Progress | None = None, attempt: int = 1
-    ) -> None:
+    ) -> Commit:
         """Replace a shard by its old good rows and new ones of the images that failed.
 
         With a stateful method, whose rows depend on each other, all rows are new.
+
+        Returns:
+            The shard's newest commit.
 
         Raises:
             RunDirectoryError: The shard is not done.
             As `run_shard`; the shard then stays as it is.
         """
-        directory = RunDirectory(run_url)
-        this = Attempt(attempt, isolated=directory.attempts.is_suspicious(shard_id))
+        directory = opened(run_url)
+        latest = directory.latest(shard_id)
+        this = Attempt(attempt, isolated=latest is not None and latest.is_suspicious)
         with recorded(directory, shard_id, this):
-            run, commit = directory.run(), directory.commit(shard_id)
-            if commit is None or not directory.is_done(shard_id):
+            state = directory.state(shard_id, deep=True)
+            if not isinstance(state, Done):
                 raise RunDirectoryError(
                     f"shard {shard_id} is not done; `seraser repair` computes it again"
                 )
-            before = directory.committed_metrics(shard_id, commit, run)
-            data = documents.read(directory.predictions_path(shard_id))
-            if hashlib.sha256(data).hexdigest() != commit["sha256"]:
-                raise TransientError(_OTHER_WORKER)
+            before, data = state.commit, records.read(directory.path(state.file))
             # Parquet names the items of lists otherwise, and equal rows are to give equal bytes.
-            old = pq.read_table(io.BytesIO(data)).cast(with_footer(run))
+            old = pq.read_table(io.BytesIO(data)).cast(with_footer(directory.run))
             failed = self._failed(pl.DataFrame(old))
             if not failed.height:
-                return
+                return before
             session = open_session(run_url)
             whole = any(method.stateful for method in session.methods)
             planned = _of(
                 directory.items(shard_id), _mended(failed, 1 if whole else len(session.methods))
             )
-            items = directory.items_to_read(shard_id)
-            if found := _as_they_are_now(planned, items, session.config.dataset.storage_options):
-                directory.accept(shard_id, found)
-                items = as_accepted(items, found)
+            items = directory.items_to_read(shard_id, state)
+            found = _as_they_are_now(planned, items, session.config.dataset.storage_options)
+            items = with_inputs(items, found)
             wanted = items if whole else _of(items, failed["item_index"].to_numpy())
             if failed["error_code"].is_in(["timeout", "crashed"]).any():
                 this = replace(this, isolated=True)
             part = score_items(session, wanted, this, progress)
-            metrics, predictions = part.metrics, part.predictions
+            computed = part.computed.model_copy(update={"images": items.num_rows})
+            predictions = part.predictions
             if not whole:
-                predictions = _replaced(old, predictions, failed, run)
+                predictions = _replaced(old, predictions, failed, directory.run)
                 outcomes = _outcomes_of(part, failed)
-                metrics = {
-                    "methods": shard_sums(predictions, outcomes, before["methods"]),
-                    "pictures": _pictures(before, old, part),
-                    "timings": before["timings"],
-                }
-            info = {**part.info, "images": items.num_rows}
-            directory.write_shard(shard_id, predictions, metrics, info)
+                computed = computed.model_copy(
+                    update={
+                        "methods": shard_sums(predictions, outcomes, before.methods),
+                        "pictures": _pictures(before, old, part),
+                        "timings": before.timings,
+                    }
+                )
+            return directory.write_shard(shard_id, predictions, computed, state, "retry", found)
 
     def _failed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """item_index, method and error_code of the rows that are to be computed again."""
@@ -164,7 +164,9 @@ def _of(table: pa.Table, items: np.ndarray) -> pa.Table:
     return table.filter(pa.array(np.isin(table["item_index"].to_numpy(), items)))
 
 
-def _as_they_are_now(planned: pa.Table, items: pa.Table, options: Mapping[str, Any]) -> Accepted:
+def _as_they_are_now(
+    planned: pa.Table, items: pa.Table, options: Mapping[str, Any]
+) -> dict[int, Input]:
     """Size and version of the files of planned images, where they are not as in `items`.
 
     Of those that are away, nothing: they may come back as they were.
@@ -178,18 +180,22 @@ def _as_they_are_now(planned: pa.Table, items: pa.Table, options: Mapping[str, A
         except (OSError, ValueError, ImportError):  # an error row will say so
             return None
 
-    with ThreadPoolExecutor(documents.READERS) as pool:
+    with ThreadPoolExecutor(records.READERS) as pool:
         found = list(pool.map(look, files["image"].to_pylist()))
     now = dict(zip(files["item_index"].to_pylist(), found, strict=True))
     columns = (items[name].to_pylist() for name in ("item_index", "size", "version"))
     believed = {index: (size, version) for index, size, version in zip(*columns, strict=True)}
-    return {i: file for i, file in now.items() if file is not None and believed[i] != file}
+    return {
+        i: Input(size=file.size, version=file.version)
+        for i, file in now.items()
+        if file is not None and believed[i] != file
+    }
 
 
-def _replaced(old: pa.Table, new: pa.Table, failed: pl.DataFrame, run: dict[str, Any]) -> pa.Table:
+def _replaced(old: pa.Table, new: pa.Table, failed: pl.DataFrame, run: RunRecord) -> pa.Table:
     """The old rows, with new ones in place of those that failed, in the order of a shard."""
     table = pa.concat_tables([_rows(old, failed, of=False), _rows(new, failed, of=True)])
-    rank = {method["id"]: i for i, method in enumerate(run["methods"])}
+    rank = {name: i for i, name in enumerate(run.method_ids)}
     methods = np.array([rank[name] for name in table["method"].to_pylist()])
     return table.take(pa.array(np.lexsort((methods, table["item_index"].to_numpy()))))
 
@@ -210,10 +216,10 @@ def _outcomes_of(part: ScoredItems, failed: pl.DataFrame) -> list[MethodOutcome]
     ]
 
 
-def _pictures(before: dict[str, Any], old: pa.Table, part: ScoredItems) -> dict[str, Any]:
+def _pictures(before: Commit, old: pa.Table, part: ScoredItems) -> PictureSums:
     """The sums of the shard's pictures with those that could not be used until now."""
     rows = pl.DataFrame(old.select(["item_index", "status", "error_stage"]))
     usable = (pl.col("status") == "ok") | (pl.col("error_stage") == "infer")
     known = set(rows.filter(usable)["item_index"])
-    new = picture_sums(facts for index, facts in part.facts.items() if index not in known)
-    return merge_pictures([before, {"pictures": new}])
+    new = PictureSums.count(facts for index, facts in part.facts.items() if index not in known)
+    return PictureSums.total([before.pictures, new])

@@ -23,7 +23,8 @@ from seraser_core.methods import Method, Setting, method_class
 from seraser_core.models.loading import ClipModel, get_model
 from seraser_core.models.prompts import alike_classes
 from seraser_core.results.fingerprints import differing, fingerprint
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.records import RunRecord
+from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.runner.inputs import build_run_prompts, fingerprint_inputs
 from seraser_core.runner.segmenting import SegmentingThread, get_segmenter
 from seraser_core.sources.isolated import IsolatedDecoder
@@ -73,7 +74,7 @@ class Session:
     def __init__(
         self,
         directory: RunDirectory,
-        run: dict[str, Any],
+        run: RunRecord,
         config: RunConfig,
         setting: Setting,
         methods: list[Method],
@@ -134,45 +135,46 @@ def open_session(run_url: str) -> Session:
         RunDirectoryError: There is no run, or what would be computed here is not what was
             planned: other weights, other items, another decoder.
     """
-    directory = RunDirectory(run_url)
-    run = directory.run()
-    key = (directory.url, fingerprint(run))
+    directory = opened(run_url)
+    run = directory.run
+    key = (directory.url, fingerprint(run.model_dump(mode="json")))
     with _lock:
         if key not in _cache:
             on_gpu = any(last.model.device.type == "cuda" for last in _cache.values())
             _cache.clear()
             if on_gpu:
                 gc.collect()  # or recorded steps of the last one would keep gigabytes
-            threads = run["config"]["runtime"]["parallel_shards"]
+            threads = run.config.runtime.parallel_shards
             compute = ThreadPoolExecutor(threads, thread_name_prefix="compute")
             _cache[key] = compute.submit(_open, directory, run, compute).result()
         return _cache[key]
 
 
-def _open(directory: RunDirectory, run: dict[str, Any], compute: ThreadPoolExecutor) -> Session:
+def _open(directory: RunDirectory, run: RunRecord, compute: ThreadPoolExecutor) -> Session:
     began = time.perf_counter()
     try:
-        config = parse_config(run["config"])
+        config = parse_config(run.config.document())
     except ConfigError as error:
         raise RunDirectoryError(f"{directory.path('run.json')}: {error}") from error
     directory.check_items()
-    planned = run["fingerprint_inputs"]
+    planned = run.fingerprint_inputs.document()
     # The plan decided the precision; a worker with another device must not change it.
     model = get_model(config.model.model_copy(update={"precision": planned["precision"]}))
     if told := slow_precision(config.model, planned["precision"], model.device):
         logger.warning(told)
-    classes, attributes = run["classes"], run["attributes"]
+    classes, attributes = run.classes, run.attributes
     prompts = build_run_prompts(config, classes, model)
-    here = fingerprint_inputs(config, classes, attributes, prompts, model, run["plan_hash"])
-    if any(run[name] != planned[name] for name in ("classes", "prompts", "methods")):
+    here = fingerprint_inputs(config, classes, attributes, prompts, model, run.plan_hash)
+    said = run.model_dump(mode="json", include={"classes", "prompts", "methods"})
+    if any(value != planned.get(name) for name, value in said.items()):
         raise RunDirectoryError(f"{directory.path('run.json')} was edited; plan a new run")
-    if {fingerprint(here), fingerprint(planned)} != {run["fingerprint"]}:
+    if {fingerprint(here), fingerprint(planned)} != {run.fingerprint}:
         raise RunDirectoryError(
             f"{directory.url} was planned otherwise than it would be computed here; these differ: "
             f"{', '.join(differing(planned, here)) or 'the fingerprint'}. Plan a new run"
         )
     setting = Setting(model, prompts)
-    for one, other in alike_classes(setting.class_features, run["classes"])[:3]:
+    for one, other in alike_classes(setting.class_features, classes)[:3]:
         logger.warning(
             "the model cannot tell %r and %r apart: their text features are equal, and "
             "predictions between them mean nothing",

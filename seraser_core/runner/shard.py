@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -31,9 +31,11 @@ from seraser_core.models.device import is_lost
 from seraser_core.models.memory import is_out_of_memory
 from seraser_core.results.counting import shard_sums
 from seraser_core.results.outcomes import MethodOutcome, join, reduce_scores
-from seraser_core.results.pictures import PictureFacts, picture_sums
+from seraser_core.results.pictures import PictureFacts, PictureSums
+from seraser_core.results.records import Cause, Commit, Computed, Timings
 from seraser_core.results.rows import build_table
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory, opened
+from seraser_core.results.states import Done
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.clock import Clock
 from seraser_core.runner.feed import Batch, Feed
@@ -62,33 +64,33 @@ class Progress(Protocol):
 
 def run_shard(
     run_url: str, shard_id: str, progress: Progress | None = None, attempt: int = 1
-) -> dict[str, Any]:
+) -> Commit:
     """Compute one shard and commit it; a shard that is done already is left as it is.
 
     Returns:
-        The shard's commit.
+        The shard's newest commit.
 
     Raises:
         TransientError: A fault that may pass; nothing was committed, try again.
         SeraserError: The run cannot be computed here.
     """
     reached("taken")
-    directory = RunDirectory(run_url)
-    if directory.is_done(shard_id):
-        commit = directory.commit(shard_id)
-        if commit is not None:
-            if progress:
-                progress.advance(commit["images"])
-            directory.attempts.clear_failure(shard_id)  # of a slower worker, after the commit
-            directory.attempts.clear_begun(shard_id)
-            return commit
-    this = Attempt(attempt, isolated=directory.attempts.is_suspicious(shard_id))
+    directory = opened(run_url)
+    state = directory.state(shard_id)
+    if isinstance(state, Done):
+        if progress:
+            progress.advance(state.commit.images)
+        directory.restore({shard_id: state})  # as the last worker may have died over it
+        directory.clear(shard_id)  # of a slower worker, after the commit
+        return state.commit
+    this = Attempt(attempt, isolated=state.latest is not None and state.latest.is_suspicious)
     with recorded(directory, shard_id, this):
         session = open_session(run_url)
-        runtime, items = session.config.runtime, directory.items_to_read(shard_id)
+        runtime, items = session.config.runtime, directory.items_to_read(shard_id, state)
         this = replace(this, last=attempt > runtime.retries)
         part = score_items(session, items, this, progress, runtime.max_error_rate)
-        return directory.write_shard(shard_id, part.predictions, part.metrics, part.info)
+        cause: Cause = "run" if state.n < 0 else "repair"
+        return directory.write_shard(shard_id, part.predictions, part.computed, state, cause)
 
 
 @contextmanager
@@ -99,21 +101,21 @@ def recorded(directory: RunDirectory, shard_id: str, attempt: Attempt) -> Iterat
     child processes because a worker died at it will be again, until it is committed.
     """
     try:
-        directory.attempts.write_begun(shard_id)
+        directory.begin(shard_id, attempt.number, attempt.isolated)
         yield
     except BaseException as error:
         fault = _as_passing(error)
         try:
             if isinstance(fault, Exception):  # no interruption
-                directory.attempts.write_failure(shard_id, fault, attempt.number)
-            if not attempt.isolated:
-                directory.attempts.clear_begun(shard_id)
+                directory.fail(shard_id, fault, attempt.number, attempt.isolated)
+            elif not attempt.isolated:
+                directory.clear(shard_id)
         except Exception as second:  # must not hide the first
             logger.warning("shard %s: its failure cannot be recorded: %s", shard_id, second)
         if fault is error:
             raise
         raise fault from error
-    directory.attempts.clear_begun(shard_id)
+    directory.clear(shard_id)
 
 
 def _as_passing(error: BaseException) -> BaseException:
@@ -138,16 +140,14 @@ class ScoredItems:
         done: (n,) item_index of the images that could be used.
         outcomes: What the rows of these are made from, one per method.
         facts: item_index -> what was seen of an image that could be used.
-        metrics: Their sums, see `shard_sums`, and timings.
-        info: Where and when, for the commit.
+        computed: Their sums, and where, when and how fast they were computed.
     """
 
     predictions: pa.Table
     done: np.ndarray
     outcomes: list[MethodOutcome]
     facts: dict[int, PictureFacts]
-    metrics: dict[str, Any]
-    info: dict[str, Any]
+    computed: Computed
 
 
 def score_items(
@@ -188,18 +188,17 @@ def score_items(
     outcomes = work.outcomes()
     done = np.asarray(work.done, dtype=np.int64)
     predictions = build_table(session.run, items, done, outcomes, work.errors)
-    metrics = {
-        "methods": shard_sums(predictions, outcomes),
-        "pictures": picture_sums(work.facts.values()),
-        "timings": work.timings() | {"rows_s": time.perf_counter() - mark},
-    }
-    info = {
-        "images": items.num_rows,
-        "host": platform.node(),
-        "process": _PROCESS,
-        "started": work.began,
-    }
-    return ScoredItems(predictions, done, outcomes, work.facts, metrics, info)
+    sums = shard_sums(predictions, outcomes)
+    computed = Computed(
+        images=items.num_rows,
+        methods=sums,
+        pictures=PictureSums.count(work.facts.values()),
+        timings=work.timings(rows_s=time.perf_counter() - mark),
+        host=platform.node(),
+        process=_PROCESS,
+        started=work.began,
+    )
+    return ScoredItems(predictions, done, outcomes, work.facts, computed)
 
 
 def _scored(
@@ -327,7 +326,7 @@ class _Work:
         self._scores, self._score_bytes = [], 0
         labels = [self._labels[index] for index in self.done[self._reduced :]]
         self._reduced = len(self.done)
-        none = np.empty((0, len(session.run["classes"])), np.float32)
+        none = np.empty((0, len(session.run.classes)), np.float32)
 
         def gather(method: str, name: str) -> np.ndarray | None:
             found = [as_numpy(getattr(part[method], name)) for part in parts]
@@ -353,32 +352,33 @@ class _Work:
             )
             self._outcomes.setdefault(method.id, []).append(outcome)
 
-    def timings(self) -> dict[str, Any]:
-        """Where the time went, and on what."""
+    def timings(self, rows_s: float) -> Timings:
+        """Where the time went, and on what; `rows_s` is that of making rows and sums."""
         session, clock = self._session, self._clock
         seconds = {
             name: self._seconds[name] + session.fits.seconds.pop(name, 0.0)
             for name in ("", *(method.id for method in session.methods))
         }
         encode_s = seconds.pop("")
-        return {
-            "images": len(self.done) + len(self.errors),
-            "wall_s": self._wall_s,
-            "load_s": self._load_s,
-            "data_wait_s": clock["data_wait_s"],
-            "model_s": clock["model_s"],
-            "encode_s": encode_s + clock["relevance_s"],
-            "fetch_s": clock["fetch_s"],
-            "decode_s": clock["decode_s"],
-            "masks_s": clock["masks_s"],
-            "fetch_wait_s": clock["fetch_wait_s"],
-            "decode_wait_s": clock["decode_wait_s"],
-            "methods": seconds,
-            "views": self._view_seconds(encode_s),
-            "batch_size": batch_size(session),
-            "parallel_shards": session.config.runtime.parallel_shards,
-            "device": describe_device(session.model.device),
-        }
+        return Timings(
+            images=len(self.done) + len(self.errors),
+            wall_s=self._wall_s,
+            load_s=self._load_s,
+            data_wait_s=clock["data_wait_s"],
+            model_s=clock["model_s"],
+            encode_s=encode_s + clock["relevance_s"],
+            fetch_s=clock["fetch_s"],
+            decode_s=clock["decode_s"],
+            masks_s=clock["masks_s"],
+            fetch_wait_s=clock["fetch_wait_s"],
+            decode_wait_s=clock["decode_wait_s"],
+            rows_s=rows_s,
+            methods=seconds,
+            views=self._view_seconds(encode_s),
+            batch_size=batch_size(session),
+            parallel_shards=session.config.runtime.parallel_shards,
+            device=describe_device(session.model.device),
+        )
 
     def _view_seconds(self, encode_s: float) -> dict[str, float]:
         """Method -> time of the views that it needs beyond the image itself, were it alone."""

@@ -6,7 +6,7 @@ from seraser_core.config import parse_config
 from seraser_core.errors import SeraserError
 from seraser_core.models.loading import read_weights_hash
 from seraser_core.results.problems import Problem, VerifyReport
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.verify import verify
 
 
@@ -16,14 +16,14 @@ def verify_deep(run_url: str) -> VerifyReport:
     Raises:
         RunDirectoryError: As of `verify`.
     """
-    report, run = verify(run_url), RunDirectory(run_url).run()
+    report, run = verify(run_url), RunDirectory(run_url).run
     try:
-        options = parse_config(run["config"]).model
+        options = parse_config(run.config.document()).model
         found = read_weights_hash(options)
     except (SeraserError, OSError, ImportError) as error:
         report.unchecked.append(f"weights: they cannot be loaded here: {error}")
         return report
-    if found != run["fingerprint_inputs"]["weights"]:
+    if found != run.fingerprint_inputs.weights:
         where = options.pretrained or options.name
         report.problems.append(Problem(where, "the weights are not those of the run"))
     return report

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from seraser_core.storage.locations import absolute, join, local_path, parent
-from seraser_core.storage.place import Found, Options, Place, Seen, at
+from seraser_core.storage.place import Found, Options, Place, at
 
 __all__ = [
     "Found",
     "Options",
     "Place",
-    "Seen",
     "absolute",
     "at",
     "create",
@@ -35,7 +34,6 @@ __all__ = [
     "list_folders",
     "local_path",
     "local_size",
-    "look",
     "open_file",
     "parent",
     "polars_options",
@@ -44,10 +42,8 @@ __all__ = [
     "read_json",
     "read_range",
     "remove_unfinished",
-    "replace",
     "version",
     "write_bytes",
-    "write_json",
 ]
 
 
@@ -97,9 +93,9 @@ def list_folders(folder: str, options: Options | None = None) -> list[str]:
     return at(folder, options).list_folders()
 
 
-def find_files(folder: str, options: Options | None = None) -> dict[str, Found]:
+def find_files(folder: str, options: Options | None = None, prefix: str = "") -> dict[str, Found]:
     """See `Place.find_files`."""
-    return at(folder, options).find_files()
+    return at(folder, options).find_files(prefix)
 
 
 def find(url: str, options: Options | None = None) -> Found | None:
@@ -122,12 +118,6 @@ def write_bytes(url: str, data: bytes) -> None:
     at(url).write(data)
 
 
-def write_json(url: str, document: Any) -> None:
-    """Write `document` as JSON with sorted keys, whole or not at all."""
-    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_bytes(url, (text + "\n").encode())
-
-
 def create(url: str, data: bytes) -> bool:
     """See `Place.create`."""
     return at(url).create(data)
@@ -147,16 +137,6 @@ def publish(source: str, target: str) -> None:
 def delete(url: str) -> None:
     """See `Place.delete`."""
     at(url).delete()
-
-
-def look(url: str) -> Seen:
-    """See `Place.look`."""
-    return at(url).look()
-
-
-def replace(url: str, data: bytes, seen: Seen) -> None:
-    """See `Place.replace`."""
-    at(url).replace(data, seen)
 
 
 def remove_unfinished(folder: str) -> int:

@@ -17,7 +17,7 @@ from typing import IO, Literal
 from seraser_core.errors import ConfigError
 from seraser_core.faults import sorted_faults
 from seraser_core.steps import reached
-from seraser_core.storage.place import Found, Place, Seen
+from seraser_core.storage.place import Found, Place
 
 _NO_LINKS = (
     errno.EPERM,  # also of a file of another user, where the system protects those
@@ -95,13 +95,15 @@ class LocalPlace(Place):
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def _find_files(self) -> dict[str, Found]:
+    def _find_files(self, prefix: str) -> dict[str, Found]:
         files = {}
         for folder, _, names in os.walk(self.path):
+            inside = Path(folder).relative_to(self.path)
             for name in names:
-                path = Path(folder, name)
-                with suppress(FileNotFoundError):  # it was removed meanwhile
-                    files[path.relative_to(self.path).as_posix()] = Found(path.stat().st_size)
+                path = (inside / name).as_posix()
+                if path.startswith(prefix):
+                    with suppress(FileNotFoundError):  # it was removed meanwhile
+                        files[path] = Found(Path(folder, name).stat().st_size)
         return files
 
     def _find(self) -> Found:
@@ -118,11 +120,6 @@ class LocalPlace(Place):
 
     def _write(self, data: bytes) -> None:
         with self._whole(data) as temporary:
-            self._rename(temporary)
-
-    def _replace(self, data: bytes, seen: Seen) -> None:
-        with self._whole(data) as temporary:
-            self._check_seen(data, seen)
             self._rename(temporary)
 
     def _create(self, data: bytes) -> bool:

@@ -104,12 +104,13 @@ class OtherPlace(Place):
         paths = [entry["name"].rstrip("/") for entry in entries if entry["type"] == kind]
         return [PurePosixPath(path).name for path in paths if path != itself]
 
-    def _find_files(self) -> dict[str, Found]:
-        prefix = self.path.rstrip("/") + "/"
+    def _find_files(self, prefix: str) -> dict[str, Found]:
+        folder = self.path.rstrip("/") + "/"
+        only = {"prefix": prefix} if prefix else {}
         return {
-            path.removeprefix(prefix): self._listed(entry)
-            for path, entry in self.fs.find(self.path, detail=True).items()
-            if path.startswith(prefix)
+            path.removeprefix(folder): self._listed(entry)
+            for path, entry in self.fs.find(self.path, detail=True, **only).items()
+            if path.startswith(folder)
         }
 
     def _find(self) -> Found:

@@ -25,18 +25,6 @@ class Found(NamedTuple):
     version: str | None = None
 
 
-class Seen(NamedTuple):
-    """Snapshot of a file at the moment it was looked at.
-
-    Attributes:
-        data: Its bytes; None when there was no file.
-        tag: Of an object in S3, which can be asked for by it.
-    """
-
-    data: bytes | None
-    tag: str | None = None
-
-
 class UnconditionalError(Exception):
     """The storage cannot create a file on the condition that there is none."""
 
@@ -125,17 +113,20 @@ class Place(ABC):
         with sorted_faults("list", self.url):
             return sorted(self._names("directory"))
 
-    def find_files(self) -> dict[str, Found]:
+    def find_files(self, prefix: str = "") -> dict[str, Found]:
         """Paths of all files below this folder, relative to it and sorted.
 
         Empty when it does not exist. What a killed write left behind is not among them.
+
+        Args:
+            prefix: What all paths begin with.
         """
         with sorted_faults("list", self.url):
-            files = self._find_files()
+            files = self._find_files(prefix)
         return {
             path: files[path]
             for path in sorted(files)
-            if not _is_unfinished(path.rpartition("/")[2])
+            if path.startswith(prefix) and not _is_unfinished(path.rpartition("/")[2])
         }
 
     def find(self) -> Found | None:
@@ -219,25 +210,6 @@ class Place(ABC):
         with suppress(FileNotFoundError), sorted_faults("remove", self.url):
             self._delete()
 
-    def look(self) -> Seen:
-        """Take a snapshot of the file for `replace`; without data when it is missing."""
-        with suppress(FileNotFoundError), sorted_faults("read", self.url):
-            return self._look()
-        return Seen(None)
-
-    def replace(self, data: bytes, seen: Seen) -> None:
-        """Write the file as `write` does if it still has the bytes that were seen, or `data`.
-
-        It is looked at right before; of two that do so in the same instant, the last one wins. S3
-        compares it as well, in the step in which it writes, and knows no such instant; but there
-        are stores that cannot, and say so or do not.
-
-        Raises:
-            ChangedError: There is something else; it stays.
-        """
-        with self._writing():
-            self._replace(data, seen)
-
     def remove_unfinished(self, age_s: float = 3600) -> int:
         """Remove what killed writes left directly in this folder; returns the number of files.
 
@@ -274,7 +246,7 @@ class Place(ABC):
         """Names of the files, or of the folders, directly in this folder; none if it is missing."""
 
     @abstractmethod
-    def _find_files(self) -> dict[str, Found]: ...
+    def _find_files(self, prefix: str) -> dict[str, Found]: ...
 
     @abstractmethod
     def _find(self) -> Found: ...
@@ -297,20 +269,6 @@ class Place(ABC):
 
     def _publish(self, source: Place) -> None:
         self._write(source.read())
-
-    def _look(self) -> Seen:
-        return Seen(self._read(None, None))
-
-    def _replace(self, data: bytes, seen: Seen) -> None:
-        self._check_seen(data, seen)
-        self._write(data)
-
-    def _check_seen(self, data: bytes, seen: Seen) -> None:
-        if self.look().data not in (seen.data, data):
-            raise self._replaced()
-
-    def _replaced(self) -> ChangedError:
-        return ChangedError(f"{self.url} was replaced meanwhile")
 
     def _check_version(self, present: str, wanted: str | None) -> None:
         if wanted not in (None, present):

@@ -10,10 +10,9 @@ from typing import IO, Any
 
 from seraser_core.faults import CHANGED_CODES, s3_code
 from seraser_core.storage.other import OtherPlace
-from seraser_core.storage.place import Found, Place, Seen, UnconditionalError
+from seraser_core.storage.place import Found, Place, UnconditionalError
 from seraser_core.storage.s3_client import Store, proxies_of
 
-_OTHER_CODES = (*CHANGED_CODES, "NoSuchKey", "404")
 _NO_CONDITION_CODES = ("NotImplemented", "501")
 
 
@@ -95,25 +94,6 @@ class S3Place(OtherPlace):
             self.fs.copy_object(source.path, self.path)
         else:
             super()._publish(source)
-
-    def _look(self) -> Seen:
-        data, tag = self.fs.look(self.path)
-        return Seen(data, _strong(tag))
-
-    def _replace(self, data: bytes, seen: Seen) -> None:
-        self._check_seen(data, seen)
-        if seen.data is None or seen.tag is not None:
-            try:
-                self.fs.put_over(self.path, data, seen.tag)
-                return
-            except OSError as error:
-                if s3_code(error) in _OTHER_CODES:
-                    if self.look().data == data:  # of a try before, or of another writer
-                        return
-                    raise self._replaced() from error
-                if s3_code(error) not in _NO_CONDITION_CODES:
-                    raise
-        self._write(data)
 
 
 def _strong(tag: str | None) -> str | None:

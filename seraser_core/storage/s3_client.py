@@ -150,21 +150,6 @@ class Store(S3FileSystem):
 
         return bytes(sync(self.loop, read))
 
-    def look(self, path: str) -> tuple[bytes, str | None]:
-        """All bytes of an object, and its tag.
-
-        Raises:
-            As `read`.
-        """
-
-        async def read() -> list[Part]:
-            return [part async for part in self._parts(path, None)]
-
-        parts = sync(self.loop, read)
-        if not parts:
-            return b"", self.info(path).get("ETag")
-        return b"".join(part.data for part in parts), parts[0].tag
-
     def create(self, path: str, data: bytes) -> bool:
         """Put an object if there is none.
 
@@ -197,17 +182,6 @@ class Store(S3FileSystem):
         (from_bucket, from_key, _), (bucket, key, _) = map(self.split_path, (source, target))
         place = {"CopySource": {"Bucket": from_bucket, "Key": from_key}}
         sync(self.loop, self._call_s3, "copy_object", Bucket=bucket, Key=key, **place)
-
-    def put_over(self, path: str, data: bytes, tag: str | None) -> None:
-        """Put `data` in the place of the object of this tag, or of none when `tag` is None.
-
-        Raises:
-            OSError, BotoCoreError: As s3fs; `PreconditionFailed` when there is another object.
-        """
-        bucket, key, _ = self.split_path(path)
-        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
-        place = {"Bucket": bucket, "Key": key}
-        sync(self.loop, self._call_s3, "put_object", Body=data, **place, **condition)
 
     def read_part(self, path: str, start: int, length: int, tag: str | None = None) -> bytes:
         """Up to `length` bytes from `start` on, fewer where it ends; of the object of this tag.

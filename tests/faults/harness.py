@@ -18,7 +18,8 @@ import pytest
 
 from seraser_core import storage
 from seraser_core.config import load_config
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
+from seraser_core.results.states import commits_of, failures_of
 from seraser_core.results.verify import verify
 from seraser_core.runner.plan import plan_run
 
@@ -122,7 +123,7 @@ class Undisturbed:
     Attributes:
         run_id: The name of its folder, which does not depend on where that is.
         predictions: Shard -> bytes of its Parquet file.
-        sums: Shard -> its metrics but for the timings.
+        sums: Shard -> sums of its methods.
         rows: Of all shards.
         steps: Step -> how often a worker came to it.
         seconds: That a worker took, the report included.
@@ -150,12 +151,12 @@ class Undisturbed:
         directory = RunDirectory(plan_run(load_config(tree)))
         report = verify(directory.url)
         assert report.problems == []
-        assert report.rows == report.images * len(directory.run()["methods"])
+        assert report.rows == report.images * len(directory.run.methods)
         names = [shard.id for shard in directory.shards()]
         return cls(
-            run_id=directory.run()["run_id"],
+            run_id=directory.run.run_id,
             predictions={name: _predictions(directory, name) for name in names},
-            sums={name: _sums(directory, name) for name in names},
+            sums={name: commit.methods for name, commit in directory.commits().items()},
             rows=report.rows,
             steps=json.loads(counts.read_text()),
             seconds=seconds,
@@ -174,7 +175,7 @@ class Undisturbed:
         assert [p for p in problems if not (but_for_the_report and p.startswith("report/"))] == []
         assert report.rows == self.rows
         assert self.check_committed(tree) == list(self.predictions)
-        assert directory.attempts.failures() == {}
+        assert failures_of(directory.states()) == {}
         assert _masks(directory) == self.masks
 
     def check_committed(self, tree: Tree) -> list[str]:
@@ -188,18 +189,20 @@ class Undisturbed:
         directory = self.directory(tree)
         if not storage.exists(directory.path("run.json")):
             return []
-        committed = list(directory.commits())
-        assert committed == [name for name in self.predictions if directory.is_done(name)]
-        written = [
+        states = directory.states(deep=True)
+        commits = commits_of(states)
+        published = [
             name.removesuffix(".parquet")
             for name in storage.list_files(directory.path("predictions"))
         ]
-        assert {*committed} <= {*written} <= {*self.predictions}
-        for name in written:
+        assert {*published} <= {*commits} <= {*self.predictions}
+        for name in published:
             assert _predictions(directory, name) == self.predictions[name]
-        for name in committed:
-            assert _sums(directory, name) == self.sums[name]
-        return committed
+        for name, commit in commits.items():
+            rows = storage.read_bytes(directory.path(states[name].file))
+            assert rows == self.predictions[name]
+            assert commit.methods == self.sums[name]
+        return list(commits)
 
 
 def _predictions(directory: RunDirectory, shard: str) -> bytes:
@@ -211,7 +214,3 @@ def _masks(directory: RunDirectory) -> dict[str, bytes]:
     return {
         name: storage.read_bytes(storage.join(folder, name)) for name in storage.find_files(folder)
     }
-
-
-def _sums(directory: RunDirectory, shard: str) -> Any:
-    return directory.metrics(shard)["methods"]

@@ -21,7 +21,7 @@ from harness import KILLED, Tree, Undisturbed, Workers
 _AT_A_STEP, _TWO_AT_ONCE = 0.6, 0.2
 """Chances; what is not killed at a step is killed at some moment."""
 _LOCAL = ("opened", "unrenamed")
-_HALVES = [f"{kind} half sent" for kind in ("plan", "predictions", "metrics", "commits", "report")]
+_HALVES = [f"{kind} half sent" for kind in ("plan", "attempts", "commits", "report")]
 
 
 @dataclass

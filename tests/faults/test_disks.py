@@ -37,7 +37,7 @@ def resume(workers, tree, undisturbed):
     undisturbed.check_finished(tree)
 
 
-@pytest.mark.parametrize("kind", ["plan", "run.json", "predictions", "metrics", "commits"])
+@pytest.mark.parametrize("kind", ["plan", "run.json", "attempts", "commits"])
 def test_a_full_disk(workers, tree, undisturbed, disk, kind):
     tree["runtime"]["retries"] = 0
     pid = workers.pause(tree, f"before {kind}", 1 if kind == "run.json" else 2)
@@ -54,7 +54,7 @@ def test_a_full_disk_that_has_room_again_before_the_shard_is_tried_again(
     workers, tree, undisturbed, disk
 ):
     tries_again = {"step": "taken", "nth": 4, "number": signal.SIGSTOP}
-    full = {"step": "before predictions", "nth": 3, "number": signal.SIGSTOP}
+    full = {"step": "before attempts", "nth": 3, "number": signal.SIGSTOP}
     pid = workers.start(tree, full, tries_again)
     assert workers.wait(pid) is None
     disk.fill()
@@ -87,7 +87,7 @@ def test_a_disk_that_may_only_be_read(workers, tree, disk):
 
 def test_a_disk_that_may_only_be_read_from_some_moment_on(workers, tree, undisturbed, disk):
     tree["runtime"]["retries"] = 0
-    pid = workers.pause(tree, "before metrics", 2)
+    pid = workers.pause(tree, "before commits", 2)
     disk.become("ro")
     os.kill(pid, signal.SIGCONT)
     assert "Read-only file system" in failed(workers, pid)

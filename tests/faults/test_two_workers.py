@@ -12,8 +12,8 @@ from harness import KILLED, Undisturbed, all_but_slow
 
 from seraser_core.results.verify import verify
 
-BEFORE = ["before predictions", "before metrics", "before commits"]
-UNRENAMED = ["predictions unrenamed", "metrics unrenamed", "commits unrenamed"]
+BEFORE = ["before attempts", "before commits", "before predictions"]
+UNRENAMED = ["attempts unrenamed", "commits unrenamed", "predictions unrenamed"]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_worker_that_wakes_after_another_has_done_its_work(workers, tree, undi
     undisturbed.check_finished(tree)
 
 
-@pytest.mark.parametrize("step", all_but_slow(BEFORE, "before predictions", "before commits"))
+@pytest.mark.parametrize("step", all_but_slow(BEFORE, "before commits", "before predictions"))
 def test_a_worker_that_wakes_in_object_storage(workers, tree, undisturbed, bucket, step):
     tree["output"] = f"{bucket}/runs"
     sleeper = workers.pause(tree, step)
@@ -50,12 +50,12 @@ def test_two_workers_side_by_side(workers, tree, undisturbed, step):
     undisturbed.check_finished(tree)
 
 
-@pytest.mark.parametrize("step", ["after predictions", "after metrics"])
+@pytest.mark.parametrize("step", ["after attempts", "predictions unrenamed"])
 def test_a_worker_that_dies_over_a_finished_shard(workers, tree, undisturbed, step):
-    """It has replaced files of a shard that another one committed."""
+    """It has written files of a shard that another one committed."""
     sleeper = workers.start(
         tree,
-        {"step": "before predictions", "number": signal.SIGSTOP},
+        {"step": "before attempts", "number": signal.SIGSTOP},
         {"step": step},
     )
     assert workers.wait(sleeper) is None
@@ -65,7 +65,7 @@ def test_a_worker_that_dies_over_a_finished_shard(workers, tree, undisturbed, st
     undisturbed.check_finished(tree)
 
 
-@pytest.mark.parametrize("step", all_but_slow(BEFORE, "before predictions", "before commits"))
+@pytest.mark.parametrize("step", all_but_slow(BEFORE, "before commits", "before predictions"))
 def test_a_worker_that_wakes_and_finds_other_bytes(workers, tree, undisturbed, step):
     """Other numbers of images at once round otherwise, as another device does."""
     sleeper = workers.pause(tree, step)
@@ -98,18 +98,22 @@ def wake_with_error_rows(workers, tree, tmp_path, step):
 
 @pytest.mark.parametrize(
     "step",
-    all_but_slow([*BEFORE, "predictions unrenamed"], "before commits", "predictions unrenamed"),
+    all_but_slow(
+        ["before attempts", "attempts unrenamed", "before commits", "commits unrenamed"],
+        "before commits",
+        "commits unrenamed",
+    ),
 )
 def test_a_worker_that_wakes_with_error_rows(workers, tree, tmp_path, step):
-    """Even where its rows took the place of the others, the commit knows that these were good."""
+    """Its commit would be the one that is there, which is never replaced."""
     wake_with_error_rows(workers, tree, tmp_path, step)
 
 
 @pytest.mark.parametrize(
     "step",
     all_but_slow(
-        [*BEFORE, "predictions half sent", "commits half sent"],
-        "predictions half sent",
+        ["before attempts", "attempts half sent", "before commits", "commits half sent"],
+        "before commits",
         "commits half sent",
     ),
 )

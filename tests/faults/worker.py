@@ -40,7 +40,7 @@ from seraser_core.runner.plan import plan_run
 from seraser_core.runner.retry import Retry
 
 Reach = Callable[[str], None]
-_FOLDERS = ("plan", "begun", "predictions", "metrics", "commits", "failures", "report", "mended")
+_FOLDERS = ("plan", "attempts", "commits", "predictions", "failures", "report")
 
 
 def announce_steps(reach: Reach) -> None:

@@ -23,7 +23,9 @@ from flows.seraser import seraser
 from seraser_core.config import load_config
 from seraser_core.demo.config import demo_config
 from seraser_core.errors import ConfigError, SeraserError
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.repair import mend, plan_repair
+from seraser_core.results.shards import RunDirectory
+from seraser_core.results.states import failures_of
 from seraser_core.results.verify import verify
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
@@ -67,7 +69,7 @@ def test_a_run_and_what_it_publishes(prefect_server, tree, tmp_path):
     assert summary.type == "table"
     assert "zero_shot" in str(summary.data)
     (text,) = artifacts("the-published-report")
-    assert RunDirectory(url).run()["run_id"] in str(text.data)
+    assert RunDirectory(url).run.run_id in str(text.data)
     before = commit_times(url)
     assert seraser(str(path), ["methods.1.steps=2"]) == url
     assert commit_times(url) == before
@@ -158,8 +160,8 @@ def test_a_passing_fault_is_tried_again(prefect_server, web, web_tree):
         seraser(web_tree, ["runtime.retries=1"])
     assert web.asked["mask7.png"] >= 2
     (url,) = Path(web_tree["output"]).iterdir()
-    assert sorted(commit_times(str(url))) == ["00000.json", "00002.json"]
-    assert RunDirectory(str(url)).attempts.failures()["00001"]["attempt"] == 2
+    assert sorted(commit_times(str(url))) == ["00000.0.json", "00002.0.json"]
+    assert failures_of(RunDirectory(str(url)).states())["00001"].attempt == 2
     (progress,) = artifacts("web-progress")
     assert progress.data < 100
     # The server comes to its senses after one more refusal.
@@ -167,21 +169,22 @@ def test_a_passing_fault_is_tried_again(prefect_server, web, web_tree):
     web.refuse["mask7.png"] = 1
     assert seraser(web_tree, []) == str(url)
     assert before.items() < commit_times(str(url)).items()
-    assert RunDirectory(str(url)).attempts.failures() == {}
+    assert failures_of(RunDirectory(str(url)).states()) == {}
     assert verify(str(url)).problems == []
 
 
 def test_a_shard_that_is_damaged_and_cannot_be_computed_fails_the_flow(
     prefect_server, tree, pictures, tmp_path
 ):
-    """Its files are all there, with the sizes that its commit names."""
+    """Somebody has asked for it, as `seraser repair` does."""
     shutil.copytree(pictures.parent, tmp_path / "data")
     tree["dataset"]["path"] = str(tmp_path / "data" / "metadata.csv")
     url = seraser(tree, ["runtime.retries=0"])
     path = Path(url, "predictions", "00001.parquet")
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+    path.write_bytes(data)  # an attempt is the same file
+    mend(url, plan_repair(verify(url)).shards)
     for picture in (tmp_path / "data").glob("picture*.png"):
         picture.rename(picture.with_suffix(".away"))
     with pytest.raises(SeraserError, match=r"1 of 3 shards failed \(00001: TransientError: "):
@@ -232,4 +235,4 @@ def test_a_run_of_which_no_image_is_there_stops_early(prefect_server, tree, tmp_
         seraser(tree)
     directory = RunDirectory(plan_run(load_config(tree)))
     assert directory.commits() == {}
-    assert 1 <= len(directory.attempts.failures()) < 6  # the others were not begun
+    assert 1 <= len(failures_of(directory.states())) < 6  # the others were not begun

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.verify import verify
 
 
@@ -20,7 +20,7 @@ def test_plan_prints_the_run_directory_and_computes_nothing(seraser, config, tmp
     done = seraser("plan", config)
     assert done.exit_code == 0
     url = done.stdout.strip()
-    assert RunDirectory(url).done() == {}
+    assert RunDirectory(url).commits() == {}
     again = json.loads(seraser("plan", config, "--json").stdout)
     assert len(again.pop("examples")) == 3 + 6
     assert again == {
@@ -105,9 +105,9 @@ def test_problems_exit_with_1(seraser, finished):
     report = json.loads(done.stdout)
     missing = {"file": "predictions/00001.parquet", "shard": "00001", "what": "is missing"}
     assert report["problems"] == [missing]
-    RunDirectory(finished).attempts.write_failure("00001", OSError("no disk"), 4)
+    Path(finished, "commits", "00001.0.json").unlink()
+    RunDirectory(finished).fail("00001", OSError("no disk"), 4)
     assert seraser("status", finished).exit_code == 1
-    Path(finished, "commits", "00001.json").unlink()
     done = seraser("summary", finished)
     assert done.exit_code == 1
     assert "1 of 3 shards are missing" in done.stderr
@@ -153,6 +153,6 @@ def test_an_interrupted_run_says_so_and_resumes(seraser, config, name):
     assert done.returncode == 128 + getattr(signal, name), done.stderr
     assert "interrupted; the same command computes what is missing" in done.stderr
     assert "Traceback" not in done.stderr
-    assert len(RunDirectory(url).done()) < 3
+    assert len(RunDirectory(url).commits()) < 3
     assert seraser("run", config, "--no-prefect").exit_code == 0
     assert verify(url).problems == []

@@ -11,7 +11,8 @@ import time
 import psutil
 from listeners import check_loopback, listening
 
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
+from seraser_core.results.states import failures_of
 
 _START_S = 300
 _SERASER = "from seraser_core.cli.main import app; app()"
@@ -68,7 +69,7 @@ def test_ctrl_c_ends_a_run_and_its_temporary_server(config, environment, unused_
     assert printed == ""
     assert psutil.wait_procs(children, timeout=10)[1] == []
     (url,) = (tmp_path / "runs").iterdir()
-    assert RunDirectory(str(url)).attempts.failures() == {}
+    assert failures_of(RunDirectory(str(url)).states()) == {}
 
 
 def test_a_server_that_is_gone_is_named(config, environment, unused_port, tmp_path):

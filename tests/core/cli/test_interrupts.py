@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.verify import verify
 
 _BEGIN = """
@@ -115,7 +115,7 @@ def test_a_second_one_ends_a_batch_that_does_not_end(seraser, config, environmen
     assert done.exit_code == 0
     url = next(line for line in done.stderr.splitlines() if "run directory" in line).split()[-1]
     assert verify(url).problems == []
-    assert len(RunDirectory(url).done()) == 3
+    assert len(RunDirectory(url).commits()) == 3
 
 
 def test_while_the_server_starts(config, environment):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from seraser_core.config.options import ModelOptions
 from seraser_core.models.loading import get_model
-from seraser_core.results.documents import encode
+from seraser_core.results.records import encode
 
 _SERASER = "from seraser_core.cli.main import app; app()"
 
@@ -25,7 +25,8 @@ class Run:
 
     def __init__(self, url):
         self.url = url
-        self._fs, self._root = fsspec.core.url_to_fs(url)
+        uncached = {"use_listings_cache": False} if "://" in url else {}
+        self._fs, self._root = fsspec.core.url_to_fs(url, **uncached)
 
     def files(self):
         """Name -> bytes."""
@@ -36,7 +37,15 @@ class Run:
         return self._fs.cat_file(f"{self._root}/{name}")
 
     def write(self, name, data):
+        if self._fs.exists(
+            f"{self._root}/{name}"
+        ):  # on a disk, rows that are published have two names
+            self.delete(name)
         self._fs.pipe_file(f"{self._root}/{name}", data)
+
+    def attempt(self, shard):
+        (name,) = [name for name in self.files() if name.startswith(f"attempts/{shard}-")]
+        return name
 
     def delete(self, name):
         self._fs.rm_file(f"{self._root}/{name}")
@@ -80,29 +89,24 @@ def apart(environment, *arguments):
     )
 
 
-def swap_shards(run, folders=("predictions", "metrics", "commits")):
-    for folder in folders:
-        ending = "parquet" if folder == "predictions" else "json"
-        run.swap(f"{folder}/00000.{ending}", f"{folder}/00001.{ending}")
-
-
-def without_timings(data):
-    """Metrics but for the timings and the seal over them."""
-    return json.loads(data)["methods"]
+def newest(files, shard):
+    """Its newest commit."""
+    commits = sorted(name for name in files if name.startswith(f"commits/{shard}."))
+    return json.loads(files[[name for name in commits if name.endswith(".json")][-1]])
 
 
 def check_repaired(run, before, wrong):
-    """Predictions, sums and tables are as before; of shards that were right, every byte is."""
+    """Rows, sums and tables are as before; of shards that were right, every byte is."""
     after = run.files()
-    assert after.keys() == before.keys()
+    added = after.keys() - before.keys()
+    assert {name.split(".")[0].removeprefix("commits/") for name in added} <= {*wrong}
+    for shard in wrong:
+        mine, old = newest(after, shard), newest(before, shard)
+        assert (mine["sha256"], mine["methods"]) == (old["sha256"], old["methods"])
     for name, data in before.items():
-        folder, _, file = name.partition("/")
-        shard = file.partition(".")[0]
-        if folder == "metrics" and shard in wrong:
-            assert without_timings(after[name]) == without_timings(data), name
-        elif folder == "commits" and shard in wrong:
-            assert json.loads(after[name])["sha256"] == json.loads(data)["sha256"], name
-        elif name != "report/report.html" and name != "report/files.json":  # they tell times
+        of_wrong = name.startswith("commits/") and name.removeprefix("commits/")[:5] in wrong
+        # These tell times.
+        if not of_wrong and name not in ("report/report.html", "report/files.json"):
             assert after[name] == data, name
 
 
@@ -110,18 +114,27 @@ def flip(name):
     return lambda run: run.flip(name)
 
 
+def flip_rows(run):
+    for name in (run.attempt("00001"), "predictions/00001.parquet"):
+        run.flip(name)
+
+
+def delete_rows(run):
+    for name in (run.attempt("00002"), "predictions/00002.parquet"):
+        run.delete(name)
+
+
 DAMAGE = {
-    "flipped predictions": (flip("predictions/00001.parquet"), ["00001"]),
-    "flipped metrics": (flip("metrics/00001.json"), ["00001"]),
-    "flipped commit": (flip("commits/00001.json"), ["00001"]),
-    "cut predictions": (lambda run: run.cut("predictions/00002.parquet"), ["00002"]),
-    "deleted commit": (lambda run: run.delete("commits/00000.json"), ["00000"]),
-    "deleted predictions": (lambda run: run.delete("predictions/00000.parquet"), ["00000"]),
-    "swapped predictions": (lambda run: swap_shards(run, ["predictions"]), ["00000", "00001"]),
-    "swapped shards": (swap_shards, ["00000", "00001"]),
+    "flipped rows": (flip_rows, ["00001"]),
+    "deleted rows": (delete_rows, ["00002"]),
+    "flipped commit": (flip("commits/00001.0.json"), ["00001"]),
+    "deleted commit": (lambda run: run.delete("commits/00000.0.json"), ["00000"]),
+    "flipped attempt": (lambda run: run.flip(run.attempt("00001")), []),
+    "swapped predictions": (
+        lambda run: run.swap("predictions/00000.parquet", "predictions/00001.parquet"),
+        [],
+    ),
     "flipped summary": (flip("report/summary.parquet"), []),
-    "flipped groups": (flip("report/groups.parquet"), []),
-    "deleted summary": (lambda run: run.delete("report/summary.parquet"), []),
     "deleted list of the report": (lambda run: run.delete("report/files.json"), []),
 }
 
@@ -148,7 +161,7 @@ def test_a_damaged_run_on_disk(seraser, on_disk, name):
 
 def test_a_damaged_run_on_s3(seraser, on_s3):
     """One after the other, of the same run: it is as before each time."""
-    for name in ("flipped predictions", "deleted commit", "swapped shards", "flipped summary"):
+    for name in ("flipped rows", "flipped attempt", "deleted commit", "flipped summary"):
         repair_and_check(seraser, on_s3, *DAMAGE[name])
 
 
@@ -171,7 +184,7 @@ def test_an_unfinished_run_is_finished(seraser, config):
 @pytest.mark.parametrize("how", ["flipped", "deleted"])
 def test_a_damaged_plan_is_refused_and_the_remedy_works(seraser, config, on_disk, name, how):
     before = on_disk.files()
-    on_disk.delete("commits/00001.json")
+    on_disk.delete("commits/00001.0.json")
     on_disk.flip(name) if how == "flipped" else on_disk.delete(name)
     damaged = on_disk.files()
     done = seraser("repair", on_disk.url, "--no-prefect")
@@ -187,7 +200,7 @@ def test_a_damaged_plan_is_refused_and_the_remedy_works(seraser, config, on_disk
     assert seraser("run", config, "--no-prefect").exit_code == 0
     assert seraser("verify", on_disk.url).exit_code == 0
     after = on_disk.files()
-    for part in ("predictions/00000.parquet", "commits/00000.json", "commits/00002.json"):
+    for part in ("predictions/00000.parquet", "commits/00000.0.json", "commits/00002.0.json"):
         assert after[part] == before[part]
 
 
@@ -217,7 +230,7 @@ def test_a_shard_that_cannot_be_computed_now(seraser, environment, config, tree,
         seraser("run", config, "--no-prefect", "--json", "--set", f"model.name={model}").stdout
     )["run"]
     run, kept = Run(url), model.read_bytes()
-    run.flip("predictions/00001.parquet")
+    flip_rows(run)
     model.unlink()
     done = apart(environment, "repair", url, "--no-prefect")
     assert done.returncode == 1
@@ -249,7 +262,7 @@ def test_other_weights_are_found(seraser, config, tree, tmp_path):
 @pytest.mark.slow
 def test_repair_under_prefect(environment, on_disk):
     before = on_disk.files()
-    on_disk.flip("predictions/00001.parquet")
+    flip_rows(on_disk)
     done = apart(environment, "repair", on_disk.url)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "clean: 3 of 3 shards, 42 rows\n"

@@ -32,7 +32,7 @@ from seraser_core.methods.zero_shot import ZeroShot
 from seraser_core.models.loading import get_model
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import build_prompts
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
 
@@ -401,7 +401,7 @@ def blip_tree(tree, saved):
 def test_a_whole_run(blip_tree, model):
     url = plan_run(load_config(blip_tree))
     run_local(url)
-    document = RunDirectory(url).run()
+    document = RunDirectory(url).run
     assert document["fingerprint_inputs"]["weights"] == model.weights_hash
     assert not document["random_weights"]
     rows = pl.read_parquet(f"{url}/predictions/*.parquet")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,17 @@ import pytest
 
 from seraser_core.errors import ItemError
 from seraser_core.results.counting import shard_sums
-from seraser_core.results.documents import encode, sealed
 from seraser_core.results.fingerprints import fingerprint, plan_hash
 from seraser_core.results.outcomes import MethodOutcome, reduce_scores
+from seraser_core.results.pictures import PictureSums
+from seraser_core.results.records import Computed, Plan, RunRecord, Timings, encode, seal
 from seraser_core.results.rows import build_table
-from seraser_core.results.run_directory import RunDirectory, sums_hash
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.sums import MethodSums
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 
 CLASSES = ["a camel", "a deer", "a red-billed oxpecker", "an élan", "a fox", "a gnu", "a hare"]
 METHODS = ["zero_shot", "seraser"]
-PLAN = {"planner_version": 1, "source": {"kind": "table"}, "limits": {}}
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Scored:
     zero_shot: np.ndarray
     errors: dict[int, ItemError]
     shards: list[ShardRange]
-    run: dict[str, Any] = field(default_factory=dict)
+    run: RunRecord
 
     def outcomes(self, places: Sequence[int]) -> list[MethodOutcome]:
         """What the methods found for those images at `places` that did not fail."""
@@ -56,7 +56,7 @@ class Scored:
                 logits[good],
                 self.zero_shot[good],
                 [self.items["label"][i].as_py() for i in good],
-                self.run["config"]["save_logits"],
+                self.run.config.save_logits,
                 loss_first=None if name == "zero_shot" else np.float32(2) + logits[good, 0],
                 loss_last=None if name == "zero_shot" else logits[good, 0],
                 steps=None if name == "zero_shot" else 20,
@@ -77,9 +77,17 @@ class Scored:
 
     def create(self, output: str) -> RunDirectory:
         """Plan the run in the folder `output`."""
-        url = f"{output}/{self.run['run_id']}"
-        shards = [{"id": s.id, "start": s.start, "stop": s.stop} for s in self.shards]
-        return RunDirectory.create(url, self.run, self.items, {**PLAN, "shards": shards})
+        return RunDirectory.create(f"{output}/{self.run.run_id}", self.run, self.items, self.plan)
+
+    def change(self, **values: Any) -> None:
+        """Change what run.json says."""
+        self.run = RunRecord.model_validate(self.run.model_dump() | values)
+
+    @property
+    def plan(self) -> Plan:
+        """plan/plan.json."""
+        source = {"kind": "table"}
+        return Plan(planner_version=1, source=source, limits={}, shards=self.shards)
 
     def write(self, directory: RunDirectory, *shard_ids: str) -> None:
         """Compute and commit some shards, or all."""
@@ -87,32 +95,43 @@ class Scored:
             if shard_ids and shard.id not in shard_ids:
                 continue
             places = range(shard.start, shard.stop)
-            timings = {
-                "images": len(shard),
-                "wall_s": 4.0,
-                "load_s": 0.5,
-                "data_wait_s": 1.0,
-                "model_s": 2.0,
-                "rows_s": 0.25,
-                "encode_s": 1.25,
-                "fetch_wait_s": 0.25,
-                "decode_wait_s": 0.75,
-                "parallel_shards": 1,
-                "fetch_s": 0.75,
-                "decode_s": 1.5,
-                "methods": dict.fromkeys(self.logits, 1.0),
-                "views": dict.fromkeys(self.logits, 0.5),
-                "batch_size": 8,
-                "device": {"type": "cpu", "name": "x86_64", "threads": 2, "host": "here"},
-            }
-            info = {
-                "images": len(shard),
-                "host": "here",
-                "process": "1 since then",
-                "started": 1e9 + 10 * number,
-            }
-            metrics = {"methods": self.sums(places), "timings": timings}
-            directory.write_shard(shard.id, self.predictions(places), metrics, info)
+            rows, before = self.predictions(places), directory.state(shard.id)
+            directory.write_shard(shard.id, rows, self.computed(places, number), before)
+
+    def computed(self, places: Sequence[int], number: int = 0) -> Computed:
+        """What is known of the images at `places` of a shard beside their rows."""
+        return Computed(
+            images=len(places),
+            methods=self.sums(places),
+            pictures=PictureSums(images=len(places)),
+            timings=timings(len(places), *self.logits),
+            host="here",
+            process="1 since then",
+            started=1e9 + 10 * number,
+        )
+
+
+def timings(images: int, *methods: str) -> Timings:
+    """Timings of a shard."""
+    return Timings(
+        images=images,
+        wall_s=4.0,
+        load_s=0.5,
+        data_wait_s=1.0,
+        model_s=2.0,
+        rows_s=0.25,
+        encode_s=1.25,
+        fetch_wait_s=0.25,
+        decode_wait_s=0.75,
+        masks_s=0.0,
+        parallel_shards=1,
+        fetch_s=0.75,
+        decode_s=1.5,
+        methods=dict.fromkeys(methods, 1.0),
+        views=dict.fromkeys(methods, 0.5),
+        batch_size=8,
+        device={"type": "cpu", "name": "x86_64", "threads": 2, "host": "here"},
+    )
 
 
 def build(
@@ -184,34 +203,36 @@ def build(
         "classes": list(classes),
         "attributes": list(attributes),
         "prompts": [f"a photo of {name}" for name in classes],
-        "methods": [{"id": m, "name": m, "options": {}} for m in methods],
+        "methods": [{"id": m, "name": m, "options": {}, "stateful": False} for m in methods],
         "precision": "fp32",
         "seed": 0,
         "save_logits": False,
         **settings,
     }
     mark = fingerprint(inputs)
-    run = {
-        "run_id": f"{name}-{mark[:12]}",
-        "name": name,
-        "fingerprint": mark,
-        "fingerprint_inputs": inputs,
-        "plan_hash": inputs["plan"],
-        "config": {
-            "dataset": {"path": "/pictures"},
-            "model": {"name": "tiny"},
-            "methods": [{"id": m, "name": m} for m in methods],
-            "runtime": {"retries": 3, "parallel_shards": 1},
-            "save_logits": inputs["save_logits"],
-            "seed": inputs["seed"],
-        },
-        "classes": inputs["classes"],
-        "attributes": inputs["attributes"],
-        "prompts": inputs["prompts"],
-        "methods": inputs["methods"],
-        "random_weights": True,
-        "created": "2024-05-06T07:08:09+00:00",
-    }
+    run = RunRecord.model_validate(
+        {
+            "run_id": f"{name}-{mark[:12]}",
+            "name": name,
+            "fingerprint": mark,
+            "fingerprint_inputs": inputs,
+            "plan_hash": inputs["plan"],
+            "config": {
+                "dataset": {"path": "/pictures"},
+                "model": {"name": "tiny"},
+                "methods": [{"id": m, "name": m} for m in methods],
+                "runtime": {"retries": 3, "parallel_shards": 1},
+                "save_logits": inputs["save_logits"],
+                "seed": inputs["seed"],
+            },
+            "classes": inputs["classes"],
+            "attributes": inputs["attributes"],
+            "prompts": inputs["prompts"],
+            "methods": inputs["methods"],
+            "random_weights": True,
+            "created": "2024-05-06T07:08:09+00:00",
+        }
+    )
     return Scored(items, logits, zero_shot, errors, shards, run)
 
 
@@ -243,18 +264,6 @@ def edit() -> Callable[..., None]:
         path = Path(directory.path(name))
         document = json.loads(path.read_text())
         how(document)
-        path.write_bytes(encode(sealed(document) if "seal" in document else document))
-
-    return change
-
-
-@pytest.fixture
-def edit_metrics(edit: Callable[..., None]) -> Callable[..., None]:
-    """Changes metrics/<shard>.json by a function of it; the commit names the changed file."""
-
-    def change(directory: RunDirectory, shard_id: str, how: Callable[[Any], object]) -> None:
-        edit(directory, f"metrics/{shard_id}.json", how)
-        mark = sums_hash(json.loads(Path(directory.path(f"metrics/{shard_id}.json")).read_text()))
-        edit(directory, f"commits/{shard_id}.json", lambda c: c.update(metrics_sha256=mark))
+        path.write_bytes(encode(seal(document) if "seal" in document else document))
 
     return change

@@ -35,7 +35,7 @@ def birds(scored):
         for logits in (run.zero_shot, *run.logits.values()):
             logits[:] = np.eye(2)[said] * 5
         if train_counts is not None:
-            run.run["train_counts"] = train_counts
+            run.change(train_counts=train_counts)
         return run
 
     return make

@@ -23,7 +23,8 @@ from seraser_core.results.comparison import (
     write_comparison,
 )
 from seraser_core.results.reading import read_report
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.records import ComparedRecord
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.summary import aggregate, is_finished
 
 Figures = dict[str, dict[str, Any]]
@@ -65,12 +66,12 @@ def table(compared) -> Callable[..., pl.DataFrame]:
     def make(*runs: tuple[str, str, Figures]) -> pl.DataFrame:
         return compare_runs(
             [
-                {
-                    "dataset": dataset,
-                    "model": model,
-                    "run_id": f"run {place}",
-                    "run": compared(f"run-{place}", figures).url,
-                }
+                ComparedRecord(
+                    dataset=dataset,
+                    model=model,
+                    run_id=f"run {place}",
+                    run=compared(f"run-{place}", figures).url,
+                )
                 for place, (dataset, model, figures) in enumerate(runs)
             ]
         )
@@ -159,7 +160,7 @@ def test_the_table_holds_what_the_run_reports(scored, tmp_path):
     directory = one.create(str(tmp_path))
     one.write(directory)
     summary = aggregate(directory.url)["summary"]
-    run = {"dataset": "d", "model": "m", "run_id": "r", "run": directory.url}
+    run = ComparedRecord(dataset="d", model="m", run_id="r", run=directory.url)
     found = compare_runs([run])
     shared = [name for name in found.columns if name in summary.columns and name != "mcnemar_p"]
     assert {"errors", "worst_group", "worst_group_low", "gap", "group_mean", "fixed"} < {*shared}

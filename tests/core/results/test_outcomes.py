@@ -119,7 +119,7 @@ def test_classes_of_many_are_those_that_occur(scored):
         classes=[f"class {i}" for i in range(count)],
         labels=[i * 500 % count for i in range(40)],
     )
-    run.run["classes"] = [f"class {i}" for i in range(count)]
+    run.change(classes=[f"class {i}" for i in range(count)])
     table = make_tables(run.sums(range(40)), run.run)["classes"]
     rows = pl.DataFrame(run.predictions(range(40))).filter(pl.col("status") == "ok")
     for method in ("zero_shot", "seraser"):

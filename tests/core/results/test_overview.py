@@ -31,13 +31,14 @@ def make(scored, tmp_path):
 
     def run(name="birds", config=(), output=None, write=True, **options):
         one = scored(60, 20, name=name, classes=["a camel", "a deer"], **options)
-        tree = one.run["config"]
+        tree = one.run.config.document()
         for option, value in dict(config).items():
             *groups, last = option.split(".")
             place = tree
             for group in groups:
                 place = place.setdefault(group, {})
             place[last] = value
+        one.change(config=tree)
         directory = one.create(output or str(tmp_path / "runs"))
         if write:
             one.write(directory)
@@ -91,7 +92,7 @@ def test_state_and_headline(make, scored, tmp_path):
     half = scored(60, 20, name="half", classes=["a camel", "a deer"])
     directory = half.create(str(tmp_path / "runs"))
     half.write(directory, "00001")
-    directory.attempts.write_failure("00002", OSError("no disk"), 4)
+    directory.fail("00002", OSError("no disk"), 4)
     audit = scored(13, name="audit", labels=[None] * 13, places=[None] * 13)
     unlabelled = audit.create(str(tmp_path / "runs"))
     audit.write(unlabelled)
@@ -200,8 +201,8 @@ def test_status_of_a_comparison(comparison, seraser):
     assert shown.exit_code == 0, shown.output
     assert shown.stdout.count("finished") == 2
     assert "60 of 60" in shown.stdout
-    two.attempts.write_failure("00001", OSError("no disk"), 4)
-    Path(two.path("commits", "00001.json")).unlink()
+    two.fail("00001", OSError("no disk"), 4)
+    Path(two.path("commits", "00001.0.json")).unlink()
     machine = seraser("status", url, "--json")
     assert machine.exit_code == 1
     found = json.loads(machine.stdout)
@@ -236,7 +237,7 @@ def test_summary_of_a_comparison(comparison, seraser):
     assert done.exit_code == 0, done.output
     assert len(json.loads(done.stdout)["rows"]) == 4
     assert storage.read_bytes(f"{url}/report/comparison.parquet") == before
-    Path(two.path("commits", "00001.json")).unlink()
+    Path(two.path("commits", "00001.0.json")).unlink()
     failed = seraser("summary", url)
     assert failed.exit_code == 1
     assert "1 of 3 shards are missing" in failed.stderr

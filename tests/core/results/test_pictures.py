@@ -6,9 +6,8 @@ import pytest
 
 from seraser_core.results.pictures import (
     PictureFacts,
+    PictureSums,
     describe_pictures,
-    merge_pictures,
-    picture_sums,
     picture_warnings,
 )
 
@@ -19,15 +18,18 @@ def masks(*shares, constant=False):
 
 def test_sums_of_parts_are_those_of_the_whole():
     facts = [*masks(0.0, 0.25, 1.0), PictureFacts(True), PictureFacts(False, {"box": 0.5})]
-    whole = picture_sums(facts)
-    assert whole == {
+    whole = PictureSums.count(facts)
+    assert whole.model_dump() == {
         "images": 5,
         "constant": 1,
-        "foregrounds": {"box": [1, 0.5, 0, 0], "mask": [3, 1.25, 1, 1]},
+        "foregrounds": {
+            "box": {"images": 1, "share": 0.5, "nowhere": 0, "everywhere": 0},
+            "mask": {"images": 3, "share": 1.25, "nowhere": 1, "everywhere": 1},
+        },
     }
-    parts = [{"pictures": picture_sums(facts[i : i + 2])} for i in range(0, 5, 2)]
-    assert merge_pictures([*parts, {"methods": {}}]) == whole
-    assert merge_pictures([]) == picture_sums([])
+    parts = [PictureSums.count(facts[i : i + 2]) for i in range(0, 5, 2)]
+    assert PictureSums.total(parts) == whole
+    assert PictureSums.total([]) == PictureSums.count([]) == PictureSums()
     assert describe_pictures(whole)["foregrounds"]["mask"] == {
         "images": 3,
         "mean_share": 1.25 / 3,
@@ -54,6 +56,6 @@ def test_sums_of_parts_are_those_of_the_whole():
     ],
 )
 def test_warnings(facts, said):
-    found = list(picture_warnings(picture_sums(facts)))
+    found = list(picture_warnings(PictureSums.count(facts)))
     assert len(found) == len(said)
     assert all(part in text for part, text in zip(said, found, strict=True))

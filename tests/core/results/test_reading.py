@@ -23,10 +23,10 @@ def test_scan_reads_every_committed_row_of_every_run(scored, tmp_path):
     two.write(second)
     # Written, but not committed:
     one.write(first, "00001")
-    Path(first.path("commits/00001.json")).unlink()
+    Path(first.path("commits/00001.0.json")).unlink()
     rows = scan(output).collect()
     counts = dict(rows.group_by("run_id").len().iter_rows())
-    assert counts == {one.run["run_id"]: 2 * 8, two.run["run_id"]: 2 * 8}
+    assert counts == {one.run.run_id: 2 * 8, two.run.run_id: 2 * 8}
     assert scan(second.url).collect().equals(rows.filter(pl.col("dataset") == "other"))
 
 
@@ -161,7 +161,7 @@ def test_status_counts_what_is_there(small, tmp_path):
     assert nothing["images"] == {"done": 0, "total": 13}
     assert not nothing["finished"]
     small.write(directory, "00000", "00002")
-    directory.attempts.write_failure("00001", OSError("the bucket is gone"), 4)
+    directory.fail("00001", OSError("the bucket is gone"), 4)
     some = status(directory.url)
     assert some["shards"] == {"done": 2, "total": 3, "failed": 1}
     assert some["images"] == {"done": 8, "total": 13}

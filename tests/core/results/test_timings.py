@@ -34,19 +34,24 @@ def test_overhead_is_the_rest():
     assert overhead(BASE | {"model_s": 8.0}) == 0.0
 
 
-def commit(process, started, finished, host="here"):
-    return {"host": host, "process": process, "started": started, "finished": finished}
+def test_the_time_of_processes_and_of_the_run(small, tmp_path):
+    directory = small.create(str(tmp_path))
+    small.write(directory, "00000")
+    (whole,) = directory.commits().values()
 
+    def commit(process, started, finished, parallel, host="here"):
+        timings = whole.timings.model_copy(update={"parallel_shards": parallel})
+        where = {"host": host, "process": process, "timings": timings}
+        return whole.model_copy(update={**where, "started": started, "finished": finished})
 
-def test_the_time_of_processes_and_of_the_run():
     shards = [
-        (commit("1", 20.0, 30.0), 1),
-        (commit("1", 0.0, 10.0), 1),
-        (commit("1", 28.0, 36.0), 1),  # written beside the one before
-        (commit("2", 31.0, 50.0), 8),  # of the eight that it could, one shard is there to compute
-        (commit("1", 200.0, 210.0, host="there"), 2),
-        (commit("1", 200.0, 206.0, host="there"), 2),
-        (commit("1", 206.0, 210.0, host="there"), 2),
+        commit("1", 20.0, 30.0, 1),
+        commit("1", 0.0, 10.0, 1),
+        commit("1", 28.0, 36.0, 1),  # written beside the one before
+        commit("2", 31.0, 50.0, 8),  # of the eight that it could, one shard is there to compute
+        commit("1", 200.0, 210.0, 2, host="there"),
+        commit("1", 200.0, 206.0, 2, host="there"),
+        commit("1", 206.0, 210.0, 2, host="there"),
     ]
     processes = process_times(shards)
     spans = [process.span for process in processes]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +15,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from seraser_core.errors import RunDirectoryError
-from seraser_core.results.documents import encode, sealed
 from seraser_core.results.parquet import items_to_parquet
-from seraser_core.results.run_directory import sums_hash
+from seraser_core.results.records import encode, seal
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
-from seraser_core.storage import Found
 
-COMMIT, ROWS, SUMS = "commits/00001.json", "predictions/00001.parquet", "metrics/00001.json"
+COMMIT, ROWS, ATTEMPT = "commits/00001.0.json", "predictions/00001.parquet", "attempts/00001"
 FILES = [
     "run.json",
     "plan/items.parquet",
     "plan/plan.json",
     COMMIT,
     ROWS,
-    SUMS,
+    ATTEMPT,
     "report/files.json",
     "report/summary.parquet",
     "report/groups.parquet",
@@ -54,23 +52,36 @@ def problems(directory):
         return [str(error)]
 
 
-def commit_anew(directory, shard_id):
-    """Let the commit name the files that are there, as a careful forger would."""
-    place = Path(directory.path(f"commits/{shard_id}.json"))
-    rows = Path(directory.predictions_path(shard_id)).read_bytes()
-    commit = json.loads(place.read_text()) | {
-        "sha256": hashlib.sha256(rows).hexdigest(),
-        "bytes": len(rows),
-        "metrics_sha256": sums_hash(directory.metrics(shard_id)),
-    }
-    place.write_bytes(encode(sealed(commit)))
+def place(directory, name):
+    """Where a file is; the name of an attempt ends with its hash."""
+    if name != ATTEMPT:
+        return Path(directory.path(name))
+    (path,) = Path(directory.path("attempts")).glob("00001-*")
+    return path
+
+
+def put(path, data):
+    """Write a file that no other name leads to: rows that are published have two."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+
+
+def forge(directory, rows):
+    """Put other rows in the place of shard 00001's, and let its commit name them."""
+    mark = hashlib.sha256(rows).hexdigest()
+    place(directory, ATTEMPT).unlink()
+    for name in (ROWS, f"attempts/00001-{mark[:12]}.parquet"):
+        put(Path(directory.path(name)), rows)
+    path = Path(directory.path(COMMIT))
+    commit = json.loads(path.read_text()) | {"sha256": mark, "bytes": len(rows)}
+    path.write_bytes(encode(seal(commit)))
 
 
 def replace(directory, change):
     """Write shard 00001 anew with `change` made to its table; its commit names the new file."""
-    path = Path(directory.predictions_path("00001"))
-    pq.write_table(change(pq.read_table(path)), path)
-    commit_anew(directory, "00001")
+    buffer = io.BytesIO()
+    pq.write_table(change(pq.read_table(directory.path(ROWS))), buffer)
+    forge(directory, buffer.getvalue())
 
 
 def with_column(table, name, values):
@@ -90,25 +101,26 @@ def test_a_run_without_a_report_is_as_planned(finished):
 
 def test_every_file_of_a_run_is_named_here(reported):
     there = {str(p.relative_to(reported.url)) for p in Path(reported.url).rglob("*.*")}
-    assert {name.replace("00000", "00001").replace("00002", "00001") for name in there} == {*FILES}
+    named = {name.partition("-")[0] if "attempts" in name else name for name in there}
+    assert {name.replace("00000", "00001").replace("00002", "00001") for name in named} == {*FILES}
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_flipped_bit_anywhere(reported, name):
-    path = Path(reported.path(name))
+    path = place(reported, name)
     right = path.read_bytes()
-    for place in np.linspace(0, len(right) - 1, 20).astype(int):
+    for at in np.linspace(0, len(right) - 1, 20).astype(int):
         data = bytearray(right)
-        data[place] ^= 1 << (place % 8)
-        path.write_bytes(data)
+        data[at] ^= 1 << (at % 8)
+        put(path, data)
         found = problems(reported)
-        assert any(name in problem for problem in found), (place, found)
+        assert any(name in problem for problem in found), (at, found)
         if "00001" in name:
-            others = [p for p in found if not p.startswith(f"shard 00001: {name}: ")]
+            others = [p for p in found if not p.startswith(f"shard 00001: {name}")]
             assert others in ([], [REPORT_OF_OTHERS] * (name == COMMIT))
         elif name.startswith("report/"):
             assert all(problem.startswith("report/") for problem in found)
-    path.write_bytes(right)
+    put(path, right)
     assert problems(reported) == []
 
 
@@ -117,7 +129,7 @@ def test_a_flipped_bit_anywhere(reported, name):
     [
         (COMMIT, f"shard 00001: {COMMIT}: is missing, though {ROWS} is there"),
         (ROWS, f"shard 00001: {ROWS}: is missing"),
-        (SUMS, f"shard 00001: {SUMS}: "),
+        (ATTEMPT, f"shard 00001: {ATTEMPT}-"),
         ("plan/items.parquet", "plan/items.parquet: "),
         ("plan/plan.json", "plan/plan.json: "),
         ("report/files.json", "report/files.json: is missing"),
@@ -125,7 +137,7 @@ def test_a_flipped_bit_anywhere(reported, name):
     ],
 )
 def test_a_missing_file(reported, name, problem):
-    Path(reported.path(name)).unlink()
+    place(reported, name).unlink()
     first, *others = problems(reported)
     assert first.startswith(problem)
     assert others == [REPORT_OF_OTHERS] * (name == COMMIT)
@@ -138,10 +150,10 @@ REPORT_OF_OTHERS = (
 
 @pytest.mark.parametrize("name", FILES[1:])
 def test_a_file_that_was_cut_off(reported, name):
-    path = Path(reported.path(name))
-    path.write_bytes(path.read_bytes()[:-9])
+    path = place(reported, name)
+    put(path, path.read_bytes()[:-9])
     first, *others = problems(reported)
-    assert first.removeprefix("shard 00001: ").startswith(f"{name}: ")
+    assert first.removeprefix("shard 00001: ").startswith(name)
     assert all(name in other or other == REPORT_OF_OTHERS for other in others)
 
 
@@ -154,7 +166,7 @@ def test_a_parquet_file_without_a_commit_and_a_commit_without_a_parquet_file(fin
     ]
 
 
-@pytest.mark.parametrize("folders", [["predictions"], ["metrics"], ["commits"]])
+@pytest.mark.parametrize("folders", [["predictions"], ["attempts"], ["commits"]])
 def test_files_of_two_shards_that_were_swapped(finished, folders):
     swap(finished, folders)
     assert [problem.partition(f": {folders[0]}/")[0] for problem in problems(finished)] == [
@@ -163,24 +175,22 @@ def test_files_of_two_shards_that_were_swapped(finished, folders):
     ]
 
 
-@pytest.mark.parametrize("sealed_anew", [False, True])
-def test_two_shards_that_were_swapped_as_a_whole(finished, edit, sealed_anew):
-    swap(finished, ["predictions", "metrics", "commits"])
-    if sealed_anew:
-        for name in ("00000", "00001"):
-            edit(finished, f"commits/{name}.json", lambda c, name=name: c.update(shard=name))
-    found = problems(finished)
-    what = "rows are not one per planned" if sealed_anew else "is the commit of shard"
-    assert [what in problem for problem in found] == [True, True]
+def test_a_commit_that_says_it_is_of_another_shard(finished, edit):
+    """As well as it can be forged."""
+    swap(finished, ["predictions", "attempts", "commits"])
+    for name in ("00000", "00001"):
+        edit(finished, f"commits/{name}.0.json", lambda c, name=name: c.update(shard=name))
+    found = [problem for problem in problems(finished) if "attempts/" not in problem]
+    assert ["rows are not one per planned" in problem for problem in found] == [True, True]
 
 
 def swap(directory, folders):
     """Swap the files of shards 00000 and 00001."""
     for folder in folders:
         first, second = sorted(Path(directory.path(folder)).iterdir())[:2]
-        shutil.move(first, first.with_suffix(".kept"))
-        shutil.move(second, first)
-        shutil.move(first.with_suffix(".kept"), second)
+        kept = first.read_bytes(), second.read_bytes()
+        put(first, kept[1])
+        put(second, kept[0])
 
 
 def test_run_without_run_json(finished):
@@ -269,15 +279,16 @@ def test_another_plan(scored, finished, edit):
 def test_rows_that_are_not_one_per_image_and_method(finished, change):
     replace(finished, change)
     first = problems(finished)[0]
-    assert first.startswith(f"shard 00001: {ROWS}: its ")
+    assert first.startswith(f"shard 00001: {ATTEMPT}-")
     assert first.endswith("rows are not one per planned image and method, in order")
 
 
 def test_a_row_that_failed_behind_the_back_of_its_commit(finished):
     replace(finished, lambda table: with_column(table, "status", ["error"] + ["ok"] * 9))
     found = problems(finished)
-    assert f"shard 00001: {ROWS}: the counts in its commit are not those of its rows" in found
-    sums = f"shard 00001: {SUMS}: the sums of zero_shot are not those of its rows: ok"
+    assert f"shard 00001: {COMMIT}: its counts are not those of its rows" in found
+    assert f"shard 00001: {COMMIT}: it does not name the rows that failed" in found
+    sums = f"shard 00001: {COMMIT}: the sums of zero_shot are not those of its rows: ok"
     assert any(problem.startswith(sums) for problem in found)
 
 
@@ -299,7 +310,7 @@ def test_a_good_row_that_lacks_something(finished, name):
 
     replace(finished, change)
     (found,) = problems(finished)
-    assert found.startswith(f"shard 00001: {SUMS}: the sums of ")
+    assert found.startswith(f"shard 00001: {COMMIT}: the sums of ")
 
 
 def test_error_rows_that_lack_their_codes(finished):
@@ -319,69 +330,62 @@ def test_a_changed_prediction(finished):
 
     replace(finished, change)
     (found,) = problems(finished)
-    start = f"shard 00001: {SUMS}: the sums of seraser are not those of its rows: correct"
+    start = f"shard 00001: {COMMIT}: the sums of seraser are not those of its rows: correct"
     assert found.startswith(start)
 
 
 @pytest.mark.parametrize("name", ["correct", "fixed", "rows", "changed"])
-def test_a_changed_sum(finished, edit_metrics, name):
+def test_a_changed_sum(finished, edit, name):
     def change(metrics):
         metrics["methods"]["seraser"][name] += 1
 
-    edit_metrics(finished, "00001", change)
+    edit(finished, COMMIT, change)
     (found,) = problems(finished)
-    assert found == f"shard 00001: {SUMS}: the sums of seraser are not those of its rows: {name}"
+    assert found == f"shard 00001: {COMMIT}: the sums of seraser are not those of its rows: {name}"
 
 
 @pytest.mark.parametrize("name", ["nll", "brier"])
-def test_a_changed_sum_that_rows_do_not_give(finished, edit, name):
-    edit(finished, SUMS, lambda m: m["methods"]["seraser"].update({name: 9999.0}))
-    (found,) = problems(finished)
-    assert found.startswith(f"shard 00001: {SUMS}: ")
-    assert f"{SUMS} is not the file that its commit names" in found
-
-
-@pytest.mark.parametrize("name", ["nll", "brier"])
-def test_a_changed_sum_that_kept_logits_give(scored, tmp_path, edit_metrics, name):
+def test_a_changed_sum_that_kept_logits_give(scored, tmp_path, edit, name):
     run = scored(save_logits=True)
     directory = run.create(str(tmp_path))
     run.write(directory)
     assert problems(directory) == []
     change = lambda metrics: metrics["methods"]["seraser"].update({name: 9999.0})  # noqa: E731
-    edit_metrics(directory, "00001", change)
+    edit(directory, COMMIT, change)
     (found,) = problems(directory)
-    assert found == f"shard 00001: {SUMS}: the sums of seraser are not those of its rows: {name}"
+    assert found == f"shard 00001: {COMMIT}: the sums of seraser are not those of its rows: {name}"
 
 
-def test_sums_of_a_method_that_are_missing(finished, edit_metrics):
-    edit_metrics(finished, "00001", lambda metrics: metrics["methods"].pop("seraser"))
+def test_sums_of_a_method_that_are_missing(finished, edit):
+    edit(finished, COMMIT, lambda commit: commit["methods"].pop("seraser"))
     (found,) = problems(finished)
-    assert found.startswith(f"shard 00001: {SUMS}: ")
+    assert found.startswith(f"shard 00001: {COMMIT}: ")
     assert "seraser" in found
 
 
 def test_a_parquet_file_of_another_run(scored, finished):
     other = scored(seed=0, name="other")
-    other.run["fingerprint"] = "0" * 64
+    other.change(fingerprint="0" * 64)
     replace(finished, lambda _: other.predictions(range(5, 10)))
-    assert problems(finished) == [f"shard 00001: {ROWS}: has another schema or fingerprint"]
+    (found,) = problems(finished)
+    assert found.startswith(f"shard 00001: {ATTEMPT}-")
+    assert found.endswith("has another schema or fingerprint")
 
 
 def test_a_commit_of_another_run(finished, edit):
     edit(finished, COMMIT, lambda commit: commit.update(fingerprint="0" * 64))
-    assert problems(finished) == [f"shard 00001: {COMMIT}: is of another configuration"]
+    assert problems(finished) == [f"shard 00001: {COMMIT}: is of another configuration or plan"]
 
 
 def test_a_parquet_file_that_is_none(finished):
-    Path(finished.path(ROWS)).write_bytes(b"not parquet")
-    commit_anew(finished, "00001")
+    forge(finished, b"not parquet")
     (found,) = problems(finished)
-    assert found.startswith(f"shard 00001: {ROWS}: cannot be read")
+    assert "parquet: cannot be read" in found
 
 
 @pytest.mark.parametrize(
     "name",
-    ["predictions/9.parquet", "metrics/9.json", "commits/9.json", "mended/9.json", "again/9"],
+    ["predictions/9.parquet", "attempts/9-1.parquet", "commits/9.0.json", "commits/9.0.again"],
 )
 def test_a_file_of_no_planned_shard(finished, name):
     path = Path(finished.path(name))
@@ -392,28 +396,9 @@ def test_a_file_of_no_planned_shard(finished, name):
 
 def test_a_shard_that_is_wanted_again(finished):
     finished.compute_again("00001")
-    assert problems(finished) == ["shard 00001: again/00001: the shard is to be computed again"]
-
-
-@pytest.mark.parametrize("how", ["flipped", "of another shard", "of another run"])
-def test_files_that_were_taken_by_a_document_that_is_not_the_shards(finished, edit, how):
-    finished.accept("00001", {5: Found(100, "tag")})
-    finished.accept("00001", {6: Found(200)})
-    assert finished.accepted("00001") == {5: Found(100, "tag"), 6: Found(200)}
-    assert problems(finished) == []
-    name = "mended/00001.json"
-    path = Path(finished.path(name))
-    if how == "flipped":
-        path.write_bytes(path.read_bytes().replace(b"100", b"101"))
-    elif how == "of another shard":
-        name = "mended/00000.json"
-        path = path.rename(path.with_name("00000.json"))
-    else:
-        edit(finished, name, lambda document: document.update(plan_hash="0" * 64))
-    (found,) = problems(finished)
-    assert found.startswith(f"{name}: {path} is ")
-    with pytest.raises(RunDirectoryError, match=r"mended/0000.\.json is .*; delete it"):
-        finished.items_to_read(path.stem)
+    assert problems(finished) == [
+        "shard 00001: commits/00001.0.again: asks for the shard to be computed again"
+    ]
 
 
 def test_a_report_of_other_shards(small, finished):

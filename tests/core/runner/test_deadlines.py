@@ -12,7 +12,8 @@ import pytest
 
 from seraser_core.config import load_config
 from seraser_core.errors import HangError, TransientError
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
+from seraser_core.results.states import failures_of
 from seraser_core.results.verify import verify
 from seraser_core.runner import local
 from seraser_core.runner.local import run_local
@@ -49,7 +50,7 @@ def test_a_decoder_that_hangs_is_left_and_the_shard_decoded_in_processes(
     monkeypatch.setattr(isolated, "decode_image", hang)
     with pytest.raises(HangError, match=r"the decoding of .*picture 0\dé\.png does not come to"):
         run_shard(url, "00000")
-    assert RunDirectory(url).attempts.failures()["00000"]["error"] == "HangError"
+    assert failures_of(RunDirectory(url).states())["00000"].error == "HangError"
     run_local(url)
     assert hung[0].is_alive() and hung[0].daemon
     assert open_session(url).isolated
@@ -101,7 +102,7 @@ def test_a_hanging_image_in_a_sample_does_not_hold_the_run(tree, pictures, hangs
 
 def test_a_shard_that_is_suspicious_stays_so_after_another_fault(tree, monkeypatch):
     url = plan_run(load_config(tree))
-    RunDirectory(url).attempts.write_begun("00000")
+    RunDirectory(url).begin("00000", 1)
 
     def fetch(*_):
         raise TransientError("throttled")
@@ -109,7 +110,7 @@ def test_a_shard_that_is_suspicious_stays_so_after_another_fault(tree, monkeypat
     monkeypatch.setattr(fetching, "fetch", fetch)
     with pytest.raises(TransientError, match="throttled"):
         run_shard(url, "00000")
-    assert RunDirectory(url).attempts.is_suspicious("00000")
+    assert is_suspicious(RunDirectory(url), "00000")
 
 
 def test_a_shard_whose_worker_died_is_decoded_in_processes(tree, undisturbed):
@@ -117,11 +118,11 @@ def test_a_shard_whose_worker_died_is_decoded_in_processes(tree, undisturbed):
     directory = RunDirectory(url)
     run_shard(url, "00000")
     assert not open_session(url).isolated
-    directory.attempts.write_begun("00001")
-    assert directory.attempts.is_suspicious("00001")
+    directory.begin("00001", 1)
+    assert is_suspicious(directory, "00001")
     run_local(url)
     assert open_session(url).isolated
-    assert not any(directory.attempts.is_suspicious(shard.id) for shard in directory.shards())
+    assert not any(is_suspicious(directory, shard.id) for shard in directory.shards())
     assert predictions(url) == undisturbed
 
 
@@ -136,7 +137,7 @@ def test_a_shard_that_takes_too_long_is_held_back(tree):
     with pytest.raises(TransientError, match=r"longer than runtime\.shard_timeout = 1e-09 s"):
         run_shard(url, "00000")
     assert RunDirectory(url).commits() == {}
-    assert not RunDirectory(url).attempts.is_suspicious("00000")
+    assert not is_suspicious(RunDirectory(url), "00000")
 
 
 def test_threads_that_hang_do_not_keep_a_process_from_ending():
@@ -170,3 +171,8 @@ def test_a_web_server_that_is_gone_costs_its_own_images_alone(
     found = dict(zip(rows["image"], rows["error_code"], strict=True))
     assert found == {**dict.fromkeys(map(str, good)), gone: "unreachable"}
     assert rows.filter(pl.col("error_code") == "unreachable")["error_stage"].to_list() == ["fetch"]
+
+
+def is_suspicious(directory, shard_id):
+    latest = directory.latest(shard_id)
+    return latest is not None and latest.is_suspicious

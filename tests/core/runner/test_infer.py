@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from seraser_core.config import load_config
 from seraser_core.errors import TransientError
 from seraser_core.methods.seraser import Seraser
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 from seraser_core.runner import session
 from seraser_core.runner.infer import in_batches
 from seraser_core.runner.local import run_local
@@ -86,6 +86,6 @@ def test_a_run_goes_on_with_smaller_batches(tree, monkeypatch, caplog):
     assert open_session(url).batch_sizes["seraser"] == 2
     run_local(plan_run(load_config({**tree, "seed": 1})))
     assert caplog.text.count("out of memory") == 1, "another run of the same methods remembers it"
-    for shard in RunDirectory(url).done():
-        metrics = [RunDirectory(where).metrics(shard)["methods"] for where in (expected, url)]
+    for shard in RunDirectory(url).commits():
+        metrics = [RunDirectory(where).commits()[shard].methods for where in (expected, url)]
         assert metrics[0]["seraser"].confusion == metrics[1]["seraser"].confusion

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from seraser_core.errors import SeraserError
-from seraser_core.results.repair import compute_again, plan_repair
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.errors import RunDirectoryError, SeraserError
+from seraser_core.results.repair import mend, plan_repair
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
@@ -35,25 +35,21 @@ def flip(path: Path) -> None:
 
 def change_commit(run: Path) -> None:
     """Something that `is_done` does not look at."""
-    path = run / "commits" / "00001.json"
+    path = run / "commits" / "00001.0.json"
     path.write_text(path.read_text().replace('"errors": 3', '"errors": 2'))
 
 
+def delete_rows(run: Path) -> None:
+    for path in (run / "predictions" / "00001.parquet", *(run / "attempts").glob("00001-*")):
+        path.unlink()
+
+
 DAMAGE = {
-    "flipped predictions": lambda run: flip(run / "predictions" / "00001.parquet"),
-    "deleted predictions": lambda run: (run / "predictions" / "00001.parquet").unlink(),
-    "flipped metrics": lambda run: flip(run / "metrics" / "00001.json"),
-    "deleted commit": lambda run: (run / "commits" / "00001.json").unlink(),
-    "flipped commit": lambda run: flip(run / "commits" / "00001.json"),
+    "flipped rows": lambda run: flip(run / "predictions" / "00001.parquet"),
+    "deleted rows": delete_rows,
+    "deleted commit": lambda run: (run / "commits" / "00001.0.json").unlink(),
+    "flipped commit": lambda run: flip(run / "commits" / "00001.0.json"),
     "changed commit": change_commit,
-    "flipped predictions, deleted commit": lambda run: (
-        flip(run / "predictions" / "00001.parquet"),
-        (run / "commits" / "00001.json").unlink(),
-    ),
-    "only metrics": lambda run: (
-        (run / "predictions" / "00001.parquet").unlink(),
-        (run / "commits" / "00001.json").unlink(),
-    ),
 }
 
 
@@ -70,7 +66,7 @@ def files(run: Path) -> dict[str, bytes]:
 
 def repair(url: str) -> None:
     """As the command does it."""
-    compute_again(url, plan_repair(verify(url)).shards)
+    mend(url, plan_repair(verify(url)).shards)
     run_local(url)
 
 
@@ -92,12 +88,12 @@ def test_no_good_row_is_lost_for_a_repair(run, tree, folder, name):
     assert [p for p in verify(url).problems if not p.file.startswith("report/")] == []
 
 
-@pytest.mark.parametrize("damaged", [("predictions",), ("predictions", "metrics", "commits")])
+@pytest.mark.parametrize("damaged", [("predictions",), ("predictions", "commits")])
 def test_errors_may_take_the_place_of_rows_when_the_files_that_are_named_are_deleted(
     run, tree, folder, damaged
 ):
     url, _ = run(tree)
-    for name in damaged:
+    for name in damaged:  # what is published is the attempt's own file
         (path,) = Path(url, name).glob("00001.*")
         path.write_bytes(b"{")
     folder.rename(folder.with_name("away"))
@@ -106,10 +102,11 @@ def test_errors_may_take_the_place_of_rows_when_the_files_that_are_named_are_del
         repair(url)
     named = [word.rstrip(",") for word in str(caught.value).split() if word.startswith(url)]
     assert len(named) == 3
-    for path in named:
-        Path(path).unlink()
+    for pattern in named:
+        for path in Path(url).glob(pattern.removeprefix(f"{url}/")):
+            path.unlink()
     run_local(url)
-    assert RunDirectory(url).commit("00001")["ok"] == 0
+    assert RunDirectory(url).commits()["00001"].ok == 0
     assert [p for p in verify(url).problems if not p.file.startswith("report/")] == []
 
 
@@ -118,10 +115,11 @@ def test_other_rows_than_the_shards_are_no_rows_to_keep(run, tree, folder):
     url, _ = run(tree)
     one, other = (Path(url, "predictions", f"0000{i}.parquet") for i in (0, 1))
     kept = one.read_bytes(), other.read_bytes()
-    one.write_bytes(kept[1])
-    other.write_bytes(kept[0])
+    for path, rows in ((one, kept[1]), (other, kept[0])):
+        path.unlink()  # an attempt is the same file
+        path.write_bytes(rows)
     for shard in ("00000", "00001"):
-        Path(url, "commits", f"{shard}.json").unlink()
+        Path(url, "commits", f"{shard}.0.json").unlink()
     repair(url)
     assert (one.read_bytes(), other.read_bytes()) == kept
 
@@ -131,14 +129,14 @@ def test_status_tells_of_a_failure_that_left_files_of_the_right_sizes(run, tree,
     flip(Path(url, "predictions", "00001.parquet"))
     flip(Path(url, "predictions", "00002.parquet"))
     directory = RunDirectory(url)
-    directory.attempts.write_failure("00000", SeraserError("slow"), 1)  # after its commit
+    directory.fail("00000", SeraserError("slow"), 1)  # after its commit
     folder.rename(folder.with_name("away"))
     with pytest.raises(SeraserError):
-        run_local(url)
+        repair(url)
     found = status(url)
     assert (found["finished"], found["shards"]["done"]) == (False, 1)
     assert found["failures"].keys() == found["damaged"].keys() == {"00001", "00002"}
-    assert found["damaged"]["00001"].endswith("00001.parquet is not the file that its commit names")
+    assert "00001.parquet is not the file that its commit names" in found["damaged"]["00001"]
 
 
 def test_a_whole_shard_that_is_wanted_again_keeps_its_rows_while_its_images_are_away(
@@ -150,12 +148,15 @@ def test_a_whole_shard_that_is_wanted_again_keeps_its_rows_while_its_images_are_
     directory.compute_again("00001")
     found = status(url)
     assert (found["finished"], found["shards"]["done"]) == (False, 2)
-    assert found["damaged"] == {"00001": "is to be computed again"}
+    assert "asks for the shard to be computed again" in found["damaged"]["00001"]
     folder.rename(folder.with_name("away"))
-    with pytest.raises(SeraserError, match=r"its rows stay as they are; to leave .*again/00001"):
+    with pytest.raises(
+        SeraserError, match=r"its rows stay as they are; to leave .*00001\.0\.again"
+    ):
         run_local(url)
     assert files(Path(url)) == before
-    assert aggregate(url)["summary"]["images"].to_list() == [14, 14, 14]
+    with pytest.raises(RunDirectoryError, match="1 of 3 shards are missing, the first is 00001"):
+        aggregate(url)
     with pytest.raises(SeraserError, match="00001 is not done; `seraser repair` computes it"):
         Retry()(url, "00001")
     assert plan_repair(verify(url)).shards == ["00001"]

@@ -12,8 +12,8 @@ import torch
 from seraser_core.config import load_config
 from seraser_core.errors import DeviceLostError, RunDirectoryError, SeraserError, TransientError
 from seraser_core.methods.seraser import Seraser
-from seraser_core.results.attempts import Attempts
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
+from seraser_core.results.states import failures_of
 from seraser_core.results.status import status
 from seraser_core.results.verify import verify
 from seraser_core.runner import feed, local, shard
@@ -58,8 +58,8 @@ def test_a_lost_gpu_ends_the_process_and_fails_no_shard_for_good(planned, monkey
     with pytest.raises(DeviceLostError, match=r"memory access was encountered\); end it and run"):
         run_local(planned)
     assert 1 <= len(asked) <= 2, "no shard is tried again here, and none begun after the first"
-    failures = Attempts(planned).failures()
-    assert {one["error"] for one in failures.values()} == {"DeviceLostError"}
+    failures = failures_of(RunDirectory(planned).states())
+    assert {one.error for one in failures.values()} == {"DeviceLostError"}
     monkeypatch.setattr(Seraser, "predict", whole)
     run_local(planned)
     assert RunDirectory(planned).missing() == []
@@ -206,17 +206,17 @@ def test_wherever_memory_runs_out_the_shard_is_tried_again(planned, monkeypatch,
     run_local(planned)
     assert not errors
     assert verify(planned).problems == []
-    assert RunDirectory(planned).attempts.failures() == {}
+    assert failures_of(RunDirectory(planned).states()) == {}
 
 
 def test_the_failure_of_a_slower_worker_is_forgotten(planned):
     """It failed after another had committed the shard."""
     directory = RunDirectory(planned)
     run_local(planned)
-    directory.attempts.write_failure("00000", TransientError("throttled"), 1)
+    directory.fail("00000", TransientError("throttled"), 1)
     assert status(planned)["failures"] == {}
     run_shard(planned, "00000")
-    assert directory.attempts.failures() == {}
+    assert failures_of(directory.states()) == {}
 
 
 def test_an_interruption_is_no_failure(planned):
@@ -226,18 +226,18 @@ def test_an_interruption_is_no_failure(planned):
 
     with pytest.raises(KeyboardInterrupt):
         run_local(planned, Impatient())
-    assert RunDirectory(planned).attempts.failures() == {}
+    assert failures_of(RunDirectory(planned).states()) == {}
 
 
 def test_a_failure_that_cannot_be_recorded_does_not_hide_its_cause(planned, monkeypatch, caplog):
     def compute(*_):
         raise RunDirectoryError("the cause")
 
-    def write_failure(*_):
+    def fail(*_):
         raise TransientError("no space left")
 
     monkeypatch.setattr(shard, "score_items", compute)
-    monkeypatch.setattr(Attempts, "write_failure", write_failure)
+    monkeypatch.setattr(RunDirectory, "fail", fail)
     with pytest.raises(RunDirectoryError, match="the cause"):
         run_shard(planned, "00000")
     assert "its failure cannot be recorded: no space left" in caplog.text

@@ -15,7 +15,7 @@ from seraser_core import storage
 from seraser_core.config import load_config
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.results.masks import write_mask_table
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.verify import verify
 from seraser_core.runner import fitting, masks, shard
@@ -141,7 +141,7 @@ def test_a_mask_that_is_there_is_taken_for_the_segmenters(run, segmented):
 def test_the_segmenters_weights_and_thresholds_make_another_run(segmented, segment_models):
     def run_id(*overrides):
         tree = {**segmented, "methods": tuned_with("segment")}
-        return RunDirectory(plan_run(load_config(tree, overrides))).run()["run_id"]
+        return RunDirectory(plan_run(load_config(tree, overrides))).run.run_id
 
     assert run_id() == run_id()
     assert run_id() != run_id("segment.nms=0.9")
@@ -230,7 +230,7 @@ def test_masks_are_kept_only_on_request(run, small):
 def test_relevance_and_its_options_make_another_run(small):
     def run_id(*overrides, auxiliary="relevance"):
         tree = {**small, "methods": tuned_with(auxiliary)[:2]}
-        return RunDirectory(plan_run(load_config(tree, overrides))).run()["run_id"]
+        return RunDirectory(plan_run(load_config(tree, overrides))).run.run_id
 
     assert run_id() != run_id("relevance.threshold=0.5")
     assert run_id() != run_id("relevance.neutral=a picture")

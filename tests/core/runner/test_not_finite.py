@@ -15,7 +15,7 @@ from seraser_core.config.options import ModelOptions
 from seraser_core.methods.seraser import Seraser
 from seraser_core.models.loading import get_model
 from seraser_core.results.reading import read_report
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.verify import verify
 
 BAD = 6
@@ -58,7 +58,7 @@ def test_an_image_whose_loss_is_not_finite_is_an_error_row_of_that_method(
     assert bad["prediction"].is_null().all()
     assert verify(url).problems == []
     good = rows.filter((pl.col("method") == "seraser") & (pl.col("status") == "ok"))
-    sums = RunDirectory(url).metrics("00000")["methods"]["seraser"]
+    sums = RunDirectory(url).commits()["00000"].methods["seraser"]
     p = good.select(
         pl.col("logits").list.eval(pl.element() - pl.element().exp().sum().log()),
         pl.col("label"),

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from seraser_core.config import load_config
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.models import loading
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.verify import verify
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
@@ -92,6 +92,7 @@ def test_a_worker_refuses_a_config_that_was_edited(plan):
         open_session(url)
     document["config"]["seed"] = "x"
     path.write_text(json.dumps(document))
+    opened.cache_clear()  # as in a worker that begins now
     with pytest.raises(RunDirectoryError, match=r"run\.json: seed"):
         open_session(url)
 
@@ -109,24 +110,24 @@ def test_a_worker_refuses_items_that_were_edited(plan):
 
 def test_a_resumed_run_has_the_new_options(plan):
     url = plan("runtime.batch_size=1", "runtime.retries=7")
-    created = RunDirectory(url).run()["created"]
+    created = RunDirectory(url).run.created
     assert open_session(url).config.runtime.batch_size == 1
     assert plan("runtime.batch_size=4", "runtime.retries=0") == url
     runtime = open_session(url).config.runtime
     assert (runtime.batch_size, runtime.retries) == (4, 0)
-    assert RunDirectory(url).run()["created"] == created
+    assert RunDirectory(url).run.created == created
 
 
 def test_training_counts_change_no_prediction_and_so_no_run(plan, tree):
     url = plan()
-    assert RunDirectory(url).run()["train_counts"] == {}
+    assert RunDirectory(url).run.train_counts == {}
     names = [
         f"{name} / {place}" for name in tree["dataset"]["classes"] for place in ("land", "water")
     ]
     counts = {name: 10 * place for place, name in enumerate(names)}
     assert plan(f"dataset.train_counts={json.dumps(counts)}") == url
     expected = {"0 0": 0, "0 1": 10, "1 0": 20, "1 1": 30, "2 0": 40, "2 1": 50}
-    assert RunDirectory(url).run()["train_counts"] == expected
+    assert RunDirectory(url).run.train_counts == expected
 
 
 def test_a_resumed_run_finds_weights_that_were_moved(plan, tiny_model, run, tree, tmp_path):
@@ -184,3 +185,9 @@ def test_labels_and_their_names_stand_in_the_run_and_names_in_the_rows(plan, tre
     assert set(found["label_name"]) <= set(names)
     assert set(found["prediction_name"]) <= set(names)
     assert (found["correct"] == (found["label_name"] == found["prediction_name"])).all()
+
+
+def test_storage_that_knows_no_conditions_is_named(tree):
+    said = []
+    plan_run(load_config(tree, ["output=memory://unconditional"]), said.append)
+    assert any("let no two workers compute the same shard" in text for text in said)

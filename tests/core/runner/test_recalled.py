@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from seraser_core.config import load_config
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 from seraser_core.runner import recalled
 from seraser_core.runner.plan import find_finished, plan_run, prepare_run
 
@@ -45,7 +45,7 @@ def test_a_finished_run_is_found(done, asked, tree):
 
 def test_it_takes_on_options_that_change_nothing(done, asked):
     assert asked("runtime.retries=7") == done
-    assert RunDirectory(done).run()["config"]["runtime"]["retries"] == 7
+    assert RunDirectory(done).run.config.runtime.retries == 7
 
 
 @pytest.mark.parametrize("change", ["seed=1", "save_logits=false", "dataset.template='x {}'"])
@@ -81,11 +81,19 @@ def test_a_model_json_that_was_replaced_is_read_anew(weights, run, tree, asked, 
 
 @pytest.mark.parametrize(
     "name",
-    ["predictions/00001.parquet", "commits/00002.json", "report/summary.parquet", "run.json"],
+    ["commits/00002.0.json", "report/summary.parquet", "run.json"],
 )
 def test_a_run_that_lacks_something_is_not_finished(done, asked, name):
     Path(done, name).unlink()
     assert asked() is None
+
+
+def test_rows_that_are_gone_are_published_again_without_the_model(done, asked):
+    path = Path(done, "predictions", "00001.parquet")
+    rows = path.read_bytes()
+    path.unlink()
+    assert asked() == done
+    assert path.read_bytes() == rows
 
 
 def test_a_run_that_was_edited_is_not_trusted(done, asked):

@@ -13,7 +13,8 @@ from seraser_core import storage
 from seraser_core.config import load_config
 from seraser_core.errors import ConfigError, ErrorRateError, RunDirectoryError, SeraserError
 from seraser_core.results.reading import read_report
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
+from seraser_core.results.states import failures_of
 from seraser_core.results.summary import aggregate, is_finished
 from seraser_core.results.verify import verify
 from seraser_core.runner import infer
@@ -183,7 +184,7 @@ def test_a_file_that_is_away_may_come_back_as_it_was_planned_only(run, tree, lis
     run_local(url)
     retry(url)  # it is still away
     assert errors(url) == {"missing": 1}
-    assert RunDirectory(url).accepted("00000") == {}
+    assert RunDirectory(url).commits()["00000"].inputs == {}
     path.write_bytes(whole)
     retry(url)
     assert errors(url) == {}
@@ -200,7 +201,7 @@ def test_rows_of_another_picture_are_not_put_beside_those_that_stay(run, tree, l
     retry(url)
     rows = pl.read_parquet(f"{url}/predictions/*.parquet").filter(pl.col("item_index") == 0)
     assert rows["error_code"].to_list() == [None, "changed"]
-    assert RunDirectory(url).accepted("00000") == {}
+    assert RunDirectory(url).commits()["00000"].inputs == {}
 
 
 def test_a_change_is_not_taken_for_a_mend(run, tree, listed):
@@ -301,8 +302,8 @@ def test_a_run_stops_when_too_many_images_of_a_shard_fail(wrong_bucket):
         run_local(wrong_bucket)
     directory = RunDirectory(wrong_bucket)
     assert directory.commits() == {}
-    assert directory.attempts.failures()["00000"]["error"] == "ErrorRateError"
-    assert not {"00002", "00003"} & directory.attempts.failures().keys()  # they were not begun
+    assert failures_of(directory.states())["00000"].error == "ErrorRateError"
+    assert not {"00002", "00003"} & failures_of(directory.states()).keys()  # they were not begun
 
 
 def test_a_higher_rate_keeps_them_as_error_rows(wrong_bucket, tree):

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seraser_core.config import load_config
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.verify import verify
 from seraser_core.runner import shard
@@ -76,14 +76,13 @@ def test_the_cost_of_a_methods_own_views_is_told(run, tree):
     tree["methods"] = ["zero_shot", {"name": "tpt", "views": 20}, "foreground"]
     url, _ = run(tree)
     directory = RunDirectory(url)
-    for name in directory.done():
-        timings = directory.metrics(name)["timings"]
-        views = timings["views"]
+    for commit in directory.commits().values():
+        timings, views = commit.timings, commit.timings.views
         assert views["zero_shot"] == 0
         assert views["tpt"] == pytest.approx(19 * views["foreground"])
-        assert views["tpt"] + 2 * views["foreground"] == pytest.approx(timings["encode_s"])
+        assert views["tpt"] + 2 * views["foreground"] == pytest.approx(timings.encode_s)
     found = status(url)["seconds_per_image"]
-    assert found["tpt"] > sum(RunDirectory(url).metrics("00000")["timings"]["views"].values()) / 99
+    assert found["tpt"] > sum(RunDirectory(url).commits()["00000"].timings.views.values()) / 99
 
 
 def test_a_stateful_method_says_so_and_begins_anew_with_every_shard(run, tree):
@@ -194,7 +193,7 @@ def test_labels_are_not_needed(run, tree):
 
 _KILLED = """
 import os, signal, sys, threading
-from seraser_core.results.run_directory import RunDirectory
+from seraser_core.results.shards import RunDirectory
 from seraser_core.runner import shard
 from seraser_core.runner.local import run_local
 
@@ -220,7 +219,7 @@ def test_a_killed_run_resumes_with_the_missing_shards_only(run, tree, tmp_path):
     for _ in range(2):
         killed = subprocess.run([sys.executable, "-c", _KILLED, url], env=os.environ, check=False)
         assert killed.returncode == -signal.SIGKILL
-        done.append(sorted(RunDirectory(url).done()))
+        done.append(sorted(RunDirectory(url).commits()))
     assert [len(shards) for shards in done] == [1, 2]
     assert set(done[0]) < set(done[1])
     times = {s: Path(url, "commits", f"{s}.json").stat().st_mtime_ns for s in done[1]}
@@ -238,7 +237,7 @@ def test_scores_of_many_classes_are_reduced_before_the_shard_ends(run, tree, mon
     url, _ = run(tree)
     monkeypatch.setattr(shard, "_MOST_SCORE_BYTES", 0)
     other, _ = run(tree | {"name": "other", "runtime": {"batch_size": 2}})
-    for name in RunDirectory(url).done():
+    for name in RunDirectory(url).commits():
         mine, theirs = (
             pl.read_parquet(RunDirectory(one).predictions_path(name)) for one in (url, other)
         )

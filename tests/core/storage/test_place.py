@@ -109,6 +109,8 @@ def test_what_is_written_is_read(root, name):
     assert storage.list_files(storage.join(root, "deep")) == [name]
     found = storage.find_files(root)
     assert {name: file.size for name, file in found.items()} == {f"deep/{name}": 14}
+    assert storage.find_files(root, prefix=f"deep/{name[:1]}") == found
+    assert storage.find_files(storage.join(root, "deep"), prefix="other") == {}
     storage.delete(url)
     storage.delete(url)
     assert not storage.exists(url)
@@ -119,71 +121,6 @@ def test_an_empty_file_has_no_bytes_whatever_the_limit(root):
     storage.write_bytes(url, b"")
     assert storage.read_bytes(url) == b""
     assert storage.read_bytes(url, most=100) == b""
-
-
-def test_json_is_the_same_bytes_for_the_same_document(root):
-    url = storage.join(root, "a.json")
-    storage.write_json(url, {"b": [1, 2.5], "a": "é"})
-    first = storage.read_bytes(url)
-    storage.write_json(url, {"a": "é", "b": [1, 2.5]})
-    assert storage.read_bytes(url) == first
-    assert storage.read_json(url) == {"a": "é", "b": [1, 2.5]}
-    with pytest.raises(ValueError, match="JSON"):
-        storage.write_json(url, {"a": float("nan")})
-    assert storage.read_bytes(url) == first
-
-
-def test_a_file_is_replaced_if_it_is_what_was_seen(root):
-    url = f"{root}/a.json"
-    nothing = storage.look(url)
-    assert nothing.data is None
-    storage.replace(url, b"one", nothing)
-    one = storage.look(url)
-    assert one.data == b"one"
-    storage.replace(url, b"two", one)
-    storage.replace(url, b"two", one)  # as a try whose answer was lost
-    for seen in (nothing, one):
-        with pytest.raises(ChangedError, match=r"a\.json was replaced meanwhile"):
-            storage.replace(url, b"three", seen)
-    assert storage.read_bytes(url) == b"two"
-    two = storage.look(url)
-    storage.delete(url)
-    with pytest.raises(ChangedError):
-        storage.replace(url, b"three", two)
-    assert not storage.exists(url)
-
-
-def test_an_empty_file_is_replaced(root):
-    """As an interrupted copy of a run may leave one."""
-    url = f"{root}/a.json"
-    storage.write_bytes(url, b"")
-    empty = storage.look(url)
-    assert empty.data == b""
-    storage.replace(url, b"one", empty)
-    assert storage.read_bytes(url) == b"one"
-    with pytest.raises(ChangedError):
-        storage.replace(url, b"two", empty)
-
-
-def test_of_many_that_replace_an_object_one_does(bucket):
-    """And in S3 it does so whatever the moment, as the store compares."""
-    url = f"{bucket}/a.json"
-    for round_ in range(10):
-        seen = storage.look(url)
-        together = threading.Barrier(6)
-
-        def replace(data, seen=seen, together=together):
-            together.wait(30)
-            try:
-                storage.replace(url, data, seen)
-            except ChangedError:
-                return None
-            return data
-
-        with ThreadPoolExecutor(6) as pool:
-            found = pool.map(replace, [b"%d %d" % (round_, i) for i in range(6)])
-        (winner,) = [data for data in found if data is not None]
-        assert storage.read_bytes(url) == winner
 
 
 def test_what_is_not_there(root):

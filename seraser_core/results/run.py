@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Self
+from functools import cached_property
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
-from seraser_core.results import documents
+from seraser_core.results import records
 from seraser_core.results.fingerprints import differing
 from seraser_core.results.parquet import items_to_parquet, read_items
+from seraser_core.results.records import Plan, RunRecord
 from seraser_core.sources.items import ShardRange
 
 _PLAN_FILES = ("items.parquet", "plan.json")
 _WRITE_AGAIN = "run the same configuration again to write it"
+_DELETE = f"delete it, and {_WRITE_AGAIN}"
 
 
 class PlannedRun:
     """What is planned of a run, on a local disk or in object storage.
+
+    An instance reads run.json and the plan once.
 
     Attributes:
         url: Where it is.
@@ -30,12 +35,18 @@ class PlannedRun:
         self.url = url.rstrip("/")
 
     @classmethod
-    def create(cls, url: str, run: dict[str, Any], items: pa.Table, plan: dict[str, Any]) -> Self:
+    def create(cls, url: str, run: RunRecord, items: pa.Table, plan: Plan) -> Self:
         """Write the plan and run.json (last), or resume the run that is there.
 
         A resumed run takes on what `run` says beside its fingerprint: options that change no
         prediction, such as the batch size or where the weights are now. Several processes may do
-        this at once: the document is replaced whole.
+        this at once: the record is replaced whole.
+
+        Args:
+            url: The run directory.
+            run: What run.json is to say.
+            items: The planned items.
+            plan: What plan.json is to say; the hash of the items is added.
 
         Raises:
             RunDirectoryError: The directory belongs to another fingerprint, or is damaged.
@@ -43,32 +54,31 @@ class PlannedRun:
         directory = cls(url)
         if not storage.exists(directory.path("run.json")):
             directory._write_plan(items, plan)
-            storage.write_json(directory.path("run.json"), documents.sealed(run))
+            storage.write_bytes(directory.path("run.json"), run.sealed())
             return directory
-        there = directory.run()
-        directory._check_same(there, run)
+        there = directory.run
+        directory._check_same(run)
         if not all(storage.exists(directory.path("plan", name)) for name in _PLAN_FILES):
             directory._write_plan(items, plan)
-        elif directory.plan()["shards"] != plan["shards"]:
-            raise RunDirectoryError(
-                f"{directory.path('plan', 'plan.json')} has other shards than were planned; "
-                f"delete it, and {_WRITE_AGAIN}"
-            )
-        resumed = documents.sealed({**run, "created": there["created"]})
-        if differing(there, resumed):
-            storage.write_json(directory.path("run.json"), resumed)
-        return directory
+        elif directory.plan.shards != plan.shards:
+            place = directory.path("plan", "plan.json")
+            raise RunDirectoryError(f"{place} has other shards than were planned; {_DELETE}")
+        resumed = run.model_copy(update={"created": there.created})
+        if storage.read_bytes(directory.path("run.json")) != resumed.sealed():
+            storage.write_bytes(directory.path("run.json"), resumed.sealed())
+        return cls(url)
 
-    def _write_plan(self, items: pa.Table, plan: dict[str, Any]) -> None:
+    def _write_plan(self, items: pa.Table, plan: Plan) -> None:
         data = items_to_parquet(items)
         storage.write_bytes(self.path("plan", "items.parquet"), data)
-        plan = {**plan, "items_sha256": hashlib.sha256(data).hexdigest()}
-        storage.write_json(self.path("plan", "plan.json"), documents.sealed(plan))
+        plan = plan.model_copy(update={"items_sha256": hashlib.sha256(data).hexdigest()})
+        storage.write_bytes(self.path("plan", "plan.json"), plan.sealed())
 
-    def _check_same(self, there: dict[str, Any], run: dict[str, Any]) -> None:
-        if there["fingerprint"] == run["fingerprint"] and there["plan_hash"] == run["plan_hash"]:
+    def _check_same(self, run: RunRecord) -> None:
+        there = self.run
+        if (there.fingerprint, there.plan_hash) == (run.fingerprint, run.plan_hash):
             return
-        keys = differing(there["fingerprint_inputs"], run["fingerprint_inputs"])
+        keys = differing(there.fingerprint_inputs.document(), run.fingerprint_inputs.document())
         raise RunDirectoryError(
             f"{self.url} belongs to another configuration; these differ: {', '.join(keys)}. "
             "Use another name or output"
@@ -78,39 +88,36 @@ class PlannedRun:
         """URL of a file in the directory."""
         return storage.join(self.url, *parts)
 
-    def run(self) -> dict[str, Any]:
+    @cached_property
+    def run(self) -> RunRecord:
         """run.json.
 
         Raises:
             RunDirectoryError: There is no run here, or the file is damaged.
         """
-        return self._planned("run.json", documents.RUN)
+        lacking = f"{self.url} is no run directory: it has no run.json"
+        return RunRecord.parse(*self._planned("run.json", lacking), remedy=_DELETE)
 
-    def plan(self) -> dict[str, Any]:
+    @cached_property
+    def plan(self) -> Plan:
         """plan/plan.json.
 
         Raises:
             RunDirectoryError: It is missing or damaged.
         """
-        return self._planned("plan/plan.json", documents.PLAN)
+        return Plan.parse(*self._planned("plan/plan.json"), remedy=_DELETE)
 
-    def _planned(self, name: str, shape: Any) -> dict[str, Any]:
+    def _planned(self, name: str, lacking: str | None = None) -> tuple[bytes, str]:
+        """The bytes of a file, and its URL."""
         url = self.path(name)
         try:
-            data = documents.read(url)
+            return records.read(url), url
         except FileNotFoundError:
-            lacking = f"{self.url} is no run directory: it has no {name}"
-            if name != "run.json":
-                lacking = f"{url} is missing; {_WRITE_AGAIN}"
-            raise RunDirectoryError(lacking) from None
-        try:
-            return documents.parse(data, url, shape)
-        except RunDirectoryError as error:
-            raise RunDirectoryError(f"{error}; delete it, and {_WRITE_AGAIN}") from None
+            raise RunDirectoryError(lacking or f"{url} is missing; {_WRITE_AGAIN}") from None
 
     def shards(self) -> list[ShardRange]:
         """The planned shards in order."""
-        return [ShardRange(s["id"], s["start"], s["stop"]) for s in self.plan()["shards"]]
+        return self.plan.shards
 
     def shard(self, shard_id: str) -> ShardRange:
         """One planned shard.
@@ -129,15 +136,9 @@ class PlannedRun:
         Raises:
             RunDirectoryError: It is another file, or missing.
         """
-        url = self.path("plan", "items.parquet")
-        try:
-            data = documents.read(url)
-        except FileNotFoundError:
-            raise RunDirectoryError(f"{url} is missing; {_WRITE_AGAIN}") from None
-        if hashlib.sha256(data).hexdigest() != self.plan()["items_sha256"]:
-            raise RunDirectoryError(
-                f"{url} is not the file that plan.json names; delete it, and {_WRITE_AGAIN}"
-            )
+        data, url = self._planned("plan/items.parquet")
+        if hashlib.sha256(data).hexdigest() != self.plan.items_sha256:
+            raise RunDirectoryError(f"{url} is not the file that plan.json names; {_DELETE}")
 
     def items(self, shard_id: str | None = None) -> pa.Table:
         """The planned items of one shard, or all; only the row groups that hold them are read.

@@ -1,0 +1,316 @@
+"""States of a shard: the answers to the one question whether it is done, and how they are found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from seraser_core import storage
+from seraser_core.errors import RunDirectoryError
+from seraser_core.results import records
+from seraser_core.results.records import Commit, Failure
+from seraser_core.results.run import PlannedRun
+from seraser_core.sources.items import ShardRange
+
+_OTHER_FILE = "is not the file that its commit names"
+_WANTED = "asks for the shard to be computed again"
+
+
+@dataclass(frozen=True)
+class Open:
+    """Nothing is committed, and nobody has begun."""
+
+    n = -1
+    latest = None
+
+
+@dataclass(frozen=True)
+class Running:
+    """Nothing is committed; a worker has begun, and may have died since.
+
+    Attributes:
+        latest: What it wrote when it began.
+    """
+
+    latest: Failure
+    n = -1
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Nothing is committed, and the latest attempt failed.
+
+    Attributes:
+        latest: How it failed.
+    """
+
+    latest: Failure
+    n = -1
+
+
+@dataclass(frozen=True)
+class Done:
+    """The rows that the newest commit names are there.
+
+    Attributes:
+        commit: The newest commit.
+        file: Path of a file with them, in the run directory.
+        faults: Path of the other file that should have them -> what is wrong with it.
+    """
+
+    commit: Commit
+    file: str
+    faults: Mapping[str, str]
+
+    @property
+    def n(self) -> int:
+        """Number of the newest commit."""
+        return self.commit.n
+
+    def is_of(self, commit: Commit) -> bool:
+        """Whether the newest commit names the rows of `commit`."""
+        return self.commit.sha256 == commit.sha256
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """There is a commit, and yet the shard is to be computed again.
+
+    Attributes:
+        file: Path of what is wrong, in the run directory.
+        what: What is wrong with it.
+        n: Number of the newest commit.
+        commit: The newest one that can be read.
+        wanted: Whether somebody asks for it to be computed again.
+        latest: The latest attempt since then, unless it came to a good end.
+    """
+
+    file: str
+    what: str
+    n: int
+    commit: Commit | None
+    wanted: bool = False
+    latest: Failure | None = None
+
+    def is_of(self, commit: Commit) -> bool:
+        """Whether the newest commit names the rows of `commit`, and nobody wants another one."""
+        if self.wanted or self.commit is None:
+            return False
+        return (self.commit.n, self.commit.sha256) == (self.n, commit.sha256)
+
+
+State = Open | Running | Failed | Done | Damaged
+
+
+class ShardStates(PlannedRun):
+    """What is done of a run, as its files say."""
+
+    def state(self, shard_id: str, deep: bool = False) -> State:
+        """What is known of a shard.
+
+        Args:
+            shard_id: The shard.
+            deep: Whether to hash its rows; else their sizes must do.
+
+        Raises:
+            RunDirectoryError: There is no run, or a file cannot be read.
+        """
+        names = storage.find_files(self.path("commits"), prefix=f"{shard_id}.")
+        return self._state(shard_id, names, self._size, lambda: self.latest(shard_id), deep)
+
+    def states(self, deep: bool = False) -> dict[str, State]:
+        """The state of every planned shard, in order, from a listing of each folder.
+
+        Rows are hashed as well where the latest attempt has not come to a good end.
+
+        Args:
+            deep: Whether to hash the rows of all shards.
+
+        Raises:
+            RunDirectoryError: There is no run, or a file cannot be read.
+        """
+        shards, folders = self.shards(), ("commits", "attempts", "predictions", "failures")
+        with ThreadPoolExecutor(records.READERS) as pool:
+            listed = list(pool.map(lambda name: storage.find_files(self.path(name)), folders))
+            commits, attempts, published, failures = listed
+            names = defaultdict(list)
+            for name in commits:
+                names[name.partition(".")[0]].append(name)
+            sizes = {f"attempts/{name}": file.size for name, file in attempts.items()}
+            sizes |= {f"predictions/{name}": file.size for name, file in published.items()}
+
+            def state(shard: ShardRange) -> State:
+                begun = f"{shard.id}.json" in failures
+                latest = (lambda: self.latest(shard.id)) if begun else (lambda: None)
+                return self._state(shard.id, names[shard.id], sizes.get, latest, deep or begun)
+
+            states = list(pool.map(state, shards))
+        return {shard.id: found for shard, found in zip(shards, states, strict=True)}
+
+    def _state(
+        self,
+        shard_id: str,
+        names: Collection[str],
+        size: Callable[[str], int | None],
+        latest: Callable[[], Failure | None],
+        deep: bool,
+    ) -> State:
+        """The state of a shard.
+
+        Args:
+            shard_id: The shard.
+            names: Of its commits and of requests.
+            size: Tells how many bytes a file of the run directory has; None when it is missing.
+            latest: Reads the latest attempt that has begun or failed, if there is one.
+            deep: Whether to hash its rows.
+        """
+        n = newest(shard_id, names)
+        if n is None:
+            attempt = latest()
+            if attempt is None:
+                return Open()
+            return Running(attempt) if attempt.error is None else Failed(attempt)
+        file, wanted = commit_file(shard_id, n), request_file(shard_id, n)
+        try:
+            commit = self.commit(shard_id, n)
+        except RunDirectoryError as error:
+            what = str(error).removeprefix(f"{self.path(file)} ")
+            return Damaged(file, what, n, self._older(shard_id, n, names), False, latest())
+        again = wanted.rpartition("/")[2] in names
+        files = attempt_file(shard_id, commit.sha256), published_file(shard_id)
+        looked = {file: self._fault(file, commit, size, deep) for file in files}
+        faults = {file: fault for file, fault in looked.items() if fault is not None}
+        if len(faults) == len(files):
+            file = files[0] if size(files[1]) is None else files[1]
+            return Damaged(file, faults[file], n, commit, again, latest())
+        if again:
+            return Damaged(wanted, _WANTED, n, commit, again, latest())
+        return Done(commit, next(file for file in files if file not in faults), faults)
+
+    def _size(self, file: str) -> int | None:
+        found = storage.find(self.path(file))
+        return None if found is None else found.size
+
+    def _fault(
+        self, file: str, commit: Commit, size: Callable[[str], int | None], deep: bool
+    ) -> str | None:
+        """What is wrong with a file that should have the rows of a commit; None when nothing is."""
+        there = size(file)
+        if there is None:
+            return "is missing"
+        if there != commit.bytes:
+            return f"has {there} bytes, not the {commit.bytes} that its commit names"
+        try:
+            other = deep and self._hash(file) != commit.sha256
+        except RunDirectoryError as error:
+            return str(error).removeprefix(f"{self.path(file)} ")
+        return _OTHER_FILE if other else None
+
+    def _hash(self, file: str) -> str | None:
+        data = self._data(file)
+        return None if data is None else hashlib.sha256(data).hexdigest()
+
+    def _data(self, file: str) -> bytes | None:
+        try:
+            return records.read(self.path(file))
+        except FileNotFoundError:
+            return None
+
+    def commit(self, shard_id: str, n: int) -> Commit:
+        """Commit n of a shard.
+
+        Raises:
+            RunDirectoryError: It is missing or damaged, or of another shard or run.
+        """
+        url = self.path(commit_file(shard_id, n))
+        try:
+            data = records.read(url)
+        except FileNotFoundError:
+            raise RunDirectoryError(f"{url} is missing") from None
+        commit = Commit.parse(data, url)
+        fault = records.seal_fault(data)
+        if fault is None and (commit.shard, commit.n) != (shard_id, n):
+            fault = f"is commit {commit.n} of shard {commit.shard}"
+        if (commit.fingerprint, commit.plan_hash) != (self.run.fingerprint, self.run.plan_hash):
+            fault = "is of another configuration or plan"
+        lacking = [name for name in self.run.method_ids if name not in commit.methods]
+        if fault is None and lacking:
+            fault = f"is damaged: it has no sums of {lacking[0]!r}"
+        if fault:
+            raise RunDirectoryError(f"{url} {fault}")
+        return commit
+
+    def _older(self, shard_id: str, n: int, names: Collection[str]) -> Commit | None:
+        """The newest commit before n that can be read."""
+        for older in sorted((m for m in _numbers(shard_id, names) if m < n), reverse=True):
+            try:
+                return self.commit(shard_id, older)
+            except RunDirectoryError:
+                continue
+        return None
+
+    def commits(self) -> dict[str, Commit]:
+        """Shard id -> newest commit, of the shards that are done."""
+        return commits_of(self.states())
+
+    def latest(self, shard_id: str) -> Failure | None:
+        """The latest attempt at a shard that has begun or failed; None when it is done.
+
+        A record that cannot be read is shown as such: it must not hide how the run is.
+        """
+        url = self.path(failure_file(shard_id))
+        try:
+            return Failure.read(url)
+        except FileNotFoundError:
+            return None
+        except RunDirectoryError as error:
+            return Failure.now(shard_id, 0, error="unreadable record", message=str(error))
+
+
+def attempt_file(shard_id: str, sha256: str) -> str:
+    """Path of the rows of an attempt, in the run directory."""
+    return f"attempts/{shard_id}-{sha256[:12]}.parquet"
+
+
+def published_file(shard_id: str) -> str:
+    """Path of the rows for people and Polars."""
+    return f"predictions/{shard_id}.parquet"
+
+
+def commit_file(shard_id: str, n: int) -> str:
+    """Path of a commit."""
+    return f"commits/{shard_id}.{n}.json"
+
+
+def request_file(shard_id: str, n: int) -> str:
+    """Path of what asks for a shard to be computed again although it has commit n."""
+    return f"commits/{shard_id}.{n}.again"
+
+
+def failure_file(shard_id: str) -> str:
+    """Path of the record of the latest attempt."""
+    return f"failures/{shard_id}.json"
+
+
+def newest(shard_id: str, names: Collection[str]) -> int | None:
+    """Number of the newest commit of a shard, of which these are the names; None without any."""
+    return max(_numbers(shard_id, names), default=None)
+
+
+def _numbers(shard_id: str, names: Collection[str]) -> list[int]:
+    middles = (name.removeprefix(f"{shard_id}.").removesuffix(".json") for name in names)
+    return [int(middle) for middle in middles if middle.isdecimal()]
+
+
+def commits_of(states: Mapping[str, State]) -> dict[str, Commit]:
+    """Shard id -> newest commit, of the shards that are done."""
+    return {name: state.commit for name, state in states.items() if isinstance(state, Done)}
+
+
+def failures_of(states: Mapping[str, State]) -> dict[str, Failure]:
+    """Shard id -> how the latest attempt failed, of the shards that are not done."""
+    latest = {n: state.latest for n, state in states.items() if not isinstance(state, Done)}
+    return {n: failure for n, failure in latest.items() if failure is not None and failure.error}

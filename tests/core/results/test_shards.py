@@ -1,0 +1,541 @@
+"""The life of a shard: when it is done, who commits, what is published, and what is never lost."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import os
+import shutil
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from seraser_core import storage
+from seraser_core.errors import RunDirectoryError, TransientError
+from seraser_core.results import shards
+from seraser_core.results.reading import scan
+from seraser_core.results.repair import mend, plan_repair
+from seraser_core.results.rows import failed_rows
+from seraser_core.results.states import Damaged, Done, Failed, Open, Running, commits_of
+from seraser_core.results.status import status
+from seraser_core.results.summary import aggregate
+from seraser_core.results.verify import verify
+
+IDS = ["00000", "00001", "00002"]
+COMMIT = "commits/00001.0.json"
+
+
+def done(directory, deep=False):
+    return list(commits_of(directory.states(deep)))
+
+
+def attempts(directory, shard_id="00001"):
+    return sorted(Path(directory.path("attempts")).glob(f"{shard_id}-*"))
+
+
+def put(path, data):
+    """Write a file that no other name leads to: rows that are published have two."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)  # in place: under both of its names
+
+
+def with_errors(scored, *failed):
+    """The same run, of which these images could not be used."""
+    return scored(failed=(2, *failed))
+
+
+# States
+
+
+def test_what_a_shard_goes_through(small, tmp_path):
+    directory = small.create(str(tmp_path))
+    assert directory.states() == dict.fromkeys(IDS, Open())
+    directory.begin("00001", 1)
+    assert isinstance(directory.state("00001"), Running)
+    assert directory.latest("00001").is_suspicious
+    directory.fail("00001", ValueError("no luck"), 1)
+    state = directory.state("00001")
+    assert isinstance(state, Failed)
+    assert (state.latest.error, state.latest.message) == ("ValueError", "no luck")
+    assert not state.latest.is_suspicious
+    small.write(directory, "00001")
+    state = directory.state("00001")
+    assert isinstance(state, Done)
+    assert (state.commit.rows, state.commit.ok, state.commit.errors) == (10, 10, 0)
+    (attempt,) = attempts(directory)
+    assert attempt.name == f"00001-{state.commit.sha256[:12]}.parquet"
+    assert hashlib.sha256(attempt.read_bytes()).hexdigest() == state.commit.sha256
+    assert attempt.samefile(directory.predictions_path("00001")), "nothing is stored twice"
+    assert directory.states() == {"00000": Open(), "00001": state, "00002": Open()}
+    assert [shard.id for shard in directory.missing()] == ["00000", "00002"]
+
+
+def test_a_commit_names_the_rows_that_failed(small, finished):
+    commit = finished.commits()["00000"]
+    assert (commit.rows, commit.ok, commit.errors) == (10, 8, 2)
+    assert commit.failed == {"zero_shot": [2], "seraser": [2]}
+    assert commit.methods == small.sums(range(5))
+
+
+@pytest.mark.parametrize("key", ["fingerprint", "plan_hash", "shard"])
+def test_a_commit_of_another_run_or_shard_does_not_count(finished, edit, key):
+    edit(finished, COMMIT, lambda commit: commit.update({key: "f" * 64}))
+    assert done(finished) == ["00000", "00002"]
+
+
+def test_a_copy_of_another_shard_does_not_count(finished):
+    for folder in ("predictions", "commits"):
+        first, second = sorted(Path(finished.path(folder)).iterdir())[:2]
+        put(second, first.read_bytes())
+    assert done(finished) == ["00000", "00002"]
+
+
+def without_a_method(commit):
+    commit["methods"].pop("seraser")
+
+
+def without_a_sum(commit):
+    commit["methods"]["seraser"].pop("confusion")
+
+
+def with_a_sum_of_another_type(commit):
+    commit["methods"]["seraser"]["groups"] = {"0 0": [1, 2]}
+
+
+def without_a_time(commit):
+    commit["timings"].pop("wall_s")
+
+
+@pytest.mark.parametrize(
+    "change", [without_a_method, without_a_sum, with_a_sum_of_another_type, without_a_time]
+)
+def test_sums_that_cannot_be_merged_do_not_count(finished, edit, change):
+    edit(finished, COMMIT, change)
+    assert done(finished) == ["00000", "00002"]
+    assert f"{COMMIT} is damaged" in status(finished.url)["damaged"]["00001"]
+
+
+@pytest.mark.parametrize("key", ["write_s", "host", "process", "started", "failed", "sha256", "n"])
+@pytest.mark.parametrize("how", ["lacks it", "has another type"])
+def test_a_commit_that_lacks_something_does_not_count(finished, edit, key, how):
+    def change(commit):
+        commit.pop(key) if how == "lacks it" else commit.update({key: [[]]})
+
+    edit(finished, COMMIT, change)
+    assert done(finished) == ["00000", "00002"]
+    assert status(finished.url)["images"] == {"done": 8, "total": 13}
+
+
+GARBAGE = [
+    b"",
+    b"null",
+    b"{}",
+    b"[" * 100_000,
+    b'{"a": "\xff\x80"}',
+    b'{"shard": "00001", "n": 0, "methods": {}, "timings": {}}',
+    b'{"error": null, "message": 1, "attempt": []}',
+]
+
+
+@pytest.mark.parametrize("data", GARBAGE)
+def test_a_shard_with_a_damaged_commit_is_not_done(small, finished, data):
+    Path(finished.path(COMMIT)).write_bytes(data)
+    assert done(finished) == ["00000", "00002"]
+    assert [shard.id for shard in finished.missing()] == ["00001"]
+    assert status(finished.url)["shards"] == {"done": 2, "total": 3, "failed": 0}
+    with pytest.raises(RunDirectoryError, match="1 of 3 shards are missing, the first is 00001"):
+        aggregate(finished.url)
+    (problem,) = verify(finished.url).problems
+    assert problem.shard == "00001"
+    small.write(finished, "00001")
+    assert finished.commits()["00001"].n == 1
+    assert verify(finished.url).problems == []
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off"])
+def test_rows_that_are_nowhere_are_named(finished, damage):
+    """No file is read for this."""
+    path, (attempt,) = Path(finished.predictions_path("00001")), attempts(finished)
+    data = path.read_bytes()
+    attempt.unlink()
+    path.unlink()
+    if damage == "cut off":
+        path.write_bytes(data[:-1])
+    found = status(finished.url)
+    assert not found["finished"]
+    assert found["shards"]["done"] == 2
+    told = f"{attempt} is missing" if damage == "missing" else f"{path} has"
+    assert told in found["damaged"]["00001"]
+    with pytest.raises(RunDirectoryError, match=r"00001 \(.*00001"):
+        aggregate(finished.url)
+
+
+def test_a_bit_that_flips_is_found_by_looking_deeply(finished):
+    flip(Path(finished.predictions_path("00001")))
+    assert done(finished) == IDS
+    assert done(finished, deep=True) == ["00000", "00002"]
+    state = finished.state("00001", deep=True)
+    assert isinstance(state, Damaged)
+    assert state.what == "is not the file that its commit names"
+
+
+def test_a_failure_of_a_shard_that_is_done_does_not_count(finished):
+    finished.fail("00001", OSError("throttled"), 1)
+    found = status(finished.url)
+    assert (found["shards"]["failed"], found["failures"]) == (0, {})
+    aggregate(finished.url)
+    assert storage.list_files(finished.path("failures")) == []
+
+
+def test_a_failure_makes_one_look_deeply(finished):
+    finished.fail("00001", OSError("throttled"), 1)
+    flip(Path(finished.predictions_path("00001")))
+    assert done(finished) == ["00000", "00002"]
+    assert status(finished.url)["failures"] == {"00001": "OSError: throttled (attempt 1)"}
+
+
+@pytest.mark.parametrize("data", GARBAGE)
+def test_a_damaged_record_of_a_failure_is_shown_as_unreadable(finished, data):
+    for shard in ("00000", "00001"):
+        path = Path(finished.path("failures", f"{shard}.json"))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    Path(finished.path(COMMIT)).unlink()
+    (failure,) = status(finished.url)["failures"].values()
+    assert failure.startswith("unreadable record: ")
+    assert "failures/00001.json is damaged" in failure
+    aggregate(finished.url, partial=True)
+
+
+# Commits
+
+
+def test_the_same_rows_are_committed_once(small, finished):
+    before = {p: p.read_bytes() for p in Path(finished.url).rglob("*") if p.is_file()}
+    small.write(finished, "00001")
+    assert {p: p.read_bytes() for p in Path(finished.url).rglob("*") if p.is_file()} == before
+
+
+def commit_from(directory, run, state, shard_id="00001"):
+    """Write a shard as a worker does that found it in `state`."""
+    shard = directory.shard(shard_id)
+    places = range(shard.start, shard.stop)
+    computed = run.computed(places)
+    return directory.write_shard(shard_id, run.predictions(places), computed, state)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "numbers", "good"),
+    [
+        ((), (), [0], 10),  # the same rows
+        ((), (6,), [0], 10),  # fewer good rows
+        ((6,), (), [0, 1], 10),  # all good rows and more
+        ((6,), (7,), [0], 8),  # others
+        ((6, 7), (7,), [0, 1], 8),
+    ],
+)
+def test_of_two_workers_on_one_shard(scored, tmp_path, first, second, numbers, good):
+    """Both found it open; the second comes to its commit when the first has made one."""
+    one, other = with_errors(scored, *first), with_errors(scored, *second)
+    directory = one.create(str(tmp_path))
+    commit_from(directory, one, Open())
+    newest = commit_from(directory, other, Open())
+    there = sorted(int(p.name.split(".")[1]) for p in Path(directory.path("commits")).iterdir())
+    assert there == numbers
+    assert newest.n == directory.commits()["00001"].n
+    assert newest.ok == good
+    rows = Path(directory.predictions_path("00001")).read_bytes()
+    assert hashlib.sha256(rows).hexdigest() == newest.sha256
+
+
+def test_a_commit_is_never_replaced(scored, finished):
+    before = Path(finished.path(COMMIT)).read_bytes()
+    finished.compute_again("00001")
+    assert isinstance(finished.state("00001"), Damaged)
+    commit_from(finished, scored(), finished.state("00001"))
+    assert Path(finished.path(COMMIT)).read_bytes() == before
+    assert finished.commits()["00001"].n == 1
+    assert verify(finished.url).problems == []
+
+
+def test_a_request_is_of_one_commit(scored, finished):
+    """Whoever asks twice has it computed once."""
+    finished.compute_again("00001")
+    finished.compute_again("00001")
+    commit_from(finished, scored(), finished.state("00001"))
+    assert done(finished) == IDS
+
+
+@pytest.mark.parametrize("damage", ["none", "commit", "rows", "all"])
+def test_error_rows_take_the_place_of_no_good_row(scored, finished, damage):
+    finished.compute_again("00001")
+    if damage in ("commit", "all"):
+        Path(finished.path(COMMIT)).write_bytes(b"{")
+    if damage in ("rows", "all"):
+        path = attempts(finished)[0]
+        path.write_bytes(path.read_bytes()[:-9])
+    files = {p: p.read_bytes() for p in Path(finished.url).rglob("*") if p.is_file()}
+    told = "too damaged to tell" if damage == "all" else "1 rows that were good|2 rows that were"
+    with pytest.raises(TransientError, match=told) as caught:
+        commit_from(finished, with_errors(scored, 6), finished.state("00001"))
+    assert {p: p.read_bytes() for p in Path(finished.url).rglob("*") if p.is_file()} == files
+    leave = "delete .*again$" if damage == "none" else r"delete .*commits/00001\.\*.* first$"
+    assert caught.match(leave)
+    commit_from(finished, scored(), finished.state("00001"))
+    assert verify(finished.url).problems == []
+
+
+def stops_before(n, write):
+    """Fork a process that stops before its n-th call of the system; its id, or None if it ends."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it does nothing but write
+        child = os.fork()
+    if not child:
+        calls = itertools.count(1)
+
+        def stop(_, event, function):
+            owner = getattr(function, "__self__", None)
+            module = getattr(owner, "__name__", type(owner).__module__)
+            if event == "c_call" and module in ("posix", "_io") and next(calls) == n:
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+        sys.setprofile(stop)
+        try:
+            write()
+        except TransientError:  # to be tried again
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    status = os.waitpid(child, os.WUNTRACED)[1]
+    if os.WIFSTOPPED(status):
+        return child
+    assert os.waitstatus_to_exitcode(status) == 0
+    return None
+
+
+def test_whoever_sleeps_between_two_system_calls_costs_no_good_row(scored, tmp_path):
+    """It saw no images, another one commits with them, they go away again, and it wakes up."""
+    without, good = with_errors(scored, *range(5, 10)), with_errors(scored)
+    # Polars, which counts the sums, does not work in a process that was forked.
+    rows, computed = without.predictions(range(5, 10)), without.computed(range(5, 10))
+    numbers = set()
+    for n in itertools.count(1):
+        directory = without.create(str(tmp_path / str(n)))
+        write = functools.partial(directory.write_shard, "00001", rows, computed, Open())
+        sleeper = stops_before(n, write)
+        if sleeper is None:
+            break
+        commit_from(directory, good, directory.state("00001"))
+        published = Path(directory.predictions_path("00001")).read_bytes()
+        os.kill(sleeper, signal.SIGCONT)
+        assert os.waitstatus_to_exitcode(os.waitpid(sleeper, 0)[1]) == 0
+        commit = directory.commits()["00001"]
+        numbers.add(commit.n)
+        assert (commit.ok, commit.errors) == (10, 0)
+        assert hashlib.sha256(published).hexdigest() == commit.sha256
+        assert scan(directory.url).collect().filter(status="ok").height == 10
+        assert Path(directory.predictions_path("00001")).read_bytes() == published
+    assert n > 50
+    assert numbers == {0, 1}
+
+
+# Published rows
+
+
+def test_rows_that_are_gone_are_restored_from_their_other_file(finished):
+    published, (attempt,) = Path(finished.predictions_path("00001")), attempts(finished)
+    rows = published.read_bytes()
+    for path in (published, attempt):
+        path.unlink()
+        (problem,) = verify(finished.url).problems
+        assert problem.file == str(path.relative_to(finished.url))
+        assert finished.missing() == []
+        assert published.read_bytes() == attempt.read_bytes() == rows
+        assert verify(finished.url).problems == []
+
+
+@pytest.mark.parametrize("which", ["published", "attempt"])
+def test_a_repair_restores_what_is_whole_elsewhere(finished, which):
+    published, (attempt,) = Path(finished.predictions_path("00001")), attempts(finished)
+    rows = published.read_bytes()
+    put(published if which == "published" else attempt, rows[:-1] + b"?")
+    found = plan_repair(verify(finished.url))
+    assert found.shards == ["00001"]
+    assert mend(finished.url, found.shards) == []
+    assert published.read_bytes() == attempt.read_bytes() == rows
+    assert done(finished, deep=True) == IDS
+    assert storage.list_files(finished.path("commits")) == [f"{name}.0.json" for name in IDS]
+
+
+def test_rows_of_an_older_commit_that_were_published_late(scored, tmp_path):
+    """As by a worker that slept between the two names of a file."""
+    one, other = with_errors(scored, 6), with_errors(scored)
+    directory = one.create(str(tmp_path))
+    one.write(directory)
+    old = Path(directory.predictions_path("00001")).read_bytes()
+    commit_from(directory, other, Open())
+    new = Path(directory.predictions_path("00001")).read_bytes()
+    put(Path(directory.predictions_path("00001")), old)
+    assert scan(directory.url).collect().filter(status="error").height == 2, "only one image"
+    aggregate(directory.url)
+    assert Path(directory.predictions_path("00001")).read_bytes() == new
+    assert len(attempts(directory)) == 1, "what is superseded is removed"
+    assert verify(directory.url).problems == []
+
+
+def test_an_attempt_that_was_removed_before_its_commit_is_written_again(
+    scored, tmp_path, monkeypatch
+):
+    """As by a report that another process makes in between."""
+    run = scored()
+    directory = run.create(str(tmp_path))
+    create = storage.create
+
+    def remove_and_create(url, data):
+        for path in attempts(directory, url.rpartition("/")[2][:5]):
+            path.unlink()
+        return create(url, data)
+
+    monkeypatch.setattr(shards.storage, "create", remove_and_create)
+    run.write(directory)
+    assert verify(directory.url).problems == []
+
+
+# All together
+
+
+class Life(RuleBasedStateMachine):
+    """What happens to one shard: workers, damage, repairs, images that go and come back.
+
+    Every image of the shard was good once its row was good in a commit; it stays so in whatever
+    the newest commit names, and no repair may be needed but for rows that are nowhere.
+    """
+
+    scored: object
+    folder: Path
+
+    @initialize()
+    def plan(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.away: frozenset[int] = frozenset()
+        self.good: set[tuple[int, str]] = set()
+        self.lost = False  # by hand: everything that says what was good
+        self.seen = [Open()]
+        self.directory = self.scored().create(str(self.folder))
+
+    @rule(which=st.frozensets(st.integers(5, 9)))
+    def images_go_and_come_back(self, which):
+        self.away = which
+
+    @rule()
+    def look(self):
+        """A worker looks at the shard, and may be slow."""
+        self.seen.append(self.directory.state("00001"))
+
+    @rule(data=st.data())
+    def compute(self, data):
+        state = self.seen.pop(data.draw(st.integers(0, len(self.seen) - 1))) if self.seen else None
+        state = state or self.directory.state("00001")
+        run = with_errors(self.scored, *self.away)
+        try:
+            commit = commit_from(self.directory, run, state)
+        except (TransientError, RunDirectoryError):
+            return
+        failed = {(i, m) for m, items in commit.failed.items() for i in items}
+        self.good |= {(i, m) for i in range(5, 10) for m in commit.methods} - failed
+
+    @rule(data=st.data(), how=st.sampled_from(["flip", "cut", "delete"]))
+    def damage(self, data, how):
+        """Of commits only the newest one, and of what says which rows are good not all."""
+        url = Path(self.directory.url)
+        files = sorted([*url.glob("attempts/00001-*"), *url.glob("predictions/00001*")])
+        if not files:
+            return
+        path = data.draw(st.sampled_from(files))
+        content = path.read_bytes()
+        if how == "flip":
+            put(path, content[:-1] + bytes([content[-1] ^ 1]))
+        elif how == "cut":
+            put(path, content[:-1])
+        else:
+            path.unlink()
+
+    @rule()
+    def damage_the_newest_commit(self):
+        newest = self.newest()
+        if newest is None or not self.whole_attempt(newest):
+            return  # that both are damaged is a case of its own
+        flip(newest)
+
+    def newest(self):
+        commits = Path(self.directory.url).glob("commits/00001.*.json")
+        return max(commits, default=None, key=lambda path: int(path.name.split(".")[1]))
+
+    def whole_attempt(self, newest):
+        state = self.directory.state("00001", deep=True)
+        return isinstance(state, Done) and state.n == int(newest.name.split(".")[1])
+
+    @rule()
+    def repair(self):
+        mend(self.directory.url, plan_repair(verify(self.directory.url)).shards)
+
+    @rule()
+    def report(self):
+        try:
+            aggregate(self.directory.url, partial=True)
+        except RunDirectoryError:
+            return
+
+    @rule()
+    def restore(self):
+        self.directory.missing()
+
+    @invariant()
+    def no_good_row_becomes_an_error_row(self):
+        state = self.directory.state("00001", deep=True)
+        if not isinstance(state, Done):
+            return
+        failed = {(i, m) for m, items in state.commit.failed.items() for i in items}
+        assert not failed & self.good
+        table = pa.parquet.read_table(self.directory.path(state.file))
+        assert failed_rows(table) == state.commit.failed
+
+    @precondition(lambda self: self.good)
+    @rule()
+    def all_is_well_again(self):
+        """With all images there, one repair and one run make the shard whole."""
+        self.repair()
+        state = self.directory.state("00001")
+        if not isinstance(state, Done):
+            commit_from(self.directory, self.scored(), state)
+        assert isinstance(self.directory.state("00001", deep=True), Done)
+        self.directory.restore(self.directory.states(deep=True))
+        problems = verify(self.directory.url).problems
+        assert [p for p in problems if p.shard == "00001"] == []
+
+
+def test_the_number_of_good_rows_never_falls(scored, tmp_path):
+    Life.scored, Life.folder = staticmethod(scored), tmp_path / "life"
+    machine = Life.TestCase
+    machine.settings = settings(
+        max_examples=25,
+        stateful_step_count=20,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    machine("runTest").runTest()
