@@ -69,4 +69,5 @@ def _import(name: str, *rest: Any) -> ModuleType:
 
 
 def _is_clip(path: Path) -> bool:
-    return {"embed_dim", "vision_cfg", "text_cfg"} <= json.loads(path.read_bytes()).keys()
+    keys = {"embed_dim", "vision_cfg", "text_cfg"}
+    return bool(keys <= json.loads(path.read_bytes()).keys())

@@ -118,7 +118,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Softmax over the last dimension in float64."""
     with np.errstate(invalid="ignore"):
         shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True, initial=-np.inf)
-        exponents = np.exp(shifted, out=shifted)
+        exponents: np.ndarray = np.exp(shifted, out=shifted)
         exponents /= exponents.sum(-1, keepdims=True)
         return exponents
 

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import product
 
 import polars as pl
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions, SplitOptions
@@ -201,7 +201,7 @@ def _fault(path: str, name: str) -> str | None:
         data = storage.read_bytes(storage.join(path, name), most=_HEADER_BYTES)
         Image.open(io.BytesIO(data)).close()
     except (OSError, TransientError) as error:
-        return "no picture" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        return "no picture" if isinstance(error, UnidentifiedImageError) else str(error)
     except Exception as error:  # Pillow's plugins raise all kinds of errors on damaged headers
         return f"{type(error).__name__}: {error}"
     return None
