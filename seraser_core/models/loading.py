@@ -147,8 +147,9 @@ def get_model(options: ModelOptions) -> ClipModel:
     key = (options.name, options.pretrained, device, dtype, _versions(options))
     with _cache_lock:
         if key not in _cache:
-            _cache.clear()
-            gc.collect()  # or what refers to itself would keep its memory beside the next one's
+            if _cache:  # looking at all that is imported takes a third of a second
+                _cache.clear()
+                gc.collect()  # or what refers to itself would keep its memory beside the next's
             _cache[key] = _load(options, device, dtype)
         return _cache[key]
 
