@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
@@ -18,7 +18,6 @@ from seraser_core.results.pictures import PictureSums
 from seraser_core.results.sums import MethodSums
 from seraser_core.sources.items import ShardRange
 
-Cause = Literal["run", "repair", "retry"]
 READERS = 16
 """Records read at once: each is a small read from far away."""
 
@@ -285,7 +284,7 @@ class Commit(Computed):
         sha256: Of the Parquet file with the rows.
         bytes: Its size.
         inputs: item_index -> the file that was read instead of the planned one.
-        cause: Which command had the shard computed.
+        cause: ``run``, ``repair`` or ``retry``: why it was computed.
         write_s: Seconds from the finished rows to this commit.
         finished: When it was made, in seconds since 1970.
     """
@@ -301,7 +300,7 @@ class Commit(Computed):
     sha256: str
     bytes: int
     inputs: dict[int, Input]
-    cause: Cause
+    cause: str
     write_s: float
     finished: float
 

@@ -23,7 +23,7 @@ from seraser_core.errors import RunDirectoryError, TransientError
 from seraser_core.redaction import redacted
 from seraser_core.results import records
 from seraser_core.results.parquet import predictions_to_parquet, with_inputs
-from seraser_core.results.records import Cause, Commit, Computed, Failure, Input, newly_failed
+from seraser_core.results.records import Commit, Computed, Failure, Input, newly_failed
 from seraser_core.results.rows import describe_row, failed_rows, is_same_rows
 from seraser_core.results.states import (
     Damaged,
@@ -33,7 +33,6 @@ from seraser_core.results.states import (
     attempt_file,
     commit_file,
     failure_file,
-    newest,
     published_file,
     request_file,
 )
@@ -93,7 +92,7 @@ class RunDirectory(ShardStates):
         rows: pa.Table,
         computed: Computed,
         before: State,
-        cause: Cause = "run",
+        cause: str = "run",
         inputs: Mapping[int, Input] | None = None,
     ) -> Commit:
         """Commit the rows of a shard and publish them.
@@ -103,7 +102,7 @@ class RunDirectory(ShardStates):
             rows: One per item and method.
             computed: What is known of them.
             before: The state in which the shard was found, which led to computing it.
-            cause: Which command had it computed.
+            cause: See `Commit`.
             inputs: Files that were read though they are not as the items to read had them.
 
         Returns:
@@ -157,10 +156,6 @@ class RunDirectory(ShardStates):
                 return other
             commit = commit.model_copy(update={"n": other.n + 1})
         return commit
-
-    def _newest(self, shard_id: str) -> int | None:
-        names = storage.find_files(self.path("commits"), prefix=f"{shard_id}.")
-        return newest(shard_id, names)
 
     def publish(self, shard_id: str, known: Commit | None = None) -> None:
         """Put the rows of the newest commit of a shard under predictions/.

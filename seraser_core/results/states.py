@@ -118,8 +118,17 @@ class ShardStates(PlannedRun):
         Raises:
             RunDirectoryError: There is no run, or a file cannot be read.
         """
+        while True:
+            names = storage.find_files(self.path("commits"), prefix=f"{shard_id}.")
+            found = self._state(shard_id, names, self._size, lambda: self.latest(shard_id), deep)
+            # Rows that are gone may have been superseded since their commit was listed.
+            if not isinstance(found, Damaged) or self._newest(shard_id) == found.n:
+                return found
+
+    def _newest(self, shard_id: str) -> int | None:
+        """Number of the newest commit of a shard; None without any."""
         names = storage.find_files(self.path("commits"), prefix=f"{shard_id}.")
-        return self._state(shard_id, names, self._size, lambda: self.latest(shard_id), deep)
+        return newest(shard_id, names)
 
     def states(self, deep: bool = False) -> dict[str, State]:
         """The state of every planned shard, in order, from a listing of each folder.
@@ -132,20 +141,22 @@ class ShardStates(PlannedRun):
         Raises:
             RunDirectoryError: There is no run, or a file cannot be read.
         """
-        shards, folders = self.shards(), ("commits", "attempts", "predictions", "failures")
+        shards, folders = self.shards(), ("attempts", "predictions", "failures")
+        names = defaultdict(list)
+        for name in storage.find_files(self.path("commits")):  # before the rows that they name
+            names[name.partition(".")[0]].append(name)
         with ThreadPoolExecutor(records.READERS) as pool:
-            listed = list(pool.map(lambda name: storage.find_files(self.path(name)), folders))
-            commits, attempts, published, failures = listed
-            names = defaultdict(list)
-            for name in commits:
-                names[name.partition(".")[0]].append(name)
+            listed = pool.map(lambda name: storage.find_files(self.path(name)), folders)
+            attempts, published, failures = listed
             sizes = {f"attempts/{name}": file.size for name, file in attempts.items()}
             sizes |= {f"predictions/{name}": file.size for name, file in published.items()}
 
             def state(shard: ShardRange) -> State:
                 begun = f"{shard.id}.json" in failures
                 latest = (lambda: self.latest(shard.id)) if begun else (lambda: None)
-                return self._state(shard.id, names[shard.id], sizes.get, latest, deep or begun)
+                looked = names[shard.id], sizes.get, latest, deep or begun
+                found = self._state(shard.id, *looked)
+                return self.state(shard.id, deep or begun) if isinstance(found, Damaged) else found
 
             states = list(pool.map(state, shards))
         return {shard.id: found for shard, found in zip(shards, states, strict=True)}

@@ -32,7 +32,7 @@ from seraser_core.models.memory import is_out_of_memory
 from seraser_core.results.counting import shard_sums
 from seraser_core.results.outcomes import MethodOutcome, join, reduce_scores
 from seraser_core.results.pictures import PictureFacts, PictureSums
-from seraser_core.results.records import Cause, Commit, Computed, Timings
+from seraser_core.results.records import Commit, Computed, Timings
 from seraser_core.results.rows import build_table
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.states import Done
@@ -89,7 +89,7 @@ def run_shard(
         runtime, items = session.config.runtime, directory.items_to_read(shard_id, state)
         this = replace(this, last=attempt > runtime.retries)
         part = score_items(session, items, this, progress, runtime.max_error_rate)
-        cause: Cause = "run" if state.n < 0 else "repair"
+        cause = "run" if state.n < 0 else "repair"
         return directory.write_shard(shard_id, part.predictions, part.computed, state, cause)
 
 
