@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, TYPE_CHECKING, Self
@@ -18,6 +19,8 @@ from seraser_core.cli.server import api_url, start_server, wait_for_server
 from seraser_core.errors import SeraserError
 
 if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
     from seraser_core.cli.abandoned import Abandoned
 
 WORK_POOL = "seraser"
@@ -119,13 +122,33 @@ class Services:
         Raises:
             SeraserError: One of Prefect's commands failed.
         """
-        with contextlib.suppress(SeraserError):  # it fails when the pool is there already
+        fault = None
+        try:
             self._children.run("work-pool", "create", WORK_POOL, "--type", "process")
-        self._children.run("work-pool", "set-concurrency-limit", WORK_POOL, str(limit))
+        except SeraserError as error:  # also when the pool is there already
+            fault = error
+        if not self._limit(limit):
+            raise fault or SeraserError(f"there is no work pool {WORK_POOL}")
         self._children.run("deploy", "--all", "--prefect-file", str(_PREFECT_FILE))
 
-    def pages(self) -> dict[str, str]:
-        """Links of Prefect's pages: the runs, what they published, and the deployment."""
+    def _limit(self, limit: int) -> bool:
+        """Let the work pool run so many flow runs at once; False where there is no such pool.
+
+        In this process: a command of Prefect takes seconds.
+        """
+        from prefect.client.schemas.actions import WorkPoolUpdate
+        from prefect.exceptions import ObjectNotFound
+
+        with self._client() as client:
+            try:
+                client.update_work_pool(WORK_POOL, WorkPoolUpdate(concurrency_limit=limit))
+            except ObjectNotFound:
+                return False
+        return True
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[SyncPrefectClient]:
+        """A client of the server, in this process."""
         from prefect.client.orchestration import get_client  # takes seconds
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -133,6 +156,11 @@ class Services:
             temporary_settings({PREFECT_API_URL: self.api_url}),
             get_client(sync_client=True) as client,
         ):
+            yield client
+
+    def pages(self) -> dict[str, str]:
+        """Links of Prefect's pages: the runs, what they published, and the deployment."""
+        with self._client() as client:
             deployment = client.read_deployment_by_name(DEPLOYMENT)
         root = self.api_url.removesuffix("/api")
         return {

@@ -124,8 +124,10 @@ def test_deployment_completes_as_delivered_and_is_scheduled(up):
     done = up.prefect(*RUN)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Completed" in done.stdout
-    listed = up.prefect("deployment", "schedule", "ls", "seraser/batch-eval")
-    assert "0 2 * * *" in listed.stdout, listed.stdout + listed.stderr
+    url = f"{up.exports['PREFECT_API_URL']}/deployments/name/seraser/batch-eval"
+    (schedule,) = httpx.get(url, trust_env=False).json()["schedules"]
+    assert schedule["active"]
+    assert schedule["schedule"]["cron"] == "0 2 * * *"
     _wait_for_a_scheduled_run(up)
 
 
@@ -160,6 +162,12 @@ def test_up_prints_links_of_pages_that_are_there(up):
     api, deployment = up.exports["PREFECT_API_URL"], up.links["deployment"].rpartition("/")[2]
     found = httpx.get(f"{api}/deployments/{deployment}", trust_env=False).json()
     assert found["name"] == "batch-eval"
+
+
+def test_up_lets_one_flow_run_at_once(up):
+    pool = httpx.get(f"{up.exports['PREFECT_API_URL']}/work_pools/seraser", trust_env=False).json()
+    assert pool["type"] == "process"
+    assert pool["concurrency_limit"] == 1
 
 
 def test_up_listens_on_this_machine_only(up):
