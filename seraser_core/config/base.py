@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from pydantic_core import PydanticKnownError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 
 class Options(BaseModel):
@@ -26,6 +26,19 @@ def choice(names: Collection[str], value: Any) -> Any:
         return value
     *most, last = map(repr, names)
     raise PydanticKnownError("literal_error", {"expected": f"{', '.join(most)} or {last}"})
+
+
+def mistake(found: str, remedy: str, option: str = "") -> PydanticCustomError:
+    """Make the error of a rule of ours; its ``context`` holds the three texts.
+
+    Args:
+        found: What was found.
+        remedy: What to do about it.
+        option: Name in the group that is checked; empty for the option or group itself.
+    """
+    context = {"found": found, "remedy": remedy, "option": option}
+    place = "{option}: " if option else ""
+    return PydanticCustomError("mistake", place + "{found}; {remedy}", context)
 
 
 TEMPLATE_RULE = "must contain {} exactly once, for the class name, and no other brace"

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from seraser_core.config.base import mistake
 from seraser_core.config.yaml_files import as_yaml
 
 Entry = str | tuple[str, str]
@@ -31,17 +32,17 @@ def entries(value: Any) -> list[Entry]:
     elif isinstance(value, list | tuple):
         pairs = [one for one in value if isinstance(one, list | tuple)]
         if pairs and len(pairs) < len(value):
-            raise ValueError(f"{_show(value)}; give names alone, or a label and a name for each")
+            raise mistake(_show(value), "give names alone, or a label and a name for each")
         found = _of_pairs(map(_pair, pairs)) if pairs else list(map(_name, value))
     else:
-        raise ValueError(f"{_show(value)}; give a list, a mapping of labels to names, or a file")
+        raise mistake(_show(value), "give a list, a mapping of labels to names, or a file")
     for kind, texts in (("label", labels_of(found)), ("name", names_of(found))):
         twice = [text for text, count in Counter(texts).items() if count > 1]
         if twice:
             both = zip(labels_of(found), texts, strict=True)
             of = [label for label, text in both if text == twice[0]]
             which = f" (of {of[0]!r} and {of[1]!r})" if of[0] != of[1] else ""
-            raise ValueError(f"{twice[:3]}{which} named more than once; {kind}s must differ")
+            raise mistake(f"{twice[:3]}{which} named more than once", f"{kind}s must differ")
     return found
 
 
@@ -98,37 +99,36 @@ def _numbered(pairs: Sequence[tuple[str, Any]]) -> list[Entry]:
     numbers = [int(number) for number, _ in pairs]
     twice = [number for number, count in Counter(numbers).items() if count > 1]
     if twice:
-        raise ValueError(f"the number {twice[0]} named more than once; numbers must differ")
+        raise mistake(f"the number {twice[0]} named more than once", "numbers must differ")
     if sorted(numbers) != list(range(len(numbers))):
         lacking = min(set(range(len(numbers))) - set(numbers))
-        raise ValueError(
+        raise mistake(
             f"{len(numbers)} numbers from {min(numbers)} to {max(numbers)}, of which {lacking} is "
-            f"missing; number the classes from 0 to {len(numbers) - 1}, as the labels in the data"
+            "missing",
+            f"number the classes from 0 to {len(numbers) - 1}, as the labels in the data",
         )
     found = [one for _, one in sorted(pairs, key=lambda pair: int(pair[0]))]
     if not any(isinstance(one, list | tuple) for one in found):
         return [_name(one) for one in found]
     labelled = [_pair(one) for one in found]
     if any(all(map(_is_number, part)) for part in zip(*labelled, strict=True)):
-        raise ValueError(f"{_show(found[0])}; give each number a name, or a label and a name")
+        raise mistake(_show(found[0]), "give each number a name, or a label and a name")
     return _of_pairs(labelled)
 
 
 def _pair(value: Any) -> tuple[Any, Any]:
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ValueError(f"{_show(value)}; give each class one name, or a label and a name")
+        raise mistake(_show(value), "give each class one name, or a label and a name")
     return value[0], value[1]
 
 
 def _key(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(
-            f"{_show(value)}; write a label that YAML takes for something else in quotes"
-        )
+        raise mistake(_show(value), "write a label that YAML takes for something else in quotes")
     if isinstance(value, int) and value < 0:
-        raise ValueError(f"the number {value}; numbers of classes begin at 0")
+        raise mistake(f"the number {value}", "numbers of classes begin at 0")
     if not str(value).strip():
-        raise ValueError(f"{value!r}; a label must not be blank")
+        raise mistake(repr(value), "a label must not be blank")
     return str(value)
 
 
@@ -138,9 +138,9 @@ def _name(value: Any) -> str:
         remedy = "give each class one name" if several else "write the name in quotes"
         if isinstance(value, bool):
             remedy += " (YAML takes yes, no, on, off, true and false for truth values)"
-        raise ValueError(f"{_show(value)}; {remedy}")
+        raise mistake(_show(value), remedy)
     if not value.strip():
-        raise ValueError(f"{value!r}; a name must not be blank")
+        raise mistake(repr(value), "a name must not be blank")
     return value
 
 

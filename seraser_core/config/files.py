@@ -11,7 +11,7 @@ from typing import Any
 from seraser_core import storage
 from seraser_core.config.methods.templates import TEMPLATE_SETS
 from seraser_core.config.options import RunConfig
-from seraser_core.config.secrets import PLAIN_URL_REMEDY
+from seraser_core.config.secrets import PLAIN_URL, URL_RULE
 from seraser_core.config.yaml_files import parse_yaml
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.redaction import SECRET_URL
@@ -162,7 +162,7 @@ def _read_lines(field: str, location: str) -> list[str]:
 
 def _read(field: str, location: str) -> bytes:
     if re.search(SECRET_URL, location):
-        raise ConfigError(field, location, PLAIN_URL_REMEDY)
+        raise ConfigError(field, location, f"{URL_RULE}; {PLAIN_URL}")
     try:
         return storage.read_bytes(location)
     except FileNotFoundError:

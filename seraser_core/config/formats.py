@@ -11,9 +11,8 @@ from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
-from pydantic_core import PydanticCustomError
 
-from seraser_core.config.base import choice
+from seraser_core.config.base import choice, mistake
 from seraser_core.plugins import Group, load_group
 
 ROW_OPTIONS = ("mask", "box", "attribute", "attributes", "split", "label", "id")
@@ -31,7 +30,8 @@ class Format:
         options: Those of ROW_OPTIONS that it has.
         finds_classes: Whether the source knows the classes where none are given.
         labelled: Whether every image has a label, whatever `dataset.label` says.
-        without: Why another one of ROW_OPTIONS is refused, and what to do about it.
+        without: Why another one of ROW_OPTIONS is refused.
+        remedy: What to do about it.
     """
 
     implementation: str
@@ -39,7 +39,8 @@ class Format:
     options: tuple[str, ...] = ROW_OPTIONS
     finds_classes: bool = False
     labelled: bool = False
-    without: str = "needs columns, and format: {format} has none; use format: table"
+    without: str = "needs columns, and format: {format} has none"
+    remedy: str = "use format: table"
 
 
 FORMATS: Mapping[str, Format] = {
@@ -80,7 +81,8 @@ FORMATS: Mapping[str, Format] = {
         options=("split",),
         finds_classes=True,
         labelled=True,
-        without="is known of a benchmark; leave it out",
+        without="is known of a benchmark",
+        remedy="leave it out",
     ),
 }
 
@@ -114,8 +116,7 @@ def _known(value: Any) -> Any:
     offered = offered_formats()
     if isinstance(value, str) and value in offered.faults:
         fault = offered.faults[value]
-        told = {"found": fault.found, "remedy": fault.remedy}
-        raise PydanticCustomError("mistake", "{found}; {remedy}", told)
+        raise mistake(fault.found, fault.remedy)
     return choice(offered.members, value)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from seraser_core import storage
 from seraser_core.config.base import Options
@@ -135,9 +136,9 @@ def _check_texts(node: Any, field: str) -> None:
 def _refuse_secret(field: str, text: str) -> None:
     try:
         refuse_secret_url(field, text)
-    except ValueError as error:
-        found, _, remedy = str(error).removeprefix(f"{field}: ").rpartition("; ")
-        raise ConfigError(field, found, remedy) from None
+    except PydanticCustomError as error:
+        told = error.context or {}
+        raise ConfigError(field, told["found"], told["remedy"]) from None
 
 
 def _override(tree: dict[str, Any], text: str) -> None:

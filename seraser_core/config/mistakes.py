@@ -157,21 +157,14 @@ def _mistake(field: str, details: Sequence[ErrorDetails], group: type[BaseModel]
         methods = ", ".join(method_options())
         return ConfigError(field, shown(field, value), f"needs the method's `name`: {methods}")
     if first["type"] == "mistake":
-        return ConfigError(field, first["ctx"]["found"], first["ctx"]["remedy"])
+        found, remedy, option = (first["ctx"][name] for name in ("found", "remedy", "option"))
+        place = [*([field] if location else []), *([option] if option else [])]
+        return ConfigError(".".join(place) or field, found, remedy)
     if first["type"] == "value_error":
-        return _broken_rule(field, first, known_keys(group, location))
+        said = str(first["msg"]).removeprefix("Value error, ")
+        return ConfigError(field, shown(field, value), said)
     wanted = [text for detail in details for text in _wanted(detail)]
     return ConfigError(field, shown(field, value), _remedy(value, list(dict.fromkeys(wanted))))
-
-
-def _broken_rule(field: str, detail: ErrorDetails, known: Sequence[str]) -> ConfigError:
-    """A rule of our own, whose message may be ``option: what was found; remedy``."""
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    name, _, rest = message.partition(": ")
-    if name.split(".")[0] in known:
-        found, _, remedy = rest.rpartition("; ")
-        return ConfigError(f"{field}.{name}" if detail["loc"] else name, found, remedy)
-    return ConfigError(field, shown(field, detail.get("input")), message)
 
 
 def _unknown_method(field: str, value: Any) -> ConfigError:

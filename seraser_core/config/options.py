@@ -6,10 +6,9 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from seraser_core.config.auxiliary import RelevanceOptions, SegmentOptions
-from seraser_core.config.base import TEMPLATE_RULE, Options, is_template
+from seraser_core.config.base import TEMPLATE_RULE, Options, is_template, mistake
 from seraser_core.config.classes import Entry, entries
 from seraser_core.config.formats import ROW_OPTIONS, FormatName, format_choices, offered_formats
 from seraser_core.config.methods import AnyMethod, default_methods, offered_methods
@@ -37,13 +36,7 @@ def _in_order(value: Any) -> Any:
     """Entries of names, as a list: the keys of a document do not keep their order everywhere."""
     if value is None:
         return None
-    try:
-        return entries(value)
-    except ValueError as error:
-        found, _, remedy = str(error).rpartition("; ")
-        raise PydanticCustomError(
-            "mistake", "{found}; {remedy}", {"found": found, "remedy": remedy}
-        ) from None
+    return entries(value)
 
 
 def _in_order_or_file(value: Any) -> Any:
@@ -198,24 +191,26 @@ class DatasetOptions(Options):
     @model_validator(mode="after")
     def _check(self) -> DatasetOptions:
         if self.template is not None and not is_template(self.template):
-            raise ValueError(f"template: {self.template!r}; {TEMPLATE_RULE}")
+            raise mistake(repr(self.template), TEMPLATE_RULE, "template")
         if self.classes == []:
-            raise ValueError("classes: empty; name at least two classes")
+            raise mistake("empty", "name at least two classes", "classes")
         form = offered_formats().members[self.format]
         if self.classes is None and not form.finds_classes:
-            raise ValueError("classes: missing; name the classes (index = label)")
+            raise mistake("missing", "name the classes (index = label)", "classes")
         for option in ROW_OPTIONS:
             value = getattr(self, option)
             if value is not None and option not in form.options:
-                why = form.without.format(format=self.format)
-                raise ValueError(f"{option}: {value!r} {why}")
+                found = form.without.format(format=self.format)
+                raise mistake(f"{value!r} {found}", form.remedy, option)
         self._check_benchmark()
         if self.box is None and self.box_format != "xyxy":
-            raise ValueError(
-                f"box_format: {self.box_format!r} without dataset.box; name the four columns there"
+            raise mistake(
+                f"{self.box_format!r} without dataset.box",
+                "name the four columns there",
+                "box_format",
             )
         if self.mask is not None and self.masks is not None:
-            raise ValueError(f"mask: {self.mask!r} beside dataset.masks; leave one of them out")
+            raise mistake(f"{self.mask!r} beside dataset.masks", "leave one of them out", "mask")
         refuse_secrets("storage_options", self.storage_options)
         refuse_secret_url("path", self.path)
         refuse_secret_url("masks", self.masks or "")
@@ -226,17 +221,18 @@ class DatasetOptions(Options):
     def _check_benchmark(self) -> None:
         if self.format != "benchmark":
             if self.name is not None:
-                raise ValueError(f"name: {self.name!r} is of a benchmark; set format: benchmark")
+                raise mistake(f"{self.name!r} is of a benchmark", "set format: benchmark", "name")
             if self.split is not None and self.split.column is None:
-                raise ValueError(
-                    "split.column: missing; name the column and its values, as "
-                    "{column: split, values: [test]}"
+                raise mistake(
+                    "missing",
+                    "name the column and its values, as {column: split, values: [test]}",
+                    "split.column",
                 )
             return
         if self.name is None:
-            raise ValueError("name: missing; name the data set, see `seraser datasets`")
+            raise mistake("missing", "name the data set, see `seraser datasets`", "name")
         if self.split is not None and (self.split.column or len(self.split.values) != 1):
-            raise ValueError("split: is of a table; give the name of one split, as split: test")
+            raise mistake("is of a table", "give the name of one split, as split: test", "split")
 
 
 _FOLDER = re.compile(r"^(/|\.|~|[A-Za-z][A-Za-z0-9+.-]*://)")
@@ -413,7 +409,9 @@ class RunConfig(Options):
     @model_validator(mode="after")
     def _whole_masks(self) -> RunConfig:
         if self.save_masks and self.dataset.decode == "reduced":
-            raise ValueError("save_masks: needs images in their own size; set dataset.decode: full")
+            raise mistake(
+                "needs images in their own size", "set dataset.decode: full", "save_masks"
+            )
         return self
 
     @model_validator(mode="after")
@@ -421,5 +419,5 @@ class RunConfig(Options):
         ids = [m.id for m in self.methods]
         repeated = sorted({i for i in ids if ids.count(i) > 1})
         if repeated:
-            raise ValueError(f"methods: id {repeated[0]!r} appears more than once; set `id`")
+            raise mistake(f"id {repeated[0]!r} appears more than once", "set `id`", "methods")
         return self

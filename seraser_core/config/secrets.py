@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from seraser_core.config.base import mistake
 from seraser_core.redaction import SECRET_URL
 
 _SECRET_KEY = re.compile(
@@ -15,9 +16,10 @@ _SECRET_KEY = re.compile(
 )
 _NAMED = re.compile(r"[\w.-]+(?=[\"']?\s*[:=])")
 """A name with a value after it."""
-PLAIN_URL_REMEDY = (
-    "a URL must hold no password and no signature, which would be recorded; give the plain URL, "
-    "and credentials in the environment (AWS_ACCESS_KEY_ID, ...), a profile or a Prefect block"
+URL_RULE = "a URL must hold no password and no signature, which would be recorded"
+PLAIN_URL = (
+    "give the plain URL, and credentials in the environment (AWS_ACCESS_KEY_ID, ...), a profile or "
+    "a Prefect block"
 )
 
 
@@ -43,14 +45,16 @@ def refuse_secrets(where: str, options: Any) -> None:
     """Refuse options in which a key, at any depth, looks like a secret, or a URL holds one.
 
     Raises:
-        ValueError: ``<option>: <what was found>; <remedy>``, without the secret.
+        PydanticCustomError: As of `mistake`, without the secret.
     """
     if isinstance(options, Mapping):
         for key, value in options.items():
             if is_secret_key(str(key)):
-                raise ValueError(
-                    f"{where}.{key}: secrets do not belong in a config; set them in the "
-                    "environment (AWS_ACCESS_KEY_ID, ...), a profile or a Prefect block"
+                raise mistake(
+                    "secrets do not belong in a config",
+                    "set them in the "
+                    "environment (AWS_ACCESS_KEY_ID, ...), a profile or a Prefect block",
+                    f"{where}.{key}",
                 )
             refuse_secrets(f"{where}.{key}", value)
     elif isinstance(options, list | tuple):
@@ -64,8 +68,7 @@ def refuse_secret_url(where: str, url: str) -> None:
     """Refuse a URL that holds a password or a signature.
 
     Raises:
-        ValueError: As of `refuse_secrets`.
+        PydanticCustomError: As of `refuse_secrets`.
     """
     if re.search(SECRET_URL, url):
-        found, _, remedy = PLAIN_URL_REMEDY.rpartition("; ")
-        raise ValueError(f"{where}: {found}; {remedy}")
+        raise mistake(URL_RULE, PLAIN_URL, where)

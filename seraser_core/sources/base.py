@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from seraser_core.config.options import DatasetOptions
-from seraser_core.config.secrets import PLAIN_URL_REMEDY
+from seraser_core.config.secrets import PLAIN_URL, URL_RULE
 from seraser_core.errors import ConfigError
 from seraser_core.redaction import SECRET_URL
 from seraser_core.storage import Found
@@ -38,7 +38,7 @@ def check_paths(
         ConfigError: One of them is refused.
     """
     if paths.str.contains(SECRET_URL).any():
-        raise ConfigError(f"dataset.{setting}", "a URL with a secret", PLAIN_URL_REMEDY)
+        raise ConfigError(f"dataset.{setting}", "a URL with a secret", f"{URL_RULE}; {PLAIN_URL}")
     absolute = paths.str.contains(ABSOLUTE)
     inside = paths.str.starts_with(base.rstrip("/") + "/")
     if remote:

@@ -9,7 +9,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pydantic_core import PydanticCustomError
+
 from seraser_core import storage
+from seraser_core.config.base import mistake
 from seraser_core.config.classes import Entry, entries
 from seraser_core.config.options import DatasetOptions
 from seraser_core.config.yaml_files import parse_yaml
@@ -59,9 +62,11 @@ def read_entries(options: DatasetOptions, said: list[str] | None = None) -> list
         raise ConfigError(_FIELD, location, "there is no such file") from None
     except (OSError, TransientError, ImportError) as error:
         raise ConfigError(_FIELD, location, f"cannot be read: {error}") from None
+    except PydanticCustomError as error:
+        told = error.context or {}
+        raise ConfigError(_FIELD, f"{location}: {told['found']}", told["remedy"]) from None
     except ValueError as error:
-        what, _, remedy = str(error).rpartition("; ")
-        raise ConfigError(_FIELD, f"{location}: {what}" if what else location, remedy) from None
+        raise ConfigError(_FIELD, location, str(error)) from None
     if not found:
         raise ConfigError(_FIELD, location, "holds no names; one per line")
     if said is not None:
@@ -86,7 +91,7 @@ def _of_json(text: str) -> Any:
     try:
         return _within(parse(text))
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON in line {error.lineno}; correct it there") from None
+        raise mistake(f"it is no JSON in line {error.lineno}", "correct it there") from None
 
 
 def _of_yaml(text: str) -> Any:
@@ -102,7 +107,7 @@ def _of_table(separators: str) -> Callable[[str], Any]:
         try:
             rows = list(csv.reader(io.StringIO(text), delimiter=separator, strict=True))
         except csv.Error:
-            raise ValueError("it is no table; double the quotes that are part of a name") from None
+            raise mistake("it is no table", "double the quotes that are part of a name") from None
         cells = [[cell.strip() for cell in row] for row in rows]
         while cells and not any(row[-1] for row in cells if row):  # columns of a spreadsheet
             cells = [row[:-1] for row in cells if row[:-1]]
@@ -128,13 +133,11 @@ def _within(document: Any) -> Any:
         if len(held) == 1 or held[:1] == ["id2label"]:  # beside which label2id says the same
             document = document[held[0]]
         elif held:
-            raise ValueError(f"holds {' and '.join(held)}; leave the one that names the classes")
+            raise mistake(f"holds {' and '.join(held)}", "leave the one that names the classes")
     if isinstance(document, list) and document and all(isinstance(one, dict) for one in document):
         columns = list(document[0])
         if any(list(one) != columns for one in document) or _header(columns) is None:
-            raise ValueError(
-                f"it holds objects with {', '.join(columns)}; give each label and name"
-            )
+            raise mistake(f"it holds objects with {', '.join(columns)}", "give each label and name")
         return _of_rows([columns, *(list(one.values()) for one in document)])
     return document
 
@@ -145,37 +148,38 @@ def _of_rows(rows: Sequence[Sequence[Any]]) -> Any:
         return []
     ragged = [number for number, row in enumerate(rows, 1) if len(row) != len(rows[0])]
     if ragged:
-        raise ValueError(
-            f"row {ragged[0]} has {len(rows[ragged[0] - 1])} columns and the first {len(rows[0])}; "
-            "put texts with separators in quotes"
+        raise mistake(
+            f"row {ragged[0]} has {len(rows[ragged[0] - 1])} columns and the first {len(rows[0])}",
+            "put texts with separators in quotes",
         )
     if len(rows[0]) == 1:
         (word,) = _words(rows[0])
         if _ALONE.fullmatch(word):
             rows = rows[1:]
         elif _KEYS.fullmatch(word) or _NAMES.fullmatch(word):
-            raise ValueError(
-                f"its first line is {rows[0][0]}, a class or a heading; write `name` in its place "
-                "where it is a heading, and above it where it is a class"
+            raise mistake(
+                f"its first line is {rows[0][0]}, a class or a heading",
+                "write `name` in its place where it is a heading, and above it where it is a class",
             )
         return [row[0] for row in rows]
     header = _header(rows[0])
     if header is None and len(rows[0]) == 2 and not any(map(_is_id, rows[0])):
         usual = [cell for cell, word in zip(rows[0], _words(rows[0]), strict=True) if _usual(word)]
         if usual:
-            raise ValueError(
+            raise mistake(
                 f"its first line is {' and '.join(map(str, rows[0]))}, of which {usual[0]} is a "
-                "usual heading; write `label,name` in its place where it is a heading, and above "
-                "it where it is a class"
+                "usual heading",
+                "write `label,name` in its place where it is a heading, and above "
+                "it where it is a class",
             )
     if header is None and len(rows[0]) > 2:
-        raise ValueError(f"its rows have {len(rows[0])} columns; {_CALLED}")
+        raise mistake(f"its rows have {len(rows[0])} columns", _CALLED)
     label, name = header or (0, 1)
     pairs = [(row[label], row[name]) for row in rows[header is not None :]]
     for column in zip(*pairs, strict=True):
         numbers = [str(one).isdecimal() for one in column]
         if len(pairs) > 1 and not numbers[0] and all(numbers[1:]):
-            raise ValueError(f"its columns are {' and '.join(map(str, rows[0]))}; {_CALLED}")
+            raise mistake(f"its columns are {' and '.join(map(str, rows[0]))}", _CALLED)
     return pairs
 
 
@@ -194,7 +198,7 @@ def _header(cells: Sequence[Any]) -> tuple[int, int] | None:
     if len(labels) == len(shown) == 1 and labels != shown:
         return labels[0], shown[0]
     if len(keys) + len(names) + len(either) == len(words):
-        raise ValueError(f"its columns are {', '.join(words)}; {_CALLED}")
+        raise mistake(f"its columns are {', '.join(words)}", _CALLED)
     return None
 
 

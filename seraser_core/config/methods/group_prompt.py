@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from seraser_core.config.base import mistake
 from seraser_core.config.methods.base import MethodOptions
 
 
@@ -23,5 +24,5 @@ class GroupPromptOptions(MethodOptions):
     def _some_each(self) -> GroupPromptOptions:
         for name, prompts in self.prompts.items():
             if not prompts:
-                raise ValueError(f"prompts: {name!r} has none; give every class at least one")
+                raise mistake(f"{name!r} has none", "give every class at least one", "prompts")
         return self

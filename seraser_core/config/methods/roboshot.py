@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from seraser_core.config.base import mistake
 from seraser_core.config.methods.base import MethodOptions
 
 
@@ -29,7 +30,7 @@ class RoboshotOptions(MethodOptions):
     @model_validator(mode="after")
     def _some(self) -> RoboshotOptions:
         if self.insights is not None:
-            raise ValueError("insights: given beside reject or accept; give one of them")
+            raise mistake("given beside reject or accept", "give one of them", "insights")
         if not self.reject and not self.accept:
-            raise ValueError("reject: no pairs, and none in accept; give at least one of either")
+            raise mistake("no pairs, and none in accept", "give at least one of either", "reject")
         return self
