@@ -28,6 +28,39 @@ from s3_server import S3Server, forget_clients
 
 _START_SECONDS = 90
 _GCS_BUCKET = "bucket"
+_FAST = (
+    "core/auxiliary/test_crops.py",
+    "core/auxiliary/test_relevance.py",
+    "core/auxiliary/test_views.py",
+    "core/cli/test_console.py",
+    "core/cli/test_methods.py",
+    "core/cli/test_plan.py",
+    "core/cli/test_progress.py",
+    "core/config",
+    "core/demo/test_captions.py",
+    "core/demo/test_dataset.py",
+    "core/methods/test_baselines.py",
+    "core/methods/test_tpt.py",
+    "core/models/test_device.py",
+    "core/models/test_engine.py",
+    "core/results/test_averages.py",
+    "core/results/test_run.py",
+    "core/runner/test_feed.py",
+    "core/runner/test_local.py",
+    "core/runner/test_lookahead.py",
+    "core/sources/test_class_files.py",
+    "core/sources/test_decode.py",
+    "core/sources/test_parquet.py",
+    "core/sources/test_pixels.py",
+    "core/storage/test_place.py",
+    "core/test_display.py",
+    "core/test_plugins.py",
+    "core/test_redaction.py",
+    "tasks",
+    "test_security_page.py",
+)
+"""What ``-m fast`` runs, but for what needs a server: every package once."""
+_SERVERS = {"s3", "gcs", "bucket", "gcs_folder"}
 _LONGEST_FIRST = ("flows", "test_pages.py", "faults", "cli", "test_secrets_end_to_end.py", "runner")
 
 
@@ -59,6 +92,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
 
     items.sort(key=place)
+    for item in items:
+        if _is_fast(item):
+            item.add_marker(pytest.mark.fast)
+
+
+def _is_fast(item: pytest.Item) -> bool:
+    file = item.path.relative_to(Path(__file__).parent).as_posix()
+    given = getattr(item, "callspec", None)
+    asked = {*getattr(item, "fixturenames", ()), *map(str, given.params.values() if given else ())}
+    chosen = any(file == one or file.startswith(f"{one}/") for one in _FAST)
+    return chosen and not asked & _SERVERS and not any(item.iter_markers("slow"))
 
 
 _MANY_MODULES = 100

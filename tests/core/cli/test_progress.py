@@ -9,6 +9,14 @@ from rich.console import Console
 
 from seraser_core.cli import progress
 from seraser_core.cli.progress import RunDisplay
+from seraser_core.results.records import Timings
+
+
+def timings(**seconds):
+    """Timings of a shard, whose other seconds are none."""
+    none = {name: 0.0 for name in Timings.model_fields if name.endswith("_s")}
+    rest = {"images": 1, "batch_size": 1, "parallel_shards": 1}
+    return Timings(**{**none, **seconds}, **rest, methods={}, views={}, device={})
 
 
 @pytest.mark.parametrize("columns", [80, 200])
@@ -20,7 +28,7 @@ def test_the_speed_and_its_bound_are_shown_whole(monkeypatch, columns):
     with display:
         display.planned("runs/large", 0, 1_200_000)
         display.advance(612_345)
-        display.committed({"wall_s": 1.0})
+        display.committed(timings(wall_s=1.0))
     last = console.file.getvalue().splitlines()[-2]  # the last one shows the cursor again
     assert "612345/1200000" in last
     assert "12,345.6 images/s" in last
@@ -44,9 +52,9 @@ def test_the_bound_is_that_of_the_run_shown():
     display = RunDisplay(console)
     with display:
         display.planned("runs/first", 0, 10)
-        display.committed({"wall_s": 100.0, "model_s": 100.0})
+        display.committed(timings(wall_s=100.0, model_s=100.0))
         display.planned("runs/second", 0, 10)
-        display.committed({"wall_s": 2.0, "data_wait_s": 2.0})
+        display.committed(timings(wall_s=2.0, data_wait_s=2.0))
     first, second = console.file.getvalue().splitlines()[-3:-1]
     assert "bound by model" in first
     assert "bound by decode" in second
