@@ -11,9 +11,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from seraser_core.display import sentence
 from seraser_core.results.columns import GROUPS, METHODS, Shown, shown_in
-from seraser_core.results.markup import markdown_code, markdown_table
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.summary import aggregate as write_summary
+from seraser_core.results.table_formats import markdown_code, markdown_table
 from seraser_core.results.tables import small_groups_text
 from tasks.observer import current
 

@@ -12,8 +12,8 @@ from open_clip.convert import convert_state_dict
 from torch import Tensor
 
 from seraser_core.errors import ConfigError
-from seraser_core.models.documents import blamed
 from seraser_core.models.files import weight_files
+from seraser_core.models.json_files import blamed
 from seraser_core.models.transformers_clip import TRANSFORMERS_MARK, as_open_clip
 from seraser_core.models.weight_content import read_weights
 

@@ -11,8 +11,8 @@ from seraser_core.config.options import ModelOptions, is_folder
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.models import hub
 from seraser_core.models.cached import cached_files
-from seraser_core.models.documents import blamed
 from seraser_core.models.files import WEIGHT_ENDINGS
+from seraser_core.models.json_files import blamed
 from seraser_core.open_clip_tables import model_names, table
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,4})?")

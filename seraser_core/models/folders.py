@@ -9,7 +9,7 @@ from typing import Any
 
 from seraser_core import storage
 from seraser_core.errors import ConfigError
-from seraser_core.models.documents import blamed, read_object
+from seraser_core.models.json_files import blamed, read_object
 
 _ORIGIN = ("_name_or_path", "_commit_hash", "transformers_version")
 

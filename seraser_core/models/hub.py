@@ -18,7 +18,7 @@ from huggingface_hub import constants, errors, try_to_load_from_cache
 
 from seraser_core.errors import ConfigError
 from seraser_core.faults import why
-from seraser_core.models.documents import UnreadableError
+from seraser_core.models.json_files import UnreadableError
 from seraser_core.proxies import proxy_for
 from seraser_core.proxy_check import check_proxy
 

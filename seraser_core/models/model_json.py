@@ -9,7 +9,7 @@ from open_clip.transform import PreprocessCfg
 
 from seraser_core import storage
 from seraser_core.errors import ConfigError
-from seraser_core.models.documents import blamed, read_object, refused, three_numbers
+from seraser_core.models.json_files import blamed, read_object, refused, three_numbers
 
 _PARTS = ("vision_cfg", "text_cfg")
 _SIZES = {

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from seraser_core.errors import ConfigError
-from seraser_core.models.documents import refused
 from seraser_core.models.folders import read_document, read_image_processor
+from seraser_core.models.json_files import refused
 from seraser_core.models.transformers_pictures import preprocess_cfg
 from seraser_core.models.transformers_tokenizer import check_tokenizer
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
-from seraser_core.models.documents import number, refused, three_numbers
+from seraser_core.models.json_files import number, refused, three_numbers
 
 _RESAMPLING = {2: "bilinear", 3: "bicubic"}
 _STEPS = ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb")

@@ -9,8 +9,8 @@ from open_clip.tokenizer import SimpleTokenizer
 
 from seraser_core import storage
 from seraser_core.errors import ConfigError
-from seraser_core.models.documents import blamed
 from seraser_core.models.folders import holds, read_document
+from seraser_core.models.json_files import blamed
 
 _MARKS = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
 """open_clip's names of the tokens that begin and end a text -> those of transformers."""

@@ -20,12 +20,12 @@ from seraser_core.display import sentence
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
 from seraser_core.results.fingerprints import fingerprint
-from seraser_core.results.markup import csv_table, latex_table, markdown_table
 from seraser_core.results.reading import read_report
 from seraser_core.results.records import ComparedRecord, ComparisonRecord
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.significance import holm
 from seraser_core.results.status import status
+from seraser_core.results.table_formats import csv_table, latex_table, markdown_table
 from seraser_core.results.tables import small_groups_text
 from seraser_core.sources.items import SMALL_GROUP
 

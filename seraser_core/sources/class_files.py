@@ -18,7 +18,7 @@ from seraser_core.config.options import DatasetOptions
 from seraser_core.config.yaml_files import parse_yaml
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.class_lines import of_lines
-from seraser_core.sources.documents import parse
+from seraser_core.sources.json_text import parse
 from seraser_core.sources.texts import read_text, unpacked, with_line_feeds
 
 _FIELD = "dataset.classes"

@@ -15,7 +15,7 @@ from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.delimited import read_delimited
-from seraser_core.sources.documents import read_json
+from seraser_core.sources.json_text import read_json
 from seraser_core.sources.texts import read_text, unpacked
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": ","}

@@ -13,7 +13,7 @@ from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.base import Listing, Source
 from seraser_core.sources.decode import IMAGE_ENDINGS
-from seraser_core.sources.documents import parse, to_text
+from seraser_core.sources.json_text import parse, to_text
 from seraser_core.sources.missing import known
 from seraser_core.sources.names import alike, attribute_names, class_names, found_names, to_index
 from seraser_core.sources.patterns import expand, short_names

@@ -12,7 +12,7 @@ import polars as pl
 
 from seraser_core.sources.benchmarks.readers import Table
 from seraser_core.sources.benchmarks.root import Root
-from seraser_core.sources.documents import parse
+from seraser_core.sources.json_text import parse
 from seraser_core.sources.names import whole_number
 
 

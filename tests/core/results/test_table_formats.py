@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from seraser_core.display import printable
-from seraser_core.results.markup import (
+from seraser_core.results.table_formats import (
     csv_table,
     latex_table,
     markdown_code,
