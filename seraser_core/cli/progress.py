@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -21,9 +21,11 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from seraser_core.results.records import Timings
 from seraser_core.results.timings import bound_by
 from seraser_core.waiting import printed
+
+if TYPE_CHECKING:
+    from seraser_core.results.records import Timings
 
 
 class _Speed(ProgressColumn):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from seraser_core.results.records import Commit
+if TYPE_CHECKING:
+    from seraser_core.results.records import Commit
 
 Span = tuple[float, float]
 

@@ -344,11 +344,11 @@ def test_other_tokenizers_are_refused(copied):
     path = copied / "tokenizer.json"
     document = json.loads(path.read_text())
     known = len(VOCABULARY)
-    words = document["model"]["vocab"] | {f"w{i}": known + i for i in range(5)}
-    rewritten(path, model=document["model"] | {"vocab": words})
+    words = document.model["vocab"] | {f"w{i}": known + i for i in range(5)}
+    rewritten(path, model=document.model | {"vocab": words})
     assert f"knows {known + 5} word pieces and its weights {known}" in refused(copied)
     words = {word: number for word, number in words.items() if word != "[UNK]"}
-    rewritten(path, model=document["model"] | {"vocab": words})
+    rewritten(path, model=document.model | {"vocab": words})
     assert "has no [PAD], [UNK]" in refused(copied)
     path.write_text("{")
     assert "its tokenizer cannot be read" in refused(copied)
@@ -402,8 +402,8 @@ def test_a_whole_run(blip_tree, model):
     url = plan_run(load_config(blip_tree))
     run_local(url)
     document = RunDirectory(url).run
-    assert document["fingerprint_inputs"]["weights"] == model.weights_hash
-    assert not document["random_weights"]
+    assert document.fingerprint_inputs.weights == model.weights_hash
+    assert not document.random_weights
     rows = pl.read_parquet(f"{url}/predictions/*.parquet")
     assert len(rows) == 14 * 10
     assert rows["status"].unique().to_list() == ["ok"]

@@ -533,7 +533,7 @@ def test_the_number_of_good_rows_never_falls(scored, tmp_path):
     Life.scored, Life.folder = staticmethod(scored), tmp_path / "life"
     machine = Life.TestCase
     machine.settings = settings(
-        max_examples=25,
+        max_examples=12,
         stateful_step_count=20,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
