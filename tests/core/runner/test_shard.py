@@ -222,9 +222,9 @@ def test_a_killed_run_resumes_with_the_missing_shards_only(run, tree, tmp_path):
         done.append(sorted(RunDirectory(url).commits()))
     assert [len(shards) for shards in done] == [1, 2]
     assert set(done[0]) < set(done[1])
-    times = {s: Path(url, "commits", f"{s}.json").stat().st_mtime_ns for s in done[1]}
+    times = {s: Path(url, "commits", f"{s}.0.json").stat().st_mtime_ns for s in done[1]}
     run_local(url)
-    assert {s: Path(url, "commits", f"{s}.json").stat().st_mtime_ns for s in times} == times
+    assert {s: Path(url, "commits", f"{s}.0.json").stat().st_mtime_ns for s in times} == times
     report = verify(url)
     assert report.problems == []
     assert report.rows == 14 * 3
