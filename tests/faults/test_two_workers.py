@@ -65,7 +65,9 @@ def test_a_worker_that_dies_over_a_finished_shard(workers, tree, undisturbed, st
     undisturbed.check_finished(tree)
 
 
-@pytest.mark.parametrize("step", all_but_slow(BEFORE, "before commits", "before predictions"))
+@pytest.mark.parametrize(
+    "step", all_but_slow(["taken", "before attempts", "before commits"], "before commits")
+)
 def test_a_worker_that_wakes_and_finds_other_bytes(workers, tree, undisturbed, step):
     """Other numbers of images at once round otherwise, as another device does."""
     sleeper = workers.pause(tree, step)

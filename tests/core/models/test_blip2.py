@@ -344,11 +344,11 @@ def test_other_tokenizers_are_refused(copied):
     path = copied / "tokenizer.json"
     document = json.loads(path.read_text())
     known = len(VOCABULARY)
-    words = document.model["vocab"] | {f"w{i}": known + i for i in range(5)}
-    rewritten(path, model=document.model | {"vocab": words})
+    words = document["model"]["vocab"] | {f"w{i}": known + i for i in range(5)}
+    rewritten(path, model=document["model"] | {"vocab": words})
     assert f"knows {known + 5} word pieces and its weights {known}" in refused(copied)
     words = {word: number for word, number in words.items() if word != "[UNK]"}
-    rewritten(path, model=document.model | {"vocab": words})
+    rewritten(path, model=document["model"] | {"vocab": words})
     assert "has no [PAD], [UNK]" in refused(copied)
     path.write_text("{")
     assert "its tokenizer cannot be read" in refused(copied)
