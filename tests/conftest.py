@@ -59,7 +59,7 @@ _FAST = (
     "tasks",
     "test_security_page.py",
 )
-"""What ``-m fast`` runs, but for what needs a server: every package once."""
+"""Files and folders of ``-m fast``, every package once; what needs a server is left out."""
 _SERVERS = {"s3", "gcs", "bucket", "gcs_folder"}
 _LONGEST_FIRST = ("flows", "test_pages.py", "faults", "cli", "test_secrets_end_to_end.py", "runner")
 

@@ -84,14 +84,14 @@ class MethodRecord(Record):
 
 
 class RuntimeRecord(Record):
-    """What `RunRecord.config` says of how a run is computed."""
+    """Options of computing, as `RunRecord.config` has them."""
 
     retries: int
     parallel_shards: int
 
 
 class ModelRecord(Record):
-    """What `RunRecord.config` says of the model."""
+    """Options of the model, as `RunRecord.config` has them."""
 
     name: str
 
@@ -236,7 +236,7 @@ class Timings(Record):
 
 
 class Computed(Record):
-    """What is known of computed items of a shard beside their rows.
+    """Sums, times and places of computed items of a shard: all but their rows.
 
     Attributes:
         images: Number of items.

@@ -124,7 +124,7 @@ def failed_rows(rows: pa.Table) -> dict[str, list[int]]:
 
 
 def is_same_rows(old: pa.Table, new: pa.Table) -> bool:
-    """Whether two tables have rows of the same items and methods in the same run."""
+    """Return whether two tables have rows of the same items and methods in the same run."""
     footer = b"seraser_fingerprint"
     return bool(
         old.schema.equals(PREDICTIONS_SCHEMA)

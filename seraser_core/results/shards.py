@@ -255,7 +255,7 @@ class RunDirectory(ShardStates):
                 yield table
 
     def _remedy(self, shard_id: str, before: State) -> str:
-        """What a person can do who does not want to lose rows, or wants to."""
+        """Tell how to keep the rows, and how to give them up."""
         bring = "bring the images back, and run again"
         if isinstance(before, Done):
             return f"{bring}; its rows stay as they are"

@@ -71,7 +71,7 @@ class Done:
         return self.commit.n
 
     def is_of(self, commit: Commit) -> bool:
-        """Whether the newest commit names the rows of `commit`."""
+        """Return whether the newest commit names the rows of `commit`."""
         return self.commit.sha256 == commit.sha256
 
 
@@ -96,7 +96,7 @@ class Damaged:
     latest: Failure | None = None
 
     def is_of(self, commit: Commit) -> bool:
-        """Whether the newest commit names the rows of `commit`, and nobody wants another one."""
+        """Return whether the newest commit names its rows, and nobody wants another one."""
         if self.wanted or self.commit is None:
             return False
         return (self.commit.n, self.commit.sha256) == (self.n, commit.sha256)
@@ -106,10 +106,10 @@ State = Open | Running | Failed | Done | Damaged
 
 
 class ShardStates(PlannedRun):
-    """What is done of a run, as its files say."""
+    """The states of a run's shards, as its files say."""
 
     def state(self, shard_id: str, deep: bool = False) -> State:
-        """What is known of a shard.
+        """Return the state of a shard.
 
         Args:
             shard_id: The shard.
@@ -131,7 +131,7 @@ class ShardStates(PlannedRun):
         return newest(shard_id, names)
 
     def states(self, deep: bool = False) -> dict[str, State]:
-        """The state of every planned shard, in order, from a listing of each folder.
+        """Return the state of every planned shard, in order, from a listing of each folder.
 
         Rows are hashed as well where the latest attempt has not come to a good end.
 
@@ -208,7 +208,7 @@ class ShardStates(PlannedRun):
     def _fault(
         self, file: str, commit: Commit, size: Callable[[str], int | None], deep: bool
     ) -> str | None:
-        """What is wrong with a file that should have the rows of a commit; None when nothing is."""
+        """Return the fault of a file that should have the rows of a commit; None without one."""
         there = size(file)
         if there is None:
             return "is missing"
