@@ -99,7 +99,7 @@ class Scored:
             directory.write_shard(shard.id, rows, self.computed(places, number), before)
 
     def computed(self, places: Sequence[int], number: int = 0) -> Computed:
-        """What is known of the images at `places` of a shard beside their rows."""
+        """Sums and timings of the images at `places` of a shard."""
         return Computed(
             images=len(places),
             methods=self.sums(places),

@@ -1,4 +1,4 @@
-"""What is planned of a run: its plan and run.json, and what is refused of them."""
+"""The plan of a run and its run.json: how they are written, resumed and refused."""
 
 from __future__ import annotations
 

@@ -398,6 +398,16 @@ def test_rows_of_an_older_commit_that_were_published_late(scored, tmp_path):
     assert verify(directory.url).problems == []
 
 
+def test_an_attempt_is_not_restored_from_other_rows_of_its_size(finished):
+    published, (attempt,) = Path(finished.predictions_path("00001")), attempts(finished)
+    rows = published.read_bytes()
+    attempt.unlink()
+    put(published, rows[:-1] + b"?")
+    finished.restore(finished.states())
+    assert attempts(finished) == []
+    assert done(finished, deep=True) == ["00000", "00002"]
+
+
 def test_an_attempt_that_was_removed_before_its_commit_is_written_again(
     scored, tmp_path, monkeypatch
 ):
@@ -420,7 +430,7 @@ def test_an_attempt_that_was_removed_before_its_commit_is_written_again(
 
 
 class Life(RuleBasedStateMachine):
-    """What happens to one shard: workers, damage, repairs, images that go and come back.
+    """One shard, and all that may happen to it: workers, damage, repairs, images away and back.
 
     Every image of the shard was good once its row was good in a commit; it stays so in whatever
     the newest commit names, and no repair may be needed but for rows that are nowhere.
@@ -461,7 +471,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(data=st.data(), how=st.sampled_from(["flip", "cut", "delete"]))
     def damage(self, data, how):
-        """Of commits only the newest one, and of what says which rows are good not all."""
+        """Damage one of the files with its rows."""
         url = Path(self.directory.url)
         files = sorted([*url.glob("attempts/00001-*"), *url.glob("predictions/00001*")])
         if not files:
