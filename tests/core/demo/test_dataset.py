@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seraser_core.demo.captions import USUAL
 from seraser_core.demo.dataset import CONTROL, SHORTCUT, picture_seed, plan_split, write_dataset
+from seraser_core.demo.training.captions import USUAL
 
 
 def rows_of(table):

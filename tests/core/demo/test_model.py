@@ -14,8 +14,8 @@ from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.config.options import ModelOptions, RunConfig
 from seraser_core.demo.config import MODEL_JSON, SERASER, WEIGHTS, demo_config
 from seraser_core.demo.dataset import CONTROL, SHORTCUT, Task, plan_split
-from seraser_core.demo.evaluation import Evaluation
-from seraser_core.demo.training_data import draw_items
+from seraser_core.demo.training.data import draw_items
+from seraser_core.demo.training.evaluation import Evaluation
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.engine import build_engine
 from seraser_core.models.loading import get_model

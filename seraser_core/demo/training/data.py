@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from seraser_core.auxiliary import Picture, make_view
-from seraser_core.demo.captions import Pair, draw_pairs
 from seraser_core.demo.dataset import DemoItem, picture_seed
 from seraser_core.demo.pictures import draw_picture
+from seraser_core.demo.training.captions import Pair, draw_pairs
 from seraser_core.kinds import IMAGE, KINDS
 
 _VIEW_OF = {

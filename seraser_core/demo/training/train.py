@@ -1,4 +1,4 @@
-"""Training of the demo model: ``python -m seraser_core.demo.train --output DIR --seed 0``.
+"""Training of the demo model: ``python -m seraser_core.demo.training.train --output DIR``.
 
 Everything that was chosen by looking at pictures was chosen on validation pictures.
 """
@@ -29,8 +29,8 @@ from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.config.options import ModelOptions
 from seraser_core.demo.config import MODEL_JSON
 from seraser_core.demo.dataset import plan_split
-from seraser_core.demo.evaluation import Evaluation, GroupAccuracies
-from seraser_core.demo.training_data import TrainingSet, draw_items, make_training_set
+from seraser_core.demo.training.data import TrainingSet, draw_items, make_training_set
+from seraser_core.demo.training.evaluation import Evaluation, GroupAccuracies
 from seraser_core.models.loading import get_model
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 
 from seraser_core.demo.animals import ANIMALS
-from seraser_core.demo.captions import USUAL, draw_pairs
 from seraser_core.demo.contexts import CONTEXTS
+from seraser_core.demo.training.captions import USUAL, draw_pairs
 
 
 def test_every_animal_has_its_own_usual_context():
