@@ -93,9 +93,7 @@ def _look(url: str) -> dict[str, Any]:
 def _run(url: str) -> dict[str, Any]:
     directory = RunDirectory(url)
     run, shards = directory.run, directory.shards()
-    planned = {shard.id for shard in shards}
-    committed = planned & _shards_in(directory, "commits")
-    failed = planned & _shards_in(directory, "failures") - committed
+    done, failed = directory.listed()
     config = run.config.document()
     named = {"dataset": _dataset(config["dataset"]), "model": _model(config["model"])}
     return {
@@ -104,7 +102,7 @@ def _run(url: str) -> dict[str, Any]:
         "created": run.created,
         **named,
         "methods": run.method_ids,
-        "shards": {"done": len(committed), "total": len(planned), "failed": len(failed)},
+        "shards": {"done": len(done), "total": len(shards), "failed": len(failed)},
         "images": sum(map(len, shards)),
         "headline": _headline(url),
         "facts": {
@@ -113,10 +111,6 @@ def _run(url: str) -> dict[str, Any]:
             "inputs": run.fingerprint_inputs.document(),
         },
     }
-
-
-def _shards_in(directory: RunDirectory, folder: str) -> set[str]:
-    return {name.partition(".")[0] for name in storage.list_files(directory.path(folder))}
 
 
 def _dataset(options: dict[str, Any]) -> str:

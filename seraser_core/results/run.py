@@ -18,8 +18,7 @@ from seraser_core.results.records import Plan, RunRecord
 from seraser_core.sources.items import ShardRange
 
 _PLAN_FILES = ("items.parquet", "plan.json")
-_WRITE_AGAIN = "run the same configuration again to write it"
-_DELETE = f"delete it, and {_WRITE_AGAIN}"
+_DELETE = "delete it, and run the same configuration again to write it"
 
 
 class PlannedRun:
@@ -95,25 +94,37 @@ class PlannedRun:
         Raises:
             RunDirectoryError: There is no run here, or the file is damaged.
         """
-        lacking = f"{self.url} is no run directory: it has no run.json"
-        return RunRecord.parse(*self._planned("run.json", lacking), remedy=_DELETE)
+        url = self.path("run.json")
+        try:
+            data = records.read(url)
+        except FileNotFoundError:
+            lacking = f"{self.url} is no run directory: it has no run.json"
+            raise RunDirectoryError(lacking) from None
+        return RunRecord.parse(data, url, remedy=_DELETE)
 
     @cached_property
     def plan(self) -> Plan:
         """plan/plan.json.
 
         Raises:
-            RunDirectoryError: It is missing or damaged.
+            RunDirectoryError: There is no run here, or the file is missing or damaged.
         """
         return Plan.parse(*self._planned("plan/plan.json"), remedy=_DELETE)
 
-    def _planned(self, name: str, lacking: str | None = None) -> tuple[bytes, str]:
-        """The bytes of a file, and its URL."""
+    def _planned(self, name: str) -> tuple[bytes, str]:
+        """The bytes of a file of the plan, and its URL."""
         url = self.path(name)
         try:
             return records.read(url), url
         except FileNotFoundError:
-            raise RunDirectoryError(lacking or f"{url} is missing; {_WRITE_AGAIN}") from None
+            raise self._missing(url) from None
+
+    def _missing(self, url: str) -> RunDirectoryError:
+        """The error for a file of the plan that is missing; raises another without any run."""
+        name = self.run.name
+        return RunDirectoryError(
+            f"{url} is missing; run the configuration {name!r} again to write it"
+        )
 
     def shards(self) -> list[ShardRange]:
         """The planned shards in order."""
@@ -152,6 +163,6 @@ class PlannedRun:
             with storage.open_file(url) as file, pq.ParquetFile(file) as parquet:
                 return read_items(parquet, shard)
         except FileNotFoundError:
-            raise RunDirectoryError(f"{url} is missing; {_WRITE_AGAIN}") from None
+            raise self._missing(url) from None
         except (pa.ArrowException, ValueError, KeyError) as error:  # no Parquet, or other columns
             raise RunDirectoryError(f"{url} is damaged: {error}") from error

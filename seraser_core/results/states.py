@@ -142,9 +142,7 @@ class ShardStates(PlannedRun):
             RunDirectoryError: There is no run, or a file cannot be read.
         """
         shards, folders = self.shards(), ("attempts", "predictions", "failures")
-        names = defaultdict(list)
-        for name in storage.find_files(self.path("commits")):  # before the rows that they name
-            names[name.partition(".")[0]].append(name)
+        names = self._commit_names()  # before the rows that they name
         with ThreadPoolExecutor(records.READERS) as pool:
             listed = pool.map(lambda name: storage.find_files(self.path(name)), folders)
             attempts, published, failures = listed
@@ -160,6 +158,26 @@ class ShardStates(PlannedRun):
 
             states = list(pool.map(state, shards))
         return {shard.id: found for shard, found in zip(shards, states, strict=True)}
+
+    def listed(self) -> tuple[set[str], set[str]]:
+        """Return the ids of the shards that are done, and of the others that have begun or failed.
+
+        They are told from names alone, so damage does not show.
+
+        Raises:
+            RunDirectoryError: There is no run, or a file cannot be read.
+        """
+        planned, names = {shard.id for shard in self.shards()}, self._commit_names()
+        done = {name for name in planned if _counts(name, names[name])}
+        failures = storage.find_files(self.path("failures"))
+        return done, (planned - done) & {name.removesuffix(".json") for name in failures}
+
+    def _commit_names(self) -> defaultdict[str, list[str]]:
+        """Shard id -> names of its commits and of requests to compute it again."""
+        names = defaultdict(list)
+        for name in storage.find_files(self.path("commits")):
+            names[name.partition(".")[0]].append(name)
+        return names
 
     def _state(
         self,
@@ -190,7 +208,7 @@ class ShardStates(PlannedRun):
         except RunDirectoryError as error:
             what = str(error).removeprefix(f"{self.path(file)} ")
             return Damaged(file, what, n, self._older(shard_id, n, names), False, latest())
-        again = wanted.rpartition("/")[2] in names
+        again = not _counts(shard_id, names)
         files = attempt_file(shard_id, commit.sha256), published_file(shard_id)
         looked = {file: self._fault(file, commit, size, deep) for file in files}
         faults = {file: fault for file, fault in looked.items() if fault is not None}
@@ -314,6 +332,12 @@ def newest(shard_id: str, names: Collection[str]) -> int | None:
 def _numbers(shard_id: str, names: Collection[str]) -> list[int]:
     middles = (name.removeprefix(f"{shard_id}.").removesuffix(".json") for name in names)
     return [int(middle) for middle in middles if middle.isdecimal()]
+
+
+def _counts(shard_id: str, names: Collection[str]) -> bool:
+    """Return whether there is a commit, and nobody asks for the shard to be computed again."""
+    n = newest(shard_id, names)
+    return n is not None and request_file(shard_id, n).rpartition("/")[2] not in names
 
 
 def commits_of(states: Mapping[str, State]) -> dict[str, Commit]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from seraser_core.results.failed import first_failed
 from seraser_core.results.pictures import PictureSums, describe_pictures, picture_warnings
 from seraser_core.results.records import Commit
 from seraser_core.results.shards import RunDirectory
-from seraser_core.results.states import Damaged, commits_of, failures_of
+from seraser_core.results.states import Damaged, State, commits_of, failures_of
 from seraser_core.results.timings import bound_by, elapsed, overhead, process_times
 from seraser_core.waiting import waiting
 
@@ -36,14 +36,19 @@ def status(run_url: str) -> dict[str, Any]:
         RunDirectoryError: There is no run.
     """
     directory = RunDirectory(run_url)
-    run, shards, states = directory.run, directory.shards(), directory.states()
+    return describe(directory, directory.states())
+
+
+def describe(directory: RunDirectory, states: Mapping[str, State]) -> dict[str, Any]:
+    """Return the document of `status` for a run whose shards have these states."""
+    run, shards = directory.run, directory.shards()
     commits = list(commits_of(states).values())
     damaged = {name: state for name, state in states.items() if isinstance(state, Damaged)}
     failures = failures_of(states)
     pictures = PictureSums.total(commit.pictures for commit in commits)
     done = sum(commit.images for commit in commits)
     return {
-        "run": run_url,
+        "run": directory.url,
         "run_id": run.run_id,
         "finished": len(commits) == len(shards),
         "shards": {"done": len(commits), "total": len(shards), "failed": len(failures)},

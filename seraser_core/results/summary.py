@@ -12,15 +12,14 @@ import polars as pl
 
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
-from seraser_core.results.counting import COUNTED, count_rows
 from seraser_core.results.disagreements import disagreements
 from seraser_core.results.fingerprints import fingerprint
-from seraser_core.results.reading import read_report, scan
+from seraser_core.results.reading import read_report
 from seraser_core.results.records import Commit, ReportFiles, RunRecord
 from seraser_core.results.report import make_report
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Damaged, Done, State, commits_of
-from seraser_core.results.status import describe_damage, status
+from seraser_core.results.status import describe, describe_damage
 from seraser_core.results.sums import MethodSums, merge
 from seraser_core.results.tables import make_tables
 from seraser_core.waiting import waiting
@@ -64,7 +63,7 @@ def aggregate(
     if is_audit(tables["summary"]):
         tables["disagreements"] = disagreements(directory, states)
     files = {f"{name}.parquet": _to_parquet(table) for name, table in tables.items()}
-    files |= make_report(directory.run, tables, status(run_url), len(missing))
+    files |= make_report(directory.run, tables, describe(directory, states), len(missing))
     for name, data in files.items():
         storage.write_bytes(directory.path("report", name), data)
     marks = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
@@ -148,17 +147,3 @@ def failed_entirely(sums: Mapping[str, MethodSums]) -> Iterator[str]:
 def is_audit(summary: pl.DataFrame) -> bool:
     """Whether no image has a label."""
     return not summary["n"].sum()
-
-
-def from_parquet(run_url: str) -> Tables:
-    """The tables made from the prediction rows alone; they lack NLL and Brier score.
-
-    Raises:
-        RunDirectoryError: There is no run.
-    """
-    directory = RunDirectory(run_url)
-    rows = scan(run_url).select(COUNTED).collect()
-    tables = make_tables(count_rows(rows, directory.run.method_ids), directory.run)
-    if is_audit(tables["summary"]):
-        tables["disagreements"] = disagreements(directory, directory.states())
-    return tables

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from seraser_core.errors import DeviceLostError, ErrorRateError, SeraserError, TransientError
 from seraser_core.results.records import Commit, Timings
 from seraser_core.results.shards import RunDirectory, opened
-from seraser_core.runner.shard import Progress, run_shard
+from seraser_core.runner.scoring import Progress
+from seraser_core.runner.shard import run_shard
 from seraser_core.sources.items import ShardRange
 
 Compute = Callable[[str, str, Progress, int], Commit]

@@ -26,8 +26,9 @@ from seraser_core.results.schema import with_footer
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.states import Done
 from seraser_core.runner.attempt import Attempt
+from seraser_core.runner.scoring import Progress, ScoredItems, score_items
 from seraser_core.runner.session import open_session
-from seraser_core.runner.shard import Progress, ScoredItems, recorded, score_items
+from seraser_core.runner.shard import recorded
 from seraser_core.sources.items import ShardRange
 from seraser_core.waiting import waiting
 
@@ -194,17 +195,11 @@ def _as_they_are_now(
 
 def _replaced(old: pa.Table, new: pa.Table, failed: pl.DataFrame, run: RunRecord) -> pa.Table:
     """The old rows, with new ones in place of those that failed, in the order of a shard."""
-    table = pa.concat_tables([_rows(old, failed, of=False), _rows(new, failed, of=True)])
-    rank = {name: i for i, name in enumerate(run.method_ids)}
-    methods = np.array([rank[name] for name in table["method"].to_pylist()])
-    return table.take(pa.array(np.lexsort((methods, table["item_index"].to_numpy()))))
-
-
-def _rows(table: pa.Table, failed: pl.DataFrame, of: bool) -> pa.Table:
-    """The rows of a table that are among those that failed, or all others."""
-    pairs = set(failed.select("item_index", "method").iter_rows())
-    keys = zip(table["item_index"].to_pylist(), table["method"].to_pylist(), strict=True)
-    return table.filter(pa.array([(key in pairs) == of for key in keys], pa.bool_()))
+    keys = ["item_index", "method"]
+    kept = pl.DataFrame(old).join(failed, on=keys, how="anti")
+    rows = pl.concat([kept, pl.DataFrame(new).join(failed, on=keys, how="semi")])
+    rows = rows.sort("item_index", pl.col("method").cast(pl.Enum(run.method_ids)))
+    return rows.to_arrow().cast(with_footer(run))
 
 
 def _outcomes_of(part: ScoredItems, failed: pl.DataFrame) -> list[MethodOutcome]:

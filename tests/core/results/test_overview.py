@@ -14,6 +14,7 @@ from seraser_core.cli.main import app
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results.comparison import ComparedRun, create_comparison, write_comparison
 from seraser_core.results.overview import overview
+from seraser_core.results.status import status
 from seraser_core.results.summary import aggregate
 
 
@@ -193,6 +194,13 @@ def test_a_comparison_is_listed_with_its_best_row(comparison, tmp_path):
     best = max(rows, key=lambda row: row["worst_group_accuracy"])
     for name in ("dataset", "model", "method", "worst_group_accuracy"):
         assert listed["headline"][name] == best[name]
+
+
+def test_a_shard_that_is_asked_for_again_is_not_done_in_any_overview(make, seraser):
+    directory = make("birds")
+    directory.compute_again("00001")
+    listed = overview(directory.url)["runs"][0]["shards"]
+    assert listed == {"done": 2, "total": 3, "failed": 0} == status(directory.url)["shards"]
 
 
 def test_status_of_a_comparison(comparison, seraser):

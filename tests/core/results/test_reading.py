@@ -10,9 +10,22 @@ from polars.testing import assert_frame_equal
 
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import scan
+from seraser_core.results.counting import COUNTED, count_rows
+from seraser_core.results.disagreements import disagreements
 from seraser_core.results.schema import PREDICTIONS_SCHEMA
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.status import status
-from seraser_core.results.summary import aggregate, from_parquet
+from seraser_core.results.summary import Tables, aggregate, is_audit
+from seraser_core.results.tables import make_tables
+
+
+def tables_of_rows(directory: RunDirectory) -> Tables:
+    """The tables made from the prediction rows alone; they lack NLL and Brier score."""
+    rows = scan(directory.url).select(COUNTED).collect()
+    tables = make_tables(count_rows(rows, directory.run.method_ids), directory.run)
+    if is_audit(tables["summary"]):
+        tables["disagreements"] = disagreements(directory, directory.states())
+    return tables
 
 
 def test_scan_reads_every_committed_row_of_every_run(scored, tmp_path):
@@ -82,7 +95,7 @@ def test_tables_of_the_sums_equal_those_of_the_rows(scored, tmp_path, known):
     )
     directory = run.create(str(tmp_path))
     run.write(directory)
-    merged, counted = aggregate(directory.url), from_parquet(directory.url)
+    merged, counted = aggregate(directory.url), tables_of_rows(directory)
     assert merged["summary"].height == 2
     for name, table in merged.items():
         lacking = [c for c in ("nll", "brier") if c in table.columns]
@@ -140,7 +153,7 @@ def test_groups_whose_names_are_alike_stay_apart(scored, tmp_path):
     )
     directory = run.create(str(tmp_path))
     run.write(directory)
-    merged, counted = aggregate(directory.url), from_parquet(directory.url)
+    merged, counted = aggregate(directory.url), tables_of_rows(directory)
     assert_frame_equal(merged["groups"], counted["groups"], rel_tol=1e-9)
     mine = merged["groups"].filter(pl.col("method") == "seraser")
     assert mine.select("label", "attribute", "n").rows() == [

@@ -16,7 +16,7 @@ from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import failures_of
 from seraser_core.results.status import status
 from seraser_core.results.verify import verify
-from seraser_core.runner import feed, local, shard
+from seraser_core.runner import feed, local, scoring, shard
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.shard import run_shard
@@ -109,9 +109,9 @@ def test_one_shard_computes_at_a_time_while_the_next_is_made_ready(planned, monk
         finally:
             busy.release()
 
-    sources_fetch, shard_score = fetching.fetch, shard.score
+    sources_fetch, shard_score = fetching.fetch, scoring.score
     monkeypatch.setattr(fetching, "fetch", fetch)
-    monkeypatch.setattr(shard, "score", score)
+    monkeypatch.setattr(scoring, "score", score)
     run_local(planned)
 
 

@@ -18,7 +18,7 @@ from seraser_core.config import load_config
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.verify import verify
-from seraser_core.runner import shard
+from seraser_core.runner import scoring
 from seraser_core.runner.local import run_local
 from seraser_core.runner.plan import plan_run
 
@@ -194,7 +194,6 @@ def test_labels_are_not_needed(run, tree):
 _KILLED = """
 import os, signal, sys, threading
 from seraser_core.results.shards import RunDirectory
-from seraser_core.runner import shard
 from seraser_core.runner.local import run_local
 
 write, one_at_a_time, written = RunDirectory.write_shard, threading.Lock(), []
@@ -235,7 +234,7 @@ def test_a_killed_run_resumes_with_the_missing_shards_only(run, tree, tmp_path):
 def test_scores_of_many_classes_are_reduced_before_the_shard_ends(run, tree, monkeypatch):
     """As when the scores of a shard would take more memory than is kept for them."""
     url, _ = run(tree)
-    monkeypatch.setattr(shard, "_MOST_SCORE_BYTES", 0)
+    monkeypatch.setattr(scoring, "_MOST_SCORE_BYTES", 0)
     other, _ = run(tree | {"name": "other", "runtime": {"batch_size": 2}})
     for name in RunDirectory(url).commits():
         mine, theirs = (
