@@ -21,7 +21,7 @@ _TEXTS_AT_ONCE = 16384
 """Prompts of an ensemble whose features are kept until their mean is taken."""
 
 
-class Setting:
+class MethodContext:
     """Model and prompts that the methods of a run share, and the features made of them once.
 
     Args:
@@ -123,7 +123,7 @@ class Method(ABC):
 
     Args:
         options: Its options.
-        setting: The model, the prompts, and what else methods share.
+        context: The model, the prompts, and what else methods share.
 
     Attributes:
         id: Its name in the results.
@@ -141,7 +141,7 @@ class Method(ABC):
     sample_views: tuple[View, ...] = ()
     stateful: ClassVar[bool] = False
 
-    def __init__(self, options: Any, setting: Setting) -> None:
+    def __init__(self, options: Any, context: MethodContext) -> None:
         self.id = options.id
 
     @classmethod

@@ -10,8 +10,8 @@ from seraser_core.kinds import IMAGE
 from seraser_core.methods.base import (
     Features,
     Method,
+    MethodContext,
     Scores,
-    Setting,
     cosine_logits,
     template_prompts,
 )
@@ -26,10 +26,10 @@ class Ensemble(Method):
 
     views = (IMAGE,)
 
-    def __init__(self, options: EnsembleOptions, setting: Setting) -> None:
-        super().__init__(options, setting)
-        self._features = setting.ensemble_features(options.templates)
-        self._scale = setting.logit_scale
+    def __init__(self, options: EnsembleOptions, context: MethodContext) -> None:
+        super().__init__(options, context)
+        self._features = context.ensemble_features(options.templates)
+        self._scale = context.logit_scale
 
     @classmethod
     def check(cls, options: EnsembleOptions, prompts: Prompts, model: ClipModel) -> None:

@@ -9,7 +9,7 @@ import torch
 from seraser_core.config.methods.group_prompt import GroupPromptOptions
 from seraser_core.errors import ConfigError
 from seraser_core.kinds import IMAGE
-from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
+from seraser_core.methods.base import Features, Method, MethodContext, Scores, cosine_logits
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts, tokenise
 
@@ -23,13 +23,13 @@ class GroupPrompt(Method):
 
     views = (IMAGE,)
 
-    def __init__(self, options: GroupPromptOptions, setting: Setting) -> None:
-        super().__init__(options, setting)
-        classes, model = setting.prompts.classes, setting.model
+    def __init__(self, options: GroupPromptOptions, context: MethodContext) -> None:
+        super().__init__(options, context)
+        classes, model = context.prompts.classes, context.model
         texts = [text for name in classes for text in options.prompts[name]]
         self._counts = [len(options.prompts[name]) for name in classes]
         self._features = model.encode_text(model.tokenizer(texts))
-        self._scale = setting.logit_scale
+        self._scale = context.logit_scale
 
     @classmethod
     def check(cls, options: GroupPromptOptions, prompts: Prompts, model: ClipModel) -> None:

@@ -8,7 +8,7 @@ from seraser_core.plugins import resolve
 
 
 def method_class(options: MethodOptions) -> type[Method]:
-    """Return the class of the method that `options` describe; it is made of them and a `Setting`.
+    """Return the class of the method that `options` describe; it is made of them and a `MethodContext`.
 
     Raises:
         ConfigError: The method is of another package, and its class cannot be imported or is no

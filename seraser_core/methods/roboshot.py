@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 from seraser_core.config.methods.roboshot import RoboshotOptions
 from seraser_core.errors import ConfigError
 from seraser_core.kinds import IMAGE
-from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
+from seraser_core.methods.base import Features, Method, MethodContext, Scores, cosine_logits
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts, tokenise
 
@@ -22,11 +22,11 @@ class Roboshot(Method):
 
     views = (IMAGE,)
 
-    def __init__(self, options: RoboshotOptions, setting: Setting) -> None:
-        super().__init__(options, setting)
-        self._text, self._scale = setting.class_features, setting.logit_scale
-        self._reject = directions(options.reject, setting.model)
-        self._accept = directions(options.accept, setting.model)
+    def __init__(self, options: RoboshotOptions, context: MethodContext) -> None:
+        super().__init__(options, context)
+        self._text, self._scale = context.class_features, context.logit_scale
+        self._reject = directions(options.reject, context.model)
+        self._accept = directions(options.accept, context.model)
 
     @classmethod
     def check(cls, options: RoboshotOptions, prompts: Prompts, model: ClipModel) -> None:

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from seraser_core.config.methods.seraser import EraseOptions
 from seraser_core.kinds import IMAGE, KINDS
-from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
+from seraser_core.methods.base import (
+    Features,
+    Method,
+    MethodContext,
+    Scores,
+    cosine_logits,
+    entropy,
+)
 from seraser_core.methods.tuning import PromptTuner
 from seraser_core.models.engine import PromptEngine
 from seraser_core.models.loading import ClipModel
@@ -20,11 +27,11 @@ from seraser_core.models.prompts import Prompts, check_context_tokens
 class Seraser(Method):
     """Tunes one prompt block per image until its auxiliary images are undecided."""
 
-    def __init__(self, options: EraseOptions, setting: Setting) -> None:
-        super().__init__(options, setting)
+    def __init__(self, options: EraseOptions, context: MethodContext) -> None:
+        super().__init__(options, context)
         self.options = options
-        self._setting = setting
-        self.engine: PromptEngine = setting.engine(options.context_tokens)
+        self._context = context
+        self.engine: PromptEngine = context.engine(options.context_tokens)
         self._auxiliary = KINDS[options.auxiliary]
         self._uses_foreground = options.foreground != "none" or options.pseudo_label
         foreground = (self._auxiliary.foreground,) if self._uses_foreground else ()
@@ -46,14 +53,14 @@ class Seraser(Method):
         with torch.no_grad():
             text = self.engine.text_features(tuned.prompt)
             last = self.loss(text, pictures)
-            logits = cosine_logits(features["image"], text, self._setting.logit_scale)[:, 0]
+            logits = cosine_logits(features["image"], text, self._context.logit_scale)[:, 0]
         first = last if tuned.loss_first is None else tuned.loss_first
         return Scores(logits, first, last, self.options.steps)
 
     def pictures(self, features: Features) -> dict[str, Tensor]:
         """Image features by their part in the loss: name -> (B, K, D)."""
         batch = len(features["image"])
-        black = self._setting.black_feature.expand(batch, 1, -1)
+        black = self._context.black_feature.expand(batch, 1, -1)
         spurious = [features[view.name] for view in self._auxiliary.spurious]
         pictures = {"image": features["image"], "spurious": torch.cat([*spurious, black], dim=1)}
         if self._uses_foreground:
@@ -65,7 +72,7 @@ class Seraser(Method):
 
     def loss(self, text: Tensor, pictures: Features) -> Tensor:
         """Loss of each image, (B,), with class features of its own or of all: (B or 1, C, D)."""
-        scale = self._setting.logit_scale
+        scale = self._context.logit_scale
         log_p = {
             name: cosine_logits(x, text, scale).log_softmax(-1) for name, x in pictures.items()
         }
@@ -73,7 +80,7 @@ class Seraser(Method):
         if self.options.foreground == "entropy":
             loss = loss + entropy(log_p["foreground"]).mean(1)
         elif self.options.foreground == "preserve":
-            class_features = self._setting.class_features
+            class_features = self._context.class_features
             untouched = cosine_logits(pictures["foreground"], class_features, scale)
             loss = loss + kl_divergence(untouched.log_softmax(-1), log_p["foreground"]).mean(1)
         if self.options.pseudo_label:

@@ -8,7 +8,7 @@ from torch import Tensor
 from seraser_core.config.methods.seraser_task import SeraserTaskOptions
 from seraser_core.errors import SeraserError
 from seraser_core.kinds import IMAGE
-from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
+from seraser_core.methods.base import Features, Method, MethodContext, Scores, cosine_logits
 from seraser_core.methods.seraser import Seraser
 from seraser_core.methods.tuning import PromptTuner
 from seraser_core.models.loading import ClipModel
@@ -24,12 +24,12 @@ class SeraserTask(Method):
 
     views = (IMAGE,)
 
-    def __init__(self, options: SeraserTaskOptions, setting: Setting) -> None:
-        super().__init__(options, setting)
+    def __init__(self, options: SeraserTaskOptions, context: MethodContext) -> None:
+        super().__init__(options, context)
         self.sample = options.sample
-        self._seraser = Seraser(options, setting)
+        self._seraser = Seraser(options, context)
         self.sample_views = self._seraser.views
-        self._steps, self._scale = options.steps, setting.logit_scale
+        self._steps, self._scale = options.steps, context.logit_scale
         self._tuner = PromptTuner(self._losses, options.steps, options.lr, options.weight_decay)
         self._text: Tensor | None = None
 

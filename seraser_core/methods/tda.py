@@ -10,7 +10,14 @@ from torch import Tensor
 from seraser_core.config.methods.tda import TdaOptions
 from seraser_core.errors import ConfigError
 from seraser_core.kinds import IMAGE
-from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
+from seraser_core.methods.base import (
+    Features,
+    Method,
+    MethodContext,
+    Scores,
+    cosine_logits,
+    entropy,
+)
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts
 
@@ -31,11 +38,11 @@ class Tda(Method):
     views = (IMAGE,)
     stateful = True
 
-    def __init__(self, options: TdaOptions, setting: Setting) -> None:
-        super().__init__(options, setting)
+    def __init__(self, options: TdaOptions, context: MethodContext) -> None:
+        super().__init__(options, context)
         self.options = options
-        self._setting = setting
-        classes, width = setting.class_features.shape
+        self._context = context
+        classes, width = context.class_features.shape
         self.positive = Cache(options.positive_shots, width)
         self.negative = Cache(options.negative_shots, width, classes)
 
@@ -51,12 +58,12 @@ class Tda(Method):
 
     def for_shard(self) -> Tda:
         """See `Method.for_shard`."""
-        return Tda(self.options, self._setting)
+        return Tda(self.options, self._context)
 
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
-        image, setting = features["image"][:, 0], self._setting
-        logits = cosine_logits(image, setting.class_features, setting.logit_scale)
+        image, context = features["image"][:, 0], self._context
+        logits = cosine_logits(image, context.class_features, context.logit_scale)
         log_p = logits.log_softmax(-1)
         # One image after the other, so on the processor; nothing below can run out of its memory.
         everything = (image, logits, log_p.exp(), entropy(log_p))

@@ -11,7 +11,14 @@ from torch import Tensor
 from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.errors import ConfigError
 from seraser_core.kinds import IMAGE, crops_view
-from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits, entropy
+from seraser_core.methods.base import (
+    Features,
+    Method,
+    MethodContext,
+    Scores,
+    cosine_logits,
+    entropy,
+)
 from seraser_core.methods.confident import confident_views
 from seraser_core.methods.tuning import PromptTuner
 from seraser_core.models.causal import text_tower
@@ -28,19 +35,19 @@ class Tpt(Method):
     token embeddings alone.
     """
 
-    def __init__(self, options: TptOptions, setting: Setting) -> None:
-        super().__init__(options, setting)
+    def __init__(self, options: TptOptions, context: MethodContext) -> None:
+        super().__init__(options, context)
         self.options = options
-        model, run_prompts = setting.model, setting.prompts
+        model, run_prompts = context.model, context.prompts
         prompts = tpt_prompts(
             options, run_prompts.classes, model.tokenizer, run_prompts.tokens.shape[1]
         )
-        self.engine: PromptEngine = setting.engine(prompts.shared - 1, prompts)
+        self.engine: PromptEngine = context.engine(prompts.shared - 1, prompts)
         tower, span = text_tower(model.net), slice(1, prompts.shared)
         context = prompts.tokens[0, span].to(model.device)
         self._tokens: Tensor = tower.token_embedding(context).detach().float()
         self._positions: Tensor = tower.positional_embedding[span].detach().float()
-        self._scale = setting.logit_scale
+        self._scale = context.logit_scale
         self._crops = crops_view(options.views - 1, model.preprocessing.size)
         self.views = (IMAGE, self._crops)
         self._tuner = PromptTuner(self._losses, options.steps, options.lr, options.weight_decay)

@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 
 from seraser_core.config.methods.vte import VteOptions
 from seraser_core.kinds import IMAGE, crops_view
-from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
+from seraser_core.methods.base import Features, Method, MethodContext, Scores, cosine_logits
 from seraser_core.methods.confident import confident_views
 from seraser_core.methods.ensemble import check_templates
 from seraser_core.models.loading import ClipModel
@@ -17,12 +17,12 @@ from seraser_core.models.prompts import Prompts
 class Vte(Method):
     """The mean feature of confident views, normalised again, against the template ensemble."""
 
-    def __init__(self, options: VteOptions, setting: Setting) -> None:
-        super().__init__(options, setting)
+    def __init__(self, options: VteOptions, context: MethodContext) -> None:
+        super().__init__(options, context)
         self._share = options.selection
-        self._text = setting.ensemble_features(options.templates)
-        self._scale = setting.logit_scale
-        self._crops = crops_view(options.views - 1, setting.model.preprocessing.size)
+        self._text = context.ensemble_features(options.templates)
+        self._scale = context.logit_scale
+        self._crops = crops_view(options.views - 1, context.model.preprocessing.size)
         self.views = (IMAGE, self._crops)
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.kinds import IMAGE
-from seraser_core.methods.base import Features, Method, Scores, Setting, cosine_logits
+from seraser_core.methods.base import Features, Method, MethodContext, Scores, cosine_logits
 
 
 class ZeroShot(Method):
@@ -12,12 +12,12 @@ class ZeroShot(Method):
 
     views = (IMAGE,)
 
-    def __init__(self, options: ZeroShotOptions, setting: Setting) -> None:
-        super().__init__(options, setting)
-        self._setting = setting
+    def __init__(self, options: ZeroShotOptions, context: MethodContext) -> None:
+        super().__init__(options, context)
+        self._context = context
 
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
         image = features["image"][:, 0]
-        setting = self._setting
-        return Scores(cosine_logits(image, setting.class_features, setting.logit_scale))
+        context = self._context
+        return Scores(cosine_logits(image, context.class_features, context.logit_scale))

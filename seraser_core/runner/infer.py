@@ -65,8 +65,8 @@ def score(
     """
     started = time.perf_counter()
     features = encode_views(session, views)
-    setting = session.setting
-    untouched = cosine_logits(features["image"][:, 0], setting.class_features, setting.logit_scale)
+    context = session.context
+    untouched = cosine_logits(features["image"][:, 0], context.class_features, context.logit_scale)
     # Bringing them to the processor is what waits for the device, here and below.
     scores = {"": replace(_to_cpu(Scores(untouched)), seconds=_since(started))}
     for method in methods or [method.for_shard() for method in session.methods]:

@@ -19,7 +19,7 @@ from seraser_core.config import RunConfig, parse_config
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.kinds import IMAGE, RELEVANCE, SEGMENT, View
-from seraser_core.methods import Method, Setting, method_class
+from seraser_core.methods import Method, MethodContext, method_class
 from seraser_core.models.loading import ClipModel, get_model
 from seraser_core.models.prompts import alike_classes
 from seraser_core.results.fingerprints import differing, fingerprint
@@ -54,7 +54,7 @@ class Session:
         directory: The run directory.
         run: Its run.json.
         config: Its configuration.
-        setting: What its methods share; the model is among it.
+        context: What its methods share; the model is among it.
         methods: Its methods.
         compute: The ``runtime.parallel_shards`` threads that compute. They stay, for torch's own
             threads and memory belong to the thread that calls it.
@@ -65,7 +65,7 @@ class Session:
         load_s: Seconds that opening took.
 
     Attributes:
-        model: That of `setting`.
+        model: That of `context`.
         views: All views that any method needs; ``image`` is always among them.
         fits: Methods that learn from a sample first.
         isolated: The decoder whose processes can be killed; None until one is needed.
@@ -76,7 +76,7 @@ class Session:
         directory: RunDirectory,
         run: RunRecord,
         config: RunConfig,
-        setting: Setting,
+        context: MethodContext,
         methods: list[Method],
         compute: ThreadPoolExecutor,
         batch_sizes: dict[str, int],
@@ -85,7 +85,7 @@ class Session:
         load_s: float,
     ) -> None:
         self.directory, self.run, self.config = directory, run, config
-        self.setting, self.model, self.methods = setting, setting.model, methods
+        self.context, self.model, self.methods = context, context.model, methods
         self.compute, self.batch_sizes = compute, batch_sizes
         self.relevance, self.segmenter = relevance, segmenter
         self.views = tuple(dict.fromkeys([IMAGE, *(v for m in methods for v in m.views)]))
@@ -173,25 +173,25 @@ def _open(directory: RunDirectory, run: RunRecord, compute: ThreadPoolExecutor) 
             f"{directory.url} was planned otherwise than it would be computed here; these differ: "
             f"{', '.join(differing(planned, here)) or 'the fingerprint'}. Plan a new run"
         )
-    setting = Setting(model, prompts)
-    for one, other in alike_classes(setting.class_features, classes)[:3]:
+    context = MethodContext(model, prompts)
+    for one, other in alike_classes(context.class_features, classes)[:3]:
         logger.warning(
             "the model cannot tell %r and %r apart: their text features are equal, and "
             "predictions between them mean nothing",
             one,
             other,
         )
-    methods = [method_class(options)(options, setting) for options in config.methods]
+    methods = [method_class(options)(options, context) for options in config.methods]
     relevance = segmenter = None
     if config.needs(RELEVANCE):
-        relevance = Relevance(config.relevance, model, setting.class_features)
+        relevance = Relevance(config.relevance, model, context.class_features)
     if config.needs(SEGMENT):
         segmenter = get_segmenter(config.segment, classes, model.device)
     return Session(
         directory,
         run,
         config,
-        setting,
+        context,
         methods,
         compute,
         batch_sizes=_batch_sizes.setdefault(_same_memory(config, planned, model), {}),

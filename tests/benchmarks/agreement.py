@@ -10,7 +10,7 @@ from stages import STEPS, Engine, auto_batch
 from torch import Tensor
 
 from seraser_core.config.options import ModelOptions
-from seraser_core.methods import Setting
+from seraser_core.methods import MethodContext
 from seraser_core.models.loading import get_model
 
 
@@ -35,9 +35,9 @@ def compare(exact: Tensor, other: Tensor) -> dict[str, float]:
 
 def _logits(options: ModelOptions, precision: str, classes: int, images: int) -> Tensor:
     model = get_model(options.model_copy(update={"precision": precision}))
-    setting = Setting(model, class_prompts(model, classes))
-    engine = Engine(setting, STEPS)
-    size = auto_batch(setting)
+    context = MethodContext(model, class_prompts(model, classes))
+    engine = Engine(context, STEPS)
+    size = auto_batch(context)
     found = []
     for first in range(0, images, size):
         pictures = random_pictures(model, min(size, images - first), first)

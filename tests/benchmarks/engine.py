@@ -34,7 +34,7 @@ from rich.table import Table
 from stages import STEPS, Engine, Stages, auto_batch
 
 from seraser_core.config.options import ModelOptions
-from seraser_core.methods import Setting
+from seraser_core.methods import MethodContext
 from seraser_core.models.loading import get_model
 
 
@@ -48,9 +48,9 @@ def measure_speed(
 ) -> dict[str, Any]:
     """One row: the engine first, so that the peak of the memory is its own."""
     model = get_model(options)
-    setting = Setting(model, class_prompts(model, classes))
-    engine = Engine(setting, timed_steps)
-    batch = batch or auto_batch(setting)
+    context = MethodContext(model, class_prompts(model, classes))
+    engine = Engine(context, timed_steps)
+    batch = batch or auto_batch(context)
     pictures = random_pictures(model, batch)
     ours = engine.time(pictures, repeats)
     peak = peak_bytes(model.device)
@@ -62,7 +62,7 @@ def measure_speed(
         "timed_steps": timed_steps,
         "images_per_s": 1 / ours.whole,
         "stages": ours.shares(),
-        "floor_fraction": floor_macs(model, setting.prompts, STEPS) / rate / ours.whole,
+        "floor_fraction": floor_macs(model, context.prompts, STEPS) / rate / ours.whole,
         "matrix_macs_per_s": rate,
         "peak_gib": peak / 2**30,
     }
@@ -77,7 +77,7 @@ def measure_speed(
             continue
         found: list[Stages] = []
         for _ in range(repeats):
-            logits, stages = time_literal(model, setting.prompts, one, timed_steps, kind)
+            logits, stages = time_literal(model, context.prompts, one, timed_steps, kind)
             found.append(stages)
         seconds = min(stages.whole for stages in found)
         row[kind] = {

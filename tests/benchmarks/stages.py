@@ -10,7 +10,7 @@ from machine import seconds
 from torch import Tensor
 
 from seraser_core.config.methods.seraser import SeraserOptions
-from seraser_core.methods import Setting
+from seraser_core.methods import MethodContext
 from seraser_core.methods.seraser import Seraser
 from seraser_core.models.engine import images_at_once
 from seraser_core.runner.infer import _MOST_IMAGES, PICTURES_AT_ONCE
@@ -46,10 +46,10 @@ class Stages:
         return {"encode": encode, "tuning": 1 - encode - final, "final": final}
 
 
-def auto_batch(setting: Setting) -> int:
+def auto_batch(context: MethodContext) -> int:
     """Images that a run would tune together, see `seraser_core.runner.infer.batch_size`."""
-    device = setting.model.device
-    engine = setting.engine(SeraserOptions().context_tokens)
+    device = context.model.device
+    engine = context.engine(SeraserOptions().context_tokens)
     return min(_MOST_IMAGES[device.type], images_at_once(engine, device))
 
 
@@ -57,14 +57,14 @@ class Engine:
     """The package's way.
 
     Args:
-        setting: Made of the model and the prompts.
+        context: Made of the model and the prompts.
         steps: Tuning steps.
     """
 
-    def __init__(self, setting: Setting, steps: int) -> None:
-        self._model, self._steps = setting.model, steps
-        self._whole = Seraser(SeraserOptions(steps=steps), setting)
-        self._untuned = Seraser(SeraserOptions(steps=0), setting)
+    def __init__(self, context: MethodContext, steps: int) -> None:
+        self._model, self._steps = context.model, steps
+        self._whole = Seraser(SeraserOptions(steps=steps), context)
+        self._untuned = Seraser(SeraserOptions(steps=0), context)
 
     def logits(self, pictures: Mapping[str, Tensor]) -> Tensor:
         """Logits (B, C) of the images of which `pictures` holds the views, (B, 3, H, W) uint8."""

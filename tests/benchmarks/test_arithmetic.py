@@ -16,7 +16,7 @@ from stages import STEPS, VIEWS, Engine, Stages, auto_batch
 from torch.utils.flop_counter import FlopCounterMode
 
 from seraser_core.config.options import ModelOptions
-from seraser_core.methods import Setting
+from seraser_core.methods import MethodContext
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.loading import get_model
 
@@ -108,13 +108,13 @@ def test_estimate_of_the_memory_of_the_literal_procedure(model, kind):
 
 
 def test_the_literal_procedure_and_the_engine_give_the_same_logits(model):
-    setting = Setting(model, class_prompts(model, CLASSES))
+    context = MethodContext(model, class_prompts(model, CLASSES))
     pixels = random_pictures(model, 1)
-    ours = Engine(setting, 3).logits(pixels)[0]
+    ours = Engine(context, 3).logits(pixels)[0]
     pictures = {name: model.preprocessing.normalise(x[0]) for name, x in pixels.items()}
     pictures["black"] = model.preprocessing.normalise(torch.zeros_like(pixels["image"][0]))
     for kind in KINDS:
-        logits, _ = time_literal(model, setting.prompts, pictures, 3, kind)
+        logits, _ = time_literal(model, context.prompts, pictures, 3, kind)
         assert (logits - ours).abs().max() < 1e-4
     assert not any(weight.requires_grad for weight in model.net.parameters())
 
@@ -148,7 +148,7 @@ def test_inputs(model):
     assert len(set(class_names(1000))) == 1000
     ends = class_prompts(model, 1000).tokens.argmax(-1)
     assert 6 <= ends.double().mean() <= 12
-    assert auto_batch(Setting(model, class_prompts(model, 2))) == 64
+    assert auto_batch(MethodContext(model, class_prompts(model, 2))) == 64
     some, others = random_pictures(model, 3), random_pictures(model, 2, first=1)
     assert set(some) == set(VIEWS)
     assert all(torch.equal(some[view][1:], others[view]) for view in VIEWS)

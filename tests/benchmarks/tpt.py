@@ -34,7 +34,7 @@ from seraser_core.auxiliary import Picture, make_view
 from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.config.options import ModelOptions
 from seraser_core.kinds import IMAGE, crops_view
-from seraser_core.methods import Setting
+from seraser_core.methods import MethodContext
 from seraser_core.methods.tpt import Tpt, tpt_prompts
 from seraser_core.models.loading import ClipModel, get_model
 from seraser_core.models.prompts import Prompts
@@ -47,8 +47,8 @@ def measure(
     model: ClipModel, classes: int, options: TptOptions, batch: int, repeats: int
 ) -> dict[str, Any]:
     """One row; times are seconds per image, the best of `repeats`."""
-    setting = Setting(model, class_prompts(model, classes))
-    method, device = Tpt(options, setting), model.device
+    context = MethodContext(model, class_prompts(model, classes))
+    method, device = Tpt(options, context), model.device
     pictures = [_picture(number) for number in range(batch)]
     made: list[Tensor] = []
     crops = seconds(lambda: made.extend(_views(model, p, options.views) for p in pictures), device)
@@ -73,7 +73,7 @@ def measure(
     if needed > free:
         return row | {"skipped": f"literal: would need {needed / 2**30:.0f} GiB"}
     prompts = tpt_prompts(
-        options, setting.prompts.classes, model.tokenizer, model.net.context_length
+        options, context.prompts.classes, model.tokenizer, model.net.context_length
     )
     one = model.preprocessing.normalise(views[0]).to(model.dtype)
     found: list[Tensor] = []

@@ -13,7 +13,7 @@ from seraser_core.auxiliary import Picture, make_view
 from seraser_core.config.methods import MethodOptions
 from seraser_core.demo.dataset import TEMPLATE, DemoItem
 from seraser_core.kinds import IMAGE, KINDS, View
-from seraser_core.methods.base import Setting
+from seraser_core.methods.base import MethodContext
 from seraser_core.methods.registry import method_class
 from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import build_prompts
@@ -54,11 +54,11 @@ class Evaluation:
         self._features = {view.name: _features(model, view, pictures) for view in _VIEWS}
         context_length = model.net.context_length
         prompts = build_prompts(list(self._task.classes), TEMPLATE, model.tokenizer, context_length)
-        self._setting = Setting(model, prompts)
+        self._context = MethodContext(model, prompts)
 
     def accuracies(self, options: MethodOptions) -> GroupAccuracies:
         """Group accuracies of one method."""
-        method = method_class(options)(options, self._setting)
+        method = method_class(options)(options, self._context)
         parts = [
             method.predict(
                 {name: f[start : start + _BATCH] for name, f in self._features.items()}

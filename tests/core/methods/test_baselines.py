@@ -13,7 +13,7 @@ from seraser_core.config.methods.tda import TdaOptions
 from seraser_core.config.methods.vte import VteOptions
 from seraser_core.errors import ConfigError
 from seraser_core.kinds import crops_view
-from seraser_core.methods import Setting, method_class
+from seraser_core.methods import MethodContext, method_class
 from seraser_core.methods.ensemble import Ensemble
 from seraser_core.methods.group_prompt import GroupPrompt
 from seraser_core.methods.roboshot import Roboshot
@@ -35,9 +35,9 @@ CROPS = crops_view(VIEWS - 1, (32, 32))
 
 
 @pytest.fixture
-def setting(tiny_model) -> Setting:
+def context(tiny_model) -> MethodContext:
     length = tiny_model.context_length
-    return Setting(tiny_model, build_prompts(CLASSES, TEMPLATE, tiny_model.tokenizer, length))
+    return MethodContext(tiny_model, build_prompts(CLASSES, TEMPLATE, tiny_model.tokenizer, length))
 
 
 @pytest.fixture
@@ -57,12 +57,12 @@ def assert_near(logits: torch.Tensor, expected: list[list[float]]) -> None:
     assert (logits - torch.tensor(expected)).abs().max() <= 1e-5
 
 
-def test_ensemble(tiny_model, setting, pictures, features):
-    found = Ensemble(EnsembleOptions(templates=TEMPLATES), setting).predict(features).logits
+def test_ensemble(tiny_model, context, pictures, features):
+    found = Ensemble(EnsembleOptions(templates=TEMPLATES), context).predict(features).logits
     how = tiny_model.net, tiny_model.tokenizer, CLASSES, TEMPLATES
     expected = [literal.ensemble(*how, views[0]) for views in pictures]
     assert_near(found, expected)
-    zero_shot = setting.logit_scale * features["image"][:, 0] @ setting.class_features.T
+    zero_shot = context.logit_scale * features["image"][:, 0] @ context.class_features.T
     assert (found - zero_shot).abs().max() > 1e-2
 
 
@@ -74,19 +74,19 @@ def test_published_template_sets(name, count):
     assert all(t.count("{}") == 1 for t in templates)
 
 
-def test_group_prompt(tiny_model, setting, pictures, features):
+def test_group_prompt(tiny_model, context, pictures, features):
     options = GroupPromptOptions(prompts=PROMPTS)
-    method_class(options).check(options, setting.prompts, tiny_model)
-    found = GroupPrompt(options, setting).predict(features).logits
+    method_class(options).check(options, context.prompts, tiny_model)
+    found = GroupPrompt(options, context).predict(features).logits
     how = tiny_model.net, tiny_model.tokenizer, CLASSES, PROMPTS
     expected = [literal.group_prompt(*how, views[0]) for views in pictures]
     assert_near(found, expected)
 
 
 @pytest.mark.parametrize("selection", [0.1, 0.5, 0.01])
-def test_vte(tiny_model, setting, pictures, features, selection):
+def test_vte(tiny_model, context, pictures, features, selection):
     options = VteOptions(templates=TEMPLATES, views=VIEWS, selection=selection)
-    found = Vte(options, setting).predict(features).logits
+    found = Vte(options, context).predict(features).logits
     how = tiny_model.net, tiny_model.tokenizer, CLASSES, TEMPLATES
     expected, chosen = zip(
         *(literal.vte(*how, views, selection) for views in pictures), strict=True
@@ -96,36 +96,36 @@ def test_vte(tiny_model, setting, pictures, features, selection):
 
 
 @pytest.mark.parametrize(("reject", "accept"), [(PAIRS, []), ([], PAIRS), (PAIRS, PAIRS[:1])])
-def test_roboshot(tiny_model, setting, pictures, features, reject, accept):
+def test_roboshot(tiny_model, context, pictures, features, reject, accept):
     options = RoboshotOptions(reject=reject, accept=accept)
-    method_class(options).check(options, setting.prompts, tiny_model)
-    found = Roboshot(options, setting).predict(features).logits
+    method_class(options).check(options, context.prompts, tiny_model)
+    found = Roboshot(options, context).predict(features).logits
     how = tiny_model.net, tiny_model.tokenizer, CLASSES, TEMPLATE, reject, accept
     expected = [literal.roboshot(*how, views[0]) for views in pictures]
     assert_near(found, expected)
-    zero_shot = setting.logit_scale * features["image"][:, 0] @ setting.class_features.T
+    zero_shot = context.logit_scale * features["image"][:, 0] @ context.class_features.T
     assert (found - zero_shot).abs().max() > 1e-2
 
 
 @pytest.fixture
-def stream(setting) -> torch.Tensor:
+def stream(context) -> torch.Tensor:
     """(400, 1, D) features between the class features: some decided, some not."""
     generator = torch.Generator().manual_seed(1)
     weights = torch.rand(400, 3, generator=generator) ** 3
-    noise = torch.randn(400, setting.class_features.shape[1], generator=generator)
-    mixed = weights @ setting.class_features + 0.05 * noise
+    noise = torch.randn(400, context.class_features.shape[1], generator=generator)
+    mixed = weights @ context.class_features + 0.05 * noise
     return torch.nn.functional.normalize(mixed, dim=-1)[:, None]
 
 
 @pytest.fixture
-def far_apart(setting) -> Setting:
-    """The setting with class features that a random model would not have: far from each other."""
+def far_apart(context) -> MethodContext:
+    """The context with class features that a random model would not have: far from each other."""
     generator = torch.Generator().manual_seed(2)
-    shape = setting.class_features.shape
-    setting.class_features = torch.nn.functional.normalize(
+    shape = context.class_features.shape
+    context.class_features = torch.nn.functional.normalize(
         torch.randn(shape, generator=generator), dim=-1
     )
-    return setting
+    return context
 
 
 def test_tda(tiny_model, far_apart, stream):
@@ -185,6 +185,6 @@ def test_tda_without_a_cache(far_apart, stream, shots):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_options_that_do_not_fit_are_refused(tiny_model, setting, options, message):
+def test_options_that_do_not_fit_are_refused(tiny_model, context, options, message):
     with pytest.raises(ConfigError, match=rf"(?s)^(methods\.|dataset\.classes).*{message}"):
-        method_class(options).check(options, setting.prompts, tiny_model)
+        method_class(options).check(options, context.prompts, tiny_model)

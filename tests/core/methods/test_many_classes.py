@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from seraser_core.config import load_config
-from seraser_core.methods import Setting, method_class
+from seraser_core.methods import MethodContext, method_class
 from seraser_core.methods import base as methods_base
 from seraser_core.models import prompts as prompts_module
 from seraser_core.models.causal import CausalPromptEngine
@@ -75,11 +75,11 @@ def test_no_table_of_classes_by_classes_is_made(tiny_model, prompts, monkeypatch
         method_class(method).check(method, prompts, tiny_model)
     generator = torch.Generator().manual_seed(3)
     with no_tables_of_classes():
-        setting = Setting(tiny_model, prompts)
-        alike_classes(setting.class_features, NAMES)
+        context = MethodContext(tiny_model, prompts)
+        alike_classes(context.class_features, NAMES)
         for one in options:
-            method = method_class(one)(one, setting).for_shard()
-            width = setting.class_features.shape[1]
+            method = method_class(one)(one, context).for_shard()
+            width = context.class_features.shape[1]
             features = {
                 view.name: normalize(torch.randn(2, view.count, width, generator=generator), dim=-1)
                 for view in method.views
@@ -133,9 +133,9 @@ def test_tokens_of_thousands_of_texts_are_those_of_each(tiny_model):
 
 
 def test_an_ensemble_is_the_same_in_parts(tiny_model, prompts, monkeypatch):
-    whole = Setting(tiny_model, prompts).ensemble_features(TEMPLATES)
+    whole = MethodContext(tiny_model, prompts).ensemble_features(TEMPLATES)
     monkeypatch.setattr(methods_base, "_TEXTS_AT_ONCE", 100)
-    parts = Setting(tiny_model, prompts).ensemble_features(TEMPLATES)
+    parts = MethodContext(tiny_model, prompts).ensemble_features(TEMPLATES)
     assert (whole - parts).abs().max() <= 1e-6
     features = [
         tiny_model.encode_text(tiny_model.tokenizer([t.format(name) for name in NAMES[-3:]]))

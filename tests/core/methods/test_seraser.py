@@ -11,7 +11,7 @@ from seraser_core.config.methods.seraser import SeraserOptions
 from seraser_core.config.methods.seraser_task import SeraserTaskOptions
 from seraser_core.errors import SeraserError
 from seraser_core.kinds import IMAGE, KINDS
-from seraser_core.methods.base import Scores, Setting
+from seraser_core.methods.base import MethodContext, Scores
 from seraser_core.methods.seraser import Seraser
 from seraser_core.methods.seraser_task import SeraserTask
 from seraser_core.models.causal import CausalPromptEngine
@@ -39,16 +39,16 @@ def features_of(model, pictures):
     }
 
 
-def setting_of(model) -> Setting:
+def context_of(model) -> MethodContext:
     prompts = build_prompts(CLASSES, "a photo of {}", model.tokenizer, model.net.context_length)
-    return Setting(model, prompts)
+    return MethodContext(model, prompts)
 
 
 def seraser_of(model, options: SeraserOptions, engine_type=None) -> Seraser:
-    setting = setting_of(model)
-    method = Seraser(options, setting)
+    context = context_of(model)
+    method = Seraser(options, context)
     if engine_type is not None:
-        method.engine = engine_type(model, setting.prompts, options.context_tokens)
+        method.engine = engine_type(model, context.prompts, options.context_tokens)
     return method
 
 
@@ -77,7 +77,7 @@ def test_equals_literal_twin(tiny_model, pictures, given, engine_type):
     zero_shot = torch.einsum(
         "bd,cd->bc",
         features_of(tiny_model, pictures)["image"][:, 0],
-        setting_of(tiny_model).class_features,
+        context_of(tiny_model).class_features,
     )
     for i in (0, 2, 4):  # of five: the twin takes its time
         logits, losses = literal.adapt(
@@ -102,8 +102,8 @@ def test_equals_literal_twin(tiny_model, pictures, given, engine_type):
 
 def test_one_prompt_for_a_task_equals_literal_twin(tiny_model, pictures):
     options = SeraserTaskOptions(preset="preserve", lr=5e-3, sample=3)
-    setting = setting_of(tiny_model)
-    method = SeraserTask(options, setting)
+    context = context_of(tiny_model)
+    method = SeraserTask(options, context)
     features = features_of(tiny_model, pictures)
     with pytest.raises(SeraserError, match="before its prompt is tuned"):
         method.predict(features)
@@ -118,7 +118,7 @@ def test_one_prompt_for_a_task_equals_literal_twin(tiny_model, pictures):
     image, background, foreground = (
         pictures[name][:, 0] for name in ("image", "mask_background", "mask_foreground")
     )
-    context, losses = literal.tune(
+    tuned, losses = literal.tune(
         tiny_model.net,
         tokens,
         [(image[i], [background[i], black], [foreground[i]]) for i in range(3)],
@@ -127,12 +127,12 @@ def test_one_prompt_for_a_task_equals_literal_twin(tiny_model, pictures):
         lr=options.lr,
     )
     assert losses[-1] < losses[0]
-    text = literal.encode_prompts(tiny_model.net, tokens, context).detach()
+    text = literal.encode_prompts(tiny_model.net, tokens, tuned).detach()
     expected = torch.stack(
         [literal.probabilities(tiny_model.net, picture, text)[0].detach() for picture in image]
     )
     assert (found - expected).abs().max() <= 1e-3
-    zero_shot = setting.logit_scale * features["image"][:, 0] @ setting.class_features.T
+    zero_shot = context.logit_scale * features["image"][:, 0] @ context.class_features.T
     assert (expected - zero_shot).abs().max() > 2e-2, "nothing moved"
 
 
@@ -149,10 +149,10 @@ def test_result_is_independent_of_batch_and_order(tiny_model, pictures):
 
 
 def test_zero_steps_are_zero_shot(tiny_model, pictures):
-    setting = setting_of(tiny_model)
+    context = context_of(tiny_model)
     features = features_of(tiny_model, pictures)
-    scores = Seraser(SeraserOptions(steps=0), setting).predict(features)
-    expected = setting.logit_scale * features["image"][:, 0] @ setting.class_features.T
+    scores = Seraser(SeraserOptions(steps=0), context).predict(features)
+    expected = context.logit_scale * features["image"][:, 0] @ context.class_features.T
     assert (scores.logits - expected).abs().max() <= 1e-4
     assert torch.equal(scores.loss_first, scores.loss_last)
 
@@ -160,5 +160,5 @@ def test_zero_steps_are_zero_shot(tiny_model, pictures):
 @pytest.mark.parametrize("name", KINDS)
 def test_every_auxiliary_kind_is_a_method(tiny_model, name):
     options = SeraserOptions(auxiliary=name, preset="preserve")
-    method = Seraser(options, setting_of(tiny_model))
+    method = Seraser(options, context_of(tiny_model))
     assert set(method.views) == {IMAGE, *KINDS[name].spurious, KINDS[name].foreground}

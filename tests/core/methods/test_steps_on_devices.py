@@ -16,7 +16,7 @@ from seraser_core.config.methods.seraser import SeraserOptions
 from seraser_core.config.methods.seraser_task import SeraserTaskOptions
 from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.config.options import ModelOptions
-from seraser_core.methods import Setting, method_class
+from seraser_core.methods import MethodContext, method_class
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.loading import get_model
 from seraser_core.models.plain import PlainPromptEngine
@@ -49,13 +49,13 @@ class NoReads(TorchDispatchMode):
 def method(request, tiny_json, monkeypatch):
     case, engine = request.param
     model = get_model(ModelOptions(name=tiny_json, pretrained=None, precision="bf16", device="cpu"))
-    setting = Setting(
+    context = MethodContext(
         model, build_prompts(CLASSES, "a photo of {}", model.tokenizer, model.context_length)
     )
-    found = method_class(CASES[case])(CASES[case], setting)
+    found = method_class(CASES[case])(CASES[case], context)
     inner = getattr(found, "_seraser", found)
     monkeypatch.setattr("seraser_core.models.plain._CLASSES_AT_ONCE", 2)
-    given = model, setting.prompts, len(inner.engine.initial_prompt)
+    given = model, context.prompts, len(inner.engine.initial_prompt)
     plain = engine.startswith("plain")
     inner.engine = PlainPromptEngine(*given) if plain else CausalPromptEngine(*given, 12)
     inner.engine.recompute = "recomputed" in engine

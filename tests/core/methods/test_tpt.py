@@ -9,7 +9,7 @@ import torch
 from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.errors import ConfigError
 from seraser_core.kinds import IMAGE, crops_view
-from seraser_core.methods.base import Setting
+from seraser_core.methods.base import MethodContext
 from seraser_core.methods.tpt import Tpt, tpt_prompts
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.plain import PlainPromptEngine
@@ -35,8 +35,10 @@ def features(tiny_model, pictures) -> dict[str, torch.Tensor]:
 
 def tpt_of(model, options: TptOptions, engine_type=None) -> Tpt:
     length = model.net.context_length
-    setting = Setting(model, build_prompts(CLASSES, "an image of {}", model.tokenizer, length))
-    method = Tpt(options, setting)
+    context = MethodContext(
+        model, build_prompts(CLASSES, "an image of {}", model.tokenizer, length)
+    )
+    method = Tpt(options, context)
     if engine_type is not None:
         prompts = tpt_prompts(options, CLASSES, model.tokenizer, length)
         method.engine = engine_type(model, prompts, prompts.shared - 1)

@@ -27,7 +27,7 @@ from seraser_core.config.methods.seraser import SeraserOptions
 from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
-from seraser_core.methods import Setting, method_class
+from seraser_core.methods import MethodContext, method_class
 from seraser_core.methods.zero_shot import ZeroShot
 from seraser_core.models.loading import get_model
 from seraser_core.models.plain import PlainPromptEngine
@@ -63,9 +63,9 @@ def load(folder, **given):
     return get_model(ModelOptions(name=str(folder), **{"device": "cpu", **given}))
 
 
-def setting_of(model):
+def context_of(model):
     prompts = build_prompts(CLASSES, "a photo of {}", model.tokenizer, model.context_length)
-    return Setting(model, prompts)
+    return MethodContext(model, prompts)
 
 
 def photographs(count, size=None):
@@ -103,9 +103,9 @@ def test_zero_shot_is_that_of_transformers_with_its_own_processor(saved, model):
             queries = outputs.image_embeds[0].mean(0)
             cosine = (queries @ words) / (queries.norm() * words.norm())
             logits[i, j] = cosine / 0.07
-    setting = setting_of(model)
+    context = context_of(model)
     features = model.encode_image(torch.stack([model.preprocess(image) for image in images]))
-    method = ZeroShot(ZeroShotOptions(), setting)
+    method = ZeroShot(ZeroShotOptions(), context)
     assert (method.predict({"image": features[:, None]}).logits - logits).abs().max() <= 1e-4
     assert logits.std() > 0.1
     assert model.logit_scale == pytest.approx(1 / 0.07)
@@ -116,11 +116,11 @@ def test_seraser_is_the_literal_twin(saved, model, preset, monkeypatch):
     monkeypatch.setattr(literal, "encode_prompts", literal_blip2.encode_prompts)
     twin = literal_blip2.LiteralBlip2(saved[0].requires_grad_(False))
     options = SeraserOptions(preset=preset, steps=5, lr=2e-2)
-    setting, views = setting_of(model), views_of(model)
-    assert isinstance(setting.engine(3), PlainPromptEngine)
-    scores = method_class(options)(options, setting).predict(features_of(model, views))
-    tokens = setting.prompts.tokens
-    assert setting.prompts.shared == 4, "[CLS] and 'a photo of'"
+    context, views = context_of(model), views_of(model)
+    assert isinstance(context.engine(3), PlainPromptEngine)
+    scores = method_class(options)(options, context).predict(features_of(model, views))
+    tokens = context.prompts.tokens
+    assert context.prompts.shared == 4, "[CLS] and 'a photo of'"
     black = model.preprocess(Image.new("RGB", (SIDE, SIDE)))
     moved = 0.0
     for i, picture in enumerate(views["image"][:, 0]):
@@ -138,7 +138,7 @@ def test_seraser_is_the_literal_twin(saved, model, preset, monkeypatch):
         )
         assert (scores.logits[i] - logits).abs().max() <= 1e-3
         assert scores.loss_first[i] == pytest.approx(losses[0], abs=1e-4)
-        untouched = literal_blip2.encode_prompts(twin, tokens, setting.engine(3).initial_prompt)
+        untouched = literal_blip2.encode_prompts(twin, tokens, context.engine(3).initial_prompt)
         before, _ = literal.probabilities(twin, picture, untouched)
         moved = max(moved, float((logits - before).abs().max()))
     assert moved > 2e-2, "a comparison in which nothing moved shows nothing"
@@ -149,7 +149,7 @@ def test_the_tuned_rows_are_what_transformers_embeds(saved, model):
     assert tokens.shape == (3, 32)
     assert tokens.dtype == torch.int64
     embedded = saved[0].embeddings(tokens[:1])[0].detach()
-    assert torch.equal(setting_of(model).engine(3).initial_prompt, embedded[1:4])
+    assert torch.equal(context_of(model).engine(3).initial_prompt, embedded[1:4])
 
 
 def test_features_do_not_depend_on_the_batch_or_on_padding(model):
@@ -167,17 +167,17 @@ def test_features_do_not_depend_on_the_batch_or_on_padding(model):
 
 
 def test_padding_is_not_computed_when_prompts_are_tuned(model):
-    setting = setting_of(model)
-    longest = int((setting.prompts.tokens != 0).sum(1).max())
-    engine = setting.engine(3)
-    assert engine.tokens == len(CLASSES) * longest < setting.prompts.tokens.numel()
+    context = context_of(model)
+    longest = int((context.prompts.tokens != 0).sum(1).max())
+    engine = context.engine(3)
+    assert engine.tokens == len(CLASSES) * longest < context.prompts.tokens.numel()
     tuned = engine.text_features(engine.initial_prompt[None])[0]
-    assert (tuned - setting.class_features).abs().max() <= 1e-5
+    assert (tuned - context.class_features).abs().max() <= 1e-5
 
 
 def test_a_step_reads_no_value_back(model):
     """Else it could not be recorded as a CUDA graph."""
-    engine = setting_of(model).engine(3)
+    engine = context_of(model).engine(3)
     with FakeTensorMode(allow_non_fake_inputs=True):
         features = engine.text_features(engine.initial_prompt.expand(2, -1, -1))
     assert features.shape == (2, 3, 24)
@@ -257,7 +257,7 @@ def test_bf16_is_close_to_fp32(model, saved):
     tokens = model.tokenizer(TEXTS)
     assert (other.encode_image(images) - model.encode_image(images)).abs().max() <= 5e-2
     assert (other.encode_text(tokens) - model.encode_text(tokens)).abs().max() <= 5e-2
-    engine = setting_of(other).engine(3)
+    engine = context_of(other).engine(3)
     prompt = engine.initial_prompt[None].clone().requires_grad_()
     engine.text_features(prompt)[0, 0, 0].backward()
     assert prompt.grad.isfinite().all()

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.config.options import ModelOptions
-from seraser_core.methods import Setting
+from seraser_core.methods import MethodContext
 from seraser_core.methods.zero_shot import ZeroShot
 from seraser_core.models.loading import get_model
 from seraser_core.models.prompts import build_prompts
@@ -54,9 +54,9 @@ def test_the_logit_scale_is_that_of_the_fp32_weights(saved, scale):
     assert {p.dtype for p in model.net.parameters()} == {torch.bfloat16}
     assert model.logit_scale == pytest.approx(scale, rel=1e-6)
     prompts = build_prompts(CLASSES, "a photo of {}", model.tokenizer, model.context_length)
-    setting = Setting(model, prompts)
-    image = setting.class_features[:1, None]  # its cosine with the first class is 1
-    logits = ZeroShot(ZeroShotOptions(), setting).predict({"image": image}).logits
+    context = MethodContext(model, prompts)
+    image = context.class_features[:1, None]  # its cosine with the first class is 1
+    logits = ZeroShot(ZeroShotOptions(), context).predict({"image": image}).logits
     assert float(logits[0, 0]) == pytest.approx(scale, rel=1e-5)
 
 
@@ -88,5 +88,5 @@ def test_tuning_begins_at_the_fp32_sum_of_token_and_position(tiny_json):
     expected = (
         model.net.token_embedding.weight[ids].float() + model.net.positional_embedding[1:4].float()
     )
-    assert torch.equal(Setting(model, prompts).engine(3).initial_prompt, expected)
+    assert torch.equal(MethodContext(model, prompts).engine(3).initial_prompt, expected)
     assert not torch.equal(expected, expected.bfloat16().float())

@@ -12,7 +12,7 @@ from literal_towers import encode_prompts
 from seraser_core.config.methods.seraser import SeraserOptions
 from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.config.options import ModelOptions
-from seraser_core.methods import Setting, method_class
+from seraser_core.methods import MethodContext, method_class
 from seraser_core.methods.zero_shot import ZeroShot
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.loading import get_model
@@ -69,14 +69,14 @@ def model(request, tmp_path):
     path = tmp_path / f"{request.param}.json"
     path.write_text(json.dumps(TOWERS[request.param]))
     found = get_model(ModelOptions(name=str(path), pretrained=None, device="cpu"))
-    engine = setting_of(found).engine(3)
+    engine = context_of(found).engine(3)
     fast = request.param in FAST
     assert isinstance(engine, CausalPromptEngine if fast else PlainPromptEngine)
     return found
 
 
-def setting_of(model) -> Setting:
-    return Setting(
+def context_of(model) -> MethodContext:
+    return MethodContext(
         model, build_prompts(CLASSES, "a photo of {}", model.tokenizer, model.context_length)
     )
 
@@ -99,7 +99,7 @@ def tokens_of(model):
 
 
 def test_zero_shot_is_the_models_own(model, pictures):
-    method = ZeroShot(ZeroShotOptions(), setting_of(model))
+    method = ZeroShot(ZeroShotOptions(), context_of(model))
     found = method.predict(features_of(model, pictures)).logits
     with torch.no_grad():
         image = model.net.encode_image(pictures["image"][:, 0], normalize=True)
@@ -114,11 +114,11 @@ def test_zero_shot_is_the_models_own(model, pictures):
 def test_seraser_is_the_literal_twin(model, pictures, monkeypatch):
     monkeypatch.setattr(literal, "encode_prompts", encode_prompts)
     options = SeraserOptions(preset="reference", steps=5, lr=5e-3)
-    setting = setting_of(model)
-    scores = method_class(options)(options, setting).predict(features_of(model, pictures))
+    context = context_of(model)
+    scores = method_class(options)(options, context).predict(features_of(model, pictures))
     black = torch.zeros(1, 3, *model.preprocessing.size, dtype=torch.uint8)
     black = model.preprocessing.normalise(black)[0]
-    tokens = setting.prompts.tokens
+    tokens = context.prompts.tokens
     moved = 0.0
     for i in range(len(pictures["image"])):
         image, background, foreground = (pictures[name][i, 0] for name in VIEWS)
@@ -135,7 +135,7 @@ def test_seraser_is_the_literal_twin(model, pictures, monkeypatch):
         )
         assert (scores.logits[i] - logits).abs().max() <= 1e-3
         assert scores.loss_first[i] == pytest.approx(losses[0], abs=1e-4)
-        untouched = encode_prompts(model.net, tokens, setting.engine(3).initial_prompt)
+        untouched = encode_prompts(model.net, tokens, context.engine(3).initial_prompt)
         before, _ = literal.probabilities(model.net, image, untouched)
         moved = max(moved, float((logits - before).abs().max()))
     assert moved > 2e-2, "a comparison in which nothing moved shows nothing"

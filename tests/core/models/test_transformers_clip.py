@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 from seraser_core.config import load_config
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
-from seraser_core.methods import Setting
+from seraser_core.methods import MethodContext
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.files import weight_files
 from seraser_core.models.loading import get_model
@@ -119,12 +119,12 @@ def test_features_are_those_of_transformers(saved):
     pixels = model.preprocess(picture)[None]
     described = model.preprocessing.describe()
     assert (described["mean"], described["std"]) == ([0.5, 0.4, 0.3], [0.2, 0.25, 0.3])
-    setting = Setting(model, build_prompts(CLASSES, "a photo of {}", model.tokenizer, 77))
-    assert isinstance(setting.engine(3), CausalPromptEngine)
+    context = MethodContext(model, build_prompts(CLASSES, "a photo of {}", model.tokenizer, 77))
+    assert isinstance(context.engine(3), CausalPromptEngine)
     with torch.no_grad():
-        outputs = net(input_ids=setting.prompts.tokens, pixel_values=pixels)
+        outputs = net(input_ids=context.prompts.tokens, pixel_values=pixels)
     assert (model.encode_image(pixels) - normalize(outputs.image_embeds)).abs().max() <= 1e-5
-    assert (setting.class_features - normalize(outputs.text_embeds)).abs().max() <= 1e-5
+    assert (context.class_features - normalize(outputs.text_embeds)).abs().max() <= 1e-5
     assert model.logit_scale == pytest.approx(float(net.logit_scale.detach().exp()))
 
 
@@ -195,10 +195,10 @@ def test_what_a_configuration_may_say_gives_the_features_of_transformers(tmp_pat
 def test_layer_norms_of_another_eps_in_the_prompt_engine(tmp_path):
     save(tmp_path / "clip", {"layer_norm_eps": 0.3})
     model = load(tmp_path / "clip")
-    setting = Setting(model, build_prompts(CLASSES, "a photo of {}", model.tokenizer, 77))
-    engine = setting.engine(3)
+    context = MethodContext(model, build_prompts(CLASSES, "a photo of {}", model.tokenizer, 77))
+    engine = context.engine(3)
     assert isinstance(engine, CausalPromptEngine)
-    assert (engine.base_features - setting.class_features).abs().max() <= 1e-5
+    assert (engine.base_features - context.class_features).abs().max() <= 1e-5
 
 
 def test_a_configuration_says_what_transformers_takes_where_it_is_silent(tmp_path):
