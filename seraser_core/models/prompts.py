@@ -104,7 +104,7 @@ def some_prompts(prompts: Prompts, count: int) -> Prompts:
     )
 
 
-def alike_classes(features: Tensor, names: Sequence[str]) -> list[tuple[str, str]]:
+def indistinguishable_classes(features: Tensor, names: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of neighbours in similarity that the model cannot tell apart: equal text features.
 
     Args:

@@ -21,7 +21,7 @@ from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.kinds import IMAGE, RELEVANCE, SEGMENT, View
 from seraser_core.methods import Method, MethodContext, method_class
 from seraser_core.models.loading import ClipModel, get_model
-from seraser_core.models.prompts import alike_classes
+from seraser_core.models.prompts import indistinguishable_classes
 from seraser_core.results.fingerprints import differing, fingerprint
 from seraser_core.results.records import RunRecord
 from seraser_core.results.shards import RunDirectory, opened
@@ -174,7 +174,7 @@ def _open(directory: RunDirectory, run: RunRecord, compute: ThreadPoolExecutor) 
             f"{', '.join(differing(planned, here)) or 'the fingerprint'}. Plan a new run"
         )
     context = MethodContext(model, prompts)
-    for one, other in alike_classes(context.class_features, classes)[:3]:
+    for one, other in indistinguishable_classes(context.class_features, classes)[:3]:
         logger.warning(
             "the model cannot tell %r and %r apart: their text features are equal, and "
             "predictions between them mean nothing",

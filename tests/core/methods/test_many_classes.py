@@ -19,8 +19,8 @@ from seraser_core.models import prompts as prompts_module
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.engine import build_engine
 from seraser_core.models.prompts import (
-    alike_classes,
     build_prompts,
+    indistinguishable_classes,
     some_prompts,
     tokenise,
 )
@@ -76,7 +76,7 @@ def test_no_table_of_classes_by_classes_is_made(tiny_model, prompts, monkeypatch
     generator = torch.Generator().manual_seed(3)
     with no_tables_of_classes():
         context = MethodContext(tiny_model, prompts)
-        alike_classes(context.class_features, NAMES)
+        indistinguishable_classes(context.class_features, NAMES)
         for one in options:
             method = method_class(one)(one, context).for_shard()
             width = context.class_features.shape[1]
@@ -95,7 +95,7 @@ def test_classes_that_are_alike_are_found_in_whatever_part_they_are(monkeypatch)
     found = []
     for at_once in (1024, 50, 10, 7, 1):
         monkeypatch.setattr(prompts_module, "_CLASSES_AT_ONCE", at_once)
-        found.append(alike_classes(features, names))
+        found.append(indistinguishable_classes(features, names))
     assert found == [[("0", "49"), ("3", "4"), ("9", "30")]] * 5
 
 

@@ -17,7 +17,11 @@ from seraser_core.models.causal import CausalPromptEngine, cut_classes
 from seraser_core.models.engine import build_engine, images_at_once
 from seraser_core.models.loading import get_model
 from seraser_core.models.plain import PlainPromptEngine
-from seraser_core.models.prompts import alike_classes, build_prompts, check_context_tokens
+from seraser_core.models.prompts import (
+    build_prompts,
+    check_context_tokens,
+    indistinguishable_classes,
+)
 
 CLASSES = ["cat", "a red-billed oxpecker", "an anthropomorphic deer"]
 
@@ -201,7 +205,7 @@ def test_classes_that_tokenise_alike_are_refused(tiny_model):
 def test_classes_that_the_model_cannot_tell_apart_are_named():
     one, other = torch.nn.functional.normalize(torch.randn(2, 32), dim=-1)
     features = torch.stack([one, other, one, -one])
-    assert alike_classes(features, ["a", "b", "c", "d"]) == [("a", "c")]
+    assert indistinguishable_classes(features, ["a", "b", "c", "d"]) == [("a", "c")]
 
 
 def test_overflowing_class_name_is_refused(tiny_model):
