@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seraser_core.config.auxiliary import RelevanceOptions
 from seraser_core.errors import ConfigError
-from seraser_core.models.loading import ClipModel
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import tokenise
 
 _BINS = 256

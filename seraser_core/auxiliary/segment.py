@@ -22,9 +22,9 @@ from torchvision.ops import nms
 
 from seraser_core.config.auxiliary import SegmentOptions
 from seraser_core.errors import ConfigError, ItemError
+from seraser_core.models.clip_model import hash_weights
 from seraser_core.models.folders import import_transformers, without_origin
 from seraser_core.models.hub import check_server, fetching, hub, is_cached
-from seraser_core.models.loading import hash_weights
 
 _BOXES_AT_ONCE = 16  # the mask decoder takes about 50 MB for each
 _FOLDER = (

@@ -60,7 +60,7 @@ def check(
 
     Exit code 1 when something is wrong.
     """
-    from seraser_core.config.files import absolute
+    from seraser_core.config.named_files import absolute
     from seraser_core.sources.benchmarks.audit import audit
 
     with _progress() as bar:

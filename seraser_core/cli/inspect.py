@@ -74,7 +74,7 @@ def verify(
 
 def _verified(run: str, deep: bool) -> VerifyReport:
     if deep:
-        from seraser_core.runner.verify import verify_deep
+        from seraser_core.runner.verify_weights import verify_deep
 
         return verify_deep(run)
     from seraser_core.results.verify import verify as read_again

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from seraser_core.config.base import Options, choice
+from seraser_core.config.option_group import Options, choice
 from seraser_core.kinds import KINDS, REGIONS
 
 AuxiliaryKind = Annotated[str, BeforeValidator(partial(choice, KINDS))]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from seraser_core.config.base import mistake
+from seraser_core.config.option_group import mistake
 from seraser_core.config.yaml_files import as_yaml
 
 Entry = str | tuple[str, str]

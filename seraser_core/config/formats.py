@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from seraser_core.config.base import choice, mistake
+from seraser_core.config.option_group import choice, mistake
 from seraser_core.plugins import Group, load_group
 
 ROW_OPTIONS = ("mask", "box", "attribute", "attributes", "split", "label", "id")
@@ -25,7 +25,7 @@ class Format:
 
     Attributes:
         implementation: Where its source is, as ``package.module:Class``; see
-            `seraser_core.sources.base.Source`.
+            `seraser_core.sources.source.Source`.
         what: What it is, for the description of `dataset.format`.
         options: Those of ROW_OPTIONS that it has.
         finds_classes: Whether the source knows the classes where none are given.
@@ -76,7 +76,7 @@ FORMATS: Mapping[str, Format] = {
         options=("attributes",),
     ),
     "benchmark": Format(
-        "seraser_core.sources.benchmarks.source:BenchmarkSource",
+        "seraser_core.sources.benchmarks.benchmark_source:BenchmarkSource",
         "a published data set by its name",
         options=("split",),
         finds_classes=True,

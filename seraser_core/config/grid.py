@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from seraser_core.config.base import Options
 from seraser_core.config.loading import load_tree, parse_config, parse_options
 from seraser_core.config.methods import default_methods
 from seraser_core.config.mistakes import one_of_all
+from seraser_core.config.option_group import Options
 from seraser_core.config.options import RunConfig
 from seraser_core.errors import ConfigError
 

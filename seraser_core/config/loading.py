@@ -12,9 +12,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
 from seraser_core import storage
-from seraser_core.config.base import Options
-from seraser_core.config.files import absolute, absolute_paths, read_yaml, with_files
 from seraser_core.config.mistakes import explain, one_of_all, option_group
+from seraser_core.config.named_files import absolute, absolute_paths, read_yaml, with_files
+from seraser_core.config.option_group import Options
 from seraser_core.config.options import RunConfig
 from seraser_core.config.secrets import refuse_secret_url, without_secret
 from seraser_core.config.yaml_files import parse_yaml

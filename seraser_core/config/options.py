@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from seraser_core.config.auxiliary import RelevanceOptions, SegmentOptions
-from seraser_core.config.base import TEMPLATE_RULE, Options, is_template, mistake
 from seraser_core.config.classes import Entry, entries
 from seraser_core.config.formats import ROW_OPTIONS, FormatName, format_choices, offered_formats
 from seraser_core.config.methods import AnyMethod, default_methods, offered_methods
+from seraser_core.config.option_group import TEMPLATE_RULE, Options, is_template, mistake
 from seraser_core.config.secrets import refuse_secret_url, refuse_secrets
 from seraser_core.kinds import Region
 

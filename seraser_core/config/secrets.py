@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from seraser_core.config.base import mistake
+from seraser_core.config.option_group import mistake
 from seraser_core.redaction import SECRET_URL
 
 _SECRET_KEY = re.compile(

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from seraser_core import storage
-from seraser_core.demo.pictures import draw_picture
+from seraser_core.demo.drawing import draw_picture
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from seraser_core.methods.base import cosine_logits, entropy
+from seraser_core.methods.method import cosine_logits, entropy
 
 
 def confident_views(views: Tensor, text: Tensor, scale: float, share: float) -> Tensor:

@@ -7,15 +7,9 @@ from collections.abc import Sequence
 
 from seraser_core.config.methods.ensemble import EnsembleOptions
 from seraser_core.kinds import IMAGE
-from seraser_core.methods.base import (
-    Features,
-    Method,
-    MethodContext,
-    Scores,
-    cosine_logits,
-    template_prompts,
-)
-from seraser_core.models.loading import ClipModel
+from seraser_core.methods.context import MethodContext, template_prompts
+from seraser_core.methods.method import Features, Method, Scores, cosine_logits
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import Prompts, some_prompts
 
 _CHECKED = 2048

@@ -9,8 +9,9 @@ from torch.nn.functional import normalize
 from seraser_core.config.methods.roboshot import RoboshotOptions
 from seraser_core.errors import ConfigError
 from seraser_core.kinds import IMAGE
-from seraser_core.methods.base import Features, Method, MethodContext, Scores, cosine_logits
-from seraser_core.models.loading import ClipModel
+from seraser_core.methods.context import MethodContext
+from seraser_core.methods.method import Features, Method, Scores, cosine_logits
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import Prompts, tokenise
 
 _LEAST_NEW = 1e-2

@@ -10,17 +10,11 @@ from torch import Tensor
 
 from seraser_core.config.methods.seraser import EraseOptions
 from seraser_core.kinds import IMAGE, KINDS
-from seraser_core.methods.base import (
-    Features,
-    Method,
-    MethodContext,
-    Scores,
-    cosine_logits,
-    entropy,
-)
+from seraser_core.methods.context import MethodContext
+from seraser_core.methods.method import Features, Method, Scores, cosine_logits, entropy
 from seraser_core.methods.tuning import PromptTuner
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.engine import PromptEngine
-from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts, check_context_tokens
 
 

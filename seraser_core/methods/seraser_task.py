@@ -8,10 +8,11 @@ from torch import Tensor
 from seraser_core.config.methods.seraser_task import SeraserTaskOptions
 from seraser_core.errors import SeraserError
 from seraser_core.kinds import IMAGE
-from seraser_core.methods.base import Features, Method, MethodContext, Scores, cosine_logits
+from seraser_core.methods.context import MethodContext
+from seraser_core.methods.method import Features, Method, Scores, cosine_logits
 from seraser_core.methods.seraser import Seraser
 from seraser_core.methods.tuning import PromptTuner
-from seraser_core.models.loading import ClipModel
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import Prompts
 
 

@@ -11,19 +11,13 @@ from torch import Tensor
 from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.errors import ConfigError
 from seraser_core.kinds import IMAGE, crops_view
-from seraser_core.methods.base import (
-    Features,
-    Method,
-    MethodContext,
-    Scores,
-    cosine_logits,
-    entropy,
-)
 from seraser_core.methods.confident import confident_views
+from seraser_core.methods.context import MethodContext
+from seraser_core.methods.method import Features, Method, Scores, cosine_logits, entropy
 from seraser_core.methods.tuning import PromptTuner
 from seraser_core.models.causal import text_tower
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.engine import PromptEngine
-from seraser_core.models.loading import ClipModel
 from seraser_core.models.prompts import Prompts, build_prompts
 
 
@@ -44,8 +38,8 @@ class Tpt(Method):
         )
         self.engine: PromptEngine = context.engine(prompts.shared - 1, prompts)
         tower, span = text_tower(model.net), slice(1, prompts.shared)
-        context = prompts.tokens[0, span].to(model.device)
-        self._tokens: Tensor = tower.token_embedding(context).detach().float()
+        template = prompts.tokens[0, span].to(model.device)
+        self._tokens: Tensor = tower.token_embedding(template).detach().float()
         self._positions: Tensor = tower.positional_embedding[span].detach().float()
         self._scale = context.logit_scale
         self._crops = crops_view(options.views - 1, model.preprocessing.size)

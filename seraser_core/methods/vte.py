@@ -7,10 +7,11 @@ from torch.nn.functional import normalize
 
 from seraser_core.config.methods.vte import VteOptions
 from seraser_core.kinds import IMAGE, crops_view
-from seraser_core.methods.base import Features, Method, MethodContext, Scores, cosine_logits
 from seraser_core.methods.confident import confident_views
+from seraser_core.methods.context import MethodContext
 from seraser_core.methods.ensemble import check_templates
-from seraser_core.models.loading import ClipModel
+from seraser_core.methods.method import Features, Method, Scores, cosine_logits
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import Prompts
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.kinds import IMAGE
-from seraser_core.methods.base import Features, Method, MethodContext, Scores, cosine_logits
+from seraser_core.methods.context import MethodContext
+from seraser_core.methods.method import Features, Method, Scores, cosine_logits
 
 
 class ZeroShot(Method):

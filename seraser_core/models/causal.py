@@ -24,7 +24,7 @@ from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from seraser_core.models.loading import ClipModel
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import Prompts
 
 _CHUNK_TOKENS = 256

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seraser_core.models.causal import CausalPromptEngine, has_causal_blocks
-from seraser_core.models.loading import ClipModel
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.memory import memory_budget
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import Prompts, some_prompts

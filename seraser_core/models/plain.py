@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from seraser_core.errors import ConfigError
 from seraser_core.models.causal import text_tower
-from seraser_core.models.loading import ClipModel
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import Prompts
 
 # What a residual attention block keeps per token for the way back, in units of the width.

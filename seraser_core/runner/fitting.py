@@ -17,7 +17,7 @@ from seraser_core.results.shards import RunDirectory
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.feed import Feed
 from seraser_core.runner.infer import batch_size, encode_views
-from seraser_core.runner.masks import add_relevance
+from seraser_core.runner.mask_making import add_relevance
 from seraser_core.runner.session import Session
 
 logger = logging.getLogger(__name__)

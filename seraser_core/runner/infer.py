@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seraser_core.errors import TransientError
 from seraser_core.methods import Method, Scores
-from seraser_core.methods.base import cosine_logits
+from seraser_core.methods.method import cosine_logits
 from seraser_core.methods.recording import release_memory
 from seraser_core.models.engine import images_at_once
 from seraser_core.models.memory import is_out_of_memory

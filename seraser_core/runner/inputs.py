@@ -14,7 +14,7 @@ import torch
 from seraser_core.config.options import RunConfig
 from seraser_core.kinds import RELEVANCE, SEGMENT
 from seraser_core.methods import method_class
-from seraser_core.models.loading import ClipModel
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import Prompts, build_prompts
 from seraser_core.runner.plan import ALGORITHM_VERSION, DEFAULT_TEMPLATE
 from seraser_core.runner.segmenting import get_segmenter

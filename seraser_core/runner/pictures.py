@@ -17,7 +17,7 @@ from seraser_core.proxy_check import check_proxy
 from seraser_core.results.pictures import CONSTANT_STD, PictureFacts
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.clock import Clock
-from seraser_core.runner.masks import segment_mask
+from seraser_core.runner.mask_making import segment_mask
 from seraser_core.runner.session import Session
 from seraser_core.sources.boxes import box_mask, in_pixels
 from seraser_core.sources.fetch import fetch_image, fetch_mask, of_the_mask

@@ -154,7 +154,7 @@ def complete(prepared: Prepared, report: Callable[[str], None] | None = None) ->
         check_foregrounds(config, planned.table, say)
     with waiting("importing PyTorch"):  # a typo in a column is told before
         from seraser_core.methods import method_class
-        from seraser_core.models.loading import get_model
+        from seraser_core.models.clip_model import get_model
         from seraser_core.runner.inputs import (
             build_run_prompts,
             describe_device,

@@ -30,7 +30,7 @@ from seraser_core.runner.feed import Batch, Feed
 from seraser_core.runner.fitting import fit_methods
 from seraser_core.runner.infer import as_numpy, batch_size, score
 from seraser_core.runner.inputs import describe_device
-from seraser_core.runner.masks import add_relevance, save_masks
+from seraser_core.runner.mask_making import add_relevance, save_masks
 from seraser_core.runner.session import Session
 from seraser_core.steps import reached
 

@@ -20,7 +20,7 @@ from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.kinds import IMAGE, RELEVANCE, SEGMENT, View
 from seraser_core.methods import Method, MethodContext, method_class
-from seraser_core.models.loading import ClipModel, get_model
+from seraser_core.models.clip_model import ClipModel, get_model
 from seraser_core.models.prompts import indistinguishable_classes
 from seraser_core.results.fingerprints import differing, fingerprint
 from seraser_core.results.records import RunRecord

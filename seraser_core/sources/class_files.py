@@ -12,8 +12,8 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from seraser_core import storage
-from seraser_core.config.base import mistake
 from seraser_core.config.classes import Entry, entries
+from seraser_core.config.option_group import mistake
 from seraser_core.config.options import DatasetOptions
 from seraser_core.config.yaml_files import parse_yaml
 from seraser_core.errors import ConfigError, TransientError

@@ -12,10 +12,10 @@ from seraser_core import storage
 from seraser_core.config.classes import are_labels
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
-from seraser_core.sources.base import Listing, Source, listed
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.names import class_names, some
 from seraser_core.sources.shown import composed, ending_of, is_shown, is_shown_image, left_out
+from seraser_core.sources.source import Listing, Source, listed
 from seraser_core.sources.walk import Walked, walk
 from seraser_core.storage import Found
 

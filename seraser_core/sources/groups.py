@@ -9,9 +9,9 @@ from itertools import product
 import polars as pl
 
 from seraser_core.errors import ConfigError
-from seraser_core.sources.base import Listing
 from seraser_core.sources.items import SMALL_GROUP, group_key, group_name
 from seraser_core.sources.names import finder
+from seraser_core.sources.source import Listing
 
 _MANY_VALUES = 20
 _SHOWN = 3

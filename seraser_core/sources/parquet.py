@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ChangedError, ConfigError, TransientError
-from seraser_core.sources.base import Listing
 from seraser_core.sources.cells import cells_without_bytes, first_path, is_picture, mean_sizes
 from seraser_core.sources.names import attribute_names, class_names, finder
 from seraser_core.sources.patterns import expand, short_names
+from seraser_core.sources.source import Listing
 from seraser_core.sources.table import TableSource, no_column, several_columns
 from seraser_core.sources.table_file import PARQUET_ENDINGS, no_file
 from seraser_core.sources.texts import check_text

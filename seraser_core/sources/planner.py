@@ -18,12 +18,12 @@ from seraser_core.config.options import DatasetOptions, RunConfig, ShardOptions
 from seraser_core.errors import ConfigError
 from seraser_core.plugins import resolve
 from seraser_core.proxies import has_proxies
-from seraser_core.sources.base import ABSOLUTE, Listing, Source
 from seraser_core.sources.class_files import read_entries
 from seraser_core.sources.groups import check_groups, train_counts
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
-from seraser_core.sources.masks import with_masks
+from seraser_core.sources.mask_tables import with_masks
 from seraser_core.sources.names import doubtful_names
+from seraser_core.sources.source import ABSOLUTE, Listing, Source
 
 logger = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 200_000

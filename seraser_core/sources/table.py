@@ -11,7 +11,6 @@ from seraser_core import storage
 from seraser_core.config.mistakes import one_of_all
 from seraser_core.config.options import DatasetOptions, SplitOptions
 from seraser_core.errors import ConfigError
-from seraser_core.sources.base import Listing, Source, check_paths
 from seraser_core.sources.missing import known
 from seraser_core.sources.names import (
     alike,
@@ -22,6 +21,7 @@ from seraser_core.sources.names import (
 )
 from seraser_core.sources.numbers import to_numbers
 from seraser_core.sources.paths import clean_paths, same_files
+from seraser_core.sources.source import Listing, Source, check_paths
 from seraser_core.sources.splits import rows_of_split
 from seraser_core.sources.table_file import read_table
 

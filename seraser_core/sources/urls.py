@@ -8,11 +8,11 @@ import polars as pl
 
 from seraser_core import storage
 from seraser_core.errors import ConfigError, TransientError
-from seraser_core.sources.base import Listing, Source, check_paths, listed
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.names import class_names
 from seraser_core.sources.paths import clean_paths, same_files
 from seraser_core.sources.patterns import expand, expand_braces, split_root
+from seraser_core.sources.source import Listing, Source, check_paths, listed
 from seraser_core.sources.table_file import no_file
 from seraser_core.sources.texts import read_text, text_lines, unpacked
 

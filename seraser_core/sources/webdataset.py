@@ -11,12 +11,12 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
-from seraser_core.sources.base import Listing, Source
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.json_text import parse, to_text
 from seraser_core.sources.missing import known
 from seraser_core.sources.names import alike, attribute_names, class_names, found_names, to_index
 from seraser_core.sources.patterns import expand, short_names
+from seraser_core.sources.source import Listing, Source
 from seraser_core.sources.tar import MOST_TEXT, TEXT_ENDINGS, index_tar
 from seraser_core.storage import Found
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seraser_core.config.options import ModelOptions
 from seraser_core.methods import MethodContext
-from seraser_core.models.loading import get_model
+from seraser_core.models.clip_model import get_model
 
 
 def measure_agreement(options: ModelOptions, classes: int, images: int) -> dict[str, Any]:

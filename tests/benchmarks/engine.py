@@ -35,7 +35,7 @@ from stages import STEPS, Engine, Stages, auto_batch
 
 from seraser_core.config.options import ModelOptions
 from seraser_core.methods import MethodContext
-from seraser_core.models.loading import get_model
+from seraser_core.models.clip_model import get_model
 
 
 def measure_speed(

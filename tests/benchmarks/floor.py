@@ -6,7 +6,7 @@ in the text tower, where a token sees no more than its own class: some thousandt
 
 from __future__ import annotations
 
-from seraser_core.models.loading import ClipModel
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import Prompts
 
 PICTURES = 3

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from stages import VIEWS
 from torch import Tensor
 
-from seraser_core.models.loading import ClipModel
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import Prompts, build_prompts
 
 _ANIMALS = ("landbird", "waterbird", "camel", "deer", "spider", "crab", "dog", "cat")

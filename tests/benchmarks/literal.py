@@ -16,7 +16,7 @@ from machine import seconds
 from stages import Stages
 from torch import Tensor
 
-from seraser_core.models.loading import ClipModel
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import Prompts
 
 KINDS = ("frozen", "published")

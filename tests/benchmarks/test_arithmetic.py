@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from seraser_core.config.options import ModelOptions
 from seraser_core.methods import MethodContext
 from seraser_core.models.causal import CausalPromptEngine
-from seraser_core.models.loading import get_model
+from seraser_core.models.clip_model import get_model
 
 CLASSES = 5
 

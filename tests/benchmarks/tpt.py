@@ -36,7 +36,7 @@ from seraser_core.config.options import ModelOptions
 from seraser_core.kinds import IMAGE, crops_view
 from seraser_core.methods import MethodContext
 from seraser_core.methods.tpt import Tpt, tpt_prompts
-from seraser_core.models.loading import ClipModel, get_model
+from seraser_core.models.clip_model import ClipModel, get_model
 from seraser_core.models.prompts import Prompts
 from seraser_core.runner.infer import PICTURES_AT_ONCE
 

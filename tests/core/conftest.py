@@ -6,7 +6,7 @@ import pytest
 
 from seraser_core import backoff
 from seraser_core.config.options import ModelOptions
-from seraser_core.models.loading import ClipModel, get_model
+from seraser_core.models.clip_model import ClipModel, get_model
 
 
 @pytest.fixture

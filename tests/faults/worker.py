@@ -33,7 +33,7 @@ from seraser_core import steps
 from seraser_core.config import load_config
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import SeraserError
-from seraser_core.models.loading import get_model
+from seraser_core.models.clip_model import get_model
 from seraser_core.results.summary import aggregate
 from seraser_core.runner import local
 from seraser_core.runner.plan import plan_run

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args
 
 from pydantic import BeforeValidator, Field, GetPydanticSchema
 
-from seraser_core.config.methods.base import MethodOptions
+from seraser_core.config.methods.method_options import MethodOptions
 from seraser_core.config.methods.seraser import SeraserOptions
 from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.plugins import Group, load_group

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from seraser_core.config.base import mistake
-from seraser_core.config.methods.base import MethodOptions
+from seraser_core.config.methods.method_options import MethodOptions
+from seraser_core.config.option_group import mistake
 
 
 class GroupPromptOptions(MethodOptions):

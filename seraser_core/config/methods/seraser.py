@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from seraser_core.config.auxiliary import AuxiliaryKind
-from seraser_core.config.methods.base import MethodOptions
+from seraser_core.config.methods.method_options import MethodOptions
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"kl": "p_u", "foreground": "none"},

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from seraser_core.config.base import TEMPLATE_RULE, is_template
+from seraser_core.config.option_group import TEMPLATE_RULE, is_template
 from seraser_core.open_clip_tables import table
 
 TEMPLATE_SETS = ("imagenet7", "imagenet80")

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from seraser_core.config.methods.base import MethodOptions, Views
+from seraser_core.config.methods.method_options import MethodOptions, Views
 from seraser_core.config.methods.templates import TEMPLATES_HELP, Templates
 
 

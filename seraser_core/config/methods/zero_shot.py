@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from seraser_core.config.methods.base import MethodOptions
+from seraser_core.config.methods.method_options import MethodOptions
 
 
 class ZeroShotOptions(MethodOptions):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seraser_core.auxiliary import Picture, make_view
 from seraser_core.demo.dataset import DemoItem, picture_seed
-from seraser_core.demo.pictures import draw_picture
+from seraser_core.demo.drawing import draw_picture
 from seraser_core.demo.training.captions import Pair, draw_pairs
 from seraser_core.kinds import IMAGE, KINDS
 

@@ -13,9 +13,9 @@ from seraser_core.auxiliary import Picture, make_view
 from seraser_core.config.methods import MethodOptions
 from seraser_core.demo.dataset import TEMPLATE, DemoItem
 from seraser_core.kinds import IMAGE, KINDS, View
-from seraser_core.methods.base import MethodContext
-from seraser_core.methods.registry import method_class
-from seraser_core.models.loading import ClipModel
+from seraser_core.methods.context import MethodContext
+from seraser_core.methods.implementations import method_class
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import build_prompts
 
 _VIEWS = (IMAGE, *KINDS["mask"].spurious, KINDS["mask"].foreground)

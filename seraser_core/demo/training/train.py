@@ -31,7 +31,7 @@ from seraser_core.demo.config import MODEL_JSON
 from seraser_core.demo.dataset import plan_split
 from seraser_core.demo.training.data import TrainingSet, draw_items, make_training_set
 from seraser_core.demo.training.evaluation import Evaluation, GroupAccuracies
-from seraser_core.models.loading import get_model
+from seraser_core.models.clip_model import get_model
 
 logger = logging.getLogger(__name__)
 

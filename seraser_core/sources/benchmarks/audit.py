@@ -15,11 +15,11 @@ from PIL import Image, UnidentifiedImageError
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions, SplitOptions
 from seraser_core.errors import ConfigError, TransientError
-from seraser_core.sources.base import Listing
-from seraser_core.sources.benchmarks.base import Benchmark, Counts
+from seraser_core.sources.benchmarks.benchmark import Benchmark, Counts
+from seraser_core.sources.benchmarks.benchmark_source import BenchmarkSource, chosen_split
 from seraser_core.sources.benchmarks.registry import find_benchmark
 from seraser_core.sources.benchmarks.root import NoSplitError, Root
-from seraser_core.sources.benchmarks.source import BenchmarkSource, chosen_split
+from seraser_core.sources.source import Listing
 
 _HEADER_BYTES = 2**20
 _FILES_AT_ONCE = 32

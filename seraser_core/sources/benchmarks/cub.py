@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from seraser_core.sources.benchmarks.base import Benchmark, Counts
-from seraser_core.sources.benchmarks.names import from_table
+from seraser_core.sources.benchmarks.benchmark import Benchmark, Counts
+from seraser_core.sources.benchmarks.published_names import from_table
 from seraser_core.sources.benchmarks.readers import Table, Tables
 
 CUB = Benchmark(

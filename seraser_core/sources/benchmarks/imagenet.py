@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from seraser_core.sources.benchmarks.base import Benchmark, Counts
-from seraser_core.sources.benchmarks.names import imagenet_by_index, imagenet_by_wordnet
+from seraser_core.sources.benchmarks.benchmark import Benchmark, Counts
+from seraser_core.sources.benchmarks.published_names import imagenet_by_index, imagenet_by_wordnet
 from seraser_core.sources.benchmarks.readers import Tree
 
 _FOLDERS = "<WordNet id>/<image>"

@@ -1,6 +1,6 @@
 """ImageNet-9: what backgrounds do to a classification."""
 
-from seraser_core.sources.benchmarks.base import Benchmark, Counts
+from seraser_core.sources.benchmarks.benchmark import Benchmark, Counts
 from seraser_core.sources.benchmarks.readers import Tree
 
 _VARIANTS = ("mixed_rand", "mixed_same", "original", "only_fg", "no_fg")

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from seraser_core.sources.benchmarks.base import Benchmark
+from seraser_core.sources.benchmarks.benchmark import Benchmark
 from seraser_core.sources.benchmarks.readers import Tree
 
 METASHIFT = Benchmark(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from seraser_core import storage
-from seraser_core.sources.benchmarks.base import Benchmark
-from seraser_core.sources.benchmarks.names import same, sorted_names
+from seraser_core.sources.benchmarks.benchmark import Benchmark
+from seraser_core.sources.benchmarks.published_names import same, sorted_names
 from seraser_core.sources.benchmarks.readers import Reader, Table, Tables, Tree
 from seraser_core.sources.benchmarks.root import NoSplitError, Root
 from seraser_core.sources.names import whole_number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from seraser_core.errors import ConfigError
-from seraser_core.sources.benchmarks.base import Benchmark
+from seraser_core.sources.benchmarks.benchmark import Benchmark
 from seraser_core.sources.benchmarks.celeba import CELEBA
 from seraser_core.sources.benchmarks.cub import CUB
 from seraser_core.sources.benchmarks.domains import DOMAINNET, NICOPP, PACS, VLCS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from seraser_core.sources.benchmarks.base import Benchmark, Counts
-from seraser_core.sources.benchmarks.names import same
+from seraser_core.sources.benchmarks.benchmark import Benchmark, Counts
+from seraser_core.sources.benchmarks.published_names import same
 from seraser_core.sources.benchmarks.readers import Tree
 
 _LOCATIONS = ("beach", "desert", "dirt", "jungle", "mountain", "snow")

@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from seraser_core.sources.benchmarks.base import Benchmark, Counts
+from seraser_core.sources.benchmarks.benchmark import Benchmark, Counts
 from seraser_core.sources.benchmarks.matlab import MatList
-from seraser_core.sources.benchmarks.names import by_id
+from seraser_core.sources.benchmarks.published_names import by_id
 
 STANFORD_DOGS = Benchmark(
     name="stanford_dogs",

@@ -6,7 +6,7 @@ from collections import Counter
 
 import polars as pl
 
-from seraser_core.sources.benchmarks.base import Benchmark, Counts
+from seraser_core.sources.benchmarks.benchmark import Benchmark, Counts
 from seraser_core.sources.benchmarks.readers import Reader, Table, Tree
 from seraser_core.sources.benchmarks.root import Root
 

@@ -4,8 +4,8 @@ import itertools
 
 import polars as pl
 
-from seraser_core.sources.benchmarks.base import Benchmark
-from seraser_core.sources.benchmarks.names import same
+from seraser_core.sources.benchmarks.benchmark import Benchmark
+from seraser_core.sources.benchmarks.published_names import same
 from seraser_core.sources.benchmarks.readers import Tree
 
 _KINDS = ("urban", "country")

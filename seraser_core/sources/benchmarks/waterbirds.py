@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from seraser_core.sources.benchmarks.base import Benchmark, Counts
+from seraser_core.sources.benchmarks.benchmark import Benchmark, Counts
 from seraser_core.sources.benchmarks.readers import Table, Tables
 
 WATERBIRDS = Benchmark(

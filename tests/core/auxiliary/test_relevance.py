@@ -25,7 +25,7 @@ from seraser_core.demo.config import MODEL_JSON, WEIGHTS
 from seraser_core.demo.dataset import SHORTCUT, plan_split
 from seraser_core.demo.training.data import draw_items
 from seraser_core.errors import ConfigError
-from seraser_core.models.loading import get_model
+from seraser_core.models.clip_model import get_model
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from miniatures import MINIATURES, write_waterbird_masks
 
-from seraser_core.sources.benchmarks.base import Counts
+from seraser_core.sources.benchmarks.benchmark import Counts
 from seraser_core.sources.benchmarks.registry import BENCHMARKS
 
 

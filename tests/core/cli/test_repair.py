@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seraser_core.config.options import ModelOptions
-from seraser_core.models.loading import get_model
+from seraser_core.models.clip_model import get_model
 from seraser_core.results.records import encode
 
 _SERASER = "from seraser_core.cli.main import app; app()"

@@ -14,8 +14,8 @@ from pydantic_core.core_schema import ErrorType
 
 from seraser_core import storage
 from seraser_core.config import GridConfig, RunConfig, load_config, method_options, mistakes
-from seraser_core.config.files import read_yaml
 from seraser_core.config.methods.seraser import SeraserOptions
+from seraser_core.config.named_files import read_yaml
 from seraser_core.config.yaml_files import parse_yaml
 from seraser_core.errors import ConfigError
 

@@ -17,8 +17,8 @@ from seraser_core.demo.dataset import CONTROL, SHORTCUT, Task, plan_split
 from seraser_core.demo.training.data import draw_items
 from seraser_core.demo.training.evaluation import Evaluation
 from seraser_core.models.causal import CausalPromptEngine
+from seraser_core.models.clip_model import get_model
 from seraser_core.models.engine import build_engine
-from seraser_core.models.loading import get_model
 from seraser_core.models.prompts import build_prompts
 
 VALIDATION = json.loads((MODEL_JSON.parent / "validation.json").read_text())

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from seraser_core.config import load_config
 from seraser_core.methods import MethodContext, method_class
-from seraser_core.methods import base as methods_base
+from seraser_core.methods import context as method_context
 from seraser_core.models import prompts as prompts_module
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.engine import build_engine
@@ -134,7 +134,7 @@ def test_tokens_of_thousands_of_texts_are_those_of_each(tiny_model):
 
 def test_an_ensemble_is_the_same_in_parts(tiny_model, prompts, monkeypatch):
     whole = MethodContext(tiny_model, prompts).ensemble_features(TEMPLATES)
-    monkeypatch.setattr(methods_base, "_TEXTS_AT_ONCE", 100)
+    monkeypatch.setattr(method_context, "_TEXTS_AT_ONCE", 100)
     parts = MethodContext(tiny_model, prompts).ensemble_features(TEMPLATES)
     assert (whole - parts).abs().max() <= 1e-6
     features = [

@@ -11,7 +11,8 @@ from seraser_core.config.methods.seraser import SeraserOptions
 from seraser_core.config.methods.seraser_task import SeraserTaskOptions
 from seraser_core.errors import SeraserError
 from seraser_core.kinds import IMAGE, KINDS
-from seraser_core.methods.base import MethodContext, Scores
+from seraser_core.methods.context import MethodContext
+from seraser_core.methods.method import Scores
 from seraser_core.methods.seraser import Seraser
 from seraser_core.methods.seraser_task import SeraserTask
 from seraser_core.models.causal import CausalPromptEngine

@@ -9,7 +9,7 @@ import torch
 from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.errors import ConfigError
 from seraser_core.kinds import IMAGE, crops_view
-from seraser_core.methods.base import MethodContext
+from seraser_core.methods.context import MethodContext
 from seraser_core.methods.tpt import Tpt, tpt_prompts
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.plain import PlainPromptEngine

@@ -29,7 +29,7 @@ from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
 from seraser_core.methods import MethodContext, method_class
 from seraser_core.methods.zero_shot import ZeroShot
-from seraser_core.models.loading import get_model
+from seraser_core.models.clip_model import get_model
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import build_prompts
 from seraser_core.results.shards import RunDirectory

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
-from seraser_core.models.loading import get_model
+from seraser_core.models.clip_model import get_model
 
 CLS = "vision_model.embeddings.class_embedding"
 ATTENTION = "vision_model.encoder.layers.0.self_attn"

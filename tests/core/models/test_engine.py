@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
 from seraser_core.models.causal import CausalPromptEngine, cut_classes
+from seraser_core.models.clip_model import get_model
 from seraser_core.models.engine import build_engine, images_at_once
-from seraser_core.models.loading import get_model
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import (
     build_prompts,

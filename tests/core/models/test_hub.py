@@ -20,8 +20,8 @@ from seraser_core.config.auxiliary import SegmentOptions
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.models import cached, early, hub
+from seraser_core.models.clip_model import get_model
 from seraser_core.models.hub import check_server, fetching
-from seraser_core.models.loading import get_model
 from seraser_core.open_clip_tables import table
 
 OPENAI = ModelOptions(name="ViT-B-32-quickgelu", pretrained="openai", device="cpu")

@@ -12,7 +12,7 @@ from PIL import Image
 from seraser_core import storage
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, TransientError
-from seraser_core.models.loading import get_model
+from seraser_core.models.clip_model import get_model
 
 HALF = [0.5, 0.5, 0.5]
 

@@ -10,7 +10,7 @@ from open_clip.pretrained import get_pretrained_cfg
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
 from seraser_core.models import open_clip_models
-from seraser_core.models.loading import get_model
+from seraser_core.models.clip_model import get_model
 
 
 def options(name, pretrained=None):

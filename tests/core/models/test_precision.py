@@ -15,7 +15,7 @@ from seraser_core.config.methods.zero_shot import ZeroShotOptions
 from seraser_core.config.options import ModelOptions
 from seraser_core.methods import MethodContext
 from seraser_core.methods.zero_shot import ZeroShot
-from seraser_core.models.loading import get_model
+from seraser_core.models.clip_model import get_model
 from seraser_core.models.prompts import build_prompts
 
 CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]

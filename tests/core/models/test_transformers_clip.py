@@ -19,8 +19,8 @@ from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
 from seraser_core.methods import MethodContext
 from seraser_core.models.causal import CausalPromptEngine
+from seraser_core.models.clip_model import get_model
 from seraser_core.models.files import weight_files
-from seraser_core.models.loading import get_model
 from seraser_core.models.prompts import build_prompts
 
 CLASSES = ["a camel", "a deer on the lake"]

@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 
 from seraser_core.config.options import ModelOptions
 from seraser_core.methods.seraser import Seraser
-from seraser_core.models.loading import get_model
+from seraser_core.models.clip_model import get_model
 from seraser_core.results.reading import read_report
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.verify import verify

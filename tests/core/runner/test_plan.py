@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from seraser_core.config import load_config
 from seraser_core.errors import ConfigError, RunDirectoryError
-from seraser_core.models import loading
+from seraser_core.models import clip_model
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.verify import verify
 from seraser_core.runner.local import run_local
@@ -77,7 +77,7 @@ def test_a_worker_refuses_a_model_json_that_changed(tree, plan, tiny_json, tmp_p
     url = plan()
     shutil.rmtree(tmp_path / "model")
     change_model(tiny_json, more_heads, tmp_path / "model")
-    loading._cache.clear()  # as in a worker that begins now
+    clip_model._cache.clear()  # as in a worker that begins now
     with pytest.raises(RunDirectoryError, match="these differ: architecture"):
         open_session(url)
 

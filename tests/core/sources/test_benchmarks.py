@@ -17,11 +17,11 @@ from seraser_core.config import load_config
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
 from seraser_core.runner.plan import DEFAULT_TEMPLATE, with_template
-from seraser_core.sources.base import Listing
+from seraser_core.sources.benchmarks.benchmark_source import BenchmarkSource
 from seraser_core.sources.benchmarks.matlab import read_matlab
 from seraser_core.sources.benchmarks.registry import BENCHMARKS
-from seraser_core.sources.benchmarks.source import BenchmarkSource
 from seraser_core.sources.planner import plan_items
+from seraser_core.sources.source import Listing
 
 
 def list_rows(name: str, path: Path | str, split: str | None = None, **options: Any) -> Listing:

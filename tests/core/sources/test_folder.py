@@ -8,8 +8,8 @@ import pytest
 
 from seraser_core.config import load_config
 from seraser_core.errors import ConfigError
-from seraser_core.sources.base import Listing
 from seraser_core.sources.folder import FolderSource
+from seraser_core.sources.source import Listing
 
 
 def listing(root: Path, names: list[str], **dataset) -> Listing:

@@ -15,12 +15,12 @@ from miniatures import MINIATURES, put, text
 from seraser_core.config import load_config
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
-from seraser_core.sources.base import Listing
 from seraser_core.sources.benchmarks.audit import audit
-from seraser_core.sources.benchmarks.names import imagenet_by_index, wordnet_ids
+from seraser_core.sources.benchmarks.benchmark_source import BenchmarkSource
+from seraser_core.sources.benchmarks.published_names import imagenet_by_index, wordnet_ids
 from seraser_core.sources.benchmarks.registry import BENCHMARKS
-from seraser_core.sources.benchmarks.source import BenchmarkSource
 from seraser_core.sources.planner import plan_items
+from seraser_core.sources.source import Listing
 
 _BREEDS = ["bulldog", "corgi", "dachshund", "labrador"]
 _PLACES = ["beach", "desert", "dirt", "jungle", "mountain", "snow"]

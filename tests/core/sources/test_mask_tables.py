@@ -7,8 +7,8 @@ import pytest
 
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
-from seraser_core.sources.base import Listing, listed
-from seraser_core.sources.masks import with_masks
+from seraser_core.sources.mask_tables import with_masks
+from seraser_core.sources.source import Listing, listed
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ import pytest
 
 from seraser_core.config import parse_config
 from seraser_core.errors import ConfigError
-from seraser_core.sources.base import Listing
 from seraser_core.sources.delimited import read_delimited
+from seraser_core.sources.source import Listing
 from seraser_core.sources.table import TableSource
 
 PLAIN = "image,y,x0,y0,x1,y1\na/1.png,0,0.5,1,10,11.25\ncafé.png,1,2,3,40,41\n"

@@ -11,12 +11,12 @@ import polars as pl
 
 from seraser_core.config.classes import Entry, labels_of, names_of
 from seraser_core.errors import ConfigError
-from seraser_core.sources.base import ABSOLUTE, CLIMBING, Listing, Source
-from seraser_core.sources.benchmarks.base import Benchmark, Names
+from seraser_core.sources.benchmarks.benchmark import Benchmark, Names
 from seraser_core.sources.benchmarks.registry import find_benchmark
 from seraser_core.sources.benchmarks.root import NoSplitError, Root
 from seraser_core.sources.class_files import read_entries
 from seraser_core.sources.names import finder, some
+from seraser_core.sources.source import ABSOLUTE, CLIMBING, Listing, Source
 
 _TRAIN = "train"
 

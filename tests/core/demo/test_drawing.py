@@ -7,7 +7,7 @@ import pytest
 
 from seraser_core.demo.animals import ANIMALS
 from seraser_core.demo.contexts import CONTEXTS
-from seraser_core.demo.pictures import draw_picture
+from seraser_core.demo.drawing import draw_picture
 
 SIDE = 64
 

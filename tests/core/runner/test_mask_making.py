@@ -18,7 +18,7 @@ from seraser_core.results.masks import write_mask_table
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.verify import verify
-from seraser_core.runner import fitting, masks, shard
+from seraser_core.runner import fitting, mask_making, scoring
 from seraser_core.runner.plan import plan_run
 
 SIDE = 32  # of the tiny model's input, so that nothing is resized
@@ -153,8 +153,8 @@ def test_of_a_task_only_the_samples_relevance_is_computed(run, small, monkeypatc
     monkeypatch.setattr(
         fitting, "add_relevance", lambda *given: [seen.append(len(given[1]["image"])), add(*given)]
     )
-    monkeypatch.setattr(shard, "add_relevance", lambda *_: pytest.fail("of an image alone"))
-    add = masks.add_relevance
+    monkeypatch.setattr(scoring, "add_relevance", lambda *_: pytest.fail("of an image alone"))
+    add = mask_making.add_relevance
     _, rows = run({**small, "methods": tuned_with("relevance")[1:2]})
     assert sum(seen) >= 5
     assert rows["status"].to_list().count("ok") == 8

@@ -1,14 +1,14 @@
-"""From options to methods."""
+"""The implementations of the methods."""
 
 from __future__ import annotations
 
 from seraser_core.config.methods import MethodOptions, offered_methods
-from seraser_core.methods.base import Method
+from seraser_core.methods.method import Method
 from seraser_core.plugins import resolve
 
 
 def method_class(options: MethodOptions) -> type[Method]:
-    """Return the class of the method that `options` describe; it is made of them and a `MethodContext`.
+    """Return the method's class; an instance takes `options` and a `MethodContext`.
 
     Raises:
         ConfigError: The method is of another package, and its class cannot be imported or is no

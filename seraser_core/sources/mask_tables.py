@@ -9,9 +9,9 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
-from seraser_core.sources.base import ABSOLUTE, Listing, check_paths
 from seraser_core.sources.missing import known
 from seraser_core.sources.paths import clean_paths, same_files
+from seraser_core.sources.source import ABSOLUTE, Listing, check_paths
 from seraser_core.sources.table import TableSource
 
 _FIELD = "dataset.masks"

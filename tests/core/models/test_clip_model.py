@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from seraser_core import storage
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
-from seraser_core.models import loading
-from seraser_core.models.loading import get_model
+from seraser_core.models import clip_model
+from seraser_core.models.clip_model import get_model
 from seraser_core.models.preprocessing import Preprocessing
 
 
@@ -86,7 +86,7 @@ def test_weights_elsewhere_are_fetched_once_for_every_version(
     )
 
     def load():
-        monkeypatch.setattr(loading, "_cache", {})
+        monkeypatch.setattr(clip_model, "_cache", {})
         return get_model(options(tiny_json, url)).weights_hash
 
     url = f"{bucket}/weights.safetensors"

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from seraser_core.config.base import Options
+from seraser_core.config.option_group import Options
 from seraser_core.kinds import KINDS, Region
 
 

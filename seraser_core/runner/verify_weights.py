@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seraser_core.config import parse_config
 from seraser_core.errors import SeraserError
-from seraser_core.models.loading import read_weights_hash
+from seraser_core.models.clip_model import read_weights_hash
 from seraser_core.results.problems import Problem, VerifyReport
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.verify import verify
