@@ -1,4 +1,4 @@
-"""When a request to storage that failed is made again."""
+"""Retries of requests to storage that failed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Policy:
 
 
 POLICY = Policy()
-_again = itertools.count(1)
+_retries = itertools.count(1)
 
 
 class Backoff:
@@ -55,7 +55,7 @@ class Backoff:
         pause = random.uniform(0, bound)  # noqa: S311
         if time.monotonic() - self._began + pause > POLICY.total_s:
             return None
-        count = next(_again)
+        count = next(_retries)
         if count % _LOGGED_EVERY == 1:
             # Not the fault's own text: that of a web server holds the URL, which may be signed.
             name = s3_code(error) or type(error).__name__
@@ -63,7 +63,7 @@ class Backoff:
         return pause
 
 
-def again(attempt: Callable[[], T]) -> T:
+def with_retries(attempt: Callable[[], T]) -> T:
     """Call `attempt`, with retries after faults that may pass soon; return its result.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from seraser_core.backoff import again
+from seraser_core.backoff import with_retries
 from seraser_core.storage.other import OtherPlace, proxy_of
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ class WebPlace(OtherPlace):
         return {"client_kwargs": {"timeout": _TIMES, **proxy_of(self.url)}}
 
     def _ask(self, attempt: Callable[[], T]) -> T:
-        return again(attempt)
+        return with_retries(attempt)
 
     def _version(self) -> str:
         info = self._ask(lambda: self.fs.info(self.path))  # its own key knows nothing but the URL

@@ -365,7 +365,7 @@ def test_the_faults_of_every_client_are_sorted(fault, expected):
 
 
 def test_retries_are_told_once_in_a_hundred_and_without_the_url(web, monkeypatch, caplog):
-    monkeypatch.setattr(backoff, "_again", itertools.count(1))
+    monkeypatch.setattr(backoff, "_retries", itertools.count(1))
     for _ in range(60):
         web.statuses = [503, 503]
         storage.read_bytes(f"{web.url}?signature=hunter2")
