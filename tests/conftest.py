@@ -26,6 +26,8 @@ import torch
 from PIL import Image
 from s3_server import S3Server, forget_clients
 
+from seraser_core import backoff
+
 _START_SECONDS = 90
 _GCS_BUCKET = "bucket"
 _FAST = (
@@ -61,6 +63,7 @@ _FAST = (
 )
 """Files and folders of ``-m fast``, every package once; what needs a server is left out."""
 _SERVERS = {"s3", "gcs", "bucket", "gcs_folder"}
+_ONE_GROUP = "flows"
 _LONGEST_FIRST = ("flows", "test_pages.py", "faults", "cli", "test_secrets_end_to_end.py", "runner")
 
 
@@ -82,8 +85,13 @@ def pytest_configure(config: pytest.Config) -> None:
         torch.set_num_threads(1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, servers and killed workers: at the end, all would wait."""
+    """Begin with what takes longest, servers and killed workers: at the end, all would wait.
+
+    With ``--dist loadgroup`` a file stays in one process, and so does the folder of flows, whose
+    files share a server.
+    """
 
     def place(item: pytest.Item) -> int:
         parts = item.path.parts
@@ -93,6 +101,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=place)
     for item in items:
+        file = item.path.relative_to(Path(__file__).parent)
+        group = _ONE_GROUP if file.parts[0] == _ONE_GROUP else file.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
         if _is_fast(item):
             item.add_marker(pytest.mark.fast)
 
@@ -275,3 +286,9 @@ def unused_port() -> Iterator[int]:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         yield one.getsockname()[1]
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests to storage that fail are made again once, at once."""
+    monkeypatch.setattr(backoff, "POLICY", backoff.Policy(tries=2, shortest_s=0.001))

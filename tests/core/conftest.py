@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from seraser_core import backoff
 from seraser_core.config.options import ModelOptions
 from seraser_core.models.clip_model import ClipModel, get_model
-
-
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests to storage that fail are made again once, at once."""
-    monkeypatch.setattr(backoff, "POLICY", backoff.Policy(tries=2, shortest_s=0.001))
 
 
 @pytest.fixture

@@ -138,9 +138,12 @@ def start_up(company: HttpProxy) -> Iterator[Callable[..., Up]]:
             one.process.wait(_START_S)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def up(s3: str, start_up: Callable[..., Up], tmp_path_factory: pytest.TempPathFactory) -> Up:
-    """A running `seraser up`; its worker has the credentials of the tests' S3 server."""
+    """A running `seraser up`; its worker has the credentials of the tests' S3 server.
+
+    One for all files of this folder: the last test of the last file ends it.
+    """
     return start_up(tmp_path_factory.mktemp("prefect"))
 
 

@@ -1,4 +1,4 @@
-"""The flow inside a test server: what it returns, retries, keeps and publishes."""
+"""The flow in this process, on a server: what it returns, retries, keeps and publishes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.testing.utilities import prefect_test_harness
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.seraser import seraser
 from seraser_core.config import load_config
@@ -34,10 +34,10 @@ from tasks.observer import Silence, observe
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")  # not longer: it is busy also where nobody asks for anything
-def prefect_server() -> Iterator[None]:
-    """A Prefect server with a fresh database, for flows in this process."""
-    with prefect_test_harness(server_startup_timeout=120):
+@pytest.fixture
+def prefect_server(up) -> Iterator[None]:
+    """The server of `seraser up`, for flows in this process."""
+    with temporary_settings({PREFECT_API_URL: up.exports["PREFECT_API_URL"]}):
         yield
 
 
@@ -154,7 +154,7 @@ def web_tree(web: Pictures, pictures: Path, tree: dict[str, Any], tmp_path: Path
     return tree
 
 
-def test_a_passing_fault_is_tried_again(prefect_server, web, web_tree):
+def test_a_passing_fault_is_tried_again(prefect_server, web, web_tree, hasty):
     web.refuse["mask7.png"] = 100
     with pytest.raises(SeraserError, match=r"1 of 3 shards failed \(00001: TransientError: "):
         seraser(web_tree, ["runtime.retries=1"])
