@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,7 @@ from seraser_core.results.records import RunRecord
 from seraser_core.results.schema import PREDICTIONS_SCHEMA, group_name, with_footer
 
 _KEY = ("item_index", "method")
+_PLANNED = ("item_index", "item_id", "image", "label", "attribute")
 _NAN_OUTPUT = ItemError("infer", "nan_output", "the model's logits or losses are not finite")
 
 
@@ -35,16 +35,84 @@ def build_table(
         errors: item_index -> why the image failed, for all others.
     """
     place = {int(index): i for i, index in enumerate(done)}
-    rows = [
-        _row(run, item, outcome, place.get(item["item_index"]), errors)
-        for item in items.to_pylist()
-        for outcome in outcomes
-    ]
-    table = pa.Table.from_pylist(rows, schema=with_footer(run))
+    indices = items["item_index"].to_pylist()
+    planned = _planned_columns(run, items)
+    parts = []
+    for outcome in outcomes:
+        at = [place.get(index) for index in indices]
+        ok = np.array([i is not None and bool(outcome.finite[i]) for i in at], np.bool_)
+        scored = np.array([i for i, good in zip(at, ok, strict=True) if good], np.int64)
+        failed = [
+            errors[index] if i is None else _NAN_OUTPUT
+            for index, i, good in zip(indices, at, ok, strict=True)
+            if not good
+        ]
+        columns = planned | {
+            "method": pa.repeat(outcome.method, len(ok)),
+            "stateful": pa.repeat(outcome.stateful, len(ok)),
+            "status": pc.if_else(pa.array(ok), "ok", "error"),
+            **_spread(_outcome_columns(run, outcome, scored), ok),
+            **_spread(_error_columns(failed), ~ok),
+        }
+        columns["correct"] = pc.equal(columns["prediction"], columns["label"])
+        columns["zero_shot_correct"] = pc.equal(columns["zero_shot_prediction"], columns["label"])
+        columns["logits"] = pa.nulls(len(ok), pa.list_(pa.float32()))
+        parts.append(pa.Table.from_pydict(columns, schema=with_footer(run)))
+    by_item = np.arange(len(indices) * len(parts)).reshape(len(parts), -1).T.ravel()
+    table = pa.concat_tables(parts).take(pa.array(by_item)).combine_chunks()
     if not run.config.save_logits:
         return table
     column = table.schema.get_field_index("logits")
     return table.set_column(column, table.schema.field(column), _logits(items, place, outcomes))
+
+
+def _planned_columns(run: RunRecord, items: pa.Table) -> dict[str, pa.Array]:
+    """The columns that the plan gives, one value per item."""
+    columns = {name: items[name].combine_chunks() for name in _PLANNED}
+    pairs = zip(columns["label"].to_pylist(), columns["attribute"].to_pylist(), strict=True)
+    return columns | {
+        "run_id": pa.repeat(run.run_id, items.num_rows),
+        "dataset": pa.repeat(run.name, items.num_rows),
+        "label_name": pa.array(run.classes, pa.string()).take(columns["label"]),
+        "group": pa.array([group_name(run, *pair) for pair in pairs], pa.string()),
+    }
+
+
+def _outcome_columns(
+    run: RunRecord, outcome: MethodOutcome, scored: np.ndarray
+) -> dict[str, pa.Array]:
+    """The columns of scores, one value per image of an outcome that is in `scored`."""
+    top, shares = outcome.top[scored], outcome.top_probabilities[scored].astype(np.float32)
+    predictions = pa.array(top[:, 0], pa.int32())
+    losses = {"loss_first": outcome.loss_first, "loss_last": outcome.loss_last}
+    columns = {
+        "prediction": predictions,
+        "prediction_name": pa.array(run.classes, pa.string()).take(predictions),
+        "confidence": pa.array(shares[:, 0]),
+        "zero_shot_prediction": pa.array(outcome.zero_shot[scored], pa.int32()),
+        "zero_shot_confidence": pa.array(outcome.zero_shot_confidence[scored].astype(np.float32)),
+        "top_classes": pa.array(list(top.astype(np.int32)), pa.list_(pa.int32())),
+        "top_probabilities": pa.array(list(shares), pa.list_(pa.float32())),
+        "steps": pa.array([outcome.steps] * len(scored), pa.int32()),
+    }
+    for name, loss in losses.items():
+        none = pa.nulls(len(scored), pa.float32())
+        columns[name] = none if loss is None else pa.array(loss[scored].astype(np.float32))
+    return columns
+
+
+def _error_columns(errors: Sequence[ItemError]) -> dict[str, pa.Array]:
+    """The columns of errors, one value per image that failed."""
+    return {
+        f"error_{name}": pa.array([getattr(error, name) for error in errors], pa.string())
+        for name in ("stage", "code", "message")
+    }
+
+
+def _spread(columns: dict[str, pa.Array], where: np.ndarray) -> dict[str, pa.Array]:
+    """The columns with their values where `where`, (n,) bool, is true, and null elsewhere."""
+    place = pa.array(np.cumsum(where) - 1, mask=~where)
+    return {name: column.take(place) for name, column in columns.items()}
 
 
 def _logits(items: pa.Table, place: dict[int, int], outcomes: Sequence[MethodOutcome]) -> pa.Array:
@@ -65,53 +133,6 @@ def _logits(items: pa.Table, place: dict[int, int], outcomes: Sequence[MethodOut
         pa.array(np.concatenate(values) if values else np.empty(0), pa.float32()),
         mask=pa.array([logits is None for logits in kept], pa.bool_()),
     )
-
-
-def _row(
-    run: RunRecord,
-    item: dict[str, Any],
-    outcome: MethodOutcome,
-    i: int | None,
-    errors: dict[int, ItemError],
-) -> dict[str, Any]:
-    classes, label = run.classes, item["label"]
-    row: dict[str, Any] = {
-        "run_id": run.run_id,
-        "dataset": run.name,
-        "method": outcome.method,
-        "stateful": outcome.stateful,
-        "item_index": item["item_index"],
-        "item_id": item["item_id"],
-        "image": item["image"],
-        "label": label,
-        "label_name": None if label is None else classes[label],
-        "attribute": item["attribute"],
-        "group": group_name(run, label, item["attribute"]),
-    }
-    if i is None or not outcome.finite[i]:
-        error = errors[item["item_index"]] if i is None else _NAN_OUTPUT
-        return row | {
-            "status": "error",
-            "error_stage": error.stage,
-            "error_code": error.code,
-            "error_message": error.message,
-        }
-    prediction, zero_shot = int(outcome.top[i, 0]), int(outcome.zero_shot[i])
-    return row | {
-        "status": "ok",
-        "prediction": prediction,
-        "prediction_name": classes[prediction],
-        "confidence": float(outcome.top_probabilities[i, 0]),
-        "correct": None if label is None else prediction == label,
-        "zero_shot_prediction": zero_shot,
-        "zero_shot_confidence": float(outcome.zero_shot_confidence[i]),
-        "zero_shot_correct": None if label is None else zero_shot == label,
-        "top_classes": outcome.top[i].tolist(),
-        "top_probabilities": outcome.top_probabilities[i].tolist(),
-        "loss_first": None if outcome.loss_first is None else float(outcome.loss_first[i]),
-        "loss_last": None if outcome.loss_last is None else float(outcome.loss_last[i]),
-        "steps": outcome.steps,
-    }
 
 
 def failed_rows(rows: pa.Table) -> dict[str, list[int]]:
