@@ -10,6 +10,7 @@ import polars as pl
 
 from seraser_core import storage
 from seraser_core.display import percent
+from seraser_core.errors import RunDirectoryError
 from seraser_core.results.records import READERS, RunRecord
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Done, State
@@ -53,12 +54,20 @@ def disagreements(directory: RunDirectory, states: Mapping[str, State]) -> pl.Da
     Args:
         directory: Where the run is.
         states: Of its shards; one that is done is in memory per thread.
+
+    Raises:
+        RunDirectoryError: The rows of a shard are damaged.
     """
     paths = [directory.path(state.file) for state in states.values() if isinstance(state, Done)]
     options = storage.polars_options(directory.url)
 
     def of_shard(path: str) -> pl.DataFrame:
-        rows = pl.scan_parquet(path, glob=False, storage_options=options).select(_READ).collect()
+        table = pl.scan_parquet(path, glob=False, storage_options=options)
+        try:
+            rows = table.select(_READ).collect()
+        except pl.exceptions.PolarsError as error:
+            what = f"{path} is damaged: {error}; `seraser repair {directory.url}` mends it"
+            raise RunDirectoryError(what) from None
         return most_disagreed(rows, directory.run)
 
     with ThreadPoolExecutor(READERS) as pool:

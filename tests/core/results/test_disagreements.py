@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from seraser_core.cli import console
 from seraser_core.cli.main import app
+from seraser_core.errors import RunDirectoryError
 from seraser_core.results import disagreements as module
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
@@ -149,6 +150,16 @@ def test_verify_compares_them_with_the_rows(audit):
     file = Path(directory.path("report", "disagreements.parquet"))
     table.head(3).write_parquet(file)
     assert "report/disagreements.parquet" in {p.file for p in verify(directory.url).problems}
+
+
+def test_rows_that_are_damaged_are_named(audit):
+    directory, *_ = audit()
+    path = Path(directory.predictions_path("00001"))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # a byte of the magic number, so that the size stays
+    path.write_bytes(content)
+    with pytest.raises(RunDirectoryError, match=rf"{path} is damaged: .*`seraser repair"):
+        aggregate(directory.url)
 
 
 def test_methods_that_agree_are_said_to(audit):
