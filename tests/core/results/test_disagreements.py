@@ -158,7 +158,7 @@ def test_rows_that_are_damaged_are_named(audit):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1  # a byte of the magic number, so that the size stays
     path.write_bytes(content)
-    with pytest.raises(RunDirectoryError, match=rf"{path} is damaged: .*`seraser repair"):
+    with pytest.raises(RunDirectoryError, match=r"/00001.*parquet is damaged: .*`seraser repair"):
         aggregate(directory.url)
 
 
