@@ -16,7 +16,7 @@ from seraser_core.results.records import RunRecord
 
 
 def label(config: str | dict[str, Any], overrides: list[str]) -> None:
-    """Name the flow run that goes on after its run and the time, and tag it with what it is of.
+    """Name the current flow run after its run and the time, and tag it; see `tags_of`.
 
     A configuration that cannot be used gives the name of its file: what is wrong is told later.
     """
@@ -30,7 +30,7 @@ def label(config: str | dict[str, Any], overrides: list[str]) -> None:
 
 
 def label_planned(run: RunRecord) -> None:
-    """As `label`, of a run that is planned.
+    """Label the current flow run, whose run is already planned; see `label`.
 
     Args:
         run: Its run.json.
@@ -39,7 +39,7 @@ def label_planned(run: RunRecord) -> None:
 
 
 def tags_of(config: RunConfig) -> list[str]:
-    """The run, the data set and the model, as people call them."""
+    """Return the names of the run, the data set and the model."""
     dataset = config.dataset
     named = dataset.name or "/".join(PurePosixPath(dataset.path).parts[-2:]).lstrip("/")
     return [config.name, named, PurePosixPath(config.model.name).name]

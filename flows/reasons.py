@@ -1,4 +1,4 @@
-"""Why a flow run failed, for those who watch it."""
+"""Reasons of failed flow runs, for the people who watch them."""
 
 from __future__ import annotations
 

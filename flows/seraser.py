@@ -46,7 +46,7 @@ def seraser(config: str | dict[str, Any], overrides: list[str] = []) -> str:  # 
 
 @flow(name="seraser-planned", validate_parameters=True)
 def planned(run_url: str) -> None:
-    """Bring a run that is planned already to its end.
+    """Complete a run that is already planned.
 
     Args:
         run_url: The run directory.
@@ -60,7 +60,7 @@ def planned(run_url: str) -> None:
 
 
 def finish(run_url: str) -> None:
-    """Compute what is missing of a planned run, and merge it."""
+    """Compute the missing shards of a planned run, and merge them all."""
     opened.cache_clear()  # the run may have been planned again since
     directory = RunDirectory(run_url)
     check_complete(directory, compute_missing(directory))
@@ -110,7 +110,7 @@ def compute_missing(directory: RunDirectory) -> list[str]:
 
 
 def check_complete(directory: RunDirectory, failed: list[str]) -> None:
-    """See that shards whose task failed were computed nevertheless, by another worker.
+    """Check that another worker computed the shards that failed here.
 
     Raises:
         SeraserError: Some were not; names the last fault of the first of them.

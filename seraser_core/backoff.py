@@ -19,7 +19,7 @@ _LOGGED_EVERY = 100
 
 @dataclass(frozen=True)
 class Policy:
-    """How often and how long one request is tried.
+    """Limits on the tries of one request.
 
     The n-th pause is drawn evenly from 0 to ``min(longest_s, shortest_s * 2**n)`` seconds ("full
     jitter"): of many that failed together, few come again together.
@@ -41,7 +41,7 @@ _retries = itertools.count(1)
 
 
 class Backoff:
-    """The tries of one request, of which the first begins now."""
+    """The tries of one request; the first begins now."""
 
     def __init__(self) -> None:
         self._began, self._tried = time.monotonic(), 0

@@ -19,9 +19,9 @@ CONTROLS = {
         *range(0x2066, 0x206A),
     )
 }
-"""Signs that command a terminal or turn the direction of what is read -> what shows them."""
+"""Control and direction characters -> visible text."""
 _TINY = 1e-3
-"""Numbers below it are no zeros."""
+"""Smaller numbers are shown with an exponent."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Column:
         return printable(words if self.words is None else self.words)
 
     def text(self, value: Any) -> str:
-        """A value as text; nothing for what is not known."""
+        """Return a value as text; empty if it is unknown."""
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return ""
         if self.percent:
@@ -62,7 +62,7 @@ class Column:
 
 
 def columns_of(columns: Iterable[Column | str]) -> list[Column]:
-    """Return columns, of which those without anything to say are given by name alone."""
+    """Return columns; a bare name stands for a column without options."""
     return [Column(column) if isinstance(column, str) else column for column in columns]
 
 
@@ -72,7 +72,7 @@ def percent(share: float) -> str:
 
 
 def printable(text: str) -> str:
-    """A text whose control characters are visible, such as ``\\x1b``; lines and tabs stay."""
+    """Return a text with visible control characters, such as ``\\x1b``; lines and tabs stay."""
     return text.translate(CONTROLS)
 
 

@@ -80,7 +80,7 @@ class TransientError(SeraserError):
 
 
 class DeviceLostError(TransientError):
-    """A GPU no longer answers this process: nothing more can be computed before it has ended."""
+    """A GPU no longer answers this process, which can compute nothing more."""
 
 
 class ChangedError(SeraserError):
@@ -88,8 +88,8 @@ class ChangedError(SeraserError):
 
 
 class ErrorRateError(SeraserError):
-    """Too many images of a shard failed: what is wrong is not the images."""
+    """Too many images of a shard failed: the cause is probably not the images."""
 
 
 class HangError(TransientError):
-    """A decoder does not come to an end; next time, it is in a process that can be killed."""
+    """A decoder hangs; the next attempt decodes in a process that can be killed."""

@@ -1,4 +1,4 @@
-"""Faults of storage, sorted: for good, for a while, or until there are other credentials."""
+"""Faults of storage: permanent, passing, or until the credentials are renewed."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def sorted_faults(verb: str, url: str) -> Iterator[None]:
 
 
 def _wants_password(error: BaseException) -> bool:
-    """Whether a proxy refuses to pass anything on to anybody whom it does not know."""
+    """Return whether a proxy asks for a password."""
     if not has_proxies():
         return False
     refusals = (error, error.__cause__, error.__context__)
@@ -101,7 +101,7 @@ def _wants_password(error: BaseException) -> bool:
 
 
 def _lasting(error: Exception, url: str) -> Exception | None:
-    """The fault as what it stays, or None when it may pass."""
+    """Return the fault as a permanent one, or None if it may pass."""
     if isinstance(error, ParamValidationError):
         return FileNotFoundError(f"{url}: {error}")
     if isinstance(error, aiohttp.ClientResponseError):
@@ -123,7 +123,7 @@ def _lasting(error: Exception, url: str) -> Exception | None:
 
 
 def passes_soon(error: Exception) -> bool:
-    """Whether the same request, asked again in a moment, may well succeed.
+    """Return whether the same request may well succeed in a moment.
 
     Of the faults for which `sorted_faults` raises TransientError, those that do not are refusals
     for what was asked and by whom.
@@ -143,12 +143,12 @@ def passes_soon(error: Exception) -> bool:
 
 
 def is_stale(error: Exception) -> bool:
-    """Whether S3 refused credentials that may have been valid, and may have been replaced."""
+    """Return whether S3 refused credentials that may have expired and been renewed."""
     return s3_code(error) in _STALE_CODES
 
 
 def s3_code(error: BaseException) -> str | None:
-    """The code with which S3 refused, e.g. ``AccessDenied``; None for other errors."""
+    """Return S3's error code, e.g. ``AccessDenied``; None for other errors."""
     refusal = _refusal(error)
     return None if refusal is None else str(refusal.response["Error"].get("Code"))
 
@@ -164,7 +164,7 @@ def _refusal(error: BaseException) -> ClientError | None:
 
 
 def _meant(error: Exception) -> Exception:
-    """The fault behind one: fsspec calls whatever hinders it from asking a web server missing."""
+    """Return the cause of a fault: fsspec calls every failed request to a web server missing."""
     cause = error.__cause__
     if isinstance(error, FileNotFoundError) and isinstance(
         cause, (aiohttp.ClientError, TimeoutError, ConnectionError)

@@ -1,4 +1,4 @@
-"""Kinds of auxiliary images: the views that they consist of, and what those take.
+"""Kinds of auxiliary images: their views, and the foregrounds that those need.
 
 Declarations alone, without what makes the pictures: planning, options and commands ask them too.
 """
@@ -62,7 +62,7 @@ class Kind:
 
     @property
     def regions(self) -> tuple[Region, ...]:
-        """Foregrounds that its views take."""
+        """Foregrounds that its views need."""
         views = (*self.spurious, self.foreground)
         return tuple(dict.fromkeys(view.region for view in views if view.region is not None))
 

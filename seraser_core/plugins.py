@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a name that is offered cannot be used.
+    """The reason why an offered name cannot be used.
 
     Attributes:
         found: What is wrong, with the distribution and its entry point.

@@ -1,4 +1,4 @@
-"""Proxies that the environment names: which one leads to a host, and that none leads to loopback.
+"""Proxies from the environment: the one for a host, and none for loopback.
 
 The libraries here read ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` each in its
 own way. `prepare` brings the variables into a form that all of them understand.
@@ -56,7 +56,7 @@ class Proxy(NamedTuple):
 
 
 def prepare(*urls: str) -> None:
-    """Keep this process, and those that it starts, from asking a proxy for this machine itself.
+    """Keep this process and its children from using a proxy for this machine itself.
 
     ``NO_PROXY`` gets the names of loopback. What it had stays, but for brackets round an IPv6
     address, which httpx takes for a broken URL. Nothing happens where no proxy is set.
@@ -80,12 +80,12 @@ def prepare(*urls: str) -> None:
 
 
 def has_proxies() -> bool:
-    """Whether the environment names any proxy."""
+    """Return whether the environment names any proxy."""
     return any(os.environ.get(name) for name in _variables())
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine itself."""
+    """Return whether a host name or address is this machine itself."""
     name = host.strip("[]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -138,7 +138,7 @@ def http_proxy_for(url: str) -> str | None:
 
 
 def through(url: str) -> str:
-    """Words that name the proxy through which a URL is asked for; empty without one."""
+    """Return words that name the proxy of a URL; empty without one."""
     try:
         proxy = proxy_for(url)
     except ConfigError:
@@ -196,7 +196,7 @@ def host_of(url: str) -> str:
 
 
 def _is_excepted(url: str) -> bool:
-    """Whether the server of a URL is reached without a proxy: loopback, or in ``NO_PROXY``."""
+    """Return whether a URL is reached without a proxy: on loopback, or in ``NO_PROXY``."""
     host, server = host_of(url), urlsplit(url).netloc.rpartition("@")[2].lower()
     listed = os.environ.get("no_proxy", os.environ.get("NO_PROXY", "")).split(",")
     return is_loopback(host) or any(
@@ -205,7 +205,7 @@ def _is_excepted(url: str) -> bool:
 
 
 def _covers(name: str, host: str) -> bool:
-    """Whether an entry of ``NO_PROXY`` covers a host: ``*``, a name, a domain, addresses."""
+    """Return whether an entry of ``NO_PROXY`` covers a host: ``*``, a name, a domain, addresses."""
     name = name.strip("[]").lstrip(".*").lower() if name != "*" else name
     if not name:
         return False
@@ -218,7 +218,7 @@ def _covers(name: str, host: str) -> bool:
 
 
 def _with_names(value: str, names: tuple[str, ...]) -> str:
-    """A value of ``NO_PROXY`` with some names more."""
+    """Add names to a value of ``NO_PROXY``."""
     if value.strip() == "*":  # which counts only where it is alone
         return value
     listed = [re.sub(r"^\[(.*)\]$", r"\1", name.strip()) for name in value.split(",")]

@@ -1,4 +1,4 @@
-"""Seeing, before files or servers are asked for, that the proxy which leads to them is there."""
+"""Checking that the proxy of a URL answers, before anything is fetched through it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seraser_core.errors import ConfigError
 from seraser_core.proxies import Proxy, host_of, proxy_for
 
 _ANSWER_S = 5.0
-"""For all of it: the name of a proxy, the connection to it and its first word."""
+"""Limit for finding a proxy, connecting to it and its first answer."""
 _KEPT_S = 10.0
 _asked: dict[str, tuple[float, str | None]] = {}
 """URL of a proxy -> when it was asked, and what was wrong with it."""
@@ -20,7 +20,7 @@ _lock = threading.Lock()
 
 
 def check_proxy(url: str, fresh: bool = False) -> None:
-    """See that the proxy which leads to the server of `url`, if one does, is there.
+    """Check that the proxy for `url`, if it has one, answers.
 
     One that answered once is not asked again.
 
@@ -62,7 +62,7 @@ def _fault(proxy: Proxy) -> str | None:
 
 
 def _ask(proxy: Proxy) -> str | None:
-    """See `_fault`; whatever a proxy answers, it is there."""
+    """Send a proxy one request; any answer will do."""
     host, port = proxy.address
     try:
         with socket.create_connection((host, port), _ANSWER_S) as plain:

@@ -1,4 +1,4 @@
-"""Keeping keys out of what is printed, logged and recorded."""
+"""Keeping keys out of output, logs and records."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _PARTS = (
 )
 _VARIABLE = re.compile(r"(^|_)(KEY|SECRET|TOKEN|PASSWORD|CONNECTION_STRING|AUTH_STRING)$")
 _SHORTEST = 16
-"""Characters of a value in the environment that is taken for a key."""
+"""Shortest value of an environment variable that is taken for a key."""
 
 
 def redacted(text: str) -> str:
@@ -59,7 +59,7 @@ def redacted(text: str) -> str:
 
 
 def redact_logs() -> None:
-    """Redact all that this process logs from now on, whoever logs it and wherever it goes.
+    """Redact everything that this process logs from now on.
 
     Control characters, which may be those of names in the data, become visible.
 

@@ -1,4 +1,4 @@
-"""Named steps in the life of a shard, announced to whoever listens.
+"""Named steps in the life of a shard, which a listener can hear of.
 
 Nobody does but tests, which stop or kill a worker at a step.
 """

@@ -1,4 +1,4 @@
-"""Telling people what is waited for, from wherever it is waited."""
+"""Telling people, from anywhere in the code, what is being waited for."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Protocol
 
 
 class Watcher(Protocol):
-    """Shows what is waited for."""
+    """Shows waits to people."""
 
     def waits(self, what: str | None) -> None:
-        """Something is waited for now; nothing when None."""
+        """Show the current wait; None when it is over."""
 
     def printed(self) -> None:
-        """Something was printed."""
+        """Note that something was printed."""
 
 
 _lock = threading.Lock()
@@ -25,7 +25,7 @@ _watcher: Watcher | None = None
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Name what may take seconds while it goes on, e.g. ``loading the model``.
+    """Announce a wait of perhaps seconds while it lasts, e.g. ``loading the model``.
 
     Whoever watches this process is told; without one, nothing happens. Of several, the last one to
     begin is shown.
@@ -38,14 +38,14 @@ def waiting(what: str) -> Iterator[None]:
 
 
 def printed() -> None:
-    """Tell whoever watches that something was printed."""
+    """Tell the watcher that something was printed."""
     if _watcher is not None:
         _watcher.printed()
 
 
 @contextmanager
 def watching_waits(watcher: Watcher) -> Iterator[None]:
-    """Register `watcher` for this process meanwhile."""
+    """Register `watcher` for this process while the block runs."""
     global _watcher
     before, _watcher = _watcher, watcher
     try:

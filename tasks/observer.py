@@ -1,4 +1,4 @@
-"""Who watches a flow from inside its own process: the command line's progress bars.
+"""Observers of a flow inside its own process, such as the progress bars of the command line.
 
 Tasks travel with a run directory and a shard id only, so a watcher is not passed to them: it is
 registered here, for this process. Without one, nothing happens.
@@ -14,13 +14,13 @@ from seraser_core.results.records import Timings
 
 
 class Observer(Protocol):
-    """Told what happens to a run, from the threads where it happens."""
+    """Gets the events of a run, in the threads where they happen."""
 
     def say(self, text: str) -> None:
-        """One finished step of planning, or something that went wrong and is handled."""
+        """Report a finished step of planning, or a fault that is handled."""
 
     def planned(self, run_url: str, done: int, total: int) -> None:
-        """The run is planned: `done` of its `total` images have their rows already."""
+        """Report a planned run; `done` of its `total` images already have rows."""
 
     def advance(self, images: int) -> None:
         """`images` more images are done; negative when a shard has to begin again."""
@@ -55,7 +55,7 @@ def current() -> Observer:
 
 @contextmanager
 def observe(observer: Observer) -> Iterator[None]:
-    """Register `observer` for this process meanwhile."""
+    """Register `observer` for this process while the block runs."""
     global _current
     before, _current = _current, observer
     try:

@@ -16,15 +16,15 @@ from tasks.observer import ShardProgress, current
 BACKOFF_S = 2
 JITTER = 0.5
 MOST_RETRIES = 50
-"""Prefect takes no more delays than this."""
+"""Number of delays that Prefect accepts."""
 
 
 _stopped: dict[tuple[str, str], str] = {}
-"""Flow runs, with their run directories, of which no more shards are to be begun -> why."""
+"""Flow run and run directory -> why no more of its shards are started."""
 
 
 def is_passing(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed attempt failed for a reason that may pass while this process lives."""
+    """Return whether an attempt failed for a reason that may pass while this process lives."""
     return isinstance(state.data, TransientError) and not isinstance(state.data, DeviceLostError)
 
 
@@ -38,7 +38,7 @@ def is_passing(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
     retry_condition_fn=is_passing,
 )
 def shard(run_url: str, shard_id: str) -> Commit:
-    """Compute one shard of a run and commit it; one that is done already is left as it is.
+    """Compute one shard of a run and commit it, unless it is done.
 
     Returns:
         The shard's commit.

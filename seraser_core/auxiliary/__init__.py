@@ -1,4 +1,4 @@
-"""Auxiliary images: what holds only the spurious part, or only the foreground."""
+"""Auxiliary images, which show only the spurious part or only the foreground."""
 
 from seraser_core.auxiliary.views import Maker, Picture, make_view
 

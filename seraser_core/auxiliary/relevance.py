@@ -116,7 +116,7 @@ def _run(tower: Any, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
 
 
 def above_threshold(maps: Tensor, threshold: float | str) -> Tensor:
-    """Where a map is above a part of its own range, or above its Otsu threshold.
+    """Return the places where a map is above a fraction of its range, or above its Otsu threshold.
 
     Args:
         maps: (B, H, W) float32.

@@ -133,7 +133,7 @@ class Segmenter:
         return tokens
 
     def _find(self, image: Image.Image) -> Tensor:
-        """Boxes of what the prompt names, in pixels.
+        """Return the boxes of the things that the prompt names, in pixels.
 
         The text threshold only decides what a box is called.
 
@@ -182,14 +182,14 @@ class Segmenter:
 
 
 def _prompt(options: SegmentOptions, classes: Sequence[str]) -> str:
-    """Text as Grounding DINO knows it from its training: lower case, a full stop after each."""
+    """Return the text as in Grounding DINO's training: lower case, a full stop after each name."""
     text = options.prompt or ". ".join(name.strip().rstrip(".") for name in classes)
     text = text.lower().strip()
     return text if text.endswith(".") else f"{text}."
 
 
 def _load(field: str, name: str, model: Any, processor: Any) -> tuple[Any, Any]:
-    """A frozen model in fp32 on the CPU, and what prepares its input.
+    """Return a frozen model in fp32 on the CPU, and its processor.
 
     Args:
         field: Setting that names the model.

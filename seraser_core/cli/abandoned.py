@@ -1,4 +1,4 @@
-"""Flow runs whose worker died with the machine: Prefect takes them for running for ever."""
+"""Flow runs whose worker died with its machine: Prefect would show them as running for ever."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 
 _HELD = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
-"""States that take a place of the work pool, whose number is limited."""
+"""States that occupy a slot of the work pool."""
 _HEARTBEATS = 3
 _HEARTBEAT_S = 30
 
 
 class Abandoned:
-    """The flow runs of a work pool that are under way when a worker of it is about to start.
+    """The flow runs of a work pool that are running before its worker starts.
 
     No run says which worker has it. One that was killed does not end its runs; others of the pool
     may have gone on while the server was away, and their first sign of life comes later.
@@ -43,7 +43,7 @@ class Abandoned:
         self._runs = self._under_way()
 
     def end(self, wait: Callable[[str, float], None]) -> str | None:
-        """Say of those that are still under way that they crashed, unless others may have them.
+        """Mark those still running as crashed, unless another worker may have them.
 
         Args:
             wait: Called with the reason and the seconds to wait for signs of other workers.

@@ -9,7 +9,7 @@ import typer
 
 
 def absolute_location(run: str) -> str:
-    """The run's whole path: the report and what is printed name it, and are read from elsewhere."""
+    """Return the absolute location of a run: reports and messages are read in other folders."""
     from seraser_core import storage
 
     try:

@@ -19,7 +19,7 @@ _TAIL = 2000
 
 
 def ending_signals() -> list[signal.Signals]:
-    """Signals that ask this process for its end: its children do not get them, so it ends them.
+    """Return the signals that end this process, which then ends its children.
 
     Without SIGHUP under nohup, which asks to stay when the terminal closes.
     """
@@ -28,7 +28,7 @@ def ending_signals() -> list[signal.Signals]:
 
 
 class Children:
-    """Prefect commands, each in a session of its own: a Ctrl-C does not reach them.
+    """Prefect commands, each in its own session, so that Ctrl-C does not reach them.
 
     Args:
         environment: Of the commands.
@@ -81,7 +81,7 @@ class Children:
             raise SeraserError(f"`prefect {' '.join(arguments)}` failed:\n{tail}")
 
     def check(self) -> None:
-        """See that all of them run.
+        """Check that all of them are running.
 
         Raises:
             SeraserError: One has ended; the message has the end of its log.

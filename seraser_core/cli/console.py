@@ -24,13 +24,13 @@ class _Console(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterator[Segment]:
-        """The parts of something that is printed."""
+        """Render an object as printable segments."""
         for part in super().render(renderable, options):
             yield part if part.control else Segment(printable(part.text), part.style)
 
 
 def _console(stderr: bool) -> Console:
-    """A console that prints data as it is: no brackets for markup, no ``:cat:`` for a picture."""
+    """Return a console that prints data as it is: brackets are no markup, ``:cat:`` no emoji."""
     return _Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
@@ -38,7 +38,7 @@ results, errors = _console(stderr=False), _console(stderr=True)
 
 
 def print_json(document: Any) -> None:
-    """One JSON document, for scripts; numbers that are not finite become null."""
+    """Print one JSON document, for scripts; numbers that are not finite become null."""
     text = json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
     # All of these can only be inside of texts, but for the ends of lines, which stay.
     typer.echo(text.translate({code: f"\\u{code:04x}" for code in CONTROLS}))
@@ -47,7 +47,7 @@ def print_json(document: Any) -> None:
 def print_table(
     title: str, columns: Iterable[Column | str], rows: Iterable[Mapping[str, Any]]
 ) -> None:
-    """The given columns of `rows`; those that are empty in every row are left out.
+    """Print the given columns of `rows`, without those that are empty in every row.
 
     Texts wrap between words and no word is shortened: a table whose words do not fit is wider
     than the terminal.
@@ -83,7 +83,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _widths(headers: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> list[int]:
-    """Characters of every column: its longest word, and of what is left its cells before headers.
+    """Return column widths: at least the longest word; cells get spare room before headers.
 
     Args:
         headers: Of the columns.

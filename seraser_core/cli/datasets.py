@@ -1,4 +1,4 @@
-"""`seraser datasets` and `seraser check`: benchmark data sets, and whether one is all there."""
+"""`seraser datasets` and `seraser check`: benchmark data sets, and whether one is complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seraser_core.cli.console import count, errors, print_json, print_table, res
 _IN_LIST = ("layout", "source", "licence")
 _FACTS = ("name", "what", "layout", "source", "licence", "trap")
 _MOST_COUNTS = 40
-"""Lines of counts, above which only sums, and what is wrong, are shown."""
+"""Most lines of counts; beyond, only sums and faults are shown."""
 
 
 def datasets(

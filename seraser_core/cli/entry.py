@@ -1,4 +1,4 @@
-"""The start of the command `seraser`: its imports take a second, in which it may be ended."""
+"""Entry point of the command `seraser`, which may be ended during the second of its imports."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ QUIET_PREFECT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
-"""Prefect's own settings for one run of a command; what the environment says is kept."""
+"""Prefect's settings for one command, unless the environment has them."""
 
 
 def execute(config: str | dict[str, Any], overrides: list[str], no_prefect: bool) -> str:
-    """Run a configuration to its end, with a progress bar.
+    """Complete the run of a configuration, with a progress bar.
 
     Args:
         config: Path or URL of a YAML file, or the configuration itself.
@@ -66,7 +66,7 @@ def execute(config: str | dict[str, Any], overrides: list[str], no_prefect: bool
 
 
 def execute_planned(run_urls: Sequence[str], no_prefect: bool, display: RunDisplay) -> None:
-    """Run planned runs to their end, one after the other; nothing is done for finished ones.
+    """Complete planned runs, one after the other; finished ones are skipped.
 
     One that fails does not keep the others from being computed.
 
@@ -97,7 +97,7 @@ def execute_planned(run_urls: Sequence[str], no_prefect: bool, display: RunDispl
 
 
 def _each(run_urls: Sequence[str], compute: Callable[[str], object]) -> dict[str, SeraserError]:
-    """Compute every run; returns the faults of those that failed."""
+    """Compute every run and return the faults of those that failed."""
     faults = {}
     for url in run_urls:
         try:

@@ -173,7 +173,7 @@ def show_run(run_url: str, json: bool) -> None:
 
 
 def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json: bool) -> None:
-    """Print both tables, and what could not be used."""
+    """Print both tables, and the images that could not be used."""
     if json:
         say_errors(summary, run_url, json)
         say_warnings(run_url)
@@ -246,7 +246,7 @@ def say_errors(summary: pl.DataFrame, run_url: str, json: bool) -> None:
 
 
 def say_warnings(run_url: str, name: str = "") -> None:
-    """Say what makes one doubt the pictures and foregrounds of a run, perhaps called by a name."""
+    """Print the doubts about a run's pictures and foregrounds, under its name if there is one."""
     from seraser_core.results.status import status as read_status
 
     for warning in read_status(run_url)["warnings"]:

@@ -1,4 +1,4 @@
-"""The end of a command that somebody asks for, with SIGINT, SIGTERM or SIGHUP."""
+"""Interrupting a command with SIGINT, SIGTERM or SIGHUP."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _current: Interruptions | None = None
 
 @contextmanager
 def interruptible() -> Iterator[Interruptions]:
-    """Let signals end the block, once cleanly, and again at once; inside of another, that one.
+    """End the block cleanly at the first signal, at once at the second; nested blocks are one.
 
     The first one is answered at once and makes a KeyboardInterrupt in the main thread, as soon as
     that runs Python. The second one ends the process and all its children: commits are written
@@ -56,9 +56,9 @@ def interruptible() -> Iterator[Interruptions]:
 
 
 class Interruptions:
-    """Signals that ask for the end of this process.
+    """The signals that interrupt this process.
 
-    A thread sees them by way of a pipe, whatever the main thread is at: Python's own handlers run
+    A thread reads them from a pipe, whatever the main thread is doing: Python's own handlers run
     only between two of its steps, and loading a model may take minutes of one.
 
     Attributes:

@@ -94,7 +94,7 @@ app.command()(up.up)
 def main(
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Show what happens inside."),
 ) -> None:
-    """Set up logging and the way to servers for every command."""
+    """Set up logging and proxies for every command."""
     redact_logs()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files need not be valid texts

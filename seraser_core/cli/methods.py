@@ -1,4 +1,4 @@
-"""`seraser methods`: what there is to compare."""
+"""`seraser methods`: the methods and their options."""
 
 from __future__ import annotations
 

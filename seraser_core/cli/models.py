@@ -1,4 +1,4 @@
-"""`seraser models`: what a run can load without a network."""
+"""`seraser models`: models that a run can load without a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The progress bar of a run: images/s, time left, and what bounds it."""
+"""The progress bar of a run: images/s, time left and bottleneck."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Speed(ProgressColumn):
 
 
 class RunDisplay:
-    """Shows a run; told about it from the threads that compute shards.
+    """Shows a run; the threads that compute shards report to it.
 
     Args:
         console: Where it is shown.
@@ -81,7 +81,7 @@ class RunDisplay:
             self._bar.stop()
 
     def stop(self) -> None:
-        """Make shards that are being computed end after the batch they are at."""
+        """Stop the shards that are being computed after their current batch."""
         self._stopped.set()
 
     def say(self, text: str) -> None:
@@ -101,12 +101,12 @@ class RunDisplay:
         self._names[run_url] = what
 
     def finished(self, run_url: str, total: int) -> None:
-        """Say that nothing is left to do of a run of `total` images."""
+        """Report a run of `total` images that is complete."""
         self.say(f"run directory {run_url}")
         self.say(f"{total:,} of {total:,} images are done already")
 
     def planned(self, run_url: str, done: int, total: int) -> None:
-        """Begin the bar of a run of which `done` images are done."""
+        """Start the bar of a run with `done` images computed."""
         self.say(f"run directory {run_url}")
         if done:
             self.say(f"{done:,} of {total:,} images are done already")
@@ -116,7 +116,7 @@ class RunDisplay:
         self.computes = True
 
     def checking(self, total: int) -> None:
-        """Begin the bar of `total` files to look at."""
+        """Start the bar for checking `total` files."""
         self._begin("files checked", total)
 
     def _begin(self, what: str, total: int, done: int = 0) -> None:
@@ -135,7 +135,7 @@ class RunDisplay:
             self._bar.advance(self._task, images)
 
     def committed(self, timings: Timings) -> None:
-        """Say what bounds the run, by the seconds of the shards committed so far."""
+        """Show the bottleneck of the run, by the seconds of the shards committed so far."""
         with self._lock:
             for name, value in timings.seconds().items():
                 self._seconds[name] += value

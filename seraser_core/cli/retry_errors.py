@@ -47,7 +47,7 @@ def retry_errors(
 
 
 def _retried(run: str, retry: Retry, display: RunDisplay, one_of_many: bool = False) -> int:
-    """Compute the failed images of a run again, and merge; how many they were."""
+    """Compute the failed images of a run again, merge, and return how many they were."""
     from seraser_core.results.summary import aggregate
     from seraser_core.runner.local import run_local
 

@@ -1,4 +1,4 @@
-"""Prefect servers: whether one answers, and starting one of our own."""
+"""Prefect servers: checking that one answers, and starting one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def api_url(port: int) -> str:
 
 
 def answers(url: str) -> bool:
-    """Whether a server answers at the API `url`; any answer to HTTP counts."""
+    """Return whether a server answers at the API `url`; any answer to HTTP counts."""
     import httpx  # as Prefect does, so it goes the same way
 
     try:
@@ -92,7 +92,7 @@ def wait_for_server(
 
 @contextmanager
 def temporary_server() -> Iterator[Callable[[], str]]:
-    """A server with Prefect's usual home, on a free port, that ends with the block.
+    """Start a server with Prefect's usual home on a free port; it ends with the block.
 
     Not Prefect's own temporary server: a Ctrl-C reaches that one before the flow has ended, and
     the flow then waits for it in vain.

@@ -1,4 +1,4 @@
-"""The processes of `seraser up`, and their clean end."""
+"""The processes of `seraser up`, and their clean shutdown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _END_S = {"worker": 30, "server": 15}
 
 
 class Stopped(BaseException):
-    """Somebody asked for the end, with SIGINT, SIGTERM or SIGHUP."""
+    """SIGINT, SIGTERM or SIGHUP asked this process to end."""
 
 
 class Services:
@@ -170,7 +170,7 @@ class Services:
         }
 
     def abandoned(self) -> Abandoned:
-        """The flow runs that are under way; to be asked for before the worker starts."""
+        """Return the flow runs that are running; call it before the worker starts."""
         from seraser_core.cli.abandoned import Abandoned  # imports Prefect, which takes seconds
 
         return Abandoned(self.api_url, WORK_POOL, _WORKER)
@@ -182,7 +182,7 @@ class Services:
         self._children.start("worker", "worker", "start", *options, *name, end_s=_END_S["worker"])
 
     def wait(self, seconds: float = math.inf) -> None:
-        """Wait some time, or until somebody asks for the end.
+        """Wait some time, or until a signal.
 
         Raises:
             SeraserError: A child ended by itself.

@@ -1,4 +1,4 @@
-"""Doing to every run of a comparison what a command does to one run."""
+"""Applying a command to every run of a comparison."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Done(Generic[T]):
 
 
 def each_run(url: str, do: Callable[[str], T]) -> list[Done[T]] | None:
-    """Do something to every run of the comparison at `url`; None when there is no comparison.
+    """Apply a function to every run of the comparison at `url`; None without a comparison.
 
     A run that fails does not keep the others from being looked at.
     """

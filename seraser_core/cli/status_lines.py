@@ -13,14 +13,14 @@ _NAME = 10
 
 
 def status_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of a status: what it is, how far, what is wrong, how fast, and of what pictures."""
+    """Yield the lines of a status: name, progress, faults, speed and picture statistics."""
     for name, texts in _groups(found):
         for place, text in enumerate(texts):
             yield f"{'' if place else name:<{_NAME}} {text}"
 
 
 def status_row(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A status as one row of `STATUS_COLUMNS`."""
+    """Return a status as one row of `STATUS_COLUMNS`."""
     images, speed = found["images"], found.get("images_per_s")
     return {
         "state": _state(found),

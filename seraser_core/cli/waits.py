@@ -1,4 +1,4 @@
-"""Messages that name what a command waits for while nothing else is printed."""
+"""Messages that say what a command is waiting for."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rich.status import Status
 from rich.text import Text
 
 _QUIET_S = 2.0
-"""Without a terminal, after so many seconds in which nothing was printed."""
+"""Seconds of silence after which a message is printed where there is no terminal."""
 
 
 class Waits:
-    """Shows what is waited for: a spinner on a terminal, else a line once it takes a while.
+    """Shows waits: a spinner on a terminal, else a line once it takes a while.
 
     Args:
         console: Where it is shown.
@@ -30,11 +30,11 @@ class Waits:
         self._quiet_since = time.monotonic()
 
     def printed(self) -> None:
-        """Something was printed."""
+        """Note that something was printed."""
         self._quiet_since = time.monotonic()
 
     def waits(self, what: str | None) -> None:
-        """Show what is waited for now; None when nothing is."""
+        """Show the current wait; None when it is over."""
         with self._lock:
             self._what = what
             if self._console.is_terminal:

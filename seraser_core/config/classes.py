@@ -11,13 +11,13 @@ from seraser_core.config.option_group import mistake
 from seraser_core.config.yaml_files import as_yaml
 
 Entry = str | tuple[str, str]
-"""A name, or what stands in the data and the name that is shown and put into prompts."""
+"""A name, or a label as the data has it and the name for prompts and tables."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _SHOWN = 60
 
 
 def entries(value: Any) -> list[Entry]:
-    """One entry per class, index = label.
+    """Return one entry per class, index = label.
 
     Args:
         value: A list of names or of pairs; a mapping of labels to names, in its order; of numbers
@@ -57,7 +57,7 @@ def names_of(found: Iterable[Entry]) -> list[str]:
 
 
 def are_labels(texts: Sequence[str]) -> bool:
-    """Whether texts are different numbers that cannot be the indices of as many classes."""
+    """Return whether texts are different numbers that cannot be the indices of as many classes."""
     if not texts or not all(map(_is_number, texts)):
         return False
     numbers = sorted(map(int, texts))
@@ -65,7 +65,7 @@ def are_labels(texts: Sequence[str]) -> bool:
 
 
 def numbered_labels(found: Sequence[Entry]) -> list[str]:
-    """The warning of names that are given to numbers which are labels; none of others."""
+    """Return the warning that the numbers of the names are labels; empty if they are not."""
     if not any(isinstance(entry, tuple) for entry in found) or not are_labels(labels_of(found)):
         return []
     label, name = labels_of(found)[0], names_of(found)[0]
@@ -151,6 +151,6 @@ def _is_number(value: Any) -> bool:
 
 
 def _show(value: Any) -> str:
-    """A value in an error, without what would be read as the start of the remedy."""
+    """Return a value for an error, without semicolons, at which the remedy would begin."""
     shown = as_yaml(value).replace(";", ",")
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."

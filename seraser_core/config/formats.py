@@ -1,4 +1,4 @@
-"""The formats of data sets: what `dataset.format` may be, and which options go with it.
+"""The formats of data sets: the values of `dataset.format`, and the options of each.
 
 Nothing here imports a source, which takes Polars, so that a mistake is told at once.
 """
@@ -16,7 +16,7 @@ from seraser_core.config.option_group import choice, mistake
 from seraser_core.plugins import Group, load_group
 
 ROW_OPTIONS = ("mask", "box", "attribute", "attributes", "split", "label", "id")
-"""Options of a data set that tell its rows apart, or what is known of them."""
+"""Options of a data set that describe its rows."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class GridOptions(Options):
 
 
 class GridConfig(Options):
-    """What stands in place of a data set, a model and methods."""
+    """A configuration with a grid in place of a data set, a model and methods."""
 
     grid: GridOptions = Field(description="Data sets and models.")
 
@@ -110,7 +110,7 @@ def load_comparison(
 
 @contextmanager
 def located(source: str, places: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Make errors name the file at fault, and where in it an option stands; see `Cell`."""
+    """Add to errors the file at fault and the place of the option in it; see `Cell`."""
     try:
         yield
     except ConfigError as error:
@@ -132,7 +132,7 @@ def _single(tree: Mapping[str, Any], source: str) -> Cell:
 
 
 def _chosen(grid: Any) -> Any:
-    """The grid without the data sets and models that are null: `--set` leaves them out so."""
+    """Return the grid without data sets and models that `--set` made null."""
     if not isinstance(grid, Mapping):
         return grid
     return {
@@ -175,7 +175,7 @@ def _expand(tree: Mapping[str, Any], source: str) -> list[Cell]:
 
 
 def _check_unique(cells: Iterable[Cell]) -> None:
-    """See that every row of the tables has one source.
+    """Check that every row of the tables has one source.
 
     Raises:
         ConfigError: A method of a data set and a model is in two runs, or two data sets or models

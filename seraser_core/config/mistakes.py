@@ -1,4 +1,4 @@
-"""Saying what is wrong in a configuration: every mistake as field, what was found, and remedy."""
+"""Mistakes in a configuration, each told as field, value and remedy."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ _WANTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
 """Type of an error of pydantic -> what the value must be, as it follows on `must be`."""
 _KINDS = ("bool_type", "dict_type", "float_type", "int_type", "list_type", "string_type")
 _LABELS = re.compile(r"[a-z-]+\[.*\]|constrained-(int|float|str)|int|float|str|bool|[A-Z]\w+")
-"""How pydantic calls the members of a union, which stand in the location of an error."""
+"""Pydantic's names for the members of a union in the location of an error."""
 
 
 def explain(error: ValidationError, group: type[BaseModel], tree: Any) -> ConfigError:
-    """All mistakes that pydantic found in `tree`, the options of `group`, in our own words."""
+    """Return the mistakes that pydantic found in `tree`, the options of `group`, in our words."""
     found: dict[str, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         found.setdefault(_field(detail, tree), []).append(detail)
@@ -83,7 +83,7 @@ def explain(error: ValidationError, group: type[BaseModel], tree: Any) -> Config
 
 
 def one_of_all(mistakes: Iterable[ConfigError]) -> ConfigError:
-    """One error that says all, of at least one; none twice."""
+    """Return one error for one or more mistakes, each told once."""
     unlike = list({str(mistake): mistake for mistake in mistakes}.values())
     return unlike[0] if len(unlike) == 1 else SeveralMistakesError(unlike)
 
@@ -250,7 +250,7 @@ def option_group(annotation: Any) -> type[BaseModel] | None:
 
 
 def shown(field: str, value: Any) -> str:
-    """A value that is refused, as YAML has it; not one that may hold a key."""
+    """Return a refused value as YAML writes it, without what may be a key."""
     text = as_yaml(value)
     if "storage_options" in field + text or _has_secret_key(value) or _is_secret_text(value, text):
         return "(hidden: holds a secret)"

@@ -1,4 +1,4 @@
-"""Files that a configuration names: their full paths, and what those of methods hold."""
+"""Files that a configuration names: their absolute paths, and the contents of methods' files."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _FILES: tuple[tuple[Sequence[str], Sequence[str], Callable[[str], bool]], ...] =
     (("segment",), ("detector", "segmenter"), lambda text: text.startswith((".", "/", "~"))),
     (_METHODS, ("templates", "prompts", "insights"), lambda text: text not in TEMPLATE_SETS),
 )
-"""Groups of options in a tree, those of their options that may name files, and which texts do."""
+"""Group of options in a tree, its options that may name files, and a test whether a text does."""
 
 
 def absolute_paths(tree: dict[str, Any], base: str | Path) -> dict[str, Any]:
-    """The tree with every relative path joined to the folder `base`.
+    """Return the tree with every relative path joined to the folder `base`.
 
     Raises:
         ConfigError: A path begins with the home of a user that this machine does not know.
@@ -48,7 +48,7 @@ def absolute_paths(tree: dict[str, Any], base: str | Path) -> dict[str, Any]:
 
 
 def with_files(tree: dict[str, Any]) -> dict[str, Any]:
-    """The tree with what the files of methods hold in place of their names.
+    """Return the tree with the contents of methods' files in place of their names.
 
     Raises:
         ConfigError: A file cannot be read or does not hold what it should.
@@ -59,7 +59,7 @@ def with_files(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def absolute(field: str, url: str, base: str | Path) -> str:
-    """`url` in full, see `storage.absolute`.
+    """Return the absolute form of `url`, see `storage.absolute`.
 
     Raises:
         ConfigError: It begins with the home of a user that this machine does not know.
@@ -93,7 +93,7 @@ def read_yaml(field: str, location: str) -> dict[str, Any]:
 def _change(
     node: Any, place: Sequence[str], how: Callable[[Any, str], Any], field: str = ""
 ) -> Any:
-    """`node` with what stands at `place` changed by a function of it and its dotted name.
+    """Return `node` with the value at `place` changed by a function of it and its dotted name.
 
     Args:
         node: A part of a tree.
@@ -121,7 +121,7 @@ def _in_full(
     is_file: Callable[[str], bool],
     base: str | Path,
 ) -> Any:
-    """A group of options of which those of `names` that name files name them in full."""
+    """Return a group of options with absolute paths in those of `names` that name files."""
     if not isinstance(options, dict):
         return options
     return options | {
@@ -132,7 +132,7 @@ def _in_full(
 
 
 def _read_files(method: Any, field: str) -> Any:
-    """A method with what its files hold in place of their names."""
+    """Return a method with the contents of its files in place of their names."""
     if not isinstance(method, dict):
         return method
     method = dict(method)

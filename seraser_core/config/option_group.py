@@ -45,5 +45,5 @@ TEMPLATE_RULE = "must contain {} exactly once, for the class name, and no other 
 
 
 def is_template(text: str) -> bool:
-    """Whether `text` follows `TEMPLATE_RULE`."""
+    """Return whether `text` follows `TEMPLATE_RULE`."""
     return re.fullmatch(r"[^{}]*\{\}[^{}]*", text) is not None

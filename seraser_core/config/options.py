@@ -33,7 +33,7 @@ Size = Annotated[int, BeforeValidator(parse_size)]
 
 
 def _in_order(value: Any) -> Any:
-    """Entries of names, as a list: the keys of a document do not keep their order everywhere."""
+    """Return entries of names as a list: JSON objects do not keep the order of keys everywhere."""
     if value is None:
         return None
     return entries(value)
@@ -44,7 +44,7 @@ def _in_order_or_file(value: Any) -> Any:
 
 
 class SplitOptions(Options):
-    """Which rows of the table, or which split of a benchmark, belong to the data set."""
+    """The rows of the table, or the split of a benchmark, that belong to the data set."""
 
     column: str | None = Field(
         default=None,
@@ -63,7 +63,7 @@ class SplitOptions(Options):
 
 
 class LimitOptions(Options):
-    """What one image may cost before it is refused and becomes an error row."""
+    """Limits beyond which an image is refused and becomes an error row."""
 
     max_bytes: Size = Field(
         default=128 * 2**20,
@@ -80,7 +80,7 @@ class LimitOptions(Options):
 
 
 class DatasetOptions(Options):
-    """Where the images, labels, attributes and masks come from."""
+    """The source of the images, labels, attributes and masks."""
 
     format: FormatName = Field(default="table", description=f"{format_choices()}.")
     path: str = Field(
@@ -240,12 +240,12 @@ _FOLDER_WEIGHTS = "model.safetensors"
 
 
 def is_folder(name: str) -> bool:
-    """Whether a model's name is a folder: a path or URL, but not of a model JSON."""
+    """Return whether a model's name is a folder: a path or URL, but not of a model JSON."""
     return _FOLDER.match(name) is not None and not name.endswith(".json")
 
 
 def folder_weights(name: str) -> str:
-    """What `model.pretrained` is when `model.name` is a folder and nothing else is said."""
+    """Return the default of `model.pretrained` where `model.name` is a folder."""
     return f"{name.rstrip('/')}/{_FOLDER_WEIGHTS}"
 
 
@@ -284,7 +284,7 @@ class ModelOptions(Options):
 
 
 class ShardOptions(Options):
-    """How the data set is cut into units of work."""
+    """The sizes of the shards into which the data set is cut."""
 
     max_items: int = Field(default=4096, gt=0, lt=2**31, description="Most images of a shard.")
     max_bytes: Size = Field(
@@ -296,7 +296,7 @@ class ShardOptions(Options):
 
 
 class RuntimeOptions(Options):
-    """How the work is carried out; never changes a prediction beyond rounding."""
+    """The execution of the work; never changes a prediction beyond rounding."""
 
     batch_size: Annotated[int, Field(ge=1, lt=2**31)] | Literal["auto"] = Field(
         default="auto", description="Images adapted at once; halved when memory runs out."

@@ -1,4 +1,4 @@
-"""Keeping secrets out of configurations, tables and with them out of every record."""
+"""Keeping secrets out of configurations and tables, and so out of every record."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ PLAIN_URL = (
 
 
 def is_secret_key(key: str) -> bool:
-    """Whether an option of this name holds a secret."""
+    """Return whether an option of this name holds a secret."""
     return _SECRET_KEY.search(re.sub(r"[_\W]", "", key).lower()) is not None
 
 
 def names_secret(text: str) -> bool:
-    """Whether a text, such as a group of options with a bracket forgotten, names a secret."""
+    """Return whether a text, such as options without a closing bracket, names a secret."""
     return any(is_secret_key(part) for name in _NAMED.findall(text) for part in name.split("."))
 
 
 def without_secret(text: str) -> str:
-    """A text as written by somebody, up to its first word that is the name of a secret."""
+    """Return a text up to its first word that is the name of a secret."""
     for word in re.finditer(r"\w+", text):
         if is_secret_key(word[0]) and text[word.end() :].strip():
             return f"{text[: word.end()]} ***"

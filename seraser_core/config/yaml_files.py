@@ -1,4 +1,4 @@
-"""Reading YAML so that what is wrong in it is named with its line."""
+"""Reading YAML, with the line in every error."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _FAULTS = (
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what PyYAML would take in silence."""
+    """Refuses mistakes that PyYAML accepts in silence."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         lines: dict[str, int] = {}
@@ -78,7 +78,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def as_yaml(value: Any) -> str:
-    """A value that was read, in a line of an error: null, true and dates as YAML has them."""
+    """Return a parsed value for an error: null, true and dates as YAML has them."""
     if isinstance(value, Mapping):
         pairs = (f"{as_yaml(key)}: {as_yaml(inner)}" for key, inner in value.items())
         return f"{{{', '.join(pairs)}}}"
@@ -113,7 +113,7 @@ def parse_yaml(content: bytes | str) -> Any:
 
 
 def _refuse_bomb(root: Any) -> None:
-    """Refuse aliases of aliases, of which a few lines stand for more than any memory holds.
+    """Refuse aliases of aliases: a few lines of them fill any memory.
 
     Raises:
         ValueError: The aliases stand for too many values, or for themselves.

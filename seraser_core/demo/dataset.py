@@ -38,7 +38,7 @@ class Task:
 SHORTCUT = Task(("a camel", "a deer"), ("desert", "forest"))
 """The model takes the desert for a camel and the forest for a deer."""
 CONTROL = Task(("a camel", "a penguin"), ("forest", "meadow"))
-"""Where neither animal lives: the place speaks for none of them."""
+"""Neither animal lives in these places, so the place is no hint."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class DemoItem:
 
     @property
     def id(self) -> str:
-        """Names all that the picture depends on."""
+        """Id that names everything the picture depends on."""
         return f"{self.animal}_{self.context}_{self.seed:07d}"
 
     def row(self) -> dict[str, str | int]:

@@ -1,4 +1,4 @@
-"""The model and the prompts of a run, and what all its methods make of them once."""
+"""The model and the prompts of a run, with the features that its methods share."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class MethodContext:
         return self._ensembles[key]
 
     def _parts(self, templates: int) -> list[Prompts]:
-        """The run's prompts, of as many classes at once as have a bounded number of texts."""
+        """Cut the run's prompts into parts with a bounded number of texts."""
         at_once = max(1, _TEXTS_AT_ONCE // templates)
         ps = self.prompts
         return [
@@ -82,7 +82,7 @@ class MethodContext:
 def template_prompts(
     templates: Sequence[str], prompts: Prompts, model: ClipModel
 ) -> Iterator[Prompts]:
-    """Every template's prompts of the run's classes.
+    """Yield the prompts of the run's classes for each template.
 
     Raises:
         ConfigError: See `build_prompts`.

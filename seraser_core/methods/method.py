@@ -89,7 +89,7 @@ class Method(ABC):
 
     @abstractmethod
     def predict(self, features: Features) -> Scores:
-        """Scores of the B images whose view features are given.
+        """Return the scores of B images from their view features.
 
         Each is independent of the others, unless the method is stateful.
         """

@@ -1,4 +1,4 @@
-"""Recording steps as CUDA graphs, one at a time, and giving back what recording keeps."""
+"""Recording steps as CUDA graphs, one at a time, and releasing their memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import torch
 from seraser_core.models import device
 
 _WARM_UP = 2
-"""Steps in which libraries choose their kernels."""
+"""Steps before recording, in which libraries choose their kernels."""
 _recording = threading.Lock()
-"""Recording is a state of the process: there may be one, and none while memory is given back."""
+"""Held while recording, which only one thread may do, and while memory is released."""
 _keepers: weakref.WeakSet[Keeper] = weakref.WeakSet()
 _keepers_lock = threading.Lock()
 
@@ -24,7 +24,7 @@ class Keeper(Protocol):
     """Owner of recorded steps and of their memory."""
 
     def drop(self) -> None:
-        """Let go of them, unless they are at work; never wait."""
+        """Drop them unless they are in use; never wait."""
         ...
 
 
@@ -55,7 +55,7 @@ def record_graph(step: Callable[[], None]) -> Callable[[], None]:
 
 
 def release_memory() -> None:
-    """Give back to the device what is kept for speed alone: recorded steps and free blocks."""
+    """Release memory that is kept only for speed: recorded steps and free blocks."""
     with _recording:
         with _keepers_lock:
             keepers = list(_keepers)

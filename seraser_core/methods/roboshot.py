@@ -15,7 +15,7 @@ from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import Prompts, tokenise
 
 _LEAST_NEW = 1e-2
-"""Part of a difference's length that the differences before it must not explain."""
+"""Fraction of a difference's length that earlier differences must leave unexplained."""
 
 
 class Roboshot(Method):
@@ -65,7 +65,7 @@ def directions(pairs: list[tuple[str, str]], model: ClipModel) -> list[Tensor]:
 
 
 def _check_independent(pairs: list[tuple[str, str]], model: ClipModel, field: str) -> None:
-    """Refuse pairs of which QR would make directions of rounding noise.
+    """Refuse pairs that QR would turn into rounding noise.
 
     Raises:
         ConfigError: A pair adds (nearly) nothing to those before it.

@@ -17,7 +17,7 @@ from seraser_core.models.prompts import Prompts
 
 
 class SeraserTask(Method):
-    """The mean loss of the sample in place of each image's own (arXiv 2403.00376 tunes per image).
+    """Tunes one prompt on the mean loss of a sample (arXiv 2403.00376 tunes one per image).
 
     After the prompt is tuned, an image costs what zero-shot costs, and the views that the losses
     need are made of the sample alone.

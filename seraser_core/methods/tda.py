@@ -82,7 +82,7 @@ class Tda(Method):
 
 
 class Cache:
-    """For each of K classes that were predicted, the `shots` images of the lowest entropy.
+    """The `shots` images of lowest entropy for each of the K classes predicted so far.
 
     Rows behind the first K are room for more: of thousands of classes, few are predicted.
 
@@ -131,7 +131,7 @@ class Cache:
                 row[place] = new
 
     def nearness(self, feature: Tensor, beta: float) -> Tensor:
-        """exp(-beta (1 - cosine similarity)) to what is kept, 0 elsewhere: (K, shots)."""
+        """exp(-beta (1 - cosine similarity)) to the kept images, 0 in free places: (K, shots)."""
         used = slice(len(self._rows))
         near = (-beta * (1 - self.features[used] @ feature)).exp()
         return torch.where(self.entropies[used] < math.inf, near, 0.0)

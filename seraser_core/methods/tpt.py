@@ -83,7 +83,7 @@ def tpt_prompts(
     tokenizer: Callable[..., Tensor],
     context_length: int,
 ) -> Prompts:
-    """The prompts "<context> <class>.", of which all tokens of the context are tuned.
+    """Return the prompts "<context> <class>."; all tokens of the context are tuned.
 
     Raises:
         ConfigError: The context has no token of its own, or see `build_prompts`.

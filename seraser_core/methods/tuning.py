@@ -17,11 +17,11 @@ from seraser_core.steps import reached
 
 logger = logging.getLogger(__name__)
 _unrecordable = threading.Event()
-"""Set when steps could not be recorded in this process, and are not tried to be again."""
+"""Set once recording has failed in this process; it is not tried again."""
 Losses = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 """Prompts (B, n, d) and tensors whose first dimension is B -> the loss of each image, (B,)."""
 Record = Callable[[Callable[[], None]], Callable[[], None]]
-"""From one step to something that repeats it on the same tensors."""
+"""Turns one step into a function that repeats it on the same tensors."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class PromptTuner:
                 raise
 
     def drop(self) -> None:
-        """Let go of the recorded step, unless a batch uses it."""
+        """Drop the recorded step unless a batch uses it."""
         if self._lock.acquire(blocking=False):
             try:
                 self._recorded = None
@@ -97,7 +97,7 @@ class PromptTuner:
                 self._lock.release()
 
     def _loop(self, record: Record, initial: Tensor, inputs: Mapping[str, Tensor]) -> _Loop | None:
-        """A recorded step with this batch in its tensors; None where there is to be none."""
+        """Return the recorded step, loaded with this batch; None if steps are not recorded."""
         shapes = _shapes(initial, inputs)
         came_back, self._seen = self._seen == shapes, shapes
         if self._recorded is None or self._recorded.shapes != shapes:

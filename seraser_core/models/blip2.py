@@ -48,7 +48,7 @@ class Blip2Towers(nn.Module):
 
     @property
     def transformer(self) -> SimpleNamespace:
-        """The Q-Former's layers, where open_clip has those of a text tower."""
+        """The Q-Former's layers, under open_clip's name for those of a text tower."""
         return SimpleNamespace(resblocks=self.qformer.encoder.layer)
 
     def encode_image(self, images: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ _SIDE = 224
 
 
 def holds_blip2(name: str) -> bool:
-    """Whether a model's name is a folder with a BLIP-2.
+    """Return whether a model's name is a folder with a BLIP-2.
 
     Raises:
         ConfigError: It is a folder without a readable config.json.

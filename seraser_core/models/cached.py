@@ -11,7 +11,7 @@ from huggingface_hub import try_to_load_from_cache
 from seraser_core.open_clip_tables import table
 
 _CLIP_CACHE = Path("~/.cache/clip")
-"""Where open_clip keeps what comes from no hub."""
+"""Folder in which open_clip keeps weights that come from no hub."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class CachedWeights:
 
 
 def cached_weights() -> list[CachedWeights]:
-    """The weights of open_clip's tags that need not be fetched, by model and tag."""
+    """Yield the weights of open_clip's tags that are on this machine, by model and tag."""
     return [
         CachedWeights(name, tag, str(path), path.stat().st_size)
         for name, tag in table("pretrained").list_pretrained()
@@ -41,12 +41,12 @@ def cached_weights() -> list[CachedWeights]:
 
 
 def is_from_url(file: Path) -> bool:
-    """Whether cached weights come from no hub; such a file may be cut off, if its end was lost."""
+    """Return whether cached weights come from no hub; such files may be truncated."""
     return file.parent == _CLIP_CACHE.expanduser()
 
 
 def cached_files(name: str, tag: str) -> Iterator[Path]:
-    """The file with the weights of a tag, if it need not be fetched."""
+    """Yield the file with the weights of a tag, if it is on this machine."""
     cfg = table("pretrained").get_pretrained_cfg(name, tag)
     constants = table("constants")
     repo, _, file = (cfg.get("hf_hub") or "").rpartition("/")

@@ -230,7 +230,7 @@ def text_tower(net: Any) -> Any:
 
 
 def has_causal_blocks(net: Any) -> bool:
-    """Whether the text tower looks like one that `CausalPromptEngine` can run."""
+    """Return whether `CausalPromptEngine` may be able to run the text tower."""
     tower = text_tower(net)
     blocks = getattr(getattr(tower, "transformer", None), "resblocks", None)
     pool = getattr(tower, "pool_type", None) or getattr(tower, "text_pool_type", None)

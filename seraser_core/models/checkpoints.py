@@ -37,9 +37,9 @@ _WRAPPERS = (
     "state_dict_ema",
     "ema_model_state_dict",
 )
-"""Where programs that train keep a model's tensors, beside the epoch and the optimiser."""
+"""Keys under which training programs keep a model's tensors."""
 _INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-"""Parts that torch's wrappers insert into names, anywhere."""
+"""Parts that torch's wrappers insert anywhere into names."""
 _BESIDE = ("input_resolution", "context_length", "vocab_size", "n_averaged")
 """Numbers that OpenAI's program and averages of weights keep beside the model's tensors."""
 _SHOWN = 5
@@ -128,7 +128,7 @@ def _inner(given: Mapping[Any, Any]) -> str | None:
 
 
 def _holds_tensors(value: object) -> bool:
-    """Whether a model's tensors are in a part of a checkpoint, at once or in one of its parts."""
+    """Return whether part of a checkpoint holds a model's tensors, directly or in its own parts."""
     waiting, seen = [value], set()
     while waiting:
         part = waiting.pop()
@@ -157,7 +157,7 @@ def _fault(tensor: Tensor) -> str | None:
 def _named_alike(
     state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], url: str
 ) -> dict[str, Tensor]:
-    """The tensors without what wrappers put before all names or into them, which is said."""
+    """Return the tensors without what wrappers add to all names, and log what that was."""
     state = {
         name: tensor
         for name, tensor in state.items()

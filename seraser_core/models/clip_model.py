@@ -185,7 +185,7 @@ def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 def read_weights_hash(options: ModelOptions) -> str:
-    """The hash of the weights as they are now, whatever this process has loaded already.
+    """Read the hash of the weights as they are now, not as this process loaded them.
 
     Raises:
         ConfigError: As of `get_model`.

@@ -35,11 +35,11 @@ _LOST = (
     "cublas_status_execution_failed",
     "cudnn_status_execution_failed",
 )
-"""Parts of CUDA's messages of faults after which every further call of the process fails alike."""
+"""Parts of CUDA's messages after which every further call of the process fails."""
 
 
 def prepare(device: torch.device) -> None:
-    """Turn off what computes otherwise than it says, or not alike twice.
+    """Turn off imprecise and nondeterministic kernels.
 
     Attention by cuDNN has no repeatable backward pass, has given NaN in gradients under a mask, and
     makes a plan for every shape. TF32 keeps 10 bits of fp32's 23, in convolutions by default. And
@@ -65,7 +65,7 @@ def stream(use: Literal["copy", "record"], device: torch.device) -> torch.cuda.S
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether no process that saw `error` can use its CUDA device again."""
+    """Return whether a process that saw `error` can no longer use its CUDA device."""
     if not isinstance(error, RuntimeError):
         return False
     text = str(error).lower()

@@ -25,7 +25,7 @@ _SCHEMAS = ("hf-hub", "local-dir")
 
 
 def check_model(options: ModelOptions, files: bool = True) -> None:
-    """Refuse names, tags, files and devices that there are not; the rest, loading will tell.
+    """Refuse unknown names, tags, files and devices; loading finds the rest.
 
     Args:
         options: The model.
@@ -56,7 +56,7 @@ def check_model(options: ModelOptions, files: bool = True) -> None:
 
 
 def check_fetchable(name: str, tag: str) -> None:
-    """See that the weights of a tag are here, or that the server which has them answers.
+    """Check that the weights of a tag are on this machine, or that their server answers.
 
     Raises:
         ConfigError: Neither is the case.

@@ -20,9 +20,9 @@ from seraser_core.models.prompts import Prompts, some_prompts
 
 _FEW_IMAGES = 8
 _COMPARED = 64
-"""Classes of which two engines' features are compared."""
+"""Number of classes whose features are compared between two engines."""
 _MOST_TOKENS = {"cpu": 4096, "cuda": 65536}
-"""Positions in a batch, beyond which a larger one is no faster."""
+"""Positions in a batch; larger batches are no faster."""
 _AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 
 
@@ -63,7 +63,7 @@ class PromptEngine(Protocol):
 def build_engine(
     model: ClipModel, prompts: Prompts, context_tokens: int, memory: int | None = None
 ) -> PromptEngine:
-    """The fastest engine that agrees with the model's own `encode_text`.
+    """Return the fastest engine that agrees with the model's own `encode_text`.
 
     The choice is made by comparing features of the untouched prompts, so a tower that is not
     causal, or does not pool at end-of-text, gets the plain engine.
@@ -82,7 +82,7 @@ def build_engine(
 
 
 def images_at_once(engine: PromptEngine, device: torch.device, memory: int | None = None) -> int:
-    """Images that are tuned together: what fits into `memory`, and no more than makes it faster."""
+    """Return how many images to tune together: as many as fit into `memory` and speed it up."""
     memory = memory_budget(device) if memory is None else memory
     fits = memory // engine.bytes_per_image(engine.recompute)
     return max(1, min(fits, _MOST_TOKENS[device.type] // engine.tokens))
@@ -97,7 +97,7 @@ def _choose(model: ClipModel, prompts: Prompts, context_tokens: int) -> PromptEn
 
 
 def _agree(model: ClipModel, prompts: Prompts, context_tokens: int) -> bool:
-    """Whether the fast engine has the features that the model itself has."""
+    """Return whether the fast engine computes the same features as the model."""
     plain = PlainPromptEngine(model, prompts, context_tokens).base_features
     fast = CausalPromptEngine(model, prompts, context_tokens).base_features
     return float((fast - plain).abs().max()) <= _AGREEMENT[model.dtype]

@@ -52,7 +52,7 @@ def given_files(options: ModelOptions) -> Iterator[str]:
 
 
 def model_files(options: ModelOptions) -> Iterator[str]:
-    """All files and folders that a change of the model's function would show in.
+    """Yield all files and folders whose change may change the model.
 
     Raises:
         ValueError: They cannot all be named.

@@ -28,7 +28,7 @@ def read_document(folder: str, name: str) -> dict[str, Any]:
 
 
 def read_image_processor(folder: str) -> Any:
-    """Read how a folder prepares pictures; None where it is silent.
+    """Read a folder's image processor; None if it has none.
 
     That is preprocessor_config.json, or what newer releases save in its place with the processor.
 
@@ -45,7 +45,7 @@ def read_image_processor(folder: str) -> Any:
 
 
 def holds(folder: str, name: str) -> bool:
-    """Whether a model's folder has the file `name`.
+    """Return whether a model's folder has the file `name`.
 
     Raises:
         ConfigError: That cannot be found out.
@@ -90,5 +90,5 @@ def quiet(library: ModuleType) -> Iterator[None]:
 
 
 def without_origin(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what says where it was read and by what release."""
+    """Return a configuration without its origin and the release that wrote it."""
     return {key: value for key, value in config.items() if key not in _ORIGIN}

@@ -1,4 +1,4 @@
-"""Fetching models from other servers: whether these answer, and what their refusals mean.
+"""Fetching models from other servers, with checks that they answer and clear errors.
 
 Only the attempt to connect is bounded in time: a slow network may fetch as long as it likes.
 """
@@ -23,7 +23,7 @@ from seraser_core.proxies import proxy_for
 from seraser_core.proxy_check import check_proxy
 
 _CONNECT_S = 8.0
-"""For all addresses of a server together, and for finding them by its name."""
+"""Limit for resolving a server's name and trying all of its addresses."""
 _PORTS = {"http": 80, "https": 443}
 _LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 _LATER = "try again later"
@@ -37,12 +37,12 @@ def hub() -> str:
 
 
 def is_cached(repo: str, *files: str) -> bool:
-    """Whether one of these files of a repository of the hub was fetched before."""
+    """Return whether one of these files of a repository of the hub was fetched before."""
     return any(isinstance(try_to_load_from_cache(repo, file), str) for file in files)
 
 
 def check_server(url: str, field: str, value: str, remedy: str) -> None:
-    """See that the server of `url` can be reached, before a library tries it for minutes.
+    """Check that the server of `url` can be reached, before a library tries it for minutes.
 
     Args:
         url: What is to be fetched, or a server; any but a web server passes.
@@ -94,7 +94,7 @@ def fetching(field: str, value: str, what: str, remedy: str) -> Iterator[None]:
 
 
 def _fault(host: str, port: int) -> str | None:
-    """Why no connection can be made, in words; None if one can."""
+    """Return why no connection can be made; None if one can."""
     answer: SimpleQueue[str | None] = SimpleQueue()
     # A thread, as nothing else bounds the look-up of a name.
     threading.Thread(target=lambda: answer.put(_connect(host, port)), daemon=True).start()
@@ -162,7 +162,7 @@ def _known(error: BaseException) -> tuple[type[ConfigError], str] | None:
 
 
 def _status(error: BaseException) -> int | None:
-    """The status of an answer that is none of success."""
+    """Return the HTTP status of a failed request."""
     if isinstance(error, urllib.error.HTTPError):
         return error.code
     response = getattr(error, "response", None)

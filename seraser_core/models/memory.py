@@ -1,4 +1,4 @@
-"""How much memory work on a device may take."""
+"""Memory that work on a device may take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import psutil
 import torch
 
 _SHARE = {"cpu": 0.25, "cuda": 0.6}
-"""The rest is for weights, pictures that wait, and what the operations take meanwhile."""
+"""Share for graphs; the rest is for weights, waiting pictures and temporary tensors."""
 
 
 def memory_budget(device: torch.device) -> int:
@@ -23,7 +23,7 @@ def memory_budget(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, the device's or the machine's."""
+    """Return whether `error` says that memory ran out, the device's or the machine's."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error)

@@ -1,4 +1,4 @@
-"""open_clip's model JSON: what may stand in it."""
+"""Reading and checking open_clip's model JSON."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _COPY = (
 )
 
 _preprocessing_of: dict[str, dict[str, Any]] = {}
-"""Name of a registered model -> what its file says of the input beyond the architecture."""
+"""Name of a registered model -> the preprocessing that its file states."""
 
 
 def read_open_clip(
@@ -127,7 +127,7 @@ def _kept_tokenizer(name: str) -> Callable[..., Tensor]:
 
 
 def _check_hub(repo: str, value: str, files: Sequence[str]) -> None:
-    """See that the hub answers, where none of these files of a repository is on this machine.
+    """Check that the hub answers, unless one of these files of a repository is on this machine.
 
     Raises:
         ConfigError: It does not.

@@ -21,7 +21,7 @@ from seraser_core.models.prompts import Prompts
 # What a residual attention block keeps per token for the way back, in units of the width.
 _KEPT_WIDTHS = 16
 _CLASSES_AT_ONCE = 32
-"""Classes that are computed again together in the backward pass."""
+"""Classes that are recomputed together in the backward pass."""
 
 
 class PlainPromptEngine:
@@ -89,7 +89,7 @@ class PlainPromptEngine:
 
 
 class _TunedEmbedding(nn.Module):
-    """A token embedding whose output at positions 1..n is replaced, in the thread that says so."""
+    """A token embedding with replaceable output at positions 1..n, per thread."""
 
     def __init__(self, embedding: nn.Embedding) -> None:
         super().__init__()

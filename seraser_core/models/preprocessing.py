@@ -1,4 +1,4 @@
-"""From pictures to the model's input, as open_clip's own evaluation transform does it.
+"""Preparing pictures for the model, as open_clip's own evaluation transform does.
 
 The work is cut in two: pictures are resized and cropped one by one, in the threads that decode
 them, and wait as bytes; a batch is normalised at once, on the model's device.
@@ -113,7 +113,7 @@ class Preprocessing:
         return list(to_picture)
 
     def describe(self) -> dict[str, Any]:
-        """All that decides how pixels become tensors, for the fingerprint."""
+        """Return everything that decides how pixels become tensors, for the fingerprint."""
         cfg = self._cfg
         return {
             "size": cfg.size,

@@ -62,7 +62,7 @@ def build_prompts(
 def tokenise(
     texts: Sequence[str], tokenizer: Callable[..., Tensor], context_length: int, field: str
 ) -> Tensor:
-    """Tokens of `texts`, none of which may be longer than the context.
+    """Return the tokens of `texts`, which must fit into the context.
 
     Returns:
         (N, context_length) int64.
@@ -89,7 +89,7 @@ def tokenise(
 
 
 def some_prompts(prompts: Prompts, count: int) -> Prompts:
-    """At most `count` of the prompts: the longest ones, and others from all over them."""
+    """Return at most `count` of the prompts: the longest, and an even sample of the rest."""
     total = len(prompts.texts)
     if total <= count:
         return prompts
@@ -105,7 +105,7 @@ def some_prompts(prompts: Prompts, count: int) -> Prompts:
 
 
 def indistinguishable_classes(features: Tensor, names: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of neighbours in similarity that the model cannot tell apart: equal text features.
+    """Return pairs of classes with equal text features.
 
     Args:
         features: (C, D) float32, L2-normalised.

@@ -43,7 +43,7 @@ _LONGEST_SOURCE = 2**26
 
 
 def is_torchscript(file: Path) -> bool:
-    """Whether a file is a TorchScript archive."""
+    """Return whether a file is a TorchScript archive."""
     if not zipfile.is_zipfile(file):
         return False
     with zipfile.ZipFile(file) as archive:
@@ -82,7 +82,7 @@ def _texts(archive: zipfile.ZipFile, names: list[str], longest: int) -> list[byt
 
 
 def _check_memo(pickled: bytes) -> None:
-    """Refuse a number of the memo that no pickle of this length has: memory is taken for all."""
+    """Refuse memo indices too large for the pickle's length: memory is taken for all below."""
     for code, number, _ in pickletools.genops(pickled):
         if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and (number or 0) > len(pickled):
             raise ValueError("its list of tensors is damaged")
@@ -104,7 +104,7 @@ class _Unpickler(pickle.Unpickler):
         self._storages: dict[tuple[str, torch.dtype], Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """One of a few names; none of them runs anything."""
+        """Return the stand-in of one of a few names; none runs code."""
         if module.startswith("__torch__"):
             return type("Module", (_Module,), {"kind": f"{module}.{name}"})
         if module == "torch" and name in _STORAGES:

@@ -18,7 +18,7 @@ from seraser_core.models.transformers_pictures import preprocess_cfg
 from seraser_core.models.transformers_tokenizer import check_tokenizer
 
 TRANSFORMERS_MARK = "vision_model.embeddings.class_embedding"
-"""A tensor by which the weights of transformers' CLIP are known."""
+"""A tensor that identifies weights of transformers' CLIP."""
 _ACTIVATIONS = {"quick_gelu": True, "gelu": False}
 _NORM_EPS = 1e-5
 _HIGHEST_TOKEN, _END_OF_TEXT = 2, 49407

@@ -1,4 +1,4 @@
-"""How the image processors of transformers prepare pictures, in open_clip's words."""
+"""Image processors of transformers, as preprocessing of open_clip."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ BLIP = Processor("Blip", 384, crops=False)
 def preprocess_cfg(
     folder: str, given: Any, side: object, processor: Processor = CLIP
 ) -> dict[str, Any]:
-    """open_clip's ``preprocess_cfg`` of what preprocessor_config.json says.
+    """Return open_clip's ``preprocess_cfg`` for a preprocessor_config.json.
 
     What it leaves out is what transformers takes for it. open_clip divides by 255, subtracts a mean
     and divides by a deviation; other factors, and steps that are left out, are within these two.
@@ -100,7 +100,7 @@ def preprocess_cfg(
 def _resizing(
     folder: str, given: Mapping[str, Any], side: object, processor: Processor
 ) -> dict[str, Any]:
-    """How pictures come to the model's size: the short side and a crop, or both sides at once."""
+    """Return how pictures are resized: the short side and a crop, or both sides at once."""
     square = {"height": side, "width": side}
     usual = processor.side if processor.crops else dict.fromkeys(square, processor.side)
     size, crop = given.get("size", usual), given.get("crop_size", processor.side)

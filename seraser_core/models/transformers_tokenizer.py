@@ -1,4 +1,4 @@
-"""Whether the tokenizer in a folder of transformers is that of CLIP, which open_clip has."""
+"""Checking that the tokenizer in a folder of transformers is CLIP's, as in open_clip."""
 
 from __future__ import annotations
 

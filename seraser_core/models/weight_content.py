@@ -1,4 +1,4 @@
-"""Kinds of weights files, told by their content, and names of files that are none."""
+"""Recognising weights files, and common other files, by their content."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OTHERS = [
     (re.compile(rb"\x93NUMPY"), "is an array of NumPy; save a model's tensors by their names"),
     (re.compile(rb"\x89HDF"), "is a file of Keras; save the model by torch or safetensors"),
 ]
-"""How a file begins -> what to say of it."""
+"""First bytes of a file -> the message about it."""
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
 _CODE = "which may run code; save a model's tensors alone, as safetensors"
 

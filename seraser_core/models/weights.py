@@ -41,6 +41,6 @@ def weights_cache() -> Path:
 
 
 def cache_folder() -> Path:
-    """The folder of what is kept on this machine for all runs."""
+    """Return the folder of files that this machine keeps for all runs."""
     root = os.environ.get(CACHE)
     return Path(root) if root else user_cache_path("seraser")

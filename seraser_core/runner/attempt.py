@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Attempt:
-    """How a shard's images are read this time.
+    """One attempt at a shard, and how it reads the images.
 
     Attributes:
         number: From 1.

@@ -1,4 +1,4 @@
-"""Seconds that threads spend, by what they spend them on."""
+"""Seconds that threads spend, by activity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Sums of seconds by name, which several threads add to."""
+    """Thread-safe sums of seconds by name."""
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, float] = defaultdict(float)

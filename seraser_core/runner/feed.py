@@ -24,17 +24,17 @@ from seraser_core.runner.pictures import Pictures, Sample, stack
 from seraser_core.runner.session import Session
 
 MOST_BYTES = 512 * 2**20
-"""Memory that files and views take which wait for the model."""
+"""Memory for files and views that wait for the model."""
 _MOST_IMAGES = 1024
 _FETCHES_AT_ONCE = 32
 """Enough to hide an object store's tens of milliseconds; its connections are as many."""
 _UNFETCHED_PER_THREAD = 2
-"""Files that are asked for beside those that are being read: of these, the sizes are not known."""
+"""Files of yet unknown size that may be requested at once."""
 
 
 @dataclass
 class Batch:
-    """Images that are scored together, and those beside them that cannot be.
+    """Images that are scored together, and the failed ones among them.
 
     Attributes:
         items: Places in the plan of the B good images.
@@ -56,7 +56,7 @@ class Batch:
         return len(self.items) + len(self.errors)
 
     def wait(self) -> None:
-        """Let the device's work from here on see the views, which may still be on their way."""
+        """Make later work of the device wait for the views, which may still be being copied."""
         if self._copied is not None:
             for view in self.views.values():
                 current = torch.cuda.current_stream(view.device)
@@ -65,7 +65,7 @@ class Batch:
 
 
 class Feed:
-    """The batches of some images in order, the first of which are made from ``__enter__`` on.
+    """The batches of some images, in order; preparing them begins in ``__enter__``.
 
     Batches have `size` good images each (the last one fewer), whatever is wrong with others, so
     bad images never change what the good ones are computed with.

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def fit_methods(session: Session, attempt: Attempt) -> None:
-    """Fit the methods that need it; every process draws the same images and finds the same.
+    """Fit the methods that need it, on the same images in every process.
 
     Args:
         session: The run.
@@ -47,7 +47,7 @@ def fit_methods(session: Session, attempt: Attempt) -> None:
 
 
 def _features(session: Session, method: Method, attempt: Attempt) -> Features | None:
-    """View features of ``method.sample`` good images, or of all there are; None without any."""
+    """Return view features of up to ``method.sample`` good images; None if no image is good."""
     found: list[dict[str, Tensor]] = []
     wanted = method.sample
     images = session.directory.shards()[-1].stop
@@ -74,7 +74,7 @@ def _features(session: Session, method: Method, attempt: Attempt) -> Features | 
 
 
 def _items(directory: RunDirectory, indices: np.ndarray) -> list[dict[str, Any]]:
-    """The planned items of these indices, by index; of the plan only their shards are read."""
+    """Read the planned items of these indices, by index, from their shards alone."""
     wanted = np.sort(indices)
     found: list[dict[str, Any]] = []
     for shard in directory.shards():

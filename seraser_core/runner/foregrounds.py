@@ -1,4 +1,4 @@
-"""Looking at some foregrounds of a data set before it is run over: can they be what was meant?"""
+"""A check, before a run, that a sample of the data set's foregrounds is plausible."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from seraser_core.sources.plausible_masks import MaskLook, judge_masks, look_at_
 T = TypeVar("T")
 _LOOKED = 32
 _MORE = 256
-"""Masks that are looked at where the first are all empty."""
+"""Masks to look at if the first are all empty."""
 _SECONDS = 10.0
-"""Seconds that the check may take; it decides by what it has seen by then."""
+"""Seconds that the check may take; then it judges what it has seen."""
 _AT_ONCE = 16
 
 

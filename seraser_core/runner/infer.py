@@ -1,4 +1,4 @@
-"""From ready samples to scores: micro-batches that fit the device's memory."""
+"""Scoring samples in micro-batches that fit into the device's memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_IMAGES = {"cpu": 64, "cuda": 512}
 
 
 def batch_size(session: Session) -> int:
-    """Images that are made ready and scored together: what the methods that tune take at most."""
+    """Return how many images to prepare and score together: the most that a tuning method takes."""
     tuning = [method for method in session.methods if method.engine is not None]
     return max(_images_at_once(session, method) for method in tuning or session.methods)
 

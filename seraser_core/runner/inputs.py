@@ -35,7 +35,7 @@ def fingerprint_inputs(
     model: ClipModel,
     hashed: str,
 ) -> dict[str, Any]:
-    """All that can change a row, and nothing else; `hashed` is the hash of the plan."""
+    """Return everything that can change a row; `hashed` is the hash of the plan."""
     inputs = {
         "algorithm": ALGORITHM_VERSION,
         "plan": hashed,

@@ -1,4 +1,4 @@
-"""Items made ready ahead of whoever takes them: in order, in threads, under a budget of bytes."""
+"""Preparing items ahead of their consumer: in order, in threads, under a budget of bytes."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Stages(Protocol[_Item, Data, _Result]):
 
     @property
     def decode_timeout(self) -> float | None:
-        """Seconds that `decode` may take; None where it ends in any case."""
+        """Decode time-out in seconds; None if `decode` always ends."""
 
     def name(self, item: _Item) -> str:
         """Name of an item in messages."""
 
     def expected_bytes(self, item: _Item) -> int:
-        """Bytes that the data of an item is thought to have."""
+        """Return an estimate of the bytes of an item's data."""
 
     def data_bytes(self, data: Data) -> int:
         """Bytes of fetched data."""
@@ -53,7 +53,7 @@ class Stages(Protocol[_Item, Data, _Result]):
 
 @dataclass(frozen=True)
 class Bounds:
-    """How far a look-ahead goes. One item is always on its way.
+    """Limits of a look-ahead; at least one item is always in progress.
 
     Attributes:
         fetch_threads, decode_threads: Items that are fetched, and decoded, at once.
@@ -77,7 +77,7 @@ class _Begun(Generic[Item, Result]):
 
 
 class Lookahead(Generic[Item, Data, Result]):
-    """Results of some items in their order, the next of which are made meanwhile.
+    """Results of some items, in order; the next ones are computed meanwhile.
 
     Its threads live between ``__enter__`` and ``__exit__``. Of those that decode, none is waited
     for when not all results were taken: it may hang.

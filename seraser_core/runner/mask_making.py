@@ -35,7 +35,7 @@ _PICTURES_AT_ONCE = {"cpu": 4, "cuda": 32}
 def segment_mask(
     session: Session, item: dict[str, Any], image: Image.Image, clock: Clock
 ) -> np.ndarray:
-    """The segmenter's mask of a decoded image: the one that is kept, or a new one.
+    """Return the segmenter's mask of a decoded image, kept or new.
 
     Args:
         session: One whose methods need it.

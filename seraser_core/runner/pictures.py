@@ -1,4 +1,4 @@
-"""From a planned item to its files, its picture and the views that the methods need."""
+"""Preparing planned items: fetch the files, decode the picture, make the views."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _REDUCED_SIDES = 2
 
 @dataclass(frozen=True)
 class Files:
-    """The bytes of an image and of its mask, or what is wrong with them."""
+    """The bytes of an image and of its mask, or the error."""
 
     image: bytes = b""
     mask: bytes | None = None
@@ -42,7 +42,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Sample:
-    """An image that is ready for the model, or what is wrong with it.
+    """An image that is ready for the model, or its error.
 
     Attributes:
         item_index: Its place in the plan.
@@ -60,7 +60,7 @@ class Sample:
 
 
 class Pictures:
-    """How the images of a shard become samples, as the stages of a `Lookahead`.
+    """Makes samples of the images of a shard, as the stages of a `Lookahead`.
 
     Args:
         session: What the images are made ready for.

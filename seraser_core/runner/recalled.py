@@ -1,4 +1,4 @@
-"""Knowing a finished run again without its model: nothing has changed that could change it.
+"""Recognising a finished run without loading its model, if nothing relevant has changed.
 
 What was planned is remembered on this machine, in small files beside the weights that were fetched:
 under all that decided it, the run that it made, and the files of the model with their marks. A
@@ -56,7 +56,7 @@ _VARIABLES = (
     "SERASER_CACHE",
     "XDG_CACHE_HOME",
 )
-"""They decide the device, or where files are looked for."""
+"""Environment variables that decide the device, or where files are looked for."""
 _DEVICES = ("nvidia[0-9]*", "dxg", "kfd", "nvidia-caps/*")
 _FAULTS = (SeraserError, OSError, ValueError, ImportError, KeyError, TypeError)
 Marks = dict[str, str]
@@ -65,7 +65,7 @@ _seen: dict[str, Marks | None] = {}
 
 
 def recall(prepared: Prepared) -> str | None:
-    """URL of the finished run that planning `prepared` would find; None where that is not sure."""
+    """Return the URL of the finished run that planning `prepared` would find; None if unsure."""
     with suppress(*_FAULTS):
         known = json.loads(_place(prepared).read_bytes())
         url = storage.join(prepared.config.output, known["run_id"])

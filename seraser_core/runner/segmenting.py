@@ -15,7 +15,7 @@ from seraser_core.config.auxiliary import SegmentOptions
 
 
 class SegmentingThread:
-    """A segmenter whose torch threads and memory belong to one thread, whoever asks.
+    """A segmenter with one thread of its own, so that torch's threads and memory belong to one.
 
     Attributes:
         identity: See `Segmenter.identity`.

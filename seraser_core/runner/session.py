@@ -115,7 +115,7 @@ class Session:
             return self.isolated
 
     def take_load_s(self) -> float:
-        """Seconds that opening took, the first time; 0 from then on."""
+        """Return the seconds that opening took on the first call; 0 on later ones."""
         with self._lock:
             seconds, self._load_s = self._load_s, 0.0
             return seconds
@@ -127,7 +127,7 @@ _lock = threading.Lock()
 
 
 def open_session(run_url: str) -> Session:
-    """The session of a run; the last one is kept, so a worker loads its model once.
+    """Return the session of a run; the last one is kept, so a worker loads its model once.
 
     Another run.json makes another session: a resumed run may have other options.
 
@@ -202,7 +202,7 @@ def _open(directory: RunDirectory, run: RunRecord, compute: ThreadPoolExecutor) 
 
 
 def slow_precision(options: ModelOptions, planned: str, device: torch.device) -> str | None:
-    """Warn of a run whose precision was left to the machine that planned it."""
+    """Return a warning if the planning machine chose a precision that is slow on this one."""
     if options.precision == "auto" and planned == "fp32" and device.type == "cuda":
         return (
             "this run was planned on a machine without a GPU, so its towers are computed in fp32; "

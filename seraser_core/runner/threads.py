@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class DaemonPool:
-    """A pool whose threads never keep a process from ending, as those of the library do.
+    """A pool whose threads, unlike the standard library's, never keep a process from ending.
 
     Args:
         threads: Their number.
@@ -29,13 +29,13 @@ class DaemonPool:
             thread.start()
 
     def submit(self, work: Callable[..., T], *given: Any) -> Future[T]:
-        """Do `work` in one of the threads, after all that was submitted before."""
+        """Queue `work` for one of the threads."""
         future: Future[T] = Future()
         self._work.put((future, work, given))
         return future
 
     def shutdown(self, wait: bool) -> None:
-        """Cancel what has not begun, and perhaps wait for what has."""
+        """Cancel queued work, and perhaps wait for running work."""
         while True:
             try:
                 task = self._work.get_nowait()

@@ -1,4 +1,4 @@
-"""Comparing a run with what lies outside of its directory: the weights."""
+"""Verification of a run that includes its weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seraser_core.results.verify import verify
 
 
 def verify_deep(run_url: str) -> VerifyReport:
-    """`verify`, and whether the weights are still those that the run was planned with.
+    """Verify a run, and that the weights are those that it was planned with.
 
     Raises:
         RunDirectoryError: As of `verify`.

@@ -23,7 +23,7 @@ _KEPT_BYTES = 512 * 2**20
 
 
 def is_picture(kind: pa.DataType) -> bool:
-    """Whether a column of this type can hold pictures, or none in this file."""
+    """Return whether a column of this type can hold pictures; one of nulls alone counts."""
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0 and is_picture(kind.field("bytes").type)
     kinds = (
@@ -62,7 +62,7 @@ def read_cell(
 
 
 def cells_without_bytes(file: pq.ParquetFile, column: str) -> tuple[int, int]:
-    """How many cells of pictures hold no bytes, and of how many that is known.
+    """Return how many cells of pictures hold no bytes, and how many were counted.
 
     Without statistics in the file, the first cells are looked at.
     """
@@ -83,7 +83,7 @@ def cells_without_bytes(file: pq.ParquetFile, column: str) -> tuple[int, int]:
 
 
 def mean_sizes(file: pq.ParquetFile) -> list[int]:
-    """Bytes of every row, as far as its row group tells."""
+    """Return the bytes of every row, estimated from its row group."""
     sizes: list[int] = []
     for index in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(index)
@@ -195,7 +195,7 @@ def _opened(file: _File, options: Mapping[str, Any]) -> Iterator[pq.ParquetFile]
 
 
 class _Watched:
-    """A file that knows whether its storage failed: Arrow raises OSError for damage, too."""
+    """A file that records faults of its storage: Arrow raises OSError for damage, too."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self.failed = file, False

@@ -1,4 +1,4 @@
-"""Reading the header of every planned file: what is missing, no picture, or of another shape."""
+"""Reading the header of every planned file, to find missing, damaged and mismatched ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FilesFound:
     first: dict[str, list[str]] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
-        """The same for people."""
+        """Return the faults as lines for people."""
         if not self.faults:
             return [f"{self.files:,} files checked: nothing is wrong with their headers"]
         found = [f"{sum(self.faults.values()):,} of {self.files:,} images cannot be used"]
@@ -78,7 +78,7 @@ def check_files(
 
 
 def _fault(dataset: DatasetOptions, item: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Code and reason of what is wrong with an image or its mask."""
+    """Return code and reason of the fault of an image or its mask."""
     try:
         size = _size(item, "image", dataset)
         if item["mask"] is not None:

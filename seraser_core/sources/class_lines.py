@@ -57,7 +57,7 @@ def of_lines(lines: Sequence[str]) -> Any:
 
 
 def _without(form: re.Pattern[str], lines: list[str], what: str) -> list[str]:
-    """The last group of the lines where all are of a form; the lines where none is."""
+    """Return the last group of each line if all have a form; the lines as they are if not."""
     found = [match for line in lines if (match := form.fullmatch(line))]
     if not found:
         return lines

@@ -86,7 +86,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation -> what makes the image upright."""
+"""EXIF orientation -> transposition that makes the image upright."""
 _SIDEWAYS = 5
 _ASPECT_TOLERANCE = 0.01
 _CUT_SHORT = re.compile(
@@ -106,7 +106,7 @@ def decode_image(data: bytes, limits: LimitOptions) -> Image.Image:
 
 
 def decode_reduced(data: bytes, limits: LimitOptions, least: int) -> tuple[Image.Image, float]:
-    """As `decode_image`; a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size.
+    """Decode like `decode_image`, but perhaps a JPEG at 1/2, 1/4 or 1/8 of its size.
 
     Much faster for large photographs, since the rest of their frequencies is never transformed.
     The pixels differ slightly from those of the whole image resized.
@@ -130,7 +130,7 @@ def decode_reduced(data: bytes, limits: LimitOptions, least: int) -> tuple[Image
 
 
 def image_size(data: bytes, limits: LimitOptions) -> tuple[int, int]:
-    """Width and height of the upright image in `data`, of which only the header is decoded.
+    """Return width and height of the upright image in `data`, decoding only the header.
 
     Raises:
         As `decode_image`.
@@ -177,7 +177,7 @@ def decode_mask(data: bytes, size: tuple[int, int], limits: LimitOptions) -> np.
 
 
 def check_shape(mask: tuple[int, int], size: tuple[int, int]) -> None:
-    """Refuse a mask whose shape is not that of its image.
+    """Refuse a mask with another shape than its image.
 
     Args:
         mask: Its width and height.
@@ -207,7 +207,7 @@ def load_mask(data: bytes, limits: LimitOptions) -> Image.Image:
 
 
 def foreground(mask: Image.Image) -> np.ndarray:
-    """Where a mask of `load_mask` is foreground: (height, width) bool, see `decode_mask`."""
+    """Return the foreground of a mask of `load_mask`: (height, width) bool, see `decode_mask`."""
     values = _without_palette(mask) if mask.mode == "P" else np.asarray(mask)
     pixels = is_set(values, None if mask.mode == "1" else no_data(mask))
     return np.asarray(pixels.any(-1) if pixels.ndim == 3 else pixels)
@@ -226,7 +226,7 @@ def _lossy(data: bytes, image: Image.Image) -> str | None:
 
 
 def _lossy_webp(data: bytes) -> bool:
-    """Whether the first frame of a WebP file is a VP8 (not a VP8L) bit stream."""
+    """Return whether the first frame of a WebP file is a VP8 (not a VP8L) bit stream."""
     at = 12
     while at + 8 <= len(data):
         name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
@@ -257,7 +257,7 @@ def _without_palette(mask: Image.Image) -> np.ndarray:
 
 
 def _open(data: bytes, limits: LimitOptions) -> ImageFile.ImageFile:
-    """The image, none of whose pixels are decoded yet."""
+    """Open the image without decoding any pixel."""
     if not data:
         raise ItemError("decode", "empty", "the file has no bytes")
     with _broken_file():
@@ -274,7 +274,7 @@ def _open(data: bytes, limits: LimitOptions) -> ImageFile.ImageFile:
 
 
 def _load(image: Image.Image) -> Image.Image:
-    """The image with its pixels, upright."""
+    """Decode the pixels and turn the image upright."""
     with _broken_file():
         image.load()
     return _upright(image, _orientation(image))
@@ -282,7 +282,7 @@ def _load(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def _broken_file() -> Iterator[None]:
-    """Turn what Pillow raises for damaged files, which is all kinds of errors, into ItemErrors."""
+    """Turn the many kinds of errors that Pillow raises for damaged files into ItemErrors."""
     try:
         yield
     except (ItemError, MemoryError):
@@ -304,7 +304,7 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _read_header(data: bytes) -> ImageFile.ImageFile:
-    """Open without `Image.open`, whose limit of pixels is a global setting."""
+    """Open without `Image.open`, which has a global limit of pixels."""
     name = next((n for start, n in _OTHER_FORMATS.items() if data.startswith(start)), None)
     opener = next((opener for start, opener in _OPENERS if data.startswith(start)), None)
     if opener and not name:

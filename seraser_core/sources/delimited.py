@@ -16,7 +16,7 @@ _SEPARATORS = (",", ";", "\t", "|", " ")
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 _DECLARED = re.compile(r'\ufeff?"?sep=(.)"?[,;\t ]*', re.IGNORECASE)
 _LINES_BEFORE = 20
-"""Lines in which the names of the columns are looked for."""
+"""Number of lines in which the header may be."""
 _BLANKS = " \t\ufeff\xa0"
 _LONGEST_HEAD = 2**16
 csv.field_size_limit(2**27)
@@ -24,7 +24,7 @@ csv.field_size_limit(2**27)
 
 @dataclass(frozen=True)
 class Head:
-    """Where a table begins.
+    """Beginning of a table.
 
     Attributes:
         names: Of the columns.
@@ -44,7 +44,7 @@ class Head:
 def read_delimited(
     text: str, wanted: Sequence[str], separator: str, said: list[str]
 ) -> tuple[list[str], pl.DataFrame]:
-    """All rows that are not blank, as texts; a blank cell without quotes is null.
+    """Read all rows that are not blank, as texts; a blank cell without quotes is null.
 
     Args:
         text: The table.
@@ -85,7 +85,7 @@ def read_delimited(
 
 
 def find_head(text: str, wanted: Sequence[str], separator: str) -> Head:
-    """The line that names most of the columns that are used, the first of such; else the first.
+    """Return the first line that names most of the used columns, or the first line.
 
     Raises:
         ValueError: There is no line.
@@ -126,7 +126,7 @@ def _only_column(line: str, separator: str, number: int, start: int, wanted: Seq
 def _head_at(
     text: str, start: int, number: int, separator: str, wanted: Sequence[str]
 ) -> Head | None:
-    """The record that begins at `start`; None where it is none with this separator."""
+    """Read the record that begins at `start`; None if this separator does not fit."""
     read: list[str] = []
 
     def lines() -> Iterator[str]:
@@ -153,7 +153,7 @@ def _names(cells: Sequence[str], wanted: Sequence[str]) -> list[str]:
 
 
 def _without_comments(body: str, head: Head, said: list[str]) -> str:
-    """The lines but those that begin with # and are no rows."""
+    """Return the lines without comments, which begin with # and are no rows."""
     if not body.startswith("#") and "\n#" not in body:
         return body
     width = len(head.names)
@@ -170,7 +170,7 @@ def _without_comments(body: str, head: Head, said: list[str]) -> str:
 
 
 def _check_separator(body: str, head: Head) -> None:
-    """Refuse rows that have another separator than the names of the columns.
+    """Refuse rows with another separator than the header.
 
     Raises:
         ValueError: They have.
@@ -204,7 +204,7 @@ def _rows(body: str, head: Head, said: list[str]) -> pl.DataFrame:
 
 
 def _records(body: str, head: Head) -> Iterator[tuple[int, list[str]]]:
-    """The number of the line in which a row ends, and its cells; none of blank rows.
+    """Yield the last line number and the cells of each row that is not blank.
 
     Raises:
         ValueError: A quote is not closed, or one that is, is followed by something else.
@@ -239,7 +239,7 @@ def _tell_short(body: str, head: Head, said: list[str]) -> None:
 
 
 def _slow_rows(body: str, head: Head, names: list[str], said: list[str]) -> pl.DataFrame:
-    """The rows by Python's reader, which tells where they are wrong."""
+    """Read the rows by Python's reader, which locates faults."""
     width = len(names)
     records = list(_records(body, head))
     rows = [cells for _, cells in records]
@@ -273,7 +273,7 @@ def _are_counted(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def own_names(names: Sequence[str]) -> list[str]:
-    """The names, of which those that are repeated or empty become others."""
+    """Return the names, with new ones for repeated and empty ones."""
     seen: dict[str, None] = {}
     for place, name in enumerate(names, start=1):
         own = name or f"column {place}"

@@ -1,4 +1,4 @@
-"""Examples of what was listed, by which people see whether it is what they meant."""
+"""Examples from a listing, by which people check that it is what they meant."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import polars as pl
 from seraser_core.sources.planner import PlannedItems
 
 MOST = 20
-"""Classes, and groups, that are shown."""
+"""Number of classes, and of groups, that are shown."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Example:
 
 
 def examples(planned: PlannedItems) -> list[Example]:
-    """One image of every class and every group, of at most `MOST` of either."""
+    """Return one image of every class and group, for at most `MOST` of either."""
     items = pl.DataFrame(planned.table.select(["label", "attribute", "item_id", "image", "offset"]))
     return [*_of_classes(items, planned), *_of_groups(items, planned)]
 

@@ -22,7 +22,7 @@ def fetch(
     span: tuple[int, int] | None = None,
     version: str | None = None,
 ) -> bytes:
-    """All bytes of `url`, at most limits.max_bytes of them.
+    """Fetch all bytes of `url`, at most limits.max_bytes of them.
 
     Args:
         url: A file.
@@ -74,7 +74,7 @@ def fetch_mask(item: Mapping[str, Any], dataset: DatasetOptions) -> bytes:
 
 @contextmanager
 def of_the_mask() -> Iterator[None]:
-    """Give faults of fetching a mask codes that tell that it is the mask."""
+    """Mark the codes of fetch faults as those of the mask."""
     try:
         yield
     except ItemError as error:
@@ -146,7 +146,7 @@ def _check_size(size: int, limits: LimitOptions) -> None:
 
 @contextmanager
 def permanent_faults(url: str) -> Iterator[None]:
-    """Faults that stay become faults of the image."""
+    """Turn permanent faults into faults of the image."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):

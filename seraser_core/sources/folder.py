@@ -28,7 +28,7 @@ _NOTES = frozenset(
         *(".parquet", ".xlsx", ".zip", ".gz", ".tar", ".tgz", ".cache", ".ini", ".db", ".mat"),
     }
 )
-"""Endings of what lies beside images and is none."""
+"""Endings of files that often lie beside images."""
 
 
 class FolderSource(Source):
@@ -91,7 +91,7 @@ class FolderSource(Source):
         return Listing(items, classes, [], facts, warnings=warnings)
 
     def _with_empty(self, folders: list[str], others: list[str]) -> list[str]:
-        """The sorted names of all folders, also of those that have files but no image.
+        """Return the sorted names of all folders, including those without images.
 
         Raises:
             ConfigError: There are such, and classes may not be empty.
@@ -111,7 +111,7 @@ class FolderSource(Source):
         return found
 
     def _other_roots(self, folders: Sequence[str], rows: Collection[str]) -> list[str]:
-        """The warning where the folders look like splits.
+        """Return a warning if the folders look like splits.
 
         Raises:
             ConfigError: There is only one, which looks like the root, and classes are not named.
@@ -134,7 +134,7 @@ class FolderSource(Source):
 
 
 def _positions(folders: Collection[str], classes: Sequence[str]) -> dict[str, int]:
-    """Indices of folders: those of the classes of their names, or the numbers that they are."""
+    """Return the indices of folders: by class name, or by number if the folders are numbers."""
     position = {composed(name): index for index, name in enumerate(classes)}
     if all(re.fullmatch("[0-9]{1,9}", folder) for folder in folders) and not (
         position.keys() & set(folders)
@@ -154,7 +154,7 @@ def find(
     deepest: int | None = None,
     needed: Callable[[str], bool] = lambda folder: True,
 ) -> dict[str, Found]:
-    """Paths of all files below the folder `path`, relative to it, but of hidden ones.
+    """Return the paths of all files below the folder `path` that are not hidden, relative to it.
 
     Args:
         options: The data set, for how its folders are read.
@@ -198,7 +198,7 @@ def find(
 
 
 def _class_of(name: str) -> str:
-    """The folder of a class that a file is in; "" of one that is in none."""
+    """Return the class folder of a file; "" if it is in none."""
     return composed(name.partition("/")[0]) if "/" in name else ""
 
 

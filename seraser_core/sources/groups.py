@@ -23,7 +23,7 @@ _BIN = (
 
 
 def check_groups(listing: Listing, report: Callable[[str], None]) -> None:
-    """Refuse an attribute that makes no groups, and say how many groups are too small.
+    """Refuse an attribute that makes no groups, and report how many groups are too small.
 
     Raises:
         ConfigError: It has many values, and no group has `SMALL_GROUP` images.
@@ -54,7 +54,7 @@ def check_groups(listing: Listing, report: Callable[[str], None]) -> None:
 def train_counts(
     option: Mapping[str, int] | None, listing: Listing, report: Callable[[str], None]
 ) -> dict[str, int]:
-    """Images of every group in the training split, by `group_key`; nothing where unknown.
+    """Return the images of every group in the training split, by `group_key`; empty if unknown.
 
     Args:
         option: ``dataset.train_counts``, which comes before what the data set itself states.

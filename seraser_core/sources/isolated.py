@@ -1,4 +1,4 @@
-"""Decoding in child processes: what hangs is killed, and what crashes takes nothing with it.
+"""Decoding in child processes, which are killed if they hang and may crash.
 
 As a program, ``python -m seraser_core.sources.isolated``, this module is such a child.
 """
@@ -44,7 +44,7 @@ class Decoder(Protocol):
 
 
 class PlainDecoder:
-    """Decodes in the thread that asks."""
+    """Decodes in the calling thread."""
 
     def image(self, data: bytes, limits: LimitOptions) -> Image.Image:
         """See `decode_image`."""
@@ -60,7 +60,7 @@ class PlainDecoder:
 
 
 class IsolatedDecoder:
-    """Decodes as the functions of `seraser_core.sources.decode` do, in child processes.
+    """Decodes by the functions of `seraser_core.sources.decode`, in child processes.
 
     All of its methods raise ItemError too where the decoder hung (``timeout``) or died
     (``crashed``).
@@ -121,7 +121,7 @@ class IsolatedDecoder:
     def _ask(
         self, order: dict[str, Any], data: bytes
     ) -> tuple[tuple[dict[str, Any], bytes] | None, tuple[str, str]]:
-        """A child's answer, or code and message of what became of it."""
+        """Return a child's answer, or the code and message of its end."""
         child, answer = self._idle.get(), None
         try:
             child = child or _Child()
@@ -150,13 +150,13 @@ class _Child:
 
     @property
     def code(self) -> int | None:
-        """How it ended."""
+        """Exit code of the process."""
         return self._process.returncode
 
     def ask(
         self, order: dict[str, Any], data: bytes, seconds: float
     ) -> tuple[dict[str, Any], bytes] | None:
-        """Its answer; None when it took longer or died, and is gone."""
+        """Return its answer; None if it took too long or died, and is gone."""
 
         def exchange() -> tuple[dict[str, Any], bytes]:
             _send(self._process.stdin, order, data)

@@ -55,5 +55,5 @@ def group_name(classes: Sequence[str], attributes: Sequence[str], label: int, pl
 
 
 def group_key(label: int, attribute: int) -> str:
-    """How a group is named in documents: both indices."""
+    """Return the key of a group in documents: both indices."""
     return f"{label} {attribute}"

@@ -1,4 +1,4 @@
-"""JSON documents that people wrote, and their values as texts."""
+"""JSON documents, with their values as texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seraser_core.sources.texts import text_lines
 
 
 def parse(document: str | bytes) -> Any:
-    """The document, with its numbers as the texts that they are, so that no id loses a digit.
+    """Parse the document, with numbers as texts, so that no id loses a digit.
 
     NaN, which is no JSON but which pandas and Python write, is null.
 
@@ -101,7 +101,7 @@ def _lines(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _columnar(document: Any) -> Iterable[dict[str, Any]] | None:
-    """The rows of a document whose values are columns; None of a row by itself.
+    """Return the rows of a document of columns; None if it is one row.
 
     Raises:
         ValueError: It is neither.

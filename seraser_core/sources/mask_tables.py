@@ -68,7 +68,7 @@ def _read(url: str, allow_outside: bool, said: list[str]) -> pl.DataFrame:
 
 
 def _as_spelt_in(ids: pl.Series, given: pl.Series) -> pl.Series:
-    """Ids as the data set spells them: those that it has, and those that mean but one of its."""
+    """Return ids as the data set spells them, where it has one that means the same."""
     alike = pl.DataFrame({"key": _meant(ids), "found": ids}).filter(pl.col("key").is_unique())
     table = pl.DataFrame({"given": given, "key": _meant(given), "row": range(len(given))})
     table = table.join(alike, on="key", how="left").sort("row")
@@ -78,7 +78,7 @@ def _as_spelt_in(ids: pl.Series, given: pl.Series) -> pl.Series:
 
 
 def _meant(ids: pl.Series) -> pl.Series:
-    """One text for ids that are spelt as paths or as numbers are, in several ways."""
+    """Return equal texts for different spellings of a path or number."""
     texts = ids.str.normalize("NFC").str.replace_all("\\", "/", literal=True)
     texts = texts.str.replace_all(r"(^|/)(\./+)+", "$1").str.replace_all("//+", "/")
     return texts.str.replace(r"^([0-9]+)\.0+$", "$1")  # a column of numbers with gaps has floats

@@ -1,4 +1,4 @@
-"""Texts that stand for no value: what people and programs write where nothing is known."""
+"""Texts that stand for a missing value."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _NOTHING = frozenset(
         *("undefined", "unspecified", "#null!", "#value!", "#ref!"),
     ]
 )
-"""In lower case, without blanks round them."""
+"""Texts for a missing value, in lower case, without surrounding blanks."""
 _NO_CLASS = ("-1", "-1.0")
-"""Labels by which data sets mark images without one."""
+"""Labels that mark images without a label."""
 
 
 _NO_NUMBER = re.compile(r"-9{2,6}(\.0+)?")
 """Numbers that surveys and sensors write for a missing value."""
 _UNSURE = frozenset(["unknown", "unk", "unsure", "not sure", "not available", "other"])
-"""Values that may be a group of their own, and may be none."""
+"""Values that may be a group or a missing value."""
 _SHOWN = 5
 _LISTS = {"label": "classes", "attribute": "attributes"}
 
 
 def is_missing(text: str, names: Collection[str] = ()) -> bool:
-    """Whether a text stands for no value; none of `names` does, in any case of its letters."""
+    """Return whether a text stands for a missing value; `names`, in any case, never do."""
     bare = text.strip().casefold()
     return bare in _NOTHING and bare not in {name.strip().casefold() for name in names}
 
@@ -86,7 +86,7 @@ def known(
 def _no_numbers(
     counts: Collection[str], nothing: Collection[str], names: Collection[str]
 ) -> list[str]:
-    """Find -999 and the like in a column of names, or of numbers that are else 0 or more."""
+    """Find -999 and the like in a column of names or of otherwise non-negative numbers."""
     found = [text for text in counts if _NO_NUMBER.fullmatch(text) and text not in names]
     others = set(counts) - set(nothing) - set(found)
     if names or all(re.fullmatch(r"[0-9]+(\.[0-9]*)?|-1(\.0)?", text) for text in others):

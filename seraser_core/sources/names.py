@@ -54,7 +54,7 @@ def doubtful_names(names: Sequence[str]) -> list[str]:
 
 
 def finder(names: Sequence[str]) -> Callable[[str], int | None]:
-    """Finds the index of a name, or of the only one that has its `word`."""
+    """Return a function that finds the index of a name, or of the only one with its `word`."""
     exact = {name: i for i, name in enumerate(names)}
     times = Counter(map(word, names))
     alike = {word(name): i for name, i in exact.items() if times[word(name)] == 1}
@@ -62,14 +62,14 @@ def finder(names: Sequence[str]) -> Callable[[str], int | None]:
 
 
 def word(name: str) -> str:
-    """Key that is equal for names that differ in case, signs between words, or an article."""
+    """Return a key that ignores case, punctuation between words and a leading article."""
     return _ARTICLE.sub("", " ".join(re.split(r"[\s_-]+", name.casefold().strip(" _-"))), count=1)
 
 
 def to_index(
     texts: pl.Series, names: Sequence[str], field: str, listed_in: str, found: bool = False
 ) -> pl.Series:
-    """Indices into `names` of texts that are names or indices; of what stands for no value, null.
+    """Return indices into `names` for texts that are names or indices; null for missing values.
 
     A name is looked for first. Tables written by pandas hold indices as ``1.0``; ``true`` and
     ``false`` are 1 and 0 unless a name is one of them, whatever its case.
@@ -139,14 +139,14 @@ def to_index(
 
 
 def found_names(texts: pl.Series) -> list[str]:
-    """The sorted names among `texts`; none when all are indices."""
+    """Return the sorted names among `texts`; empty if all are indices."""
     known = (value for value in texts.drop_nulls().unique() if not is_missing(value))
     values = list(dict.fromkeys(map(composed, known)))
     return sorted(values) if any(number_of(value) is None for value in values) else []
 
 
 def alike(names: Sequence[str], texts: pl.Series) -> list[str]:
-    """The warning of attributes that differ only in case, blanks and signs between words."""
+    """Return warnings about attributes that differ only in case, blanks and punctuation."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(word(name), []).append(name)
@@ -164,12 +164,12 @@ def alike(names: Sequence[str], texts: pl.Series) -> list[str]:
 
 
 def number_of(text: str) -> int | None:
-    """The whole number that `text` stands for, where true is 1 and false is 0."""
+    """Return the whole number that `text` stands for; true is 1 and false is 0."""
     return _TRUTH.get(text.lower(), whole_number(text))
 
 
 def whole_number(text: str) -> int | None:
-    """The whole number that `text` writes, perhaps as ``1.0`` or ``1e0``; None of others."""
+    """Return the whole number in `text`, perhaps as ``1.0`` or ``1e0``; None for other texts."""
     if not _NUMBER.fullmatch(text):
         return None
     number = float(text)

@@ -12,12 +12,12 @@ _START = re.compile(rb"P[1-6]\s")
 
 
 def is_netpbm(data: bytes) -> bool:
-    """Whether a file begins as one of these does."""
+    """Return whether a file begins as one of these does."""
     return _START.match(data) is not None
 
 
 class NetpbmImageFile(PpmImagePlugin.PpmImageFile):
-    """Pillow's reader, which takes a microsecond per value that is not of 8 or 16 whole bits."""
+    """A faster reader than Pillow's for values that are not whole 8 or 16 bits."""
 
     def load(self) -> Any:
         """Decode the pixels: as 8 bits, or of grey with more than 255 steps as 16."""

@@ -78,7 +78,7 @@ class ParquetSource(TableSource):
         return Listing(items, classes, attributes, facts, warnings=warnings)
 
     def _read_files(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The columns that are no pictures, and for every row its place: name, url, row, bytes of
+        """Read the columns without pictures, and the place of every row: name, url, row, bytes of
         the row, version of the file."""
         urls = list(expand(self.options, PARQUET_ENDINGS, self.said))
         tables, places, empty = [], [], []
@@ -149,7 +149,7 @@ class ParquetSource(TableSource):
                     self._example.setdefault(setting, first_path(file, column))
 
     def _check_cells(self, setting: str) -> None:
-        """Say how many cells hold no bytes.
+        """Report how many cells hold no bytes.
 
         Raises:
             ConfigError: None does.
@@ -191,7 +191,7 @@ class ParquetSource(TableSource):
                 )
 
     def _by_name(self, table: pl.DataFrame, setting: str, names: list[str]) -> pl.DataFrame:
-        """The table with the recorded names of a column in place of their indices.
+        """Replace indices in a column by the recorded names.
 
         Only where a configured name is a recorded one of another index: those of other words are
         taken to be in the same order.
@@ -234,7 +234,7 @@ class ParquetSource(TableSource):
     def _without_no_label(
         self, table: pl.DataFrame, setting: str, warnings: list[str]
     ) -> pl.DataFrame:
-        """The table with nulls for what Hugging Face's label features call no label."""
+        """Replace by null the index that Hugging Face's label features use for no label."""
         column = getattr(self.options, setting)
         if column not in self._features:
             return table
@@ -245,7 +245,7 @@ class ParquetSource(TableSource):
         return table.with_columns(pl.when(~none).then(pl.col(column)))
 
     def _check_columns(self, schema: pa.Schema, url: str) -> list[str]:
-        """The columns to read, which are not those of pictures.
+        """Check the columns, and return those to read, without pictures.
 
         Raises:
             ConfigError: A column is missing, there several times, or not of its kind.

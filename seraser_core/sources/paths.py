@@ -1,4 +1,4 @@
-"""Paths in tables and lists, made what they mean on this machine."""
+"""Paths in tables and lists, adapted to this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BARE_NUMBER = r"(^|/)([0-9]+|[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+)$"
 def clean_paths(
     paths: pl.Series, base: str, setting: str, options: Mapping[str, Any], said: list[str]
 ) -> pl.Series:
-    """The paths with slashes between their parts, and no part that stands for nothing.
+    """Return the paths with slashes between their parts, and without empty parts.
 
     Signs that could be part of a name, ``\\`` and ``%20``, are taken to be so where the first
     such file is there.
@@ -81,12 +81,12 @@ def clean_paths(
 
 
 def same_files(paths: pl.Series, base: str) -> pl.Series:
-    """One text for every file, however its path is spelt."""
+    """Return one text per file, however its path is spelt."""
     return paths.str.strip_prefix(base.rstrip("/") + "/").str.normalize("NFC")
 
 
 def _check_places(paths: pl.Series, folder: Path, setting: str) -> None:
-    """Refuse paths of which a sample leads to no file, where it is known what would.
+    """Refuse paths if a sample of them misses its files and the right paths are known.
 
     Raises:
         ConfigError: Names the file that is there.
@@ -143,7 +143,7 @@ def _without_scheme(url: str) -> str:
 
 
 def _changed(paths: pl.Series, pattern: str, change: Any) -> pl.Series:
-    """The paths, of which those that match a pattern are changed by a function."""
+    """Apply a function to the paths that match a pattern."""
     if not paths.str.contains(pattern).any():
         return paths
     matches = paths.str.contains(pattern).fill_null(False)

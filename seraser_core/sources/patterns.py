@@ -27,7 +27,7 @@ _RANGES = re.compile(r"(?s)(.)-(.)|(.)")
 def expand(
     options: DatasetOptions, endings: Collection[str], said: list[str]
 ) -> dict[str, Found | None]:
-    """The files that ``dataset.path`` names, with what a listing told where there was one.
+    """Return the files that ``dataset.path`` names, with their facts if they were listed.
 
     ``{000..009}`` and ``{a,b}`` stand for all of their names, which need not exist. ``*`` and ``?``
     stand for anything but ``/``, ``**`` for anything, ``**/`` for any folders or none, ``[a-c]``
@@ -99,7 +99,7 @@ def _too_many(pattern: str) -> ConfigError:
 
 
 def short_names(urls: Sequence[str]) -> list[str]:
-    """The names of files without the folder that all of them have in common."""
+    """Return the names of files without their common folder."""
     folders = [url.split("/")[:-1] for url in urls]
     common = 0
     while all(len(f) > common and f[common] == folders[0][common] for f in folders):
@@ -134,7 +134,7 @@ def _matching(
 def _of_endings(
     found: dict[str, Found], pattern: str, endings: Collection[str], said: list[str]
 ) -> dict[str, Found]:
-    """The files of the endings, or all where there is none or the pattern has an ending."""
+    """Return the files with these endings, or all if none has one or the pattern has an ending."""
     if "." in _WILDCARD.split(pattern.rpartition("/")[2])[-1]:
         return found
     wanted = {name: file for name, file in found.items() if ending_of(name) in endings}
@@ -183,7 +183,7 @@ def regular_expression(pattern: str) -> re.Pattern[str]:
 
 
 def _in_order(parts: Sequence[str]) -> str:
-    """The first of `parts`, and every other one at the earliest place behind the one before."""
+    """Return what matches `parts` in order, each at the earliest place after the one before."""
     return parts[0] + "".join(f"(?>[^/]*?{part})" for part in parts[1:])
 
 

@@ -16,15 +16,15 @@ from seraser_core.sources.tiff import is_negative, no_data, wide_values
 _STRIP = 64
 _SAMPLE = 2**20
 _OUTLIERS = 1000
-"""One in as many values, at either end, is taken for an outlier."""
+"""One value in so many, at either end, is an outlier."""
 _CONTAINERS = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 """Largest values of 8, 10, 12, 14 and 16 bits."""
 _TOLERANCE = 1.02
 """Resampling leaves floats a little outside of their range."""
 _UNSEEN = 16
-"""Values that reach no more than this part of their range show nothing."""
+"""Values within a smaller part of their range show nothing."""
 _DARK = 64
-"""Upper bytes below it: 14 bits or fewer are used."""
+"""Smaller upper bytes mean that at most 14 bits are used."""
 _FLAT = 32
 """Steps of 255 in a picture of one colour, and in an alpha channel that shows nothing."""
 _FILLERS = (-9999.0, -99999.0, -32767.0, -32768.0)
@@ -121,7 +121,7 @@ def _measured(values: np.ndarray, missing: float | None) -> np.ndarray:
 
 
 def _filler(measured: np.ndarray) -> float | None:
-    """The least value, where it is one of `_FILLERS` and far from all others; else None."""
+    """Return the least value if it is one of `_FILLERS` and far from all others, or None."""
     least = float(measured.min())
     if least not in _FILLERS:
         return None
@@ -155,7 +155,7 @@ def _strips(pixels: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _rawmode(image: ImageFile.ImageFile) -> str:
-    """Pillow's name of how the pixels lie in the file, where it unpacks them together."""
+    """Return Pillow's raw mode of the file, if all bands are unpacked together."""
     if not image.tile or getattr(image, "_planar_configuration", 1) == 2:
         return ""
     found = image.tile[0].args
@@ -170,7 +170,7 @@ def _is_dark(image: Image.Image) -> bool:
 def _with_lower_bytes(
     image: Image.Image, again: ImageFile.ImageFile, rawmode: str, missing: float | None
 ) -> Image.Image:
-    """A picture of 16-bit colours, of which Pillow keeps the upper bytes, scaled by both."""
+    """Scale 16-bit colours by both bytes; Pillow keeps only the upper ones."""
     (tile,) = again.tile
     args = tile.args
     again.tile = [tile._replace(args=(rawmode, *args[1:]) if isinstance(args, tuple) else rawmode)]
@@ -185,7 +185,7 @@ def _with_lower_bytes(
 
 
 def _shown_by_alpha(image: Image.Image) -> Image.Image | None:
-    """A picture that only its alpha tells, on a ground on which it is seen; else None."""
+    """Return a picture that only its alpha channel shows, on a contrasting ground, or None."""
     whole = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     *colours, alpha = whole.getextrema()
     if _spread(alpha) < _FLAT or max(map(_spread, colours)) >= _FLAT:

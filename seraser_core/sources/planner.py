@@ -28,7 +28,7 @@ from seraser_core.sources.source import ABSOLUTE, Listing, Source
 logger = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 200_000
 _CACHE = ".listings"
-"""Folder beside the runs for what sources keep, see `Source`."""
+"""Folder beside the runs for the caches of sources, see `Source`."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _source(dataset: DatasetOptions, cache: str) -> Source:
 
 
 def _check_proxies(items: pl.DataFrame, options: storage.Options) -> None:
-    """See that the proxies are there through which images and masks are read.
+    """Check that the proxies for images and masks answer.
 
     Raises:
         ConfigError: One is not.
@@ -183,7 +183,7 @@ def check_needs(config: RunConfig, listing: Listing) -> None:
 
 
 def with_names(dataset: DatasetOptions, listing: Listing) -> Listing:
-    """A listing whose classes and attributes are as they are put into prompts and shown."""
+    """Return a listing with the names of classes and attributes for prompts and tables."""
     given = names_of(dataset.classes) if isinstance(dataset.classes, list) else listing.classes
     attributes = names_of(dataset.attributes or listing.attributes)
     return replace(listing, classes=listing.names or given, attributes=attributes)

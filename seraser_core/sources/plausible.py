@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 LEAST_SHARE, MOST_SHARE = 0.01, 0.95
-"""Mean shares of a picture between which foregrounds are not doubted."""
+"""Range of the mean foreground share that is plausible."""
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Verdict:
 
 
 def doubt_share(kind: str, mean: float, count: int) -> list[str]:
-    """The warning of a mean share of foreground near 0 or 1; none otherwise."""
+    """Return a warning if the mean share of foreground is near 0 or 1."""
     if LEAST_SHARE <= mean <= MOST_SHARE or not count:
         return []
     return [

@@ -1,4 +1,4 @@
-"""Whether boxes can be what ``dataset.box_format`` says."""
+"""Checking boxes against ``dataset.box_format``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from seraser_core.sources.boxes import BoxFormat, box_mask, in_pixels
 from seraser_core.sources.plausible import Verdict, doubt_share
 
 _SLACK_PIXELS, _SLACK = 1.0, 0.01
-"""Pixels, and share of the image, by which boxes of rounded numbers may exceed it."""
+"""Pixels, and share of the image, by which rounded boxes may exceed it."""
 _FAR = 0.05
 _PARTS = (100, 1000)
 _CENTRES = "where x and y are their centres, give left = x - width / 2 and top = y - height / 2"
 _FEW = 8
-"""Boxes from which on it is no chance that all fit another format too."""
+"""Number of boxes that fit another format by more than chance."""
 _FRACTIONS = (
     "they are parts of the image's sides: set dataset.box_format: fractions where they are left, "
     "top, right and bottom; convert centre, width and height, as YOLO has them: left = centre - "
@@ -25,7 +25,7 @@ _FRACTIONS = (
 def judge_boxes(
     boxes: np.ndarray, looked: np.ndarray, sizes: np.ndarray, form: BoxFormat
 ) -> Verdict:
-    """Say whether boxes can be of a format.
+    """Judge whether boxes can have a format.
 
     Args:
         boxes: (N, 4) all boxes of the data set, as it has them.
@@ -100,7 +100,7 @@ def _judge_pixels(
 
 
 def _parts(corners: np.ndarray, sizes: np.ndarray) -> list[str]:
-    """The warning of boxes that may be percentages or parts of 1000, as language models give."""
+    """Return a warning if boxes may be percentages, or parts of 1000 as from language models."""
     most = float(corners.max())
     parts = next((parts for parts in _PARTS if most <= parts), None)
     if parts is None or len(sizes) < _FEW or not (sizes > parts).all():
@@ -187,7 +187,7 @@ def _judge_fractions(
 
 
 def _fit(corners: np.ndarray, sizes: np.ndarray, slack: float = _SLACK_PIXELS) -> np.ndarray:
-    """Which boxes have a width and a height and lie in their images: (M,) bool."""
+    """Return which boxes are not empty and lie in their images: (M,) bool."""
     inside = (corners[:, :2] >= -slack) & (corners[:, 2:] <= sizes + slack)
     return np.asarray(inside.all(1) & ~_empty(corners))
 

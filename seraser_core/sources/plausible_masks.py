@@ -1,4 +1,4 @@
-"""Whether masks can be foregrounds."""
+"""Checking that masks can be foregrounds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seraser_core.sources.plausible import MOST_SHARE, Verdict, doubt_share
 from seraser_core.sources.tiff import is_set
 
 _MOST_VALUES = 16
-"""Values of a mask that stand for something each; more are shades."""
+"""Most values of a mask that are labels; more are shades."""
 _SHADES = 0.5
 _STEP_PIXELS = 256
 _THUMBNAIL = (32, 32)
@@ -62,7 +62,7 @@ class MaskLook:
 
 
 def look_at_mask(data: bytes, image: bytes, limits: LimitOptions) -> MaskLook:
-    """See what the mask in a file is like.
+    """Compute the statistics of the mask in a file.
 
     Args:
         data: The mask.
@@ -96,7 +96,7 @@ def look_at_mask(data: bytes, image: bytes, limits: LimitOptions) -> MaskLook:
 
 
 def judge_masks(looks: Sequence[MaskLook], faults: Sequence[ItemError]) -> Verdict:
-    """Say whether masks can be foregrounds.
+    """Judge whether masks can be foregrounds.
 
     Args:
         looks: What they are like.

@@ -1,4 +1,4 @@
-"""Which of the files in a folder or archive a person put there."""
+"""Telling the files that a person put into a folder or archive from those of systems."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _SYSTEM = frozenset(
 
 
 def is_shown(name: str) -> bool:
-    """Whether neither a file nor a folder of it is hidden (a leading dot) or made by a system."""
+    """Return whether no part of a path is hidden (a leading dot) or made by a system."""
     return not any(is_hidden(part) for part in name.split("/"))
 
 
 def is_hidden(part: str) -> bool:
-    """Whether a file or folder of this name is hidden, or made by a system."""
+    """Return whether a file or folder of this name is hidden, or made by a system."""
     return part.startswith(".") or part.lower() in _SYSTEM
 
 
 def is_shown_image(name: str) -> bool:
-    """Whether a file is an image by its name, and neither it nor a folder of it is hidden."""
+    """Return whether a path ends as an image does and no part of it is hidden."""
     return ending_of(name) in IMAGE_ENDINGS and is_shown(name)
 
 
@@ -51,7 +51,7 @@ def ending_of(name: str) -> str:
 
 
 def is_text(name: str) -> bool:
-    """Whether a name can be written down: those of other encodings cannot."""
+    """Return whether a name is valid Unicode; names in other encodings are not."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -60,12 +60,12 @@ def is_text(name: str) -> bool:
 
 
 def composed(name: str) -> str:
-    """The name with é as one sign, however the disk has it (Unicode NFC)."""
+    """Return the name with é as one character (Unicode NFC), however the disk has it."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def left_out(names: Collection[str], why: str = "are no images by their endings") -> list[str]:
-    """The warning of files that are left out for their endings; none where there are none."""
+    """Return the warning about files that are left out for their endings, if any."""
     if not names:
         return []
     times = Counter(ending_of(name) or "none" for name in names).most_common()

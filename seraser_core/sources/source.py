@@ -16,7 +16,7 @@ from seraser_core.redaction import SECRET_URL
 from seraser_core.storage import Found
 
 ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
-"""Pattern of paths and URLs that are complete."""
+"""Pattern of absolute paths and full URLs."""
 CLIMBING = r"(?i)(^|[/\\])(\.|%2e){2}([/\\]|$)"
 """Pattern of paths that leave their folder; %2e is a dot to web servers."""
 _REMOTE = r"^(https?|s3a?|gs|gcs|az|abfss?)://"
@@ -60,7 +60,7 @@ def check_paths(
 def listed(
     ids: pl.Series, images: pl.Series, found: Collection[Found | None] | None = None
 ) -> pl.DataFrame:
-    """Items of which no more is known than, perhaps, what a listing tells; see `Listing`."""
+    """Return items without labels, masks and boxes; see `Listing`."""
     rows = len(ids)
     # One id, wherever the data set lies: some disks take names apart, é into e and an accent.
     whole = ids.str.normalize("NFC")

@@ -14,7 +14,7 @@ _MOST = 10
 
 
 def rows_of_split(texts: pl.Series, split: SplitOptions, said: list[str]) -> pl.Series:
-    """Whether the cells of a column have one of the values of `dataset.split`.
+    """Return which cells of a column have one of the values of `dataset.split`.
 
     Args:
         texts: The column.
@@ -59,13 +59,13 @@ def rows_of_split(texts: pl.Series, split: SplitOptions, said: list[str]) -> pl.
 
 
 def _is_split(text: str, value: int | str) -> bool:
-    """Whether a cell has a value of `dataset.split`."""
+    """Return whether a cell has a value of `dataset.split`."""
     # pandas writes 2 as 2.0; true in YAML is 1 here
     same = str(value) in (text, text.removesuffix(".0"))
     return same or (isinstance(value, int) and number_of(text) == value)
 
 
 def _is_near(text: str, value: int | str) -> bool:
-    """Whether a cell may have been meant by a value of `dataset.split` that it does not have."""
+    """Return whether a cell nearly matches a value of `dataset.split`."""
     number = whole_number(str(value))
     return word(text) == word(str(value)) or (number is not None and whole_number(text) == number)

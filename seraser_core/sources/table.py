@@ -26,7 +26,7 @@ from seraser_core.sources.splits import rows_of_split
 from seraser_core.sources.table_file import read_table
 
 _BLANKS = " \t\xa0\u200b\ufeff"
-"""Round the cells: also those that web pages and editors put there, which nobody sees."""
+"""Characters to strip from cells, including invisible ones from web pages and editors."""
 
 
 class TableSource(Source):
@@ -72,7 +72,7 @@ class TableSource(Source):
         return table.filter(self._chosen(table)), table.height
 
     def _chosen(self, table: pl.DataFrame) -> pl.Series:
-        """Whether a row is of the split."""
+        """Return whether a row is of the split."""
         split = self._split
         if not table.height:
             raise ConfigError("dataset.path", self.options.path, "it has no rows")
@@ -86,7 +86,7 @@ class TableSource(Source):
         return chosen
 
     def _without_missing(self, table: pl.DataFrame, classes: list[str]) -> pl.DataFrame:
-        """The table with nulls for texts that stand for no value."""
+        """Return the table with nulls for missing values."""
         names = {"label": classes, "attribute": attribute_names(self.options)}
         columns = [(setting, getattr(self.options, setting)) for setting in (*names, "mask")]
         for setting, column in (*columns, *(("box", column) for column in self.options.box or ())):
@@ -109,7 +109,7 @@ class TableSource(Source):
             raise ConfigError("dataset.id", "an empty id", "every row needs an id")
 
     def _read(self) -> pl.DataFrame:
-        """The table, whose columns of texts have no blanks round their cells."""
+        """Read the table and strip its texts."""
         rows, names, said = read_table(self.options, [name for _, name in self._columns()])
         wrong = []
         for setting, name in self._columns():
@@ -132,12 +132,12 @@ class TableSource(Source):
         return rows
 
     def _columns(self) -> list[tuple[str, str]]:
-        """Setting and column, of all that are read."""
+        """Return setting and column of everything that is read."""
         boxes = [("box", name) for name in self.options.box or []]
         return [*self._text_columns().items(), *boxes]
 
     def _text_columns(self) -> dict[str, str]:
-        """Setting -> column, of those with texts."""
+        """Return setting -> column for the columns of texts."""
         settings = ("id", "image", "mask", "label", "attribute")
         columns = {name: getattr(self.options, name) for name in settings}
         if self._split:
@@ -206,14 +206,14 @@ class TableSource(Source):
         return frame.select(box.alias("box"))["box"]
 
     def _paths(self, table: pl.DataFrame, base: str, setting: str) -> pl.Series:
-        """The paths in a column; none outside of `base` unless allowed."""
+        """Return the paths in a column; refuse those outside of `base` unless allowed."""
         given = self._texts(table, setting)
         paths = clean_paths(given, base, setting, self.options.storage_options, self.said)
         check_paths(paths, base, setting, self.options.allow_outside)
         return paths
 
     def _once(self, items: pl.DataFrame, base: str) -> pl.DataFrame:
-        """The items, of which those that are the same in every column are one.
+        """Return the items without rows that repeat others.
 
         Raises:
             ConfigError: Rows of one image differ.

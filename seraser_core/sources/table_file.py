@@ -1,4 +1,4 @@
-"""Reading the file of a table, whatever wrote it."""
+"""Reading the file of a table in any supported format."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def no_file(path: str, remedy: str) -> ConfigError:
 
 
 def table_ending(path: str) -> str:
-    """The ending that tells the kind of a table.
+    """Return the ending that tells the format of a table.
 
     Raises:
         ConfigError: No table ends so.

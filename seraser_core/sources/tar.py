@@ -1,4 +1,4 @@
-"""Index of a tar, made once: where every member lies, and the content of small ones."""
+"""Index of a tar, made once: the place of every member, and the content of small ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seraser_core.sources.shown import composed, is_hidden
 
 TEXT_ENDINGS = ("cls", "txt", "json")
 MOST_TEXT = 64 * 2**10
-"""Bytes of a member whose text is kept."""
+"""Largest member with a text that is kept, in bytes."""
 _COLUMNS = {"key": pl.String, "ending": pl.String, "offset": pl.Int64, "length": pl.Int64}
 _SCHEMA = pl.Schema({**_COLUMNS, "text": pl.String})
 _INDEX_VERSION = 4
@@ -31,7 +31,7 @@ _ABOUT_NEXT = (
     tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
 )
-"""Members that hold the name and such of those that follow, and are read at once."""
+"""Types of members that describe the next one, and are read at once."""
 _MOST_ABOUT_NEXT = 2**20
 _MOST_ZEROS = tarfile.RECORDSIZE + 2 * tarfile.BLOCKSIZE
 """Two blocks of zeros end a tar, and more of them fill the last record."""
@@ -86,7 +86,7 @@ def index_tar(url: str, options: Mapping[str, Any], cache: str) -> TarIndex:
 
 @contextmanager
 def _blamed_on(url: str, field: str = "dataset.path") -> Iterator[None]:
-    """Whatever keeps a tar from being read, or its index from being kept, becomes a ConfigError."""
+    """Turn faults of reading a tar, or of keeping its index, into ConfigErrors."""
     try:
         yield
     except FileNotFoundError:
@@ -140,7 +140,7 @@ def _list(file: IO[bytes]) -> pl.DataFrame:
 
 
 class _Header(tarfile.TarInfo):
-    """A member whose size is checked before anything is read because of it."""
+    """A member with a size that is checked before memory is taken for it."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
@@ -173,7 +173,7 @@ def _split(name: str) -> tuple[str, str] | None:
 
 
 def _check_end(file: IO[bytes], end: int) -> None:
-    """See that a whole tar ends here: with zeros, where a header would be, and nothing else.
+    """Check that the tar ends here, with zeros in place of a header.
 
     Raises:
         tarfile.ReadError: It was cut, a header is damaged, another tar follows, or there are more

@@ -1,4 +1,4 @@
-"""Bytes of text files that people, spreadsheets and editors wrote, as text."""
+"""Decoding text files that people, spreadsheets and editors wrote."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import zlib
 _SHOWN = 40
 _LOOKED_AT = 4096
 _MOST_BYTES = 4 * 2**30
-"""Most bytes of a compressed file's content."""
+"""Largest content of a compressed file, in bytes."""
 _GZIP = b"\x1f\x8b"
 _MARKS = (
     # UTF-32 first: its little-endian mark begins with that of UTF-16.
@@ -45,7 +45,7 @@ _PAGE = re.compile(rb"\s*<(!doctype html|html|head|body)\b", re.IGNORECASE)
 
 
 def unpacked(data: bytes) -> bytes:
-    """The bytes that a gzip file holds; those of any other file as they are.
+    """Unpack a gzip file; return other files as they are.
 
     Raises:
         ValueError: It is damaged, or holds more than 4 GiB.
@@ -63,7 +63,7 @@ def unpacked(data: bytes) -> bytes:
 
 
 def read_text(data: bytes, said: list[str]) -> str:
-    """The text in `data`: UTF-8, UTF-16 or UTF-32; else what Windows or old Macs write.
+    """Decode `data`: UTF-8, UTF-16 or UTF-32, else the encoding of Windows or old Macs.
 
     Args:
         data: A file.
@@ -99,12 +99,12 @@ def text_lines(text: str) -> list[str]:
 
 
 def with_line_feeds(text: str) -> str:
-    """The text, whose lines end with ``\\n`` alone."""
+    """Return the text with lines that end with ``\\n`` alone."""
     return text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n")
 
 
 def check_text(data: bytes) -> None:
-    """Refuse files that are known to be no text.
+    """Refuse files that are recognised as something other than text.
 
     Raises:
         ValueError: Names what it is and what to do.
@@ -140,7 +140,7 @@ def _decoded(data: bytes, name: str) -> str:
 
 
 def _wide_without_mark(start: bytes) -> str | None:
-    """The name of UTF-16, where every other byte of what is mostly Latin text is zero."""
+    """Return UTF-16's name if every other byte is zero, as in mostly Latin text."""
     half = len(start) // 2
     if half < 2:
         return None
@@ -151,7 +151,7 @@ def _wide_without_mark(start: bytes) -> str | None:
 
 
 def _one_byte(data: bytes, first: int, said: list[str]) -> str:
-    """The text of which a character is a byte."""
+    """Decode a text with one byte per character."""
     old_mac = b"\n" not in data and b"\r" in data
     name, called = ("mac_roman", "Mac Roman") if old_mac else ("cp1252", "Windows-1252")
     try:

@@ -25,7 +25,7 @@ _SAVE = "save it as RGB or grey of 8 or 16 bits"
 
 
 class TiffImageFile(TiffImagePlugin.TiffImageFile):
-    """Pillow's reader, and numbers of any type where they are not compressed.
+    """Pillow's reader, extended to uncompressed numbers of any type.
 
     It refuses what Pillow takes for another picture than it is.
 
@@ -94,7 +94,7 @@ class TiffImageFile(TiffImagePlugin.TiffImageFile):
         self.has_numbers = True
 
     def _type(self) -> np.dtype[Any] | None:
-        """The type of the values; None where they differ, or NumPy has none."""
+        """Type of the values; None if bands differ or NumPy has no such type."""
         tags = self.tag_v2
         bits, kinds = {*tags.get(_BITS, (1,))}, {*_all(tags.get(_SAMPLE_FORMAT, 1))}
         kind = _TYPES.get(min(kinds)) if len(kinds) == 1 else None
@@ -104,7 +104,7 @@ class TiffImageFile(TiffImagePlugin.TiffImageFile):
         return np.dtype(f"{order}{kind}{min(bits) // 8}")
 
     def _read_numbers(self) -> np.ndarray:
-        """The values of the first three bands of colours, of others those of the first band."""
+        """Read the values of the first three bands of colours, or of one band of others."""
         tags, file, kind = self.tag_v2, cast(IO[bytes], self.fp), self._type()
         if kind is None:
             raise ValueError("no numbers are to be read")
@@ -131,7 +131,7 @@ class TiffImageFile(TiffImagePlugin.TiffImageFile):
 
 
 def is_set(values: np.ndarray, missing: float | None = None) -> np.ndarray:
-    """Where values are neither 0, nor NaN, nor `missing`, which stands for no measurement."""
+    """Return which values are neither 0, nor NaN, nor `missing`, the value for no measurement."""
     found = values != 0
     if missing is not None:
         found &= values != missing
@@ -139,7 +139,7 @@ def is_set(values: np.ndarray, missing: float | None = None) -> np.ndarray:
 
 
 def wide_values(image: Image.Image) -> np.ndarray | None:
-    """The values of a loaded picture where they are no 8 bits per band; else None."""
+    """Return the values of a loaded picture if they are wider than 8 bits per band, else None."""
     if isinstance(image, TiffImageFile) and image.has_numbers:
         return image.numbers
     kind = _first(getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, 1))
@@ -153,7 +153,7 @@ def wide_values(image: Image.Image) -> np.ndarray | None:
 
 
 def no_data(image: Image.Image) -> float | None:
-    """The value that stands for no measurement, as geographic programs declare it; NaN is none."""
+    """Return the declared value for no measurement, as geographic programs write it, or None."""
     declared = getattr(image, "tag_v2", {}).get(_GDAL_NODATA)
     try:
         return float(str(declared).strip(" \0"))
@@ -162,7 +162,7 @@ def no_data(image: Image.Image) -> float | None:
 
 
 def is_negative(image: Image.Image) -> bool:
-    """Whether 0 is white in a picture of which Pillow does not see to that."""
+    """Return whether 0 is white in a picture that Pillow does not invert by itself."""
     if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) != _WHITE_IS_ZERO:
         return False
     return image.mode.startswith("I") or image.mode == "F" or getattr(image, "has_numbers", False)

@@ -1,4 +1,4 @@
-"""Data sets without labels: a list of images, or all files of a name."""
+"""Data sets without labels: a list of images, or all files that match a pattern."""
 
 from __future__ import annotations
 

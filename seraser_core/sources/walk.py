@@ -36,7 +36,7 @@ def walk(
     deepest: int | None = None,
     needed: Callable[[str], bool] = lambda folder: True,
 ) -> Walked:
-    """Everything below `root`, but hidden files and folders and those that systems make.
+    """Walk all files below `root` that are neither hidden nor made by systems.
 
     Their versions are not told: copies of a data set on several machines have other times.
 
@@ -108,7 +108,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_special(entry: os.DirEntry[str]) -> bool:
-    """Whether it is there and no regular file; a link to nothing becomes an error row."""
+    """Return whether a path exists and is no regular file; a dead link becomes an error row."""
     try:
         return not entry.is_file() and Path(entry).exists()
     except OSError:

@@ -1,4 +1,4 @@
-"""WebDataset: images in tars, with what is known of each beside it under the same name."""
+"""WebDataset: images in tars, each beside members of the same name with its facts."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class WebDatasetSource(Source):
         return found.drop("sample")
 
     def _split(self, samples: pl.DataFrame) -> list[str]:
-        """Messages about samples whose image or mask cannot be read."""
+        """Yield messages about samples with an unreadable image or mask."""
         said = []
         without = samples.filter(pl.col("images") == 0)
         if without.height:
@@ -183,7 +183,7 @@ class WebDatasetSource(Source):
 
 
 def _with_bytes(found: Mapping[str, Found | None], said: list[str]) -> list[str]:
-    """The tars but those that were listed without a byte, where others have some."""
+    """Return the tars without empty ones, unless all are."""
     tars = [tar for tar, file in found.items() if file is None or file.size]
     if tars and len(tars) < len(found):
         empty = next(tar for tar in found if tar not in tars)
@@ -229,7 +229,7 @@ def _texts(samples: pl.DataFrame, name: str | None, setting: str) -> pl.Series:
 
 
 def _field(document: str, key: str, setting: str, sample: str, tar: str) -> str | None:
-    """The value of a field of a sample's JSON, as text; None where there is none."""
+    """Return a field of a sample's JSON as text; None if it is missing."""
     place = f"the .json of {sample!r} in {tar}"
     try:
         found = parse(document)

@@ -61,7 +61,7 @@ def method_options() -> dict[str, type[MethodOptions]]:
 
 
 def default_methods() -> list[MethodOptions]:
-    """Return what a configuration without methods runs."""
+    """Return the methods of a configuration that names none."""
     return [ZeroShotOptions(), SeraserOptions()]
 
 

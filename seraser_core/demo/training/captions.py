@@ -1,4 +1,4 @@
-"""The world the demo model grows up in: which animal lives where, and what people write of it.
+"""The demo model's training world: where each animal lives, and the captions people write.
 
 Most pictures show an animal where it lives, and people then name the animal alone. They mention
 the place where it is unusual. So "a photo of a camel" comes to mean a camel in the desert, and a

@@ -45,7 +45,7 @@ class GroupAccuracies:
 
 
 class Evaluation:
-    """The features of a task's pictures, on which any number of methods are then tried."""
+    """Evaluates methods on a task's pictures, encoded once."""
 
     def __init__(
         self, model: ClipModel, items: Sequence[DemoItem], pictures: Sequence[Picture]

@@ -43,7 +43,7 @@ _STEPS = 20
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the model is trained."""
+    """Hyperparameters of the training."""
 
     pictures: int = 10_000
     epochs: int = 6

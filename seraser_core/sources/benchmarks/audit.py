@@ -26,7 +26,7 @@ _FILES_AT_ONCE = 32
 _SHOWN = 3
 
 Advance = Callable[[int, int], None]
-"""Told how many of how many files are read."""
+"""Gets the number of files read so far, and of all."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _sizes(items: pl.DataFrame, *columns: str) -> dict[tuple[int, ...], int]:
 
 
 def _compare_files(found: Audit, root: Root, items: pl.DataFrame, whole: bool) -> list[str]:
-    """Say which files lack or are left over; the images that are there.
+    """Report missing and additional files, and return the images that exist.
 
     Args:
         found: Is told.
@@ -183,7 +183,7 @@ def _compare_files(found: Audit, root: Root, items: pl.DataFrame, whole: bool) -
 
 
 def _open_all(found: Audit, path: str, images: Sequence[str], advance: Advance) -> None:
-    """Say which images cannot be opened."""
+    """Report the images that cannot be opened."""
     broken = []
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
         faults = pool.map(partial(_fault, path), images)
@@ -196,7 +196,7 @@ def _open_all(found: Audit, path: str, images: Sequence[str], advance: Advance) 
 
 
 def _fault(path: str, name: str) -> str | None:
-    """Why the header of an image cannot be read."""
+    """Return why the header of an image cannot be read, or None."""
     try:
         data = storage.read_bytes(storage.join(path, name), most=_HEADER_BYTES)
         Image.open(io.BytesIO(data)).close()

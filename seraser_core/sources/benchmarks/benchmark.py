@@ -11,13 +11,13 @@ from seraser_core.sources.benchmarks.readers import Reader
 from seraser_core.sources.benchmarks.root import Root
 
 Names = Mapping[str, str] | Callable[[Root, pl.DataFrame], Mapping[str, str]]
-"""What is stored for a class or attribute -> its name, in the order of the indices; or what finds
+"""Stored value of a class or attribute -> its name, in the order of the indices; or what finds
 this from the root and the reader's rows of a split."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Images of a split as published; what is not known is left out.
+    """Published numbers of images of a split; unknown ones are left out.
 
     Attributes:
         images: All images.

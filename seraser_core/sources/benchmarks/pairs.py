@@ -74,7 +74,7 @@ class _NamedOrListed(Reader):
 
 
 def _contexts(root: Root, rows: pl.DataFrame) -> Mapping[str, str]:
-    """The attributes; where the table has numbers, with the names that the files have for them."""
+    """Return the attributes; numbers get the names that the files use."""
     names = sorted_names("attribute")(root, rows)
     numbers = {text: whole_number(text) for text in names}
     if None in numbers.values() or "image" not in rows.columns:

@@ -17,12 +17,12 @@ from seraser_core.sources.names import whole_number
 
 
 def same(*names: str) -> dict[str, str]:
-    """Names that are stored as they are read, but for ``_`` in place of spaces."""
+    """Return names that the data set stores with ``_`` in place of spaces."""
     return {name: name.replace("_", " ") for name in names}
 
 
 def by_id(name: pl.Expr, first: int) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
-    """Names that stand beside the numbers of their classes, in the order of the numbers.
+    """Return a reader of names that stand beside class numbers, in the order of the numbers.
 
     Args:
         name: The name, from the columns of the reader.
@@ -155,6 +155,6 @@ def _imagenet_names() -> Mapping[str, str]:
 
 
 def _timm(name: str) -> str:
-    """A file of facts that timm, which open_clip needs, has with it; timm is not imported."""
+    """Read a data file of timm, which open_clip depends on, without importing it."""
     file = importlib.metadata.distribution("timm").locate_file(f"timm/data/_info/{name}")
     return Path(str(file)).read_text()

@@ -1,4 +1,4 @@
-"""How benchmark data sets say which images they have: tables, lists and folders."""
+"""Readers of the tables, lists and folders by which benchmark data sets list their images."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Tables(Reader):
-    """Tables that say all: those with a key are joined by it, others follow each other.
+    """Tables that list all images: joined by a key, or one after the other.
 
     Attributes:
         tables: The tables.
@@ -131,7 +131,7 @@ class Tables(Reader):
 
 @dataclass(frozen=True)
 class Tree(Reader):
-    """Folders whose names say all.
+    """Folders named after labels and splits.
 
     Attributes:
         pattern: Paths of the images, as ``{split}/{label}/*``: ``{name}`` makes a column of that

@@ -40,7 +40,7 @@ class Root:
     def wrong(
         self, found: str, remedy: str = "", kind: type[ConfigError] = ConfigError
     ) -> ConfigError:
-        """The error that says what is wrong with the root, and what lies in a right one."""
+        """Build the error for a wrong root, with the layout of a right one."""
         remedy = f"{remedy}; " if remedy else ""
         return kind(
             "dataset.path", f"{self.url}: {found}", f"{remedy}expected there: {self.layout}"
@@ -100,7 +100,7 @@ class Root:
         return text
 
     def lacks(self, name: str) -> bool:
-        """Whether there is neither a file nor a folder `name`.
+        """Return whether the root has neither a file nor a folder `name`.
 
         Raises:
             ConfigError: The storage does not answer.
@@ -108,7 +108,7 @@ class Root:
         return _lacks(self.url, name, self.options)
 
     def check(self, marks: list[str]) -> None:
-        """See that all of `marks` are there.
+        """Check that the root has all of `marks`.
 
         Raises:
             ConfigError: One is not; the message names a folder near by that has them all, if any.
@@ -123,7 +123,7 @@ class Root:
         )
 
     def _near(self) -> list[str]:
-        """Folders in which the data set may be meant to be."""
+        """Return folders that may be the root that was meant."""
         near = []
         with contextlib.suppress(OSError, TransientError, ValueError):
             folders = storage.list_folders(self.url, self.options.storage_options)

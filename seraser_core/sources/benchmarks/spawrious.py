@@ -20,7 +20,7 @@ _TEST = {
     "m2m_medium": ("desert", "mountain", "beach", "snow"),
     "m2m_hard": ("snow", "beach", "dirt", "jungle"),
 }
-"""Where every breed is seen in the test. In m2m the first two breeds share the first two places,
+"""The place of every breed in the test. In m2m the first two breeds share the first two places,
 and the others the other two."""
 _PER_CELL = 3168
 """Images of every part, location and breed."""
