@@ -16,6 +16,7 @@ from seraser_core.methods.seraser import Seraser
 from seraser_core.models.clip_model import get_model
 from seraser_core.results.reading import read_report
 from seraser_core.results.shards import RunDirectory
+from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
 
 BAD = 6
@@ -94,6 +95,7 @@ def test_an_image_without_finite_logits_is_an_error_row_and_in_no_metric(
     same = ["item_id", "method", "prediction", "logits", "loss_first", "loss_last"]
     assert_frame_equal(good.select(same), expected.select(same), rel_tol=1e-4, abs_tol=1e-4)
     assert verify(url).problems == []
+    aggregate(url)
     summary = read_report(url, "summary")
     assert set(summary["errors"]) == {1}
     for name in ("accuracy", "nll", "brier"):

@@ -72,6 +72,7 @@ def assert_same(found, expected):
 def test_a_run_counts_its_pictures_also_those_that_are_retried(run, odd):
     share = len(ROWS) / SIZE[1]
     url, _ = run(odd)
+    aggregate(url)
     assert_same(status(url)["pictures"], seen([share, share, 0, share], 4, 2))
     warnings = status(url)["warnings"]
     assert len(warnings) == 1

@@ -12,6 +12,7 @@ import torch
 
 from seraser_core.config import load_config
 from seraser_core.results.shards import RunDirectory
+from seraser_core.results.summary import aggregate
 from seraser_core.runner import recalled
 from seraser_core.runner.plan import find_finished, plan_run, prepare_run
 
@@ -35,7 +36,9 @@ def asked(tree):
 def done(weights, run, tree) -> str:
     """URL of the finished run of `tree`."""
     recalled._seen.clear()  # as in a process that begins now
-    return run(tree)[0]
+    url, _ = run(tree)
+    aggregate(url)
+    return url
 
 
 def test_a_finished_run_is_found(done, asked, tree):
@@ -71,7 +74,8 @@ def test_a_model_json_that_was_replaced_is_read_anew(weights, run, tree, asked, 
     copied.write_bytes(Path(tree["model"]["name"]).read_bytes())
     tree["model"]["name"] = str(copied)
     recalled._seen.clear()
-    url = run(tree)[0]
+    url, _ = run(tree)
+    aggregate(url)
     assert asked() == url
     other = tmp_path / "other.json"
     other.write_bytes(copied.read_bytes())

@@ -60,6 +60,7 @@ def test_failed_images_alone_are_computed_and_the_run_is_as_if_they_had_not_fail
     if stateful:
         tree["methods"].append("tda")
     url, expected = run(tree)
+    aggregate(url)
     reports = {name: read_report(url, name) for name in ("summary", "groups", "classes")}
     files = {p.name: p.read_bytes() for p in Path(url, "predictions").iterdir()}
     take_away(folder)
@@ -89,6 +90,7 @@ def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
 def test_a_report_of_the_rows_before_is_not_taken_for_the_runs(run, tree, folder):
     take_away(folder)
     url, _ = run(tree)
+    aggregate(url)
     assert is_finished(url)
     bring_back(folder)
     run_local(url, shards=list(Retry().shards(url)), compute=Retry())  # and killed
@@ -245,6 +247,7 @@ def test_rows_that_are_good_stay_beside_those_of_another_method(
 ):
     """An image has no numbers in one method; its file may be gone when it is tried again."""
     url, _ = run(tree)
+    aggregate(url)
     expected = read_report(url, "summary")
     shutil.rmtree(url)
     with monkeypatch.context() as patch:
