@@ -22,7 +22,7 @@ class ConfigError(SeraserError):
 
     Args:
         field: Dotted name of the setting, e.g. ``dataset.classes``.
-        value: What was found there.
+        value: The value that is there.
         remedy: What to do about it.
     """
 

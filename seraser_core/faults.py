@@ -159,8 +159,8 @@ def why(error: BaseException) -> str:
 
 
 def _refusal(error: BaseException) -> ClientError | None:
-    found = error if isinstance(error, ClientError) else error.__cause__
-    return found if isinstance(found, ClientError) else None
+    refusal = error if isinstance(error, ClientError) else error.__cause__
+    return refusal if isinstance(refusal, ClientError) else None
 
 
 def _meant(error: Exception) -> Exception:

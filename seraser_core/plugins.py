@@ -24,11 +24,11 @@ class Fault:
     """The reason why an offered name cannot be used.
 
     Attributes:
-        found: What is wrong, with the distribution and its entry point.
+        problem: What is wrong, with the distribution and its entry point.
         remedy: What to do about it.
     """
 
-    found: str
+    problem: str
     remedy: str
 
 

@@ -66,10 +66,10 @@ def prepare(*urls: str) -> None:
             ``NO_PROXY`` covers by a range of addresses gets there by itself too, as httpx and
             botocore know no ranges.
     """
-    found = {name: value for name in _variables() if (value := os.environ.get(name))}
-    if not found:
+    proxies = {name: value for name in _variables() if (value := os.environ.get(name))}
+    if not proxies:
         return
-    for name, value in found.items():  # httpx, and Prefect with it, refuse spaces and socks://
+    for name, value in proxies.items():  # httpx, and Prefect with it, refuse spaces and socks://
         os.environ[name] = re.sub(r"(?i)^socks://", "socks5://", value.strip())
     servers = (*urls, *(os.environ.get(name, "") for name in _SERVERS))
     names = (*_LOOPBACK, *(host_of(url) for url in servers if host_of(url) and _is_excepted(url)))

@@ -146,16 +146,16 @@ class Segmenter:
         outputs = self._detector(**inputs.to(self._device))
         options = self._options
         for box, text in ((options.box_threshold, options.text_threshold), (0.0, 0.0)):
-            (found,) = self._read_for_detector.post_process_grounded_object_detection(
+            (detections,) = self._read_for_detector.post_process_grounded_object_detection(
                 outputs,
                 tokens,
                 threshold=box,
                 text_threshold=text,
                 target_sizes=[(image.height, image.width)],
             )
-            if len(found["boxes"]):
+            if len(detections["boxes"]):
                 break
-        boxes, scores = found["boxes"].cpu(), found["scores"].cpu()
+        boxes, scores = detections["boxes"].cpu(), detections["scores"].cpu()
         return boxes[nms(boxes, scores, options.nms)]
 
     def _unite(self, image: Image.Image, boxes: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def check(
 
     with _progress() as bar:
         task = bar.add_task("images opened", total=None, visible=not quick)
-        found = audit(
+        report = audit(
             dataset,
             absolute("ROOT", root, Path.cwd()),
             split,
@@ -73,23 +73,23 @@ def check(
             lambda done, total: bar.update(task, completed=done, total=total),
         )
     if json:
-        print_json(dataclasses.asdict(found))
+        print_json(dataclasses.asdict(report))
     else:
-        rows = [dataclasses.asdict(one) for one in found.counts]
+        rows = [dataclasses.asdict(one) for one in report.counts]
         if len(rows) > _MOST_COUNTS:
             rows = [row for row in rows if row["kind"] == "all" or _is_wrong(row)]
         if rows:
             print_table("images", ("split", "kind", "name", "images", "published"), rows)
-        for note in found.notes:
+        for note in report.notes:
             results.print(f"note: {note}")
-        for problem in found.problems:
+        for problem in report.problems:
             results.print(problem)
-        problems = len(found.problems)
+        problems = len(report.problems)
         results.print(
-            f"{count(problems, 'problem') if problems else 'clean'}: {found.dataset} in "
-            f"{found.root}",
+            f"{count(problems, 'problem') if problems else 'clean'}: {report.dataset} in "
+            f"{report.root}",
         )
-    if found.problems:
+    if report.problems:
         raise typer.Exit(1)
 
 

@@ -63,14 +63,14 @@ def demo(
     _show(shortcut, "shortcut data set: accuracy per group")
     _show(control, "control data set, without a shortcut: accuracy per group")
     results.print(f"{_what_happened(shortcut, control)}\n")
-    for found, what in ((shortcut, "shortcut"), (control, "control")):
-        results.print(f"{what:<8} run    {found.url}")
-        results.print(f"{'':<8} report {found.url}/report/report.html")
+    for finished, what in ((shortcut, "shortcut"), (control, "control")):
+        results.print(f"{what:<8} run    {finished.url}")
+        results.print(f"{'':<8} report {finished.url}/report/report.html")
     results.print(f"\n{_QUERY.format(run=shortcut.url)}")
 
 
 @dataclass(frozen=True)
-class _Found:
+class _FinishedRun:
     """A finished run and its reports."""
 
     url: str
@@ -84,39 +84,39 @@ class _Found:
         return percent(row["accuracy"]), percent(row["worst_group_accuracy"])
 
 
-def _read(run_url: str) -> _Found:
+def _read(run_url: str) -> _FinishedRun:
     from seraser_core.results.reading import read_report
 
     groups = read_report(run_url, "groups").to_dicts()
-    return _Found(run_url, read_report(run_url, "summary"), groups)
+    return _FinishedRun(run_url, read_report(run_url, "summary"), groups)
 
 
-def _document(found: _Found) -> dict[str, Any]:
-    say_errors(found.summary, found.url, json=True)
-    return {"run": found.url, "summary": found.summary.to_dicts(), "groups": found.groups}
+def _document(finished: _FinishedRun) -> dict[str, Any]:
+    say_errors(finished.summary, finished.url, json=True)
+    return {"run": finished.url, "summary": finished.summary.to_dicts(), "groups": finished.groups}
 
 
-def _show(found: _Found, title: str) -> None:
-    methods = found.summary["method"].to_list()
+def _show(finished: _FinishedRun, title: str) -> None:
+    methods = finished.summary["method"].to_list()
     columns = [Column("group"), Column("images"), *(Column(m, words=m) for m in methods)]
-    print_table(title, columns, _beside(found))
-    say_errors(found.summary, found.url, json=False)
+    print_table(title, columns, _beside(finished))
+    say_errors(finished.summary, finished.url, json=False)
 
 
-def _beside(found: _Found) -> list[dict[str, Any]]:
+def _beside(finished: _FinishedRun) -> list[dict[str, Any]]:
     """One row per group with the accuracy of every method, and then the average and the worst."""
     rows: dict[str, dict[str, Any]] = {}
-    for one in found.groups:
+    for one in finished.groups:
         row = rows.setdefault(one["group"], {"group": one["group"], "images": one["n"]})
         row[one["method"]] = percent(one["accuracy"])
-    average: dict[str, Any] = {"group": "average (pooled)", "images": found.summary["n"][0]}
+    average: dict[str, Any] = {"group": "average (pooled)", "images": finished.summary["n"][0]}
     worst: dict[str, Any] = {"group": "worst group"}
-    for method in found.summary["method"]:
-        average[method], worst[method] = found.figures(method)
+    for method in finished.summary["method"]:
+        average[method], worst[method] = finished.figures(method)
     return [*rows.values(), average, worst]
 
 
-def _what_happened(shortcut: _Found, control: _Found) -> str:
+def _what_happened(shortcut: _FinishedRun, control: _FinishedRun) -> str:
     """One sentence on what SEraser did to both data sets."""
     (before, worst_before), (after, worst_after) = map(shortcut.figures, ("zero_shot", "seraser"))
     (plain, _), (changed, _) = map(control.figures, ("zero_shot", "seraser"))

@@ -42,12 +42,12 @@ def status(run: RunArgument, json: JsonOption = False) -> None:
         show_each(run, done, "runs", STATUS_COLUMNS, status_row, dict, json)
         failed = any(one.result["failures"] for one in done if one.result is not None)
     else:
-        found = read_status(run)
-        failed = bool(found["failures"])
+        facts = read_status(run)
+        failed = bool(facts["failures"])
         if json:
-            print_json(found)
+            print_json(facts)
         else:
-            for line in status_lines(found):
+            for line in status_lines(facts):
                 results.print(line)
     if failed:
         raise typer.Exit(1)
@@ -93,9 +93,9 @@ def show_problems(report: VerifyReport, json: bool) -> None:
     else:
         for line in (*report.problems, *(f"not checked: {text}" for text in report.unchecked)):
             results.print(str(line))
-        found = len(report.problems)
+        problem_count = len(report.problems)
         results.print(
-            f"{count(found, 'problem') if found else 'clean'}: {report.done} of "
+            f"{count(problem_count, 'problem') if problem_count else 'clean'}: {report.done} of "
             f"{count(report.shards, 'shard')}, {count(report.rows, 'row')}",
         )
     if report.problems:
@@ -114,9 +114,9 @@ def show_all_problems(url: str, done: Sequence[Done[VerifyReport]], json: bool) 
                 results.print(f"{one.url}: {line}")
 
     def row(report: VerifyReport) -> dict[str, Any]:
-        found = len(report.problems)
+        problem_count = len(report.problems)
         return {
-            "found": count(found, "problem") if found else "clean",
+            "found": count(problem_count, "problem") if problem_count else "clean",
             "shards": f"{report.done:,} of {report.shards:,}",
             "rows": report.rows,
         }
@@ -238,10 +238,10 @@ def say_errors(summary: pl.DataFrame, run_url: str, json: bool) -> None:
         return
     from seraser_core.results.status import status as read_status
 
-    found = read_status(run_url)
+    facts = read_status(run_url)
     console = errors if json else results
-    console.print(f"{count(int(str(failed)), 'image')} could not be used: {unusable(found)}")
-    for line in first_unusable(found):
+    console.print(f"{count(int(str(failed)), 'image')} could not be used: {unusable(facts)}")
+    for line in first_unusable(facts):
         console.print(line)
 
 

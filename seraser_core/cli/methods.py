@@ -31,7 +31,7 @@ def methods(
     offered = offered_methods()
     known, faults, packages = offered.members, offered.faults, offered.origins
     if name in faults:
-        raise ConfigError("methods", faults[name].found, faults[name].remedy)
+        raise ConfigError("methods", faults[name].problem, faults[name].remedy)
     if name is not None and name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -59,7 +59,7 @@ def methods(
         print_table(f"{name}: {_what(options)}", ("option", "default", "what"), _options(options))
     if name is None:
         for fault in faults.values():
-            errors.print(f"WARNING: {fault.found}; {fault.remedy}")
+            errors.print(f"WARNING: {fault.problem}; {fault.remedy}")
 
 
 def _what(options: type[MethodOptions]) -> str:

@@ -21,15 +21,15 @@ def models(
     from seraser_core.models.cached import cached_weights
     from seraser_core.open_clip_tables import table
 
-    found = cached_weights()
+    weights = cached_weights()
     if all_:
-        here = {(one.name, one.pretrained) for one in found}
+        here = {(one.name, one.pretrained) for one in weights}
         rows = [
             {"name": name, "pretrained": tag, "here": (name, tag) in here}
             for name, tag in table("pretrained").list_pretrained()
         ]
     else:
-        rows = [dataclasses.asdict(one) for one in found]
+        rows = [dataclasses.asdict(one) for one in weights]
     if json:
         print_json(rows)
     elif rows:

@@ -14,7 +14,7 @@ from seraser_core.cli.execute import watching
 if TYPE_CHECKING:
     from seraser_core.cli.progress import RunDisplay
     from seraser_core.runner.plan import Prepared
-    from seraser_core.sources.check_files import FilesFound
+    from seraser_core.sources.check_files import FileFaults
 
 _NOT_CHECKED = (
     "not checked: the model and its weights, whether prompts fit into its context, and methods "
@@ -62,18 +62,18 @@ def plan(
         else:
             run_url = complete(prepared, display.say)
     if json:
-        found = _document(prepared, run_url)
-        found["examples"] = [dataclasses.asdict(one) for one in shown]
+        document = _document(prepared, run_url)
+        document["examples"] = [dataclasses.asdict(one) for one in shown]
         if files is not None:
-            found["files"] = dataclasses.asdict(files)
-        print_json(found)
+            document["files"] = dataclasses.asdict(files)
+        print_json(document)
     elif run_url is not None:
         typer.echo(run_url)
     if files is not None and files.faults:
         raise typer.Exit(1)
 
 
-def _check_files(prepared: Prepared, display: RunDisplay) -> FilesFound:
+def _check_files(prepared: Prepared, display: RunDisplay) -> FileFaults:
     from seraser_core.sources.check_files import check_files
 
     items = prepared.planned.table

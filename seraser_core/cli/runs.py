@@ -34,19 +34,19 @@ def runs(
     """
     from seraser_core.results.overview import overview
 
-    found = overview(output)
+    listing = overview(output)
     if json:
-        print_json(found)
+        print_json(listing)
         return
     best: list[Column | str] = ["best method", *shown_in(Shown.RUNS, METHODS)]
-    if found["runs"]:
-        print_table(f"runs in {output}", [*_RUN, *best], map(_run_row, found["runs"]))
-    if found["comparisons"]:
-        rows = map(_comparison_row, found["comparisons"])
+    if listing["runs"]:
+        print_table(f"runs in {output}", [*_RUN, *best], map(_run_row, listing["runs"]))
+    if listing["comparisons"]:
+        rows = map(_comparison_row, listing["comparisons"])
         print_table("comparisons", [*_COMPARISON, *best], rows)
-    for one in found["unreadable"]:
+    for one in listing["unreadable"]:
         results.print(f"unreadable {one['run']}: {one['why']}")
-    if not any(found[kind] for kind in ("runs", "comparisons", "unreadable")):
+    if not any(listing[kind] for kind in ("runs", "comparisons", "unreadable")):
         from seraser_core import storage
 
         there = "" if storage.exists(output) else ": there is no such folder"
@@ -66,14 +66,14 @@ def _run_row(run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _comparison_row(found: dict[str, Any]) -> dict[str, Any]:
-    headline = found["headline"] or {}
+def _comparison_row(comparison: dict[str, Any]) -> dict[str, Any]:
+    headline = comparison["headline"] or {}
     return {
-        "comparison": found["comparison"].rsplit("/", 1)[-1],
-        "runs": len(found["runs"]),
+        "comparison": comparison["comparison"].rsplit("/", 1)[-1],
+        "runs": len(comparison["runs"]),
         "data set": headline.get("dataset"),
         "model": headline.get("model"),
-        **_figures(found["headline"]),
+        **_figures(comparison["headline"]),
     }
 
 

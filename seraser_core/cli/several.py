@@ -22,7 +22,7 @@ class Done(Generic[T]):
         dataset: Name of its data set in the comparison.
         model: Name of its model there.
         url: Of its run directory.
-        result: What was found; None when it failed.
+        result: What the function returned; None if it failed.
         fault: Why it failed.
     """
 

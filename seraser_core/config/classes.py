@@ -25,35 +25,35 @@ def entries(value: Any) -> list[Entry]:
             that are not 0 and those that follow it are labels, as 1 and 2 are.
 
     Raises:
-        ValueError: It is none of these; the text is ``found; remedy``.
+        ValueError: It is none of these; the text is ``value; remedy``.
     """
     if isinstance(value, Mapping):
-        found = _of_pairs(value.items())
+        named = _of_pairs(value.items())
     elif isinstance(value, list | tuple):
         pairs = [one for one in value if isinstance(one, list | tuple)]
         if pairs and len(pairs) < len(value):
             raise mistake(_show(value), "give names alone, or a label and a name for each")
-        found = _of_pairs(map(_pair, pairs)) if pairs else list(map(_name, value))
+        named = _of_pairs(map(_pair, pairs)) if pairs else list(map(_name, value))
     else:
         raise mistake(_show(value), "give a list, a mapping of labels to names, or a file")
-    for kind, texts in (("label", labels_of(found)), ("name", names_of(found))):
+    for kind, texts in (("label", labels_of(named)), ("name", names_of(named))):
         twice = [text for text, count in Counter(texts).items() if count > 1]
         if twice:
-            both = zip(labels_of(found), texts, strict=True)
+            both = zip(labels_of(named), texts, strict=True)
             of = [label for label, text in both if text == twice[0]]
             which = f" (of {of[0]!r} and {of[1]!r})" if of[0] != of[1] else ""
             raise mistake(f"{twice[:3]}{which} named more than once", f"{kind}s must differ")
-    return found
+    return named
 
 
-def labels_of(found: Iterable[Entry]) -> list[str]:
+def labels_of(named: Iterable[Entry]) -> list[str]:
     """Labels of the entries, as the data has them."""
-    return [entry if isinstance(entry, str) else entry[0] for entry in found]
+    return [entry if isinstance(entry, str) else entry[0] for entry in named]
 
 
-def names_of(found: Iterable[Entry]) -> list[str]:
+def names_of(named: Iterable[Entry]) -> list[str]:
     """Names of the entries, as prompts and results have them."""
-    return [entry if isinstance(entry, str) else entry[1] for entry in found]
+    return [entry if isinstance(entry, str) else entry[1] for entry in named]
 
 
 def are_labels(texts: Sequence[str]) -> bool:
@@ -64,13 +64,13 @@ def are_labels(texts: Sequence[str]) -> bool:
     return len(set(numbers)) == len(numbers) and numbers != list(range(len(numbers)))
 
 
-def numbered_labels(found: Sequence[Entry]) -> list[str]:
+def numbered_labels(named: Sequence[Entry]) -> list[str]:
     """Return the warning that the numbers of the names are labels; empty if they are not."""
-    if not any(isinstance(entry, tuple) for entry in found) or not are_labels(labels_of(found)):
+    if not any(isinstance(entry, tuple) for entry in named) or not are_labels(labels_of(named)):
         return []
-    label, name = labels_of(found)[0], names_of(found)[0]
+    label, name = labels_of(named)[0], names_of(named)[0]
     return [
-        f"their numbers are not 0 to {len(found) - 1}, and so are the labels in the data: {label} "
+        f"their numbers are not 0 to {len(named) - 1}, and so are the labels in the data: {label} "
         f"stands for {name!r}"
     ]
 
@@ -107,12 +107,12 @@ def _numbered(pairs: Sequence[tuple[str, Any]]) -> list[Entry]:
             "missing",
             f"number the classes from 0 to {len(numbers) - 1}, as the labels in the data",
         )
-    found = [one for _, one in sorted(pairs, key=lambda pair: int(pair[0]))]
-    if not any(isinstance(one, list | tuple) for one in found):
-        return [_name(one) for one in found]
-    labelled = [_pair(one) for one in found]
+    values = [one for _, one in sorted(pairs, key=lambda pair: int(pair[0]))]
+    if not any(isinstance(one, list | tuple) for one in values):
+        return [_name(one) for one in values]
+    labelled = [_pair(one) for one in values]
     if any(all(map(_is_number, part)) for part in zip(*labelled, strict=True)):
-        raise mistake(_show(found[0]), "give each number a name, or a label and a name")
+        raise mistake(_show(values[0]), "give each number a name, or a label and a name")
     return _of_pairs(labelled)
 
 

@@ -116,7 +116,7 @@ def _known(value: Any) -> Any:
     offered = offered_formats()
     if isinstance(value, str) and value in offered.faults:
         fault = offered.faults[value]
-        raise mistake(fault.found, fault.remedy)
+        raise mistake(fault.problem, fault.remedy)
     return choice(offered.members, value)
 
 

@@ -138,7 +138,7 @@ def _refuse_secret(field: str, text: str) -> None:
         refuse_secret_url(field, text)
     except PydanticCustomError as error:
         told = error.context or {}
-        raise ConfigError(field, told["found"], told["remedy"]) from None
+        raise ConfigError(field, told["value"], told["remedy"]) from None
 
 
 def _override(tree: dict[str, Any], text: str) -> None:

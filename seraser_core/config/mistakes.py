@@ -67,18 +67,20 @@ _LABELS = re.compile(r"[a-z-]+\[.*\]|constrained-(int|float|str)|int|float|str|b
 
 def explain(error: ValidationError, group: type[BaseModel], tree: Any) -> ConfigError:
     """Return the mistakes that pydantic found in `tree`, the options of `group`, in our words."""
-    found: dict[str, list[ErrorDetails]] = {}
+    details_of: dict[str, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
-        found.setdefault(_field(detail, tree), []).append(detail)
+        details_of.setdefault(_field(detail, tree), []).append(detail)
     # Of a union, the member that fits best is the one that looked deepest.
     shallow = {
         field
-        for field, details in found.items()
+        for field, details in details_of.items()
         if all(detail["type"] in _KINDS for detail in details)
-        and any(other.startswith(f"{field}.") for other in found)
+        and any(other.startswith(f"{field}.") for other in details_of)
     }
     return one_of_all(
-        _mistake(field, details, group) for field, details in found.items() if field not in shallow
+        _mistake(field, details, group)
+        for field, details in details_of.items()
+        if field not in shallow
     )
 
 
@@ -157,9 +159,9 @@ def _mistake(field: str, details: Sequence[ErrorDetails], group: type[BaseModel]
         methods = ", ".join(method_options())
         return ConfigError(field, shown(field, value), f"needs the method's `name`: {methods}")
     if first["type"] == "mistake":
-        found, remedy, option = (first["ctx"][name] for name in ("found", "remedy", "option"))
+        wrong, remedy, option = (first["ctx"][name] for name in ("value", "remedy", "option"))
         place = [*([field] if location else []), *([option] if option else [])]
-        return ConfigError(".".join(place) or field, found, remedy)
+        return ConfigError(".".join(place) or field, wrong, remedy)
     if first["type"] == "value_error":
         said = str(first["msg"]).removeprefix("Value error, ")
         return ConfigError(field, shown(field, value), said)
@@ -170,7 +172,7 @@ def _mistake(field: str, details: Sequence[ErrorDetails], group: type[BaseModel]
 def _unknown_method(field: str, value: Any) -> ConfigError:
     tag = value.get("name") if isinstance(value, dict) else value
     if fault := offered_methods().faults.get(str(tag)):
-        return ConfigError(field, fault.found, fault.remedy)
+        return ConfigError(field, fault.problem, fault.remedy)
     near = difflib.get_close_matches(str(tag), list(method_options()), n=1, cutoff=0.4)
     hint = f"did you mean `{near[0]}`? " if near else ""
     methods = ", ".join(method_options())

@@ -81,11 +81,11 @@ def read_yaml(field: str, location: str) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(field, location, f"not readable as YAML: {error}") from None
     if not isinstance(tree, dict):
-        found = {list: "a list (lines that begin with `- `)", type(None): "nothing"}
+        kinds = {list: "a list (lines that begin with `- `)", type(None): "nothing"}
         raise ConfigError(
             field,
             location,
-            f"must hold `key: value` lines at its top level, not {found.get(type(tree), 'a text')}",
+            f"must hold `key: value` lines at its top level, not {kinds.get(type(tree), 'a text')}",
         )
     return tree
 

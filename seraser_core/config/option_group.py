@@ -28,17 +28,17 @@ def choice(names: Collection[str], value: Any) -> Any:
     raise PydanticKnownError("literal_error", {"expected": f"{', '.join(most)} or {last}"})
 
 
-def mistake(found: str, remedy: str, option: str = "") -> PydanticCustomError:
+def mistake(value: str, remedy: str, option: str = "") -> PydanticCustomError:
     """Make the error of a rule of ours; its ``context`` holds the three texts.
 
     Args:
-        found: What was found.
+        value: The refused value, as people read it.
         remedy: What to do about it.
         option: Name in the group that is checked; empty for the option or group itself.
     """
-    context = {"found": found, "remedy": remedy, "option": option}
+    context = {"value": value, "remedy": remedy, "option": option}
     place = "{option}: " if option else ""
-    return PydanticCustomError("mistake", place + "{found}; {remedy}", context)
+    return PydanticCustomError("mistake", place + "{value}; {remedy}", context)
 
 
 TEMPLATE_RULE = "must contain {} exactly once, for the class name, and no other brace"

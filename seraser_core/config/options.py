@@ -200,8 +200,8 @@ class DatasetOptions(Options):
         for option in ROW_OPTIONS:
             value = getattr(self, option)
             if value is not None and option not in form.options:
-                found = form.without.format(format=self.format)
-                raise mistake(f"{value!r} {found}", form.remedy, option)
+                reason = form.without.format(format=self.format)
+                raise mistake(f"{value!r} {reason}", form.remedy, option)
         self._check_benchmark()
         if self.box is None and self.box_format != "xyxy":
             raise mistake(

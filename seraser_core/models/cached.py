@@ -51,9 +51,9 @@ def cached_files(name: str, tag: str) -> Iterator[Path]:
     constants = table("constants")
     repo, _, file = (cfg.get("hf_hub") or "").rpartition("/")
     for wanted in [file] if file else [constants.HF_SAFE_WEIGHTS_NAME, constants.HF_WEIGHTS_NAME]:
-        found = try_to_load_from_cache(repo, wanted) if repo else None
-        if isinstance(found, str):
-            yield Path(found)
+        cached_path = try_to_load_from_cache(repo, wanted) if repo else None
+        if isinstance(cached_path, str):
+            yield Path(cached_path)
             return
     if url := cfg.get("url"):
         path = _CLIP_CACHE.expanduser() / url.rsplit("/", 1)[-1]

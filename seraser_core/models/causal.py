@@ -109,12 +109,12 @@ class CausalPromptEngine:
 
     def _start_of_text(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Keys and values (1, 1, d) of start-of-text in every layer; it sees only itself."""
-        found = []
+        keys_values = []
         for layer in self._layers:
             _, key, value = F.linear(layer.norm_1(x), *layer.qkv).chunk(3, dim=-1)
-            found.append((key, value))
+            keys_values.append((key, value))
             x = self._finish(layer, x, value)
-        return found
+        return keys_values
 
     def _chunk(self, own: Sequence[Tensor]) -> _Chunk:
         n, device = self._n, own[0].device

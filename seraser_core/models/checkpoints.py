@@ -62,12 +62,14 @@ def load_file(net: Any, url: str) -> None:
             state |= _tensors(read_weights(part), part)
     wanted: dict[str, Tensor] = net.state_dict()
     state = _named_alike(state, wanted, url)
-    found = _some(state)
+    examples = _some(state)
     try:
         state = convert_state_dict(net, as_open_clip(state))
     except Exception as error:  # whatever tensors of other names and shapes may cause
         raise ConfigError(
-            _FIELD, url, f"holds {found}, which are not of this model ({error}); check model.name"
+            _FIELD,
+            url,
+            f"holds {examples}, which are not of this model ({error}); check model.name",
         ) from error
     # The mask of causal attention, for one: TorchScript and old releases save it, too.
     constants = {name for name, _ in net.named_buffers()} - wanted.keys()
@@ -166,10 +168,10 @@ def _named_alike(
     removed: list[str] = []
     for inserted in _INSERTED:
         if any(inserted in name for name in state):
-            found = {name.replace(inserted, ""): tensor for name, tensor in state.items()}
-            if len(found) == len(state):  # or a tensor would be lost
+            renamed = {name.replace(inserted, ""): tensor for name, tensor in state.items()}
+            if len(renamed) == len(state):  # or a tensor would be lost
                 removed.append(inserted)
-                state = found
+                state = renamed
     if prefix := _prefix(state, wanted):
         removed.append(prefix)
         state = {
@@ -186,15 +188,15 @@ def _prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
 
     Other tensors may be beside the model's, such as those of a loss.
     """
-    found: Counter[str] = Counter()
+    prefixes: Counter[str] = Counter()
     for name in state:
         rest = name
         for _ in range(_DEEPEST):
             if rest in wanted or rest == TRANSFORMERS_MARK:
-                found[name.removesuffix(rest)] += 1
+                prefixes[name.removesuffix(rest)] += 1
                 break
             rest = rest.partition(".")[2]
-    return "" if "" in found or not found else found.most_common(1)[0][0]
+    return "" if "" in prefixes or not prefixes else prefixes.most_common(1)[0][0]
 
 
 def _faults(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:

@@ -198,11 +198,11 @@ def _versions(options: ModelOptions) -> tuple[str, ...]:
 
     A file that cannot be looked at has none: what is wrong with it, loading will say.
     """
-    found = []
+    versions = []
     for url in given_files(options):
         with suppress(SeraserError, OSError, ValueError, ImportError):
-            found.append(f"{url} {storage.version(url)}")
-    return tuple(found)
+            versions.append(f"{url} {storage.version(url)}")
+    return tuple(versions)
 
 
 def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> ClipModel:

@@ -122,8 +122,8 @@ def _meaning(error: BaseException) -> tuple[type[ConfigError], str]:
     while (behind := chain[-1].__cause__ or chain[-1].__context__) and behind not in chain:
         chain.append(behind)
     for each in chain:
-        if found := _known(each):
-            return found
+        if meaning := _known(each):
+            return meaning
     return ConfigError, f"{type(chain[-1]).__name__}: {why(chain[-1]).splitlines()[0]}"
 
 

@@ -74,11 +74,11 @@ def _texts(archive: zipfile.ZipFile, names: list[str], longest: int) -> list[byt
     entries = [archive.getinfo(name) for name in names]
     if sum(entry.file_size for entry in entries) > longest:
         raise ValueError("its code or its list of tensors is too long")
-    found = []
+    texts = []
     for entry in entries:
         with archive.open(entry) as data:  # without a number, more than it says is unpacked
-            found.append(data.read(entry.file_size))
-    return found
+            texts.append(data.read(entry.file_size))
+    return texts
 
 
 def _check_memo(pickled: bytes) -> None:
@@ -152,12 +152,12 @@ def _lists(archive: zipfile.ZipFile, root: str) -> dict[str, set[str]]:
     """Class -> names of its parameters and buffers; of other tensors, nothing is to be loaded."""
     start = f"{root}/code/"
     names = [n for n in archive.namelist() if n.startswith(start) and n.endswith(".py")]
-    found = {}
+    names_of = {}
     for name, source in zip(names, _texts(archive, names, _LONGEST_SOURCE), strict=True):
         module = name.removeprefix(start).removesuffix(".py").replace("/", ".")
         for kind, *lists in _LISTS.findall(source.decode()):
-            found[f"{module}.{kind}"] = {n for one in lists for n in _QUOTED.findall(one)}
-    return found
+            names_of[f"{module}.{kind}"] = {n for one in lists for n in _QUOTED.findall(one)}
+    return names_of
 
 
 def _state(module: object, lists: dict[str, set[str]]) -> Iterator[tuple[str, Tensor]]:

@@ -205,23 +205,23 @@ def as_open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of transformers' CLIP by open_clip's names; those of others as they are."""
     if TRANSFORMERS_MARK not in state:
         return dict(state)
-    found: dict[str, Tensor] = {}
+    translated: dict[str, Tensor] = {}
     parts: dict[str, dict[str, Tensor]] = {}
     for name, tensor in state.items():
         if name.endswith("position_ids"):  # 0, 1, 2, ...: old releases saved them
             continue
         if name in _TRANSPOSED:
-            found[_TRANSPOSED[name]] = tensor.T.contiguous()
+            translated[_TRANSPOSED[name]] = tensor.T.contiguous()
         elif name in _NAMES:
-            found[_NAMES[name]] = tensor
+            translated[_NAMES[name]] = tensor
         elif match := _IN_PROJ.fullmatch(name):
             block, part, kind = match.groups()
             parts.setdefault(f"{_block(block)}.attn.in_proj_{kind}", {})[part] = tensor
         else:
-            found[_block(name)] = tensor
+            translated[_block(name)] = tensor
     for name, qkv in parts.items():
-        found[name] = torch.cat([qkv[part] for part in "qkv" if part in qkv])
-    return found
+        translated[name] = torch.cat([qkv[part] for part in "qkv" if part in qkv])
+    return translated
 
 
 def _block(name: str) -> str:

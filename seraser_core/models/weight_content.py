@@ -81,8 +81,8 @@ def _header_length(file: Path) -> int | None:
 
 def _fault(file: Path, error: Exception) -> str:
     """Build the error for a file that cannot be read, with its remedy."""
-    if isinstance(error, pickle.UnpicklingError) and (found := _GLOBAL.search(str(error))):
-        return f"holds more than tensors ({found[1]}), {_CODE}"
+    if isinstance(error, pickle.UnpicklingError) and (global_name := _GLOBAL.search(str(error))):
+        return f"holds more than tensors ({global_name[1]}), {_CODE}"
     size = file.stat().st_size
     with file.open("rb") as data:
         head = data.read(_HEAD)

@@ -48,7 +48,7 @@ def fit_methods(session: Session, attempt: Attempt) -> None:
 
 def _features(session: Session, method: Method, attempt: Attempt) -> Features | None:
     """Return view features of up to ``method.sample`` good images; None if no image is good."""
-    found: list[dict[str, Tensor]] = []
+    batches: list[dict[str, Tensor]] = []
     wanted = method.sample
     images = session.directory.shards()[-1].stop
     # A stream for every method, in which more images stand behind fewer.
@@ -63,23 +63,23 @@ def _features(session: Session, method: Method, attempt: Attempt) -> Features | 
                     batch.wait()
                     if any(view.region == RELEVANCE for view in method.sample_views):
                         add_relevance(session, batch.views)
-                    found.append(encode_views(session, batch.views))
+                    batches.append(encode_views(session, batch.views))
                     wanted -= len(batch.items)
-    if not found:
+    if not batches:
         return None
     if wanted:
         logger.info("%s: its sample lacks %d images; no more can be used", method.id, wanted)
     names = [view.name for view in method.sample_views]
-    return {name: torch.cat([part[name] for part in found]) for name in names}
+    return {name: torch.cat([part[name] for part in batches]) for name in names}
 
 
 def _items(directory: RunDirectory, indices: np.ndarray) -> list[dict[str, Any]]:
     """Read the planned items of these indices, by index, from their shards alone."""
     wanted = np.sort(indices)
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for shard in directory.shards():
         first, last = np.searchsorted(wanted, [shard.start, shard.stop])
         if first < last:
             places = pa.array(wanted[first:last] - shard.start)
-            found += directory.items(shard.id).take(places).to_pylist()
-    return found
+            rows += directory.items(shard.id).take(places).to_pylist()
+    return rows

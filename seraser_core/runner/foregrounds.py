@@ -59,11 +59,11 @@ def check_foregrounds(config: RunConfig, items: pa.Table, say: Callable[[str], N
             say(f"WARNING: {warning}")
         if verdict.refusal is None:
             continue
-        found, remedy = verdict.refusal
+        fault, remedy = verdict.refusal
         field = "masks" if need == "mask" and config.dataset.masks else need
         raise ConfigError(
             f"dataset.{field}",
-            found,
+            fault,
             f"{remedy}; where that is how they are meant, set dataset.check_foregrounds: false",
         )
 
@@ -73,15 +73,15 @@ def _judge_boxes(dataset: DatasetOptions, given: pa.Table) -> Verdict:
         return image_size(fetch_image(item, dataset), dataset.limits)
 
     rows = _spread(given, _LOOKED)
-    found = _each(rows, size_of)
+    looks = _each(rows, size_of)
     known = [
-        (row["box"], size) for row, size in zip(rows, found, strict=True) if isinstance(size, tuple)
+        (row["box"], size) for row, size in zip(rows, looks, strict=True) if isinstance(size, tuple)
     ]
     boxes = np.array(given["box"].to_pylist(), dtype=float).reshape(-1, 4)
     looked = np.array([box for box, _ in known], dtype=float).reshape(-1, 4)
     sizes = np.array([size for _, size in known], dtype=float).reshape(-1, 2)
     verdict = judge_boxes(boxes, looked, sizes, dataset.box_format)
-    return verdict if known else _with_unseen(verdict, "images with boxes", found)
+    return verdict if known else _with_unseen(verdict, "images with boxes", looks)
 
 
 def _judge_masks(dataset: DatasetOptions, given: pa.Table) -> Verdict:
@@ -91,22 +91,22 @@ def _judge_masks(dataset: DatasetOptions, given: pa.Table) -> Verdict:
             mask = fetch_mask(item, dataset)
         return look_at_mask(mask, fetch_image(item, dataset), dataset.limits)
 
-    found = _each(_spread(given, _LOOKED), look)
-    looks = [one for one in found if isinstance(one, MaskLook)]
+    results = _each(_spread(given, _LOOKED), look)
+    looks = [one for one in results if isinstance(one, MaskLook)]
     if looks and all(one.share == 0 for one in looks) and given.num_rows > _LOOKED:
         looks += [one for one in _each(_spread(given, _MORE), look) if isinstance(one, MaskLook)]
-    faults = [one for one in found if isinstance(one, ItemError)]
-    if len(faults) < len(found):  # one that is missing says nothing of those nobody could look at
+    faults = [one for one in results if isinstance(one, ItemError)]
+    if len(faults) < len(results):  # one that is missing says nothing of those nobody could look at
         faults = [fault for fault in faults if fault.code != "missing_mask"]
     verdict = judge_masks(looks, faults)
-    return verdict if looks else _with_unseen(verdict, "masks", found)
+    return verdict if looks else _with_unseen(verdict, "masks", results)
 
 
-def _with_unseen(verdict: Verdict, kind: str, found: Sequence[Any]) -> Verdict:
+def _with_unseen(verdict: Verdict, kind: str, results: Sequence[Any]) -> Verdict:
     """The verdict with a warning that no look succeeded, and why the first did not."""
     if verdict.refusal is not None:
         return verdict
-    fault = found[0]
+    fault = results[0]
     if fault is None:
         why = f"no answer within {_SECONDS:g} s"
     elif isinstance(fault, ItemError):
@@ -114,7 +114,7 @@ def _with_unseen(verdict: Verdict, kind: str, found: Sequence[Any]) -> Verdict:
     else:
         why = str(fault) if isinstance(fault, SeraserError) else type(fault).__name__
     verdict.warnings.append(
-        f"none of {len(found)} {kind} could be looked at, so it is not known whether they can be "
+        f"none of {len(results)} {kind} could be looked at, so it is not known whether they can be "
         f"what was meant: {why}"
     )
     return verdict
@@ -131,11 +131,11 @@ def _each(
     """Look at every row: its facts, its fault, or None if time ran out."""
     pool, deadline = DaemonPool(min(_AT_ONCE, len(rows)), "look"), time.monotonic() + _SECONDS
     futures: list[Future[T]] = [pool.submit(look, row) for row in rows]
-    found: list[T | Exception | None] = []
+    results: list[T | Exception | None] = []
     try:
         for future in futures:
-            found.append(_result(future, deadline))
-        return found
+            results.append(_result(future, deadline))
+        return results
     finally:
         pool.shutdown(wait=False)
 

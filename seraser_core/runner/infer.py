@@ -176,8 +176,8 @@ def _to_cpu(scores: Scores) -> Scores:
 
 def _join(parts: Sequence[Scores]) -> Scores:
     def cat(name: str) -> Tensor | None:
-        found = [getattr(part, name) for part in parts]
-        return None if found[0] is None else torch.cat(found)
+        tensors = [getattr(part, name) for part in parts]
+        return None if tensors[0] is None else torch.cat(tensors)
 
     return replace(
         parts[0],

@@ -137,9 +137,9 @@ def _mark(place: str) -> str:
 
 
 def _local_mark(path: Path) -> str:
-    found = path.stat()  # the time of change is none that a program could set back
-    size = found.st_size if path.is_file() else ""
-    return f"{path.name} {size} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}"
+    facts = path.stat()  # the time of change is none that a program could set back
+    size = facts.st_size if path.is_file() else ""
+    return f"{path.name} {size} {facts.st_ino} {facts.st_mtime_ns} {facts.st_ctime_ns}"
 
 
 def _place(prepared: Prepared) -> Path:

@@ -19,11 +19,11 @@ def verify_deep(run_url: str) -> VerifyReport:
     report, run = verify(run_url), RunDirectory(run_url).run
     try:
         options = parse_config(run.config.document()).model
-        found = read_weights_hash(options)
+        present = read_weights_hash(options)
     except (SeraserError, OSError, ImportError) as error:
         report.unchecked.append(f"weights: they cannot be loaded here: {error}")
         return report
-    if found != run.fingerprint_inputs.weights:
+    if present != run.fingerprint_inputs.weights:
         where = options.pretrained or options.name
         report.problems.append(Problem(where, "the weights are not those of the run"))
     return report

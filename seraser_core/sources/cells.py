@@ -72,8 +72,8 @@ def cells_without_bytes(file: pq.ParquetFile, column: str) -> tuple[int, int]:
     lacking = 0
     for group in map(meta.row_group, range(meta.num_row_groups)):
         chunks = map(group.column, range(group.num_columns))
-        found = next((chunk for chunk in chunks if chunk.path_in_schema == place), None)
-        statistics = found and found.statistics
+        byte_chunk = next((chunk for chunk in chunks if chunk.path_in_schema == place), None)
+        statistics = byte_chunk and byte_chunk.statistics
         if not statistics or not statistics.has_null_count:
             cells = next(file.iter_batches(_LOOKED_AT, columns=[place]))[0]
             nulls = cells.field("bytes").null_count if pa.types.is_struct(kind) else 0
@@ -135,18 +135,18 @@ class _Groups:
     def get(self, key: _Key, options: Mapping[str, Any]) -> pa.ChunkedArray:
         """The cells of a column in a row group."""
         with self._lock:
-            found = self._kept.setdefault(key, _Loading())
+            loading = self._kept.setdefault(key, _Loading())
             self._kept.move_to_end(key)
-        with found.lock:
-            if found.cells is None:
-                found.cells = _read_group(*key, options)
+        with loading.lock:
+            if loading.cells is None:
+                loading.cells = _read_group(*key, options)
         with self._lock:
             sizes = {k: one.cells.nbytes for k, one in self._kept.items() if one.cells is not None}
             for old in list(sizes):
                 if old == key or sum(sizes.values()) <= _KEPT_BYTES:
                     break
                 del self._kept[old], sizes[old]
-        return found.cells
+        return loading.cells
 
 
 _groups = _Groups()

@@ -25,7 +25,7 @@ _PLACES = ("offset", "length", "mask_offset", "mask_length")
 
 
 @dataclass
-class FilesFound:
+class FileFaults:
     """Faults of the files of a plan.
 
     Attributes:
@@ -42,18 +42,18 @@ class FilesFound:
         """Return the faults as lines for people."""
         if not self.faults:
             return [f"{self.files:,} files checked: nothing is wrong with their headers"]
-        found = [f"{sum(self.faults.values()):,} of {self.files:,} images cannot be used"]
+        texts = [f"{sum(self.faults.values()):,} of {self.files:,} images cannot be used"]
         for code, number in sorted(self.faults.items(), key=lambda pair: -pair[1]):
-            found.append(f"{code} {number:,}")
-            found += [f"  {text}" for text in self.first[code]]
+            texts.append(f"{code} {number:,}")
+            texts += [f"  {text}" for text in self.first[code]]
             if number > _NAMES:
-                found.append(f"  and {number - _NAMES:,} more")
-        return found
+                texts.append(f"  and {number - _NAMES:,} more")
+        return texts
 
 
 def check_files(
     items: pa.Table, dataset: DatasetOptions, advance: Callable[[int], None]
-) -> FilesFound:
+) -> FileFaults:
     """Read the header of every image and mask; no pixel is decoded.
 
     Args:
@@ -61,20 +61,20 @@ def check_files(
         dataset: Its data set.
         advance: Told of images that were looked at.
     """
-    found = FilesFound()
+    counted = FileFaults()
     rows = items.select([*_COLUMNS, *_PLACES])
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
         for start in range(0, rows.num_rows, _ITEMS_AT_ONCE):
             part = rows.slice(start, _ITEMS_AT_ONCE).to_pylist()
             for item, fault in zip(part, pool.map(partial(_fault, dataset), part), strict=True):
-                found.files += 1
+                counted.files += 1
                 if fault is not None:
                     code, text = fault
-                    found.faults[code] = found.faults.get(code, 0) + 1
-                    if found.faults[code] <= _NAMES:
-                        found.first.setdefault(code, []).append(f"{item['item_id']}: {text}")
+                    counted.faults[code] = counted.faults.get(code, 0) + 1
+                    if counted.faults[code] <= _NAMES:
+                        counted.first.setdefault(code, []).append(f"{item['item_id']}: {text}")
                 advance(1)
-    return found
+    return counted
 
 
 def _fault(dataset: DatasetOptions, item: Mapping[str, Any]) -> tuple[str, str] | None:

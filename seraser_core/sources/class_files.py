@@ -57,21 +57,21 @@ def read_entries(options: DatasetOptions, said: list[str] | None = None) -> list
     ending = location[location.rfind(".") :].lower()
     try:
         text = read_text(unpacked(storage.read_bytes(location, options.storage_options)), lines)
-        found = entries(_READERS.get(ending, _of_text)(with_line_feeds(text)))
+        named = entries(_READERS.get(ending, _of_text)(with_line_feeds(text)))
     except FileNotFoundError:
         raise ConfigError(_FIELD, location, "there is no such file") from None
     except (OSError, TransientError, ImportError) as error:
         raise ConfigError(_FIELD, location, f"cannot be read: {error}") from None
     except PydanticCustomError as error:
         told = error.context or {}
-        raise ConfigError(_FIELD, f"{location}: {told['found']}", told["remedy"]) from None
+        raise ConfigError(_FIELD, f"{location}: {told['value']}", told["remedy"]) from None
     except ValueError as error:
         raise ConfigError(_FIELD, location, str(error)) from None
-    if not found:
+    if not named:
         raise ConfigError(_FIELD, location, "holds no names; one per line")
     if said is not None:
         said += [f"dataset.classes: {line}" for line in lines]
-    return found
+    return named
 
 
 def _of_text(text: str) -> Any:

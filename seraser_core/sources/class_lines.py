@@ -18,7 +18,7 @@ def of_lines(lines: Sequence[str]) -> Any:
     """Names, or pairs of a label and a name, of lines without blanks at their ends.
 
     Raises:
-        ValueError: Some lines have another form than the others; the text is ``found; remedy``.
+        ValueError: Some lines have another form than the others; the text is ``value; remedy``.
     """
     notes = [line for line in lines if line.startswith(("#", "//"))]
     if notes:
@@ -58,16 +58,16 @@ def of_lines(lines: Sequence[str]) -> Any:
 
 def _without(form: re.Pattern[str], lines: list[str], what: str) -> list[str]:
     """Return the last group of each line if all have a form; the lines as they are if not."""
-    found = [match for line in lines if (match := form.fullmatch(line))]
-    if not found:
+    matches = [match for line in lines if (match := form.fullmatch(line))]
+    if not matches:
         return lines
-    _all(lines, [match[0] for match in found], what)
-    return [match[match.re.groups].strip() for match in found]
+    _all(lines, [match[0] for match in matches], what)
+    return [match[match.re.groups].strip() for match in matches]
 
 
-def _all(lines: Sequence[str], found: Sequence[str], what: str) -> None:
-    if len(found) < len(lines):
-        raise ValueError(f"{_show(found[0])} {what}, and other lines do not; {_ONE_FORM}")
+def _all(lines: Sequence[str], matching: Sequence[str], what: str) -> None:
+    if len(matching) < len(lines):
+        raise ValueError(f"{_show(matching[0])} {what}, and other lines do not; {_ONE_FORM}")
 
 
 def _unquoted(name: str) -> str:

@@ -92,7 +92,7 @@ def find_head(text: str, wanted: Sequence[str], separator: str) -> Head:
     """
     declared = _DECLARED.fullmatch(text.partition("\n")[0])
     separator = declared[1] if declared else separator
-    found: list[Head] = []
+    candidates: list[Head] = []
     start = 0
     for number in range(1, _LINES_BEFORE + 1):
         end = text.find("\n", start)
@@ -100,12 +100,12 @@ def find_head(text: str, wanted: Sequence[str], separator: str) -> Head:
         if line.strip(_BLANKS) and not (declared and number == 1):
             signs = [separator] if declared else [separator, *_SEPARATORS]
             heads = (_head_at(text, start, number, sign, wanted) for sign in signs if sign in line)
-            found += [head for head in heads if head is not None]
-            found += [_only_column(line, separator, number, start, wanted)]
+            candidates += [head for head in heads if head is not None]
+            candidates += [_only_column(line, separator, number, start, wanted)]
         if end < 0:
             break
         start = end + 1
-    if not found:
+    if not candidates:
         raise ValueError("it holds no line")
 
     def worth(head: Head) -> tuple[int, ...]:
@@ -114,7 +114,7 @@ def find_head(text: str, wanted: Sequence[str], separator: str) -> Head:
         order = (0, head.separator == separator, cells) if hits else (cells, 0, 0)
         return hits, not head.is_comment, -head.line, head.separator != " ", *order
 
-    return max(found, key=worth)
+    return max(candidates, key=worth)
 
 
 def _only_column(line: str, separator: str, number: int, start: int, wanted: Sequence[str]) -> Head:

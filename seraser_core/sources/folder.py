@@ -46,23 +46,23 @@ class FolderSource(Source):
         options = self.options
         warnings: list[str] = []
         named = {composed(name) for name in class_names(options) or ()}
-        found = find(
+        files = find(
             options,
             options.path,
             _is_image_of_class,
             warnings,
             needed=lambda folder: not named or composed(folder.partition("/")[0]) in named,
         )
-        rows = {name: file for name, file in found.items() if _is_image_of_class(name)}
+        rows = {name: file for name, file in files.items() if _is_image_of_class(name)}
         if not rows:
             raise ConfigError(
                 "dataset.path",
                 options.path,
-                f"no image was found in folders below it ({len(found)} files there); expected "
+                f"no image was found in folders below it ({len(files)} files there); expected "
                 f"<path>/<class>/*{IMAGE_ENDINGS[0]}",
             )
         folders = sorted({_class_of(name) for name in rows})
-        others = [name for name in found if _class_of(name) and not is_shown_image(name)]
+        others = [name for name in files if _class_of(name) and not is_shown_image(name)]
         classes = class_names(options) or self._with_empty(folders, others)
         position = _positions(folders, classes)
         strange = [folder for folder in folders if folder not in position]
@@ -82,12 +82,12 @@ class FolderSource(Source):
         ).with_columns(label=pl.Series(labels, dtype=pl.Int32))
         warnings += left_out(others)
         warnings += self._other_roots(folders, rows)
-        loose = [name for name in found if not _class_of(name) and is_shown_image(name)]
+        loose = [name for name in files if not _class_of(name) and is_shown_image(name)]
         if loose:
             warnings.append(
                 f"{len(loose)} images are in no folder of a class and are left out, e.g. {loose[0]}"
             )
-        facts = {"files": len(found), "images": len(rows)}
+        facts = {"files": len(files), "images": len(rows)}
         return Listing(items, classes, [], facts, warnings=warnings)
 
     def _with_empty(self, folders: list[str], others: list[str]) -> list[str]:
@@ -98,8 +98,8 @@ class FolderSource(Source):
         """
         # A folder of notes and tables is no class; one of pictures in another format may be.
         pictures = [name for name in others if ending_of(name) not in _NOTES]
-        found = sorted({*folders, *map(_class_of, pictures)})
-        empty = [folder for folder in found if folder not in folders]
+        names = sorted({*folders, *map(_class_of, pictures)})
+        empty = [folder for folder in names if folder not in folders]
         if empty and not self.options.allow_empty_classes:
             (said,) = left_out([name for name in others if _class_of(name) == empty[0]])
             raise ConfigError(
@@ -108,7 +108,7 @@ class FolderSource(Source):
                 f"has no image ({said}); convert them, name the folders that are classes in "
                 "dataset.classes, or set dataset.allow_empty_classes to true where this is one",
             )
-        return found
+        return names
 
     def _other_roots(self, folders: Sequence[str], rows: Collection[str]) -> list[str]:
         """Return a warning if the folders look like splits.

@@ -33,18 +33,18 @@ def check_groups(listing: Listing, report: Callable[[str], None]) -> None:
         return
     small, known = int((sizes["len"] < SMALL_GROUP).sum()), int(sizes["len"].sum())
     values = sizes["attribute"].n_unique()
-    found = f"{values:,} different values for {known:,} images"
+    spread = f"{values:,} different values for {known:,} images"
     if small == sizes.height and values > _MANY_VALUES:
         some = ", ".join(
             _attribute(listing, place) for place in sizes["attribute"].unique().sort()[:_SHOWN]
         )
         raise ConfigError(
             "dataset.attribute",
-            f"{found} ({some}, ...), so that no group has {SMALL_GROUP} images",
+            f"{spread} ({some}, ...), so that no group has {SMALL_GROUP} images",
             f"an attribute is one of a few values, such as a place; {_BIN}",
         )
     if small:
-        remedy = f"; dataset.attribute has {found}: {_BIN}" if values > _MANY_VALUES else ""
+        remedy = f"; dataset.attribute has {spread}: {_BIN}" if values > _MANY_VALUES else ""
         report(
             f"WARNING: {small:,} of {sizes.height:,} groups have fewer than {SMALL_GROUP} images "
             f"and are left out of the worst group{remedy}"

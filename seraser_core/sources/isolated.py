@@ -87,8 +87,8 @@ class IsolatedDecoder:
     def _image(
         self, data: bytes, limits: LimitOptions, least: int | None
     ) -> tuple[Image.Image, float]:
-        found, pixels = self._call({"least": least, "limits": limits.model_dump()}, data)
-        return Image.frombytes("RGB", tuple(found["size"]), pixels), found["scale"]
+        facts, pixels = self._call({"least": least, "limits": limits.model_dump()}, data)
+        return Image.frombytes("RGB", tuple(facts["size"]), pixels), facts["scale"]
 
     def mask(self, data: bytes, size: tuple[int, int], limits: LimitOptions) -> np.ndarray:
         """See `decode_mask`."""
@@ -111,12 +111,12 @@ class IsolatedDecoder:
             answer, why = self._ask(order, data)
         if answer is None:
             raise ItemError("decode", *why)
-        found, pixels = answer
-        if "code" in found:
-            raise ItemError(found["stage"], found["code"], found["message"])
-        if "memory" in found:
-            raise MemoryError(found["memory"])
-        return found, pixels
+        facts, pixels = answer
+        if "code" in facts:
+            raise ItemError(facts["stage"], facts["code"], facts["message"])
+        if "memory" in facts:
+            raise MemoryError(facts["memory"])
+        return facts, pixels
 
     def _ask(
         self, order: dict[str, Any], data: bytes

@@ -78,11 +78,11 @@ def read_json(
         return _table(((f"object {i}", row) for i, row in enumerate(rows, start=1)), columns)
     if not by_lines:
         try:
-            found = _columnar(parse(text))
+            columnar = _columnar(parse(text))
         except json.JSONDecodeError:  # an object per line, all the same
-            found = None
-        if found is not None:
-            return _table(((f"row {i}", row) for i, row in enumerate(found, start=1)), columns)
+            columnar = None
+        if columnar is not None:
+            return _table(((f"row {i}", row) for i, row in enumerate(columnar, start=1)), columns)
     return _table(_lines(text), columns)
 
 
@@ -133,11 +133,11 @@ def _columnar(document: Any) -> Iterable[dict[str, Any]] | None:
     )
 
 
-def _table(found: Iterable[tuple[str, Any]], columns: Iterable[str]) -> pl.DataFrame:
+def _table(objects: Iterable[tuple[str, Any]], columns: Iterable[str]) -> pl.DataFrame:
     values: dict[str, list[str | None]] = {name: [] for name in columns}
     seen: dict[str, None] = {}
     rows = 0
-    for place, row in found:
+    for place, row in objects:
         if not isinstance(row, dict):
             raise ValueError(f"{place} is no object: {str(row)[:40]!r}")
         seen |= dict.fromkeys(row)
@@ -155,9 +155,9 @@ def _table(found: Iterable[tuple[str, Any]], columns: Iterable[str]) -> pl.DataF
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in found if names.count(name) > 1)
+        twice = next(name for name in members if names.count(name) > 1)
         raise ValueError(f"an object has the key {twice!a} more than once")
-    return found
+    return members

@@ -69,11 +69,11 @@ def _read(url: str, allow_outside: bool, said: list[str]) -> pl.DataFrame:
 
 def _as_spelt_in(ids: pl.Series, given: pl.Series) -> pl.Series:
     """Return ids as the data set spells them, where it has one that means the same."""
-    alike = pl.DataFrame({"key": _meant(ids), "found": ids}).filter(pl.col("key").is_unique())
+    alike = pl.DataFrame({"key": _meant(ids), "known": ids}).filter(pl.col("key").is_unique())
     table = pl.DataFrame({"given": given, "key": _meant(given), "row": range(len(given))})
     table = table.join(alike, on="key", how="left").sort("row")
     exact = pl.col("given").is_in(ids.implode())
-    own = pl.when(exact | pl.col("found").is_null()).then("given").otherwise("found")
+    own = pl.when(exact | pl.col("known").is_null()).then("given").otherwise("known")
     return table.select(own.alias("item_id"))["item_id"]
 
 

@@ -87,8 +87,8 @@ def _no_numbers(
     counts: Collection[str], nothing: Collection[str], names: Collection[str]
 ) -> list[str]:
     """Find -999 and the like in a column of names or of otherwise non-negative numbers."""
-    found = [text for text in counts if _NO_NUMBER.fullmatch(text) and text not in names]
-    others = set(counts) - set(nothing) - set(found)
+    numbers = [text for text in counts if _NO_NUMBER.fullmatch(text) and text not in names]
+    others = set(counts) - set(nothing) - set(numbers)
     if names or all(re.fullmatch(r"[0-9]+(\.[0-9]*)?|-1(\.0)?", text) for text in others):
-        return found
+        return numbers
     return []

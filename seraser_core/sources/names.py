@@ -29,8 +29,8 @@ def class_names(options: DatasetOptions) -> list[str] | None:
     Raises:
         ConfigError: The file that names them cannot be used.
     """
-    found = read_entries(options)
-    return None if found is None else labels_of(found)
+    entries = read_entries(options)
+    return None if entries is None else labels_of(entries)
 
 
 def attribute_names(options: DatasetOptions) -> list[str]:
@@ -41,14 +41,14 @@ def attribute_names(options: DatasetOptions) -> list[str]:
 def doubtful_names(names: Sequence[str]) -> list[str]:
     """Warnings of names that mean little in a prompt."""
     warnings = []
-    for found, why in (
+    for listed, why in (
         ([name for name in names if _ID.fullmatch(name)], "ids and numbers are no words"),
         ([name for name in names if "_" in name], "its underscores stay in them"),
     ):
-        if found:
+        if listed:
             warnings.append(
-                f"{len(found)} of {len(names)} classes go into the prompts as {found[0]!r} does: "
-                f"{why}. Give words: `dataset.classes: {{{found[0]}: words}}` for every class"
+                f"{len(listed)} of {len(names)} classes go into the prompts as {listed[0]!r} does: "
+                f"{why}. Give words: `dataset.classes: {{{listed[0]}: words}}` for every class"
             )
     return warnings
 
@@ -67,7 +67,7 @@ def word(name: str) -> str:
 
 
 def to_index(
-    texts: pl.Series, names: Sequence[str], field: str, listed_in: str, found: bool = False
+    texts: pl.Series, names: Sequence[str], field: str, listed_in: str, from_data: bool = False
 ) -> pl.Series:
     """Return indices into `names` for texts that are names or indices; null for missing values.
 
@@ -79,7 +79,7 @@ def to_index(
         names: Allowed names; when empty, any non-negative index is allowed.
         field: The setting that named the column, for errors.
         listed_in: The setting that lists the names, for errors.
-        found: The names are those of the texts themselves, so that none is an index.
+        from_data: The names are those of the texts themselves, so that none is an index.
 
     Raises:
         ConfigError: A value is neither a name nor an index below ``len(names)``, or is the name
@@ -100,7 +100,7 @@ def to_index(
         named = positions.get(composed(value), words.get(word))
         if named is None and number is not None:
             named = positions.get(str(number))
-        other = named is not None and number not in (None, named) and not (found or alone)
+        other = named is not None and number not in (None, named) and not (from_data or alone)
         if other and number is not None and 0 <= number < most:
             raise ConfigError(
                 field,
@@ -138,7 +138,7 @@ def to_index(
     return texts.replace_strict(indices, default=None, return_dtype=pl.Int32)
 
 
-def found_names(texts: pl.Series) -> list[str]:
+def names_among(texts: pl.Series) -> list[str]:
     """Return the sorted names among `texts`; empty if all are indices."""
     known = (value for value in texts.drop_nulls().unique() if not is_missing(value))
     values = list(dict.fromkeys(map(composed, known)))

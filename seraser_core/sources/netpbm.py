@@ -24,11 +24,11 @@ class NetpbmImageFile(PpmImagePlugin.PpmImageFile):
         if self.tile and self.tile[0].codec_name == "ppm":
             self._set(self._scaled())
             self.tile = []
-        found = super().load()
+        access = super().load()
         if self.mode == "I":  # whose range Pillow does not say
             self._set(np.asarray(self._new(self.im)).astype(np.uint16))
-            found = super().load()
-        return found
+            access = super().load()
+        return access
 
     def _scaled(self) -> np.ndarray:
         """The values, as parts of the full 8 or 16 bits."""

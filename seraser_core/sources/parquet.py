@@ -171,9 +171,9 @@ class ParquetSource(TableSource):
                 "rows"
             )
 
-    def _add_features(self, found: dict[str, list[str]], url: str) -> None:
-        for column in {self.options.label, self.options.attribute} & found.keys():
-            names = found[str(column)]
+    def _add_features(self, features: dict[str, list[str]], url: str) -> None:
+        for column in {self.options.label, self.options.attribute} & features.keys():
+            names = features[str(column)]
             twice = [name for name, times in Counter(names).items() if times > 1]
             setting = "classes" if column == self.options.label else "attributes"
             if twice and not getattr(self.options, setting):

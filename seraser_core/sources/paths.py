@@ -97,9 +97,9 @@ def _check_places(paths: pl.Series, folder: Path, setting: str) -> None:
         return
     first = sample[0]
 
-    def refuse(found: str, remedy: str) -> ConfigError:
+    def refuse(fact: str, remedy: str) -> ConfigError:
         return ConfigError(
-            f"dataset.{setting}", repr(first), f"there is no such file, but {found}; {remedy}"
+            f"dataset.{setting}", repr(first), f"there is no such file, but {fact}; {remedy}"
         )
 
     ending = next(

@@ -47,18 +47,18 @@ def expand(
     Raises:
         ConfigError: Nothing is found, a range in brackets is empty, or the folder cannot be listed.
     """
-    found: dict[str, Found | None] = {}
+    files: dict[str, Found | None] = {}
     for pattern in expand_braces(options.path):
         if _WILDCARD.search(pattern):
             root, rest = split_root(pattern)
             matching = _of_endings(_matching(root, rest, options, said), rest, endings, said)
-            found |= {storage.join(root, name): file for name, file in matching.items()}
+            files |= {storage.join(root, name): file for name, file in matching.items()}
         else:
-            found[pattern] = None
-    if not found:
+            files[pattern] = None
+    if not files:
         hint = "; where a [ in it stands for itself, write [[]" if "[" in options.path else ""
         raise ConfigError("dataset.path", options.path, f"no file has such a name{hint}")
-    return found
+    return files
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -127,20 +127,20 @@ def _matching(
         return "**" in "".join(parts) or above.fullmatch(composed(folder)) is not None
 
     deepest = None if "**" in pattern else pattern.count("/")
-    found = find(options, root, used, said, deepest, needed)
-    return {name: found[name] for name in sorted(found) if used(name)}
+    files = find(options, root, used, said, deepest, needed)
+    return {name: files[name] for name in sorted(files) if used(name)}
 
 
 def _of_endings(
-    found: dict[str, Found], pattern: str, endings: Collection[str], said: list[str]
+    files: dict[str, Found], pattern: str, endings: Collection[str], said: list[str]
 ) -> dict[str, Found]:
     """Return the files with these endings, or all if none has one or the pattern has an ending."""
     if "." in _WILDCARD.split(pattern.rpartition("/")[2])[-1]:
-        return found
-    wanted = {name: file for name, file in found.items() if ending_of(name) in endings}
+        return files
+    wanted = {name: file for name, file in files.items() if ending_of(name) in endings}
     if not wanted:
-        return found
-    others = [name for name in found if name not in wanted]
+        return files
+    others = [name for name in files if name not in wanted]
     images = endings is IMAGE_ENDINGS
     said += (
         left_out(others) if images else left_out(others, f"do not end in {' or '.join(endings)}")
@@ -176,8 +176,8 @@ def regular_expression(pattern: str) -> re.Pattern[str]:
             pieces[-1][-1] += "[^/]" if sign == "?" else _one_of(sign)
     pieces[-1][-1] += re.escape(pattern[at:])
     *before, (*parts, end) = pieces
-    found = zip(opened[:-1], before, strict=True)
-    text = "".join(f"(?>{gap}{_in_order(piece)})" for gap, piece in found)
+    gaps = zip(opened[:-1], before, strict=True)
+    text = "".join(f"(?>{gap}{_in_order(piece)})" for gap, piece in gaps)
     last = f"{_in_order(parts)}[^/]*" if parts else ""
     return re.compile(f"(?s){text}{opened[-1]}{last}{end}")
 

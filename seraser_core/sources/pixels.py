@@ -158,8 +158,8 @@ def _rawmode(image: ImageFile.ImageFile) -> str:
     """Return Pillow's raw mode of the file, if all bands are unpacked together."""
     if not image.tile or getattr(image, "_planar_configuration", 1) == 2:
         return ""
-    found = image.tile[0].args
-    return str(found[0] if isinstance(found, tuple) and found else found)
+    arguments = image.tile[0].args
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
 def _is_dark(image: Image.Image) -> bool:

@@ -191,8 +191,8 @@ def with_names(dataset: DatasetOptions, listing: Listing) -> Listing:
 
 def count_labels(listing: Listing) -> dict[str, int]:
     """Images of every class, in the order of the classes."""
-    found = listing.items["label"].drop_nulls().value_counts()
-    counts = dict(zip(found["label"], found["count"], strict=True))
+    images = listing.items["label"].drop_nulls().value_counts()
+    counts = dict(zip(images["label"], images["count"], strict=True))
     return {name: int(counts.get(i, 0)) for i, name in enumerate(listing.classes)}
 
 

@@ -13,7 +13,7 @@ class Verdict:
     """Findings about the boxes or masks of a data set.
 
     Attributes:
-        refusal: What was found and what to do about it, where none of them can be right.
+        refusal: The fault and its remedy, if none of them can be right.
         warnings: What else makes one doubt.
     """
 

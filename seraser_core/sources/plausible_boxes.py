@@ -54,8 +54,8 @@ def _judge_pixels(
 ) -> Verdict:
     unit = np.asarray(((boxes >= 0) & (boxes <= 1)).all(1))
     if unit.all():
-        found = f"each of {len(boxes)} boxes lies between 0 and 1, such as {_text(boxes[0])}"
-        return Verdict((found, _FRACTIONS))
+        fault = f"each of {len(boxes)} boxes lies between 0 and 1, such as {_text(boxes[0])}"
+        return Verdict((fault, _FRACTIONS))
     is_corners = form == "xyxy"
     empty = _empty(boxes if is_corners else _with_lengths(boxes))
     corners = _fit(looked, sizes)
@@ -73,8 +73,8 @@ def _judge_pixels(
         )
     if empty.all():
         what = "right <= left or bottom <= top" if is_corners else "a width or height <= 0"
-        found = f"each of {len(boxes)} boxes has {what}, such as {_text(boxes[0])}"
-        return Verdict((found, f"name the four columns in the order of {form}"))
+        fault = f"each of {len(boxes)} boxes has {what}, such as {_text(boxes[0])}"
+        return Verdict((fault, f"name the four columns in the order of {form}"))
     turned = looked[:, [1, 0, 3, 2]]
     if len(looked) and not as_given.all():
         if _fit(turned if is_corners else _with_lengths(turned), sizes).all():
@@ -121,30 +121,30 @@ def _doubts(
     otherwise: np.ndarray,
     form: BoxFormat,
 ) -> list[str]:
-    found = []
+    doubts = []
     if unit.any():
-        found.append(
+        doubts.append(
             f"{int(unit.sum())} of {len(boxes)} boxes lie between 0 and 1 and count as a pixel"
         )
     if empty.any():
-        found.append(f"{int(empty.sum())} of {len(boxes)} boxes are empty and make error rows")
+        doubts.append(f"{int(empty.sum())} of {len(boxes)} boxes are empty and make error rows")
     leave = int((~as_given & ~_empty(_with_lengths(looked))).sum()) if form == "xywh" else 0
     if leave:
-        found.append(
+        doubts.append(
             f"{leave} of {len(looked)} boxes that were looked at leave their image as xywh; "
             f"{_CENTRES}"
         )
     elif len(looked) and (~as_given).mean() > 0.5:
-        found.append(
+        doubts.append(
             f"{int((~as_given).sum())} of {len(looked)} boxes that were looked at leave their image"
         )
     if len(looked) >= _FEW and as_given.all() and otherwise.all():
         other = "x, y, width and height" if form == "xyxy" else "left, top, right and bottom"
-        found.append(
+        doubts.append(
             f"all of {len(looked)} boxes that were looked at would also fit as {other}; see "
             "whether dataset.box_format is right"
         )
-    return found
+    return doubts
 
 
 def _judge_fractions(
@@ -152,8 +152,8 @@ def _judge_fractions(
 ) -> Verdict:
     over = (boxes > 1 + _SLACK).any(1)
     if over.all():
-        found = f"each of {len(boxes)} boxes reaches beyond 1, such as {_text(boxes[0])}"
-        return Verdict((found, "they are pixels: set dataset.box_format: xyxy or xywh"))
+        fault = f"each of {len(boxes)} boxes reaches beyond 1, such as {_text(boxes[0])}"
+        return Verdict((fault, "they are pixels: set dataset.box_format: xyxy or xywh"))
     one = np.ones((len(boxes), 2))
     centre, length = boxes[:, :2], boxes[:, 2:]
     as_yolo = _fit(np.hstack([centre - length / 2, centre + length / 2]), one, _SLACK)
@@ -168,11 +168,11 @@ def _judge_fractions(
             )
             if fits.all()
         ]
-        found = f"{int(empty.sum())} of {len(boxes)} boxes have right <= left or bottom <= top"
-        return Verdict((found, f"they may be {' or '.join(kinds)}; convert them"))
+        fault = f"{int(empty.sum())} of {len(boxes)} boxes have right <= left or bottom <= top"
+        return Verdict((fault, f"they may be {' or '.join(kinds)}; convert them"))
     if empty.all():
-        found = f"each of {len(boxes)} boxes has right <= left or bottom <= top"
-        return Verdict((found, "name the columns of left, top, right and bottom in this order"))
+        fault = f"each of {len(boxes)} boxes has right <= left or bottom <= top"
+        return Verdict((fault, "name the columns of left, top, right and bottom in this order"))
     warnings = []
     if over.any():
         warnings.append(f"{int(over.sum())} of {len(boxes)} boxes reach beyond 1")

@@ -106,12 +106,12 @@ def judge_masks(looks: Sequence[MaskLook], faults: Sequence[ItemError]) -> Verdi
         codes = {fault.code for fault in faults}
         if len(codes) != 1 or faults[0].code not in _REMEDIES:
             return Verdict()
-        found = f"none of {len(faults)} masks that were looked at can be used: {faults[0].message}"
-        return Verdict((found, _REMEDIES[faults[0].code]))
+        reason = f"none of {len(faults)} masks that were looked at can be used: {faults[0].message}"
+        return Verdict((reason, _REMEDIES[faults[0].code]))
     count = len(looks)
     if all(look.is_image for look in looks):
-        found = f"each of {count} masks that were looked at shows what its image shows"
-        return Verdict((found, "name the column of the masks, or give masks with 0 as background"))
+        reason = f"each of {count} masks that were looked at shows what its image shows"
+        return Verdict((reason, "name the column of the masks, or give masks with 0 as background"))
     if count >= _FEW and all(look.share == 1 for look in looks):
         return Verdict(_without_zero(looks))
     if count >= _FEW and all(look.share == 0 for look in looks):
@@ -137,28 +137,28 @@ def judge_masks(looks: Sequence[MaskLook], faults: Sequence[ItemError]) -> Verdi
 
 def _without_zero(looks: Sequence[MaskLook]) -> tuple[str, str]:
     values = sorted({value for look in looks for value in look.values})
-    found = f"each of {len(looks)} masks that were looked at is foreground everywhere"
+    fault = f"each of {len(looks)} masks that were looked at is foreground everywhere"
     if set(values) <= {1, 2, 3} and len(values) > 1:
         return (
-            f"{found}: its values are {_listed(values)}, and none is 0",
+            f"{fault}: its values are {_listed(values)}, and none is 0",
             "they may be trimaps as those of Oxford-IIIT Pet, where 1 is the foreground, 2 the "
             "background and 3 the border; store the background as 0",
         )
     if any(look.coloured for look in looks):
-        return f"{found}: no colour is black", "store the background as black"
+        return f"{fault}: no colour is black", "store the background as black"
     if max(len(look.values) for look in looks) > _MOST_VALUES:
         return (
-            f"{found}: it has shades of grey, and none is 0",
+            f"{fault}: it has shades of grey, and none is 0",
             "they may be probabilities or pictures; store 0 as background and 255 as foreground",
         )
-    found = f"{found}: its values are {_listed(values)}, and none is 0"
+    fault = f"{fault}: its values are {_listed(values)}, and none is 0"
     if values[0] > 0 and values[-1] <= 1 and values != [1]:
         return (
-            found,
+            fault,
             "they may be probabilities; store 0 as background and 255 as foreground, cut at a "
             "threshold",
         )
-    return found, "store the background as 0"
+    return fault, "store the background as 0"
 
 
 def _listed(values: Sequence[float]) -> str:
@@ -166,34 +166,34 @@ def _listed(values: Sequence[float]) -> str:
 
 
 def _doubts(looks: Sequence[MaskLook], shaded: int, mean: float) -> list[str]:
-    count, found = len(looks), doubt_share("mask", mean, len(looks))
+    count, doubts = len(looks), doubt_share("mask", mean, len(looks))
     whole = sum(look.share == 1 for look in looks)
     if whole > count / 2:
-        found.append(f"{whole} of {count} masks that were looked at are foreground everywhere")
+        doubts.append(f"{whole} of {count} masks that were looked at are foreground everywhere")
     same = sum(look.is_image for look in looks)
     if same:
-        found.append(f"{same} of {count} masks that were looked at show what their images show")
+        doubts.append(f"{same} of {count} masks that were looked at show what their images show")
     if shaded > count / 2:
-        found.append(
+        doubts.append(
             f"{shaded} of {count} masks that were looked at have shades of grey, as probabilities "
             "or many instances do; all but 0 counts as foreground"
         )
     _, times = Counter(look.digest for look in looks).most_common(1)[0]
     if count >= _FEW and times == count:
-        found.append(f"all of {count} masks that were looked at are the same")
+        doubts.append(f"all of {count} masks that were looked at are the same")
     ignored = [look for look in looks if _has_ignored(look)]
     if len(ignored) > count / 2:
-        found.append(
+        doubts.append(
             f"{len(ignored)} of {count} masks that were looked at have classes and the value 255, "
             "which often stands for pixels to ignore and counts as foreground"
         )
     border = float(np.mean([look.border for look in looks]))
     if count >= _FEW and border > _BORDER and mean <= MOST_SHARE:
-        found.append(
+        doubts.append(
             f"in {count} masks that were looked at, {100 * border:.0f} % of the border is "
             "foreground; they may be inverted (0 is background)"
         )
-    return found
+    return doubts
 
 
 def _has_ignored(look: MaskLook) -> bool:

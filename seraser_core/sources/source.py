@@ -58,7 +58,7 @@ def check_paths(
 
 
 def listed(
-    ids: pl.Series, images: pl.Series, found: Collection[Found | None] | None = None
+    ids: pl.Series, images: pl.Series, files_by_row: Collection[Found | None] | None = None
 ) -> pl.DataFrame:
     """Return items without labels, masks and boxes; see `Listing`."""
     rows = len(ids)
@@ -66,7 +66,7 @@ def listed(
     whole = ids.str.normalize("NFC")
     if not whole.equals(ids) and whole.n_unique() == rows:
         ids = whole
-    files = [None] * rows if found is None else found
+    files = [None] * rows if files_by_row is None else files_by_row
     return pl.DataFrame(
         {
             "item_id": ids,

@@ -24,20 +24,20 @@ def rows_of_split(texts: pl.Series, split: SplitOptions, said: list[str]) -> pl.
     Raises:
         ConfigError: No cell has one of the values.
     """
-    found = texts.drop_nulls().value_counts(sort=True).rows()
+    counts = texts.drop_nulls().value_counts(sort=True).rows()
     kept: set[str] = set()
     unknown = []
     for value in split.values:
-        alike = {text for text, _ in found if _is_split(text, value)}
+        alike = {text for text, _ in counts if _is_split(text, value)}
         kept |= alike
         if not alike:
             unknown.append(value)
     if unknown:
         some = ", ".join(
-            f"{text} ({rows:,} row{'s' if rows > 1 else ''})" for text, rows in found[:_MOST]
+            f"{text} ({rows:,} row{'s' if rows > 1 else ''})" for text, rows in counts[:_MOST]
         )
-        more = f" and {len(found) - _MOST:,} more" if len(found) > _MOST else ""
-        near = difflib.get_close_matches(str(unknown[0]), [text for text, _ in found], n=1)
+        more = f" and {len(counts) - _MOST:,} more" if len(counts) > _MOST else ""
+        near = difflib.get_close_matches(str(unknown[0]), [text for text, _ in counts], n=1)
         raise ConfigError(
             "dataset.split",
             ", ".join(map(repr, unknown)),
@@ -46,7 +46,7 @@ def rows_of_split(texts: pl.Series, split: SplitOptions, said: list[str]) -> pl.
         )
     near_ones = [
         f"{text!r} ({rows:,})"
-        for text, rows in found
+        for text, rows in counts
         if text not in kept and any(_is_near(text, value) for value in split.values)
     ]
     if near_ones:

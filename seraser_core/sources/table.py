@@ -16,7 +16,7 @@ from seraser_core.sources.names import (
     alike,
     attribute_names,
     class_names,
-    found_names,
+    names_among,
     to_index,
 )
 from seraser_core.sources.numbers import to_numbers
@@ -100,7 +100,7 @@ class TableSource(Source):
         if not self.options.attribute:
             return []
         texts = self._texts(table, "attribute")
-        names = found_names(texts)
+        names = names_among(texts)
         self.said += alike(names, texts)
         return names
 
@@ -183,12 +183,12 @@ class TableSource(Source):
         setting: str,
         names: list[str],
         listed_in: str,
-        found: bool = False,
+        from_data: bool = False,
     ) -> pl.Series:
         if getattr(self.options, setting) is None:
             return pl.Series([None] * table.height, dtype=pl.Int32)
         texts = self._texts(table, setting)
-        return to_index(texts, names, f"dataset.{setting}", listed_in, found)
+        return to_index(texts, names, f"dataset.{setting}", listed_in, from_data)
 
     def _masks(self, table: pl.DataFrame, base: str) -> pl.Series:
         if self.options.mask is None:

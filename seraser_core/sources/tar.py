@@ -71,9 +71,9 @@ def index_tar(url: str, options: Mapping[str, Any], cache: str) -> TarIndex:
     kept = storage.join(cache, f"{mark}.parquet") if cache else ""
     if kept:
         with _blamed_on(cache, "output"):
-            found = _read(kept)
-        if found is not None:
-            return TarIndex(found, version)
+            index = _read(kept)
+        if index is not None:
+            return TarIndex(index, version)
     with _blamed_on(url), storage.open_file(url, options, version) as file:
         members = _list(file)
     if kept:
@@ -107,8 +107,8 @@ def _blamed_on(url: str, field: str = "dataset.path") -> Iterator[None]:
 
 def _read(kept: str) -> pl.DataFrame | None:
     try:
-        found = pl.read_parquet(io.BytesIO(storage.read_bytes(kept)))
-        return found if found.schema == _SCHEMA else None
+        members = pl.read_parquet(io.BytesIO(storage.read_bytes(kept)))
+        return members if members.schema == _SCHEMA else None
     except (FileNotFoundError, pl.exceptions.PolarsError):  # not there, or damaged
         return None
 

@@ -54,12 +54,12 @@ def unpacked(data: bytes) -> bytes:
         return data
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            found = file.read(_MOST_BYTES + 1)
+            content = file.read(_MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error):
         raise ValueError("it is no whole gzip file; write or fetch it again") from None
-    if len(found) > _MOST_BYTES:
+    if len(content) > _MOST_BYTES:
         raise ValueError(f"it unpacks to more than {_MOST_BYTES} bytes; unpack it and cut it up")
-    return found
+    return content
 
 
 def read_text(data: bytes, said: list[str]) -> str:

@@ -132,10 +132,10 @@ class TiffImageFile(TiffImagePlugin.TiffImageFile):
 
 def is_set(values: np.ndarray, missing: float | None = None) -> np.ndarray:
     """Return which values are neither 0, nor NaN, nor `missing`, the value for no measurement."""
-    found = values != 0
+    measured = values != 0
     if missing is not None:
-        found &= values != missing
-    return np.asarray(found & ~np.isnan(values) if values.dtype.kind == "f" else found)
+        measured &= values != missing
+    return np.asarray(measured & ~np.isnan(values) if values.dtype.kind == "f" else measured)
 
 
 def wide_values(image: Image.Image) -> np.ndarray | None:

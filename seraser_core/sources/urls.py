@@ -77,13 +77,13 @@ class FilesSource(Source):
         """See `Source.listing`."""
         options = self.options
         said: list[str] = []
-        found = expand(options, IMAGE_ENDINGS, said)
+        files = expand(options, IMAGE_ENDINGS, said)
         roots = {
             split_root(p)[0] if any(c in p for c in "*?[") else storage.parent(p)
             for p in expand_braces(options.path)
         }
         root = f"{roots.pop().rstrip('/')}/" if len(roots) == 1 else ""
-        images = pl.Series(list(found), dtype=pl.String)
+        images = pl.Series(list(files), dtype=pl.String)
         ids = images.str.strip_prefix(root)
-        items = listed(ids, images, found.values())
+        items = listed(ids, images, files.values())
         return Listing(items, class_names(options) or [], [], warnings=said)

@@ -54,7 +54,7 @@ def walk(
         OSError: A folder that is needed cannot be listed.
     """
     top = _real(root)
-    found = Walked()
+    walked = Walked()
     waiting = [(root, "", frozenset({top}))]
     while waiting:
         folder, prefix, way = waiting.pop()
@@ -63,7 +63,7 @@ def walk(
         except PermissionError:
             if not prefix or needed(prefix.rstrip("/")):
                 raise
-            found.closed.append(prefix.rstrip("/"))
+            walked.closed.append(prefix.rstrip("/"))
             continue
         for entry in entries:
             name = prefix + entry.name
@@ -72,7 +72,7 @@ def walk(
                 continue
             if not is_text(entry.name):
                 if is_folder or used(name):
-                    found.unnamed.append(name)
+                    walked.unnamed.append(name)
                 continue
             if (
                 entry.is_symlink()
@@ -88,12 +88,12 @@ def walk(
             if not is_folder:
                 if _is_special(entry):
                     if used(name):
-                        found.special.append(name)
+                        walked.special.append(name)
                 else:
-                    found.files[name] = Found(_size(entry))
+                    walked.files[name] = Found(_size(entry))
             elif (real := _real(entry)) not in way:
                 waiting.append((Path(entry), f"{name}/", way | {real}))
-    return found
+    return walked
 
 
 def _real(path: Path | os.DirEntry[str]) -> Path:

@@ -14,7 +14,7 @@ from seraser_core.errors import ConfigError
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.json_text import parse, to_text
 from seraser_core.sources.missing import known
-from seraser_core.sources.names import alike, attribute_names, class_names, found_names, to_index
+from seraser_core.sources.names import alike, attribute_names, class_names, names_among, to_index
 from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.source import Listing, Source
 from seraser_core.sources.tar import MOST_TEXT, TEXT_ENDINGS, index_tar
@@ -67,11 +67,11 @@ class WebDatasetSource(Source):
             ("label", label, classes),
             ("attribute", options.attribute, attribute_names(options)),
         ):
-            found = _texts(samples, member, setting)
-            texts[setting] = known(found, names, setting, member or "", warnings)
+            column = _texts(samples, member, setting)
+            texts[setting] = known(column, names, setting, member or "", warnings)
         attributes = attribute_names(options)
         if not attributes:
-            attributes = found_names(texts["attribute"])
+            attributes = names_among(texts["attribute"])
             warnings += alike(attributes, texts["attribute"])
         items = samples.select(
             (pl.col("name") + "/" + pl.col("key")).alias("item_id"),
@@ -90,7 +90,7 @@ class WebDatasetSource(Source):
                 attributes,
                 "dataset.attribute",
                 "dataset.attributes",
-                found=not options.attributes,
+                from_data=not options.attributes,
             ).alias("attribute"),
         )
         return Listing(items, classes, attributes, {"tars": len(tars)}, warnings=warnings)
@@ -104,7 +104,7 @@ class WebDatasetSource(Source):
         is_mask = ending == self._mask
         is_image = ending == self._image if self._image else ending.is_in(_IMAGES) & ~is_mask
         is_read = is_image | is_mask | ending.is_in(TEXT_ENDINGS)
-        found = index.members.group_by(key.rle_id().alias("sample"), maintain_order=True).agg(
+        samples = index.members.group_by(key.rle_id().alias("sample"), maintain_order=True).agg(
             pl.lit(tar).first().alias("tar"),
             pl.lit(name).first().alias("name"),
             pl.lit(index.version).first().alias("version"),
@@ -124,7 +124,7 @@ class WebDatasetSource(Source):
                 for column, suffix in (("text", ""), ("length", "_length"))
             ),
         )
-        twice = found.filter(pl.col("twice").is_not_null())
+        twice = samples.filter(pl.col("twice").is_not_null())
         if twice.height:
             raise ConfigError(
                 "dataset.path",
@@ -132,15 +132,15 @@ class WebDatasetSource(Source):
                 f"the sample {twice['key'][0]!r} has more than one member .{twice['twice'][0]} "
                 "(capitals do not count); leave one",
             )
-        several = found.filter(pl.col("images") > 1)
+        several = samples.filter(pl.col("images") > 1)
         if several.height:
             raise ConfigError(
                 "dataset.image",
                 f"{several['images'][0]} images in the sample {several['key'][0]!r} of {tar}",
                 "name the ending to take, e.g. jpg",
             )
-        whole = found.filter(pl.col("images") > 0)["key"]
-        torn = found.filter((pl.col("images") == 0) & key.is_in(whole.implode()))
+        whole = samples.filter(pl.col("images") > 0)["key"]
+        torn = samples.filter((pl.col("images") == 0) & key.is_in(whole.implode()))
         if torn.height:
             raise ConfigError(
                 "dataset.path",
@@ -148,7 +148,7 @@ class WebDatasetSource(Source):
                 f"the members of the sample {torn['key'][0]!r} do not follow each other; write "
                 "the tar in the order of its names, e.g. with tar --sort=name",
             )
-        return found.drop("sample")
+        return samples.drop("sample")
 
     def _split(self, samples: pl.DataFrame) -> list[str]:
         """Yield messages about samples with an unreadable image or mask."""
@@ -182,13 +182,13 @@ class WebDatasetSource(Source):
         return said
 
 
-def _with_bytes(found: Mapping[str, Found | None], said: list[str]) -> list[str]:
+def _with_bytes(files: Mapping[str, Found | None], said: list[str]) -> list[str]:
     """Return the tars without empty ones, unless all are."""
-    tars = [tar for tar, file in found.items() if file is None or file.size]
-    if tars and len(tars) < len(found):
-        empty = next(tar for tar in found if tar not in tars)
-        said.append(f"{len(found) - len(tars)} tars have 0 bytes and are passed over, e.g. {empty}")
-    return tars or list(found)
+    tars = [tar for tar, file in files.items() if file is None or file.size]
+    if tars and len(tars) < len(files):
+        empty = next(tar for tar in files if tar not in tars)
+        said.append(f"{len(files) - len(tars)} tars have 0 bytes and are passed over, e.g. {empty}")
+    return tars or list(files)
 
 
 def _empty(tars: list[str], samples: pl.DataFrame) -> list[str]:
@@ -232,10 +232,10 @@ def _field(document: str, key: str, setting: str, sample: str, tar: str) -> str 
     """Return a field of a sample's JSON as text; None if it is missing."""
     place = f"the .json of {sample!r} in {tar}"
     try:
-        found = parse(document)
+        value = parse(document)
     except ValueError as error:
         raise ConfigError(setting, place, f"is no JSON: {error}") from None
     try:
-        return to_text(found.get(key)) if isinstance(found, dict) else None
+        return to_text(value.get(key)) if isinstance(value, dict) else None
     except (TypeError, ValueError) as error:
         raise ConfigError(setting, place, f"{error} as {key!r}; give texts or numbers") from None

@@ -74,9 +74,9 @@ def test_what_cannot_be_used_is_told_to_those_who_use_it(offer, tmp_path, text, 
     group = offer("their-methods", {"wrong": f"{module}:Wrong"}, **{module: text})
     assert group.members == before.members
     fault = group.faults["wrong"]
-    assert told in fault.found
-    assert f"wrong = {module}:Wrong of seraser.methods" in fault.found
-    assert fault.found.startswith("their-methods 1.5 ")
+    assert told in fault.problem
+    assert f"wrong = {module}:Wrong of seraser.methods" in fault.problem
+    assert fault.problem.startswith("their-methods 1.5 ")
     assert fault.remedy == "repair, update or uninstall their-methods"
 
 
@@ -86,9 +86,9 @@ def test_a_name_that_is_offered_twice_is_nobody_s(offer):
     )
     group = offer("two", {"twice": "their_one:Twice", "tpt": "their_one:Twice"})
     assert not {"twice", "tpt"} & group.members.keys()
-    assert "one 1.5 (" in group.faults["twice"].found
-    assert "two 1.5 (" in group.faults["twice"].found
-    assert "offered by seraser itself and by two 1.5 (" in group.faults["tpt"].found
+    assert "one 1.5 (" in group.faults["twice"].problem
+    assert "two 1.5 (" in group.faults["twice"].problem
+    assert "offered by seraser itself and by two 1.5 (" in group.faults["tpt"].problem
     assert group.faults["tpt"].remedy == "uninstall all of them but one"
 
 
@@ -101,7 +101,7 @@ def test_a_source_is_offered_as_a_format(offer):
     group = load_formats()
     assert list(group.members) == [*FORMATS, "ours"]
     assert group.origins == {"ours": "their-source 1.5"}
-    assert "wrong has options that no data set has: labels" in group.faults["wrong"].found
+    assert "wrong has options that no data set has: labels" in group.faults["wrong"].problem
 
 
 @pytest.mark.parametrize(

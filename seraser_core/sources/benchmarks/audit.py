@@ -37,7 +37,7 @@ class Count:
         split: Name of the split; "" where there are none.
         kind: ``all``, ``class``, ``attribute`` or ``group``.
         name: Of the class, attribute or group; "" of all.
-        images: As found.
+        images: Images in the root.
         published: As published; None when not known.
     """
 
@@ -88,7 +88,7 @@ def audit(
     """
     benchmark = find_benchmark(name)
     splits = [chosen_split(benchmark, split)] if split else list(benchmark.splits) or [""]
-    found = Audit(name, path, notes=[benchmark.trap] if benchmark.trap else [])
+    report = Audit(name, path, notes=[benchmark.trap] if benchmark.trap else [])
     listings: list[Listing] = []
     for one in splits:
         options = DatasetOptions(
@@ -104,21 +104,21 @@ def audit(
             if isinstance(error, NoSplitError) and not published and not split:
                 continue
             problem = f"{one + ': ' if one else ''}{error.value} -> {error.remedy}"
-            found.problems.append(problem)
+            report.problems.append(problem)
             continue
         listings.append(listing)
-        found.notes += [line for line in listing.warnings if line not in found.notes]
-        _count(found, benchmark, one, listing)
+        report.notes += [line for line in listing.warnings if line not in report.notes]
+        _count(report, benchmark, one, listing)
     if listings:
         items = pl.concat([listing.items for listing in listings])
         root = Root(DatasetOptions(format="benchmark", name=name, path=path), benchmark.layout)
-        present = _compare_files(found, root, items, whole=not split and not found.problems)
+        present = _compare_files(report, root, items, whole=not split and not report.problems)
         if not quick:
-            _open_all(found, path, present, advance)
-    return found
+            _open_all(report, path, present, advance)
+    return report
 
 
-def _count(found: Audit, benchmark: Benchmark, split: str, listing: Listing) -> None:
+def _count(report: Audit, benchmark: Benchmark, split: str, listing: Listing) -> None:
     published = benchmark.counts.get(split, Counts(-1))
     items = listing.items
     labels, attributes = range(len(listing.classes)), range(len(listing.attributes))
@@ -128,7 +128,7 @@ def _count(found: Audit, benchmark: Benchmark, split: str, listing: Listing) -> 
     def add(kind: str, names: Sequence[str], images: Sequence[int], known: Sequence[int]) -> None:
         expected: Sequence[int | None] = known or [None] * len(names)
         for name, here, there in zip(names, images, expected, strict=True):
-            found.counts.append(Count(split, kind, name, here, there))
+            report.counts.append(Count(split, kind, name, here, there))
 
     total = [published.images] if published.images >= 0 else []
     add("all", [""], [items.height], total)
@@ -139,19 +139,19 @@ def _count(found: Audit, benchmark: Benchmark, split: str, listing: Listing) -> 
         groups = list(product(labels, attributes))
         names = [f"{listing.classes[i]} / {listing.attributes[j]}" for i, j in groups]
         add("group", names, [of_group.get(group, 0) for group in groups], published.of_group)
-    for count in (count for count in found.counts if count.split == split):
+    for count in (count for count in report.counts if count.split == split):
         part = f"{count.kind} {count.name}" if count.name else ""
         where = ", ".join(text for text in (split, part) if text) or "all"
         if count.published is not None:
             if count.images != count.published:
-                found.problems.append(
+                report.problems.append(
                     f"{where}: {count.images} images, published {count.published}"
                 )
         elif count.kind == "class" and not count.images:
-            found.problems.append(f"{where}: no image")
+            report.problems.append(f"{where}: no image")
     twice = items["item_id"].filter(items["item_id"].is_duplicated()).unique()
     if len(twice):
-        found.problems.append(f"{split or 'all'}: {_some(twice)} listed more than once")
+        report.problems.append(f"{split or 'all'}: {_some(twice)} listed more than once")
 
 
 def _sizes(items: pl.DataFrame, *columns: str) -> dict[tuple[int, ...], int]:
@@ -159,11 +159,11 @@ def _sizes(items: pl.DataFrame, *columns: str) -> dict[tuple[int, ...], int]:
     return {tuple(row[:-1]): row[-1] for row in counted.rows()}
 
 
-def _compare_files(found: Audit, root: Root, items: pl.DataFrame, whole: bool) -> list[str]:
+def _compare_files(report: Audit, root: Root, items: pl.DataFrame, whole: bool) -> list[str]:
     """Report missing and additional files, and return the images that exist.
 
     Args:
-        found: Is told.
+        report: Gets the problems and notes.
         root: Where they should be.
         items: What is listed.
         whole: Whether all splits are listed, so that other images belong to none.
@@ -174,15 +174,15 @@ def _compare_files(found: Audit, root: Root, items: pl.DataFrame, whole: bool) -
     for kind, names in listed.items():
         missing = [name for name in names if name not in files]
         if missing:
-            found.problems.append(f"{_number(missing, kind)} missing: {_some(missing)}")
+            report.problems.append(f"{_number(missing, kind)} missing: {_some(missing)}")
     known = {name for names in listed.values() for name in names}
     extra = [name for name in files if name not in known]
     if whole and extra:
-        found.notes.append(f"{_number(extra, 'image')} not part of it: {_some(extra)}")
+        report.notes.append(f"{_number(extra, 'image')} not part of it: {_some(extra)}")
     return [name for name in images if name in files]
 
 
-def _open_all(found: Audit, path: str, images: Sequence[str], advance: Advance) -> None:
+def _open_all(report: Audit, path: str, images: Sequence[str], advance: Advance) -> None:
     """Report the images that cannot be opened."""
     broken = []
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
@@ -192,7 +192,7 @@ def _open_all(found: Audit, path: str, images: Sequence[str], advance: Advance) 
                 broken.append(f"{name} ({fault})")
             advance(done, len(images))
     if broken:
-        found.problems.append(f"{_number(broken, 'image')} unreadable: {_some(broken)}")
+        report.problems.append(f"{_number(broken, 'image')} unreadable: {_some(broken)}")
 
 
 def _fault(path: str, name: str) -> str | None:

@@ -40,18 +40,18 @@ class BenchmarkSource(Source):
             raise root.wrong(f"no image is of split {split!r}", kind=NoSplitError)
         classes = _resolved(benchmark.classes, root, rows)
         attributes = _resolved(benchmark.attributes, root, rows)
-        found = _select(benchmark, root, rows)
-        unnamed = found["image"].fill_null("").is_in([""])
+        selected = _select(benchmark, root, rows)
+        unnamed = selected["image"].fill_null("").is_in([""])
         if unnamed.any():
             raise root.wrong(f"{unnamed.sum()} images have no name")
         for column in ("image", "mask"):
-            outside = found.filter(pl.col(column).str.contains(f"{ABSOLUTE}|{CLIMBING}"))
+            outside = selected.filter(pl.col(column).str.contains(f"{ABSOLUTE}|{CLIMBING}"))
             if outside.height:
                 raise root.wrong(f"{outside[column][0]!r} is outside of it")
-        items = found.with_columns(
+        items = selected.with_columns(
             item_id=pl.col("image"),
-            label=_indices(found, "label", classes, root),
-            attribute=_indices(found, "attribute", attributes, root),
+            label=_indices(selected, "label", classes, root),
+            attribute=_indices(selected, "attribute", attributes, root),
         )
         return Listing(
             items,
@@ -148,12 +148,12 @@ def _train_counts(
 
 
 def _resolved(names: Names, root: Root, rows: pl.DataFrame) -> Mapping[str, str]:
-    found = names(root, rows) if callable(names) else names
-    times = Counter(found.values())
-    twice = [stored for stored, name in found.items() if times[name] > 1]
+    name_of = names(root, rows) if callable(names) else names
+    times = Counter(name_of.values())
+    twice = [stored for stored, name in name_of.items() if times[name] > 1]
     if twice:
-        raise root.wrong(f"{twice[0]!r} and {twice[1]!r} are both called {found[twice[0]]!r}")
-    return found
+        raise root.wrong(f"{twice[0]!r} and {twice[1]!r} are both called {name_of[twice[0]]!r}")
+    return name_of
 
 
 def _select(benchmark: Benchmark, root: Root, rows: pl.DataFrame) -> pl.DataFrame:
@@ -186,16 +186,16 @@ def _select(benchmark: Benchmark, root: Root, rows: pl.DataFrame) -> pl.DataFram
         raise root.wrong(f"a table holds something else: {str(error)[:200]}") from None
 
 
-def _indices(found: pl.DataFrame, column: str, names: Mapping[str, str], root: Root) -> pl.Series:
+def _indices(items: pl.DataFrame, column: str, names: Mapping[str, str], root: Root) -> pl.Series:
     """Indices of what is stored in a column.
 
     Raises:
         ConfigError: Something stored is not among `names`.
     """
-    texts = found[column]
+    texts = items[column]
     if not names:
-        return pl.Series([None] * found.height, dtype=pl.Int32)
-    strange = found.filter(~pl.col(column).is_in(list(names)) | pl.col(column).is_null())
+        return pl.Series([None] * items.height, dtype=pl.Int32)
+    strange = items.filter(~pl.col(column).is_in(list(names)) | pl.col(column).is_null())
     if strange.height:
         value, image = strange[column][0], strange["image"][0]
         near = difflib.get_close_matches(str(value), names, n=1)

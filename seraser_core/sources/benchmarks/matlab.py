@@ -40,8 +40,8 @@ class MatList(Reader):
         name = self.name.replace("{split}", split)
         data = root.read(name)
         try:
-            found = read_matlab(data)
-            files, labels = found["file_list"], found["labels"]
+            variables = read_matlab(data)
+            files, labels = variables["file_list"], variables["labels"]
             return pl.DataFrame(
                 {"file": files, "label": [str(int(label)) for label in labels]},
                 schema={"file": pl.String, "label": pl.String},

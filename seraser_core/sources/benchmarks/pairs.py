@@ -81,12 +81,12 @@ def _contexts(root: Root, rows: pl.DataFrame) -> Mapping[str, str]:
         return names
     context = pl.col("image").str.extract(r"(?:^|/)[^/_]+_([^/]+)_[^/_]+$")
     pairs = rows.select("attribute", context=context).unique()
-    found = dict(pairs.rows())
-    one_to_one = pairs.height == len(found) == len(set(found.values()))
-    if not one_to_one or None in found.values():
-        found = {text: text for text in names}
-    order = sorted(found, key=lambda text: (numbers[text] or 0, text))
-    return {text: found[text].replace("_", " ") for text in order}
+    name_of = dict(pairs.rows())
+    one_to_one = pairs.height == len(name_of) == len(set(name_of.values()))
+    if not one_to_one or None in name_of.values():
+        name_of = {text: text for text in names}
+    order = sorted(name_of, key=lambda text: (numbers[text] or 0, text))
+    return {text: name_of[text].replace("_", " ") for text in order}
 
 
 def _pair(name: str, classes: tuple[str, str], folders: tuple[str, ...], title: str) -> Benchmark:

@@ -30,11 +30,11 @@ def by_id(name: pl.Expr, first: int) -> Callable[[Root, pl.DataFrame], dict[str,
     """
 
     def find(root: Root, rows: pl.DataFrame) -> dict[str, str]:
-        found = rows.select("label", name=name.str.replace_all("_", " ")).unique()
-        if any(found.null_count().row(0)):
+        pairs = rows.select("label", name=name.str.replace_all("_", " ")).unique()
+        if any(pairs.null_count().row(0)):
             raise root.wrong("an image has no class, or it has no name")
-        for column in found.columns:
-            twice = found.filter(pl.col(column).is_duplicated()).sort("label", "name")
+        for column in pairs.columns:
+            twice = pairs.filter(pl.col(column).is_duplicated()).sort("label", "name")
             if twice.height:
                 (label, one), (other_label, other) = twice.rows()[:2]
                 raise root.wrong(
@@ -42,40 +42,40 @@ def by_id(name: pl.Expr, first: int) -> Callable[[Root, pl.DataFrame], dict[str,
                     "names do not agree"
                 )
         return _in_order(
-            root, {label: (whole_number(label), one) for label, one in found.rows()}, first
+            root, {label: (whole_number(label), one) for label, one in pairs.rows()}, first
         )
 
     return find
 
 
 def _in_order(
-    root: Root, found: Mapping[str, tuple[int | None, str]], first: int
+    root: Root, classes: Mapping[str, tuple[int | None, str]], first: int
 ) -> dict[str, str]:
     """Names in the order of their numbers.
 
     Args:
-        root: Where they were found, for errors.
-        found: What is stored -> number and name.
+        root: The root that they come from, for errors.
+        classes: Stored value -> number and name.
         first: The lowest number.
 
     Raises:
         ConfigError: The numbers are not `first` and those that follow it, each once.
     """
-    numbers = {number for number, _ in found.values()}
+    numbers = {number for number, _ in classes.values()}
     if None in numbers:
-        strange = next(name for number, name in found.values() if number is None)
+        strange = next(name for number, name in classes.values() if number is None)
         raise root.wrong(f"labels are not all numbers: that of {strange!r}")
-    expected = range(first, first + len(found))
-    outside = [(number, name) for number, name in found.values() if number not in expected]
+    expected = range(first, first + len(classes))
+    outside = [(number, name) for number, name in classes.values() if number not in expected]
     if outside:
         number, name = outside[0]
         raise root.wrong(
-            f"{len(found)} classes should have the numbers {first} to {expected[-1]}, but that of "
-            f"{name!r} is {number}"
+            f"{len(classes)} classes should have the numbers {first} to {expected[-1]}, but "
+            f"that of {name!r} is {number}"
         )
-    if len(numbers) < len(found):
-        raise root.wrong(f"of {len(found)} classes some have the same number")
-    return {key: name for key, (_, name) in sorted(found.items(), key=lambda item: item[1])}
+    if len(numbers) < len(classes):
+        raise root.wrong(f"of {len(classes)} classes some have the same number")
+    return {key: name for key, (_, name) in sorted(classes.items(), key=lambda item: item[1])}
 
 
 def sorted_names(column: str) -> Callable[[Root, pl.DataFrame], dict[str, str]]:

@@ -161,7 +161,7 @@ class Tree(Reader):
                 f"{len(files) - len(matches)} images are not at {pattern} and are left out, e.g. "
                 f"{strange}"
             )
-        found = pl.DataFrame(
+        images = pl.DataFrame(
             [
                 {"image": match.string, **file._asdict(), **match.groupdict()}
                 for match, file in matches
@@ -169,7 +169,7 @@ class Tree(Reader):
             schema_overrides={"version": pl.String},
             infer_schema_length=1,
         )
-        return found.filter(self.keep)
+        return images.filter(self.keep)
 
 
 def _as_regex(pattern: str) -> str:

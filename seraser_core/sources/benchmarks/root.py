@@ -38,12 +38,12 @@ class Root:
         self._others: dict[str, list[str]] = {}
 
     def wrong(
-        self, found: str, remedy: str = "", kind: type[ConfigError] = ConfigError
+        self, fault: str, remedy: str = "", kind: type[ConfigError] = ConfigError
     ) -> ConfigError:
         """Build the error for a wrong root, with the layout of a right one."""
         remedy = f"{remedy}; " if remedy else ""
         return kind(
-            "dataset.path", f"{self.url}: {found}", f"{remedy}expected there: {self.layout}"
+            "dataset.path", f"{self.url}: {fault}", f"{remedy}expected there: {self.layout}"
         )
 
     def images(self, folder: str = "") -> dict[str, Found]:
@@ -54,12 +54,12 @@ class Root:
         """
         if folder not in self._images:
             url = storage.join(self.url, folder) if folder else self.url
-            found = find(self.options, url, is_shown_image, self.warnings)
+            files = find(self.options, url, is_shown_image, self.warnings)
             prefix = f"{folder}/" if folder else ""
-            images = {name: file for name, file in found.items() if is_shown_image(name)}
+            images = {name: file for name, file in files.items() if is_shown_image(name)}
             self._images[folder] = {prefix + name: file for name, file in images.items()}
             self._others[folder] = [
-                prefix + name for name in found if name not in images and is_shown(name)
+                prefix + name for name in files if name not in images and is_shown(name)
             ]
         return self._images[folder]
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from seraser_core.errors import ConfigError
-from seraser_core.sources.names import alike, finder, found_names, to_index, whole_number, word
+from seraser_core.sources.names import alike, finder, names_among, to_index, whole_number, word
 
 
 def indices(texts, names=()):
@@ -76,7 +76,7 @@ def test_what_is_neither_name_nor_index_is_refused(text, names):
 
 def test_names_are_found_where_not_all_are_indices():
     found = [
-        found_names(pl.Series(texts, dtype=pl.String))
+        names_among(pl.Series(texts, dtype=pl.String))
         for texts in (["1", "0.0", "true", None, "NaN"], ["b", "a", "", "a"], [None], ["1", "x"])
     ]
     assert found == [[], ["a", "b"], [], ["1", "x"]]
@@ -109,7 +109,7 @@ def test_a_name_is_found_as_it_is_or_by_a_word_that_no_other_has():
 
 def test_attributes_that_are_alike_are_told():
     texts = pl.Series(["land", "Land", "Land", "open_sea", "open sea", "a", None])
-    (told,) = alike(found_names(texts), texts)
+    (told,) = alike(names_among(texts), texts)
     assert "'Land' (2) and 'land' (1), 'open sea' (1) and 'open_sea' (1)" in told
     assert alike(["land", "water"], pl.Series(["land", "water"])) == []
 
