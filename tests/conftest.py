@@ -256,6 +256,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tree(pictures: Path, tiny_json: str, tmp_path: Path) -> dict[str, Any]:
     """A configuration tree over `pictures` with three shards and three methods."""
+    return small_tree(pictures, tiny_json, tmp_path / "runs")
+
+
+def small_tree(pictures: Path, model: str, output: Path) -> dict[str, Any]:
+    """See `tree`."""
     return {
         "name": "small",
         "dataset": {
@@ -268,16 +273,32 @@ def tree(pictures: Path, tiny_json: str, tmp_path: Path) -> dict[str, Any]:
             "classes": CLASSES,
             "attributes": ["land", "water"],
         },
-        "model": {"name": tiny_json, "pretrained": None, "device": "cpu"},
+        "model": {"name": model, "pretrained": None, "device": "cpu"},
         "methods": [
             "zero_shot",
             {"name": "seraser", "preset": "preserve", "lr": 0.005, "steps": 5},
             "foreground",
         ],
         "shard": {"max_items": 5},
-        "output": str(tmp_path / "runs"),
+        "output": str(output),
         "save_logits": True,
     }
+
+
+@pytest.fixture(scope="session")
+def finished_once(
+    pictures: Path, tiny_json: str, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The finished run of `tree` with its report, to be copied by `cp -a`: never change it."""
+    from seraser_core.config import load_config
+    from seraser_core.results.summary import aggregate
+    from seraser_core.runner.local import run_local
+    from seraser_core.runner.plan import plan_run
+
+    url = plan_run(load_config(small_tree(pictures, tiny_json, tmp_path_factory.mktemp("once"))))
+    run_local(url)
+    aggregate(url)
+    return Path(url)
 
 
 @pytest.fixture

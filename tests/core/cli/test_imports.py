@@ -74,7 +74,9 @@ def test_what_is_wrong_is_told_before_torch_is_imported(called, config):
         assert not {"torch", "open_clip", "prefect"} & set(loaded), what
 
 
-def test_a_finished_run_is_read_without_torch(called, config, finished):
+def test_a_finished_run_is_read_without_torch(seraser, called, config):
+    done = seraser("run", config, "--no-prefect", "--json")
+    finished = json.loads(done.stdout)["run"]
     commands = [["status", finished], ["verify", finished], ["summary", finished]]
     commands += [["run", config], ["run", config, "--no-prefect"]]
     for what, (code, loaded) in called(*commands).items():

@@ -81,6 +81,7 @@ def test_one_of_something_is_singular(seraser, config):
 def test_the_report_names_the_whole_path_of_its_run(seraser, finished, monkeypatch):
     run = Path(finished)
     monkeypatch.chdir(run.parent)
+    shutil.rmtree(run / "report")  # it is written anew
     done = seraser("summary", run.name, "--json")
     assert json.loads(done.stdout)["run"] == finished
     assert f"{finished}/predictions/*.parquet" in (run / "report" / "report.html").read_text()

@@ -144,7 +144,7 @@ def test_a_resumed_run_finds_weights_that_were_moved(plan, tiny_model, run, tree
 def test_a_lost_part_of_the_plan_is_written_again(plan, run, tree, name):
     url = plan()
     Path(url, "plan", name).unlink()
-    with pytest.raises(RunDirectoryError, match=f"{name} is missing; run the same configuration"):
+    with pytest.raises(RunDirectoryError, match=f"{name} is missing; run the config.* again"):
         open_session(url)
     assert run(tree)[0] == url
     assert verify(url).problems == []
