@@ -59,6 +59,7 @@ def test_a_package_adds_a_method_behind_ours(offer):
     [
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("1 / 0", "ZeroDivisionError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
         ("", "AttributeError"),
         ("Wrong = 3", "TypeError: 3 is no subclass of"),
         (_OPTIONS.format(name="Wrong", method="else"), 'the field name: Literal["wrong"]'),
@@ -119,3 +120,10 @@ def test_an_implementation_that_cannot_be_used_names_its_package(place, told):
     assert told in str(raised.value.value)
     assert str(raised.value.value).startswith(f"{place} of their-methods 1.5 cannot be used: ")
     assert raised.value.remedy == "repair, update or uninstall their-methods"
+
+
+def test_an_implementation_that_ends_the_process_is_one_that_cannot_be_used(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "their_exit.py").write_text("raise SystemExit(3)")
+    with pytest.raises(ConfigError, match=r"(?s)their-methods 1\.5 cannot be used: SystemExit: 3"):
+        resolve("their_exit:Method", Fault, "methods.newer", "their-methods 1.5")
