@@ -71,11 +71,11 @@ def _fill(colour: Colour) -> tuple[int, int, int, int]:
     return red, green, blue, 255
 
 
-def _closed_curve(points: Sequence[Point], steps: int = 8) -> np.ndarray:
-    """A closed Catmull-Rom curve through `points`: (len(points) * steps, 2)."""
+def _closed_curve(points: Sequence[Point]) -> np.ndarray:
+    """A closed Catmull-Rom curve through `points`: (8 * len(points), 2)."""
     p1 = np.asarray(points, dtype=float)
     p0, p2, p3 = np.roll(p1, 1, 0), np.roll(p1, -1, 0), np.roll(p1, -2, 0)
-    t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
+    t = np.linspace(0, 1, 8, endpoint=False)[None, :, None]
     p0, p1, p2, p3 = (p[:, None, :] for p in (p0, p1, p2, p3))
     curve = 0.5 * (
         2 * p1

@@ -48,17 +48,16 @@ def _images_at_once(session: Session, method: Method) -> int:
 
 
 def score(
-    session: Session, views: Mapping[str, Tensor], methods: Sequence[Method] | None = None
+    session: Session, views: Mapping[str, Tensor], methods: Sequence[Method]
 ) -> dict[str, Scores]:
-    """Scores of every method, and under ``""`` those of the untouched prompt on the whole image.
+    """Compute the scores of every method, and zero-shot scores under the name ``""``.
 
-    The latter's seconds are those of the image features, which all methods share.
+    The seconds of the latter include the image features, which all methods share.
 
     Args:
-        session: Model and methods.
-        methods: Those of the session for this shard, see `Method.for_shard`; by default for a
-            shard of these images alone.
+        session: The run.
         views: View name -> (B, K, 3, H, W) uint8 on the model's device.
+        methods: The session's methods for this shard, see `Method.for_shard`.
 
     Raises:
         TransientError: The device's memory is too small even for one image.
@@ -69,7 +68,7 @@ def score(
     untouched = cosine_logits(features["image"][:, 0], context.class_features, context.logit_scale)
     # Bringing them to the processor is what waits for the device, here and below.
     scores = {"": replace(_to_cpu(Scores(untouched)), seconds=_since(started))}
-    for method in methods or [method.for_shard() for method in session.methods]:
+    for method in methods:
         started = time.perf_counter()
 
         def predict(part: slice, method: Method = method) -> Scores:

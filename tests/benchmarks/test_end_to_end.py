@@ -65,7 +65,7 @@ def test_files_to_parquet_cost_little_beside_the_engine(table, tmp_path):
             batches = list(feed)
         start = time.perf_counter()
         for batch in batches:
-            score(session, batch.views)
+            score(session, batch.views, session.methods)
         return time.perf_counter() - start
 
     def files_to_parquet(url: str) -> float:
