@@ -46,5 +46,5 @@ def _send(run_id: str, error: Exception) -> None:
         ),
     )
     with get_client(sync_client=True) as client:
-        # Not `emit_event`, which sends it later: what comes after the last state is not printed.
+        # Not `emit_event`, which sends later: events after the last state are not printed.
         client.request("POST", "/events", json=[event.model_dump(mode="json")])

@@ -89,7 +89,7 @@ def compute_missing(directory: RunDirectory) -> list[str]:
     if not missing:
         return []
     runtime = run.config.runtime
-    # One more than compute at once: it is made ready meanwhile, see run_shard.
+    # One more than compute at once: it prepares meanwhile, see run_shard.
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(runtime.parallel_shards + 1)
     names = [part.id for part in missing]
     completed = set()
@@ -100,7 +100,7 @@ def compute_missing(directory: RunDirectory) -> list[str]:
         )
         name_of = dict(zip(futures, names, strict=True))
         for future in as_completed(list(futures)):
-            future.wait()  # it has ended; this is what makes its state known without the server
+            future.wait()  # it has ended; this fetches its state without the server
             if future.state.is_completed():
                 commit: Any = future.result()
                 completed.add(name_of[future])

@@ -57,7 +57,7 @@ class Backoff:
             return None
         count = next(_retries)
         if count % _LOGGED_EVERY == 1:
-            # Not the fault's own text: that of a web server holds the URL, which may be signed.
+            # Not the text of the fault, which may hold a signed URL.
             name = s3_code(error) or type(error).__name__
             logger.warning("storage: made %d requests again so far, now after %s", count, name)
         return pause

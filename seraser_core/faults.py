@@ -71,7 +71,7 @@ def sorted_faults(verb: str, url: str) -> Iterator[None]:
     try:
         yield
     except (SeraserError, ValueError, ImportError) as error:
-        if not isinstance(error, aiohttp.ClientError):  # a URL that is none is both
+        if not isinstance(error, aiohttp.ClientError):  # an invalid URL is both
             raise
         raise FileNotFoundError(f"{url}: {error}") from error
     except Exception as error:
@@ -116,7 +116,7 @@ def _lasting(error: Exception, url: str) -> Exception | None:
         errno.ELOOP,
     ):
         return FileNotFoundError(f"{url}: {error}")
-    if code == "NoSuchUpload":  # it was completed, and the answer was lost
+    if code == "NoSuchUpload":  # it had succeeded, and the answer was lost
         return None
     stale = isinstance(error, PermissionError) and code not in (None, *_FORBIDDEN_CODES)
     return error if isinstance(error, _PERMANENT) and not stale else None

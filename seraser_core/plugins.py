@@ -71,7 +71,7 @@ def load_group(group: str, ours: Mapping[str, T], check: Callable[[str, object],
         try:
             loaded.members[name] = check(name, points[0].load())
             loaded.origins[name] = _distribution(points[0])
-        except (Exception, SystemExit) as error:  # anything can go wrong in the code of others
+        except (Exception, SystemExit) as error:  # other people's code may raise anything
             loaded.faults[name] = Fault(*_fault(by[0], _distribution(points[0]), error))
     return loaded
 
@@ -92,7 +92,7 @@ def resolve(place: str, base: type, field: str, origin: str | None) -> Any:
         offered = pkgutil.resolve_name(place)
         if not isinstance(offered, type) or not issubclass(offered, base):
             raise TypeError(f"{offered!r} is no subclass of {base.__module__}.{base.__name__}")
-    except (Exception, SystemExit) as error:  # anything can go wrong in the code of others
+    except (Exception, SystemExit) as error:  # other people's code may raise anything
         if origin is None:
             raise
         raise ConfigError(field, *_fault(f"{place} of {origin}", origin, error)) from error

@@ -34,7 +34,7 @@ def check_proxy(url: str, fresh: bool = False) -> None:
     proxy = proxy_for(url)
     if proxy is None:
         return
-    with _lock:  # of many threads, one asks
+    with _lock:  # one of many threads asks
         asked, fault = _asked.get(proxy.url, (0.0, None))
         recent = proxy.url in _asked and time.monotonic() < asked + _KEPT_S
         lasting = proxy.url in _asked and fault is None and not fresh
@@ -53,7 +53,7 @@ def check_proxy(url: str, fresh: bool = False) -> None:
 def _fault(proxy: Proxy) -> str | None:
     """Describe the fault of a proxy; None if it answers."""
     answer: SimpleQueue[str | None] = SimpleQueue()
-    # A thread, as nothing else bounds the look-up of a name.
+    # In a thread, since a name look-up has no time-out.
     threading.Thread(target=lambda: answer.put(_ask(proxy)), daemon=True).start()
     try:
         return answer.get(timeout=_ANSWER_S)
@@ -67,7 +67,7 @@ def _ask(proxy: Proxy) -> str | None:
     try:
         with socket.create_connection((host, port), _ANSWER_S) as plain:
             if proxy.parts.scheme == "https":
-                # Whom its certificate names is seen when it is used.
+                # Its certificate is checked when it is used.
                 context = ssl.create_default_context()
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
                 one: socket.socket = context.wrap_socket(plain, server_hostname=host)

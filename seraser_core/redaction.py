@@ -80,7 +80,7 @@ class _Redacting:
         record = self._make(*args, **kwargs)
         try:
             text = record.getMessage()
-        except Exception:  # of wrong arguments, of which `logging` tells later
+        except Exception:  # wrong arguments, which `logging` reports later
             return record
         if (clean := printable(redacted(text))) != text:
             record.msg, record.args = clean, ()

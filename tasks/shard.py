@@ -43,7 +43,9 @@ def shard(run_url: str, shard_id: str) -> Commit:
     Returns:
         The shard's commit.
     """
-    from seraser_core.runner.shard import run_shard  # the model, for which planning need not wait
+    from seraser_core.runner.shard import (
+        run_shard,
+    )  # imports torch; planning need not wait
 
     observer = current()
     progress = ShardProgress(observer)

@@ -92,7 +92,7 @@ def patch_evidence(model: ClipModel, pixels: Tensor, direction: Tensor) -> Tenso
         (B, h, w) float32 of the h x w patches, which sum to the number of layers.
     """
     tower = model.net.visual
-    # Of a tower that is frozen, nothing but the picture can ask for a gradient.
+    # The tower is frozen, so only the picture can require a gradient.
     pictures = model.preprocessing.normalise(pixels).to(model.dtype).requires_grad_()
     with torch.enable_grad():
         feature, layers = _run(tower, pictures)

@@ -115,7 +115,7 @@ class Segmenter:
         """
         tokenizer = self._read_for_detector.tokenizer
         if tokenizer.convert_tokens_to_ids(".") == tokenizer.unk_token_id:
-            # Without its files, transformers makes one that knows no word, and says nothing.
+            # Without its files, transformers silently makes one without a vocabulary.
             raise ConfigError(
                 "segment.detector",
                 repr(self._options.detector),
@@ -173,7 +173,7 @@ class Segmenter:
             )
             best = outputs.iou_scores[0].argmax(dim=-1)
             masks = outputs.pred_masks[0, torch.arange(len(best)), best]
-            for mask in masks:  # of a large image, many at full size would need gigabytes
+            for mask in masks:  # many full-size masks of a large image would need gigabytes
                 (full,) = self._read_for_segmenter.post_process_masks(
                     mask[None, None, None], *sizes
                 )

@@ -40,7 +40,7 @@ results, errors = _console(stderr=False), _console(stderr=True)
 def print_json(document: Any) -> None:
     """Print one JSON document, for scripts; numbers that are not finite become null."""
     text = json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
-    # All of these can only be inside of texts, but for the ends of lines, which stay.
+    # All of these can only be inside texts, except line ends, which stay.
     typer.echo(text.translate({code: f"\\u{code:04x}" for code in CONTROLS}))
 
 

@@ -46,7 +46,7 @@ def execute(config: str | dict[str, Any], overrides: list[str], no_prefect: bool
 
     loaded = load_config(config, overrides)
     with watching() as display:
-        # Whatever is wrong is told before torch is imported or a server is started for nothing.
+        # Report mistakes before importing torch or starting a server for nothing.
         prepared = prepare_run(loaded, display.say)
         finished = find_finished(prepared, display.say)
         if finished is not None:
@@ -104,7 +104,7 @@ def _each(run_urls: Sequence[str], compute: Callable[[str], object]) -> dict[str
             compute(url)
         except SeraserError as error:
             faults[url] = error
-            if isinstance(error, DeviceLostError):  # to this process, which is to end
+            if isinstance(error, DeviceLostError):  # this process can compute nothing more
                 break
     return faults
 

@@ -62,7 +62,7 @@ def verify(
 ) -> None:
     """Re-read everything in RUN, hash it and compare it; exit code 1 when it disagrees.
 
-    Sums and report are made again from the rows. `seraser repair` mends what is found. RUN may be a
+    Sums and report are made again from the rows. `seraser repair` fixes the problems. RUN may be a
     comparison: then all its runs are verified.
     """
     done = each_run(run, lambda url: _verified(url, deep))

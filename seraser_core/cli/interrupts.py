@@ -77,7 +77,7 @@ class Interruptions:
         self._display, self.resumes = display, True
 
     def __enter__(self) -> None:
-        import psutil  # not when it is in a hurry
+        import psutil  # not in a signal handler
 
         self._process = psutil.Process()
         self._pipe, writing = os.pipe()
@@ -128,5 +128,5 @@ class Interruptions:
         with suppress(Exception):
             if sys.stderr.isatty():
                 text = f"{_SHOW_CURSOR}\n{text}"
-            os.write(2, text.encode())  # whoever holds the locks of the console
+            os.write(2, text.encode())  # even if another thread holds the locks of the console
         os._exit(128 + number)

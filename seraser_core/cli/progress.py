@@ -33,7 +33,7 @@ class _Speed(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        if speed is None or speed <= 0:  # a shard begins again, and takes its images back
+        if speed is None or speed <= 0:  # a restarted shard takes its images back
             return Text("")
         return Text(f"{speed:,.1f} images/s")
 
@@ -53,7 +53,7 @@ class RunDisplay:
         self._names: dict[str, str] = {}
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
-            # The bar alone gives way where the terminal is narrow.
+            # On a narrow terminal only the bar shrinks.
             BarColumn(bar_width=None, table_column=Column(max_width=40)),
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
             _Speed(table_column=Column(no_wrap=True)),

@@ -1,4 +1,4 @@
-"""`seraser repair`: compute the shards that are wrong again, and nothing else."""
+"""`seraser repair`: compute damaged shards again, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def repair(run: RunArgument, no_prefect: NoPrefectOption = False, json: JsonOption = False) -> None:
-    """Mend the shards of RUN that `verify` finds wrong or missing, and write its report.
+    """Repair the shards of RUN that `verify` finds wrong or missing, and write its report.
 
     Rows that are whole in one of their two files are restored from there, and all others computed
-    again. All other files stay as they are. Ends with what `verify` finds then; exit code 1 when
-    that is not nothing, or when run.json or the plan is damaged, which is not mended here. RUN may
-    be a comparison: then all its runs are repaired.
+    again. All other files stay as they are. Then prints what `verify` finds; exit code 1 if there
+    still are problems, or if run.json or the plan is damaged, which `repair` cannot fix. RUN may be
+    a comparison: then all its runs are repaired.
     """
     with watching() as display:
         done = each_run(run, lambda url: _repaired(url, no_prefect, display))

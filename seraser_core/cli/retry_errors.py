@@ -28,7 +28,7 @@ def retry_errors(
 ) -> None:
     """Compute the failed images of RUN again, and merge; good rows stay as they are.
 
-    For files that were missing, forbidden or damaged and are mended now. An image that changed
+    For files that were missing, forbidden or damaged and are fixed now. An image that changed
     since the run was planned needs a new plan: run the configuration again. RUN may be a
     comparison: then the failed images of all its runs are computed again.
     """

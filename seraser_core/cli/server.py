@@ -34,10 +34,10 @@ def api_url(port: int) -> str:
 
 def answers(url: str) -> bool:
     """Return whether a server answers at the API `url`; any answer to HTTP counts."""
-    import httpx  # as Prefect does, so it goes the same way
+    import httpx  # as Prefect does, so by the same route
 
     try:
-        # Nothing is sent and nothing believed, so it does not matter who it is.
+        # Nothing secret is sent and the answer is not used, so certificates do not matter.
         httpx.get(f"{url.rstrip('/')}/health", timeout=_ANSWER_S, verify=False)  # noqa: S501
         return True
     except httpx.TransportError as error:

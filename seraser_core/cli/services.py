@@ -86,7 +86,7 @@ class Services:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        # Whatever was under way may have made another error of it.
+        # The interrupted code may have turned it into another error.
         stopped = self._stop.is_set()
         self._stop.set()  # from here on, signals are too late to change anything
         self._children.end()

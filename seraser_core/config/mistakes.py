@@ -70,7 +70,7 @@ def explain(error: ValidationError, group: type[BaseModel], tree: Any) -> Config
     details_of: dict[str, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         details_of.setdefault(_field(detail, tree), []).append(detail)
-    # Of a union, the member that fits best is the one that looked deepest.
+    # The best match in a union is the member with the deepest error.
     shallow = {
         field
         for field, details in details_of.items()
@@ -128,7 +128,7 @@ def _field(detail: ErrorDetails, tree: Any) -> str:
         or not _is_label(last)
     ):
         named.append(str(last))
-    # As a key there may be a whole `token:hunter2`, with the space forgotten.
+    # A key may be a whole `token:hunter2` without the space.
     return ".".join(map(without_secret, named)) or "config"
 
 

@@ -16,7 +16,7 @@ def make_demo_data(folder: str) -> dict[str, str]:
     """
     table = Path(folder).absolute() / "metadata.csv"
     if not table.exists():
-        from seraser_core.demo.dataset import write_dataset  # every run waits for what is above
+        from seraser_core.demo.dataset import write_dataset  # every run waits for the imports above
 
         write_dataset(table.parent)
     return {"table": str(table)}

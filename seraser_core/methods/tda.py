@@ -59,7 +59,7 @@ class Tda(Method):
         image, context = features["image"][:, 0], self._context
         logits = cosine_logits(image, context.class_features, context.logit_scale)
         log_p = logits.log_softmax(-1)
-        # One image after the other, so on the processor; nothing below can run out of its memory.
+        # One image after the other, so on the CPU; nothing below can run out of memory.
         everything = (image, logits, log_p.exp(), entropy(log_p))
         stream = zip(*(tensor.float().cpu() for tensor in everything), strict=True)
         return Scores(torch.stack([self._see(*one) for one in stream]))

@@ -101,10 +101,10 @@ class PromptTuner:
         shapes = _shapes(initial, inputs)
         came_back, self._seen = self._seen == shapes, shapes
         if self._recorded is None or self._recorded.shapes != shapes:
-            # The smaller rest of a batch, or a shard, is between larger ones.
+            # A smaller last batch comes between larger ones.
             if not came_back or shapes in self._too_large:
                 return None
-            self._recorded = None  # first, since its memory is as much
+            self._recorded = None  # first, since it takes as much memory
             try:
                 loop = _Loop(self, initial, inputs)
                 loop.record(record)
@@ -154,7 +154,7 @@ class _Loop:
             loss = self._losses(self._prompt, self._inputs)
         (self._prompt.grad,) = torch.autograd.grad(loss.sum(), self._prompt)
         self._loss = loss.detach()
-        # What is said of other steps would only make torch warn that they are not recorded.
+        # For other steps, torch would only warn that they are not recorded.
         capturing = self._prompt.is_cuda and torch.cuda.is_current_stream_capturing()
         self._optimiser.param_groups[0]["capturable"] = capturing
         self._optimiser.step()

@@ -88,7 +88,7 @@ class Blip2Towers(nn.Module):
         """
         used = tokens != self._pad_id
         hidden = self.token_embedding(tokens) + self.positional_embedding[: tokens.shape[1]]
-        # A mask of four dimensions is taken as it is; of another, transformers would look at the
+        # transformers uses a mask of four dimensions as it is; of another, it would look at the
         # values, which recorded steps on a GPU cannot.
         mask = torch.zeros_like(used, dtype=hidden.dtype)
         mask = mask.masked_fill(~used, torch.finfo(mask.dtype).min)[:, None, None]

@@ -113,7 +113,7 @@ def _check_config(config: dict[str, Any], folder: str) -> None:
 
 
 def _tokenizer(library: ModuleType, folder: Path) -> Any:
-    # Without its files, transformers makes one that knows no word, and says nothing.
+    # Without its files, transformers silently makes one without a vocabulary.
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         raise ConfigError(
             _FIELD, folder, "holds no tokenizer; fetch or save tokenizer.json or vocab.txt"

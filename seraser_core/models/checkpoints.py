@@ -65,7 +65,7 @@ def load_file(net: Any, url: str) -> None:
     examples = _some(state)
     try:
         state = convert_state_dict(net, as_open_clip(state))
-    except Exception as error:  # whatever tensors of other names and shapes may cause
+    except Exception as error:  # foreign tensors may raise anything
         raise ConfigError(
             _FIELD,
             url,
@@ -152,7 +152,7 @@ def _fault(tensor: Tensor) -> str | None:
     if tensor.layout != torch.strided:
         return str(tensor.layout).removeprefix("torch.")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        return "one of fewer values, expanded"  # to any size, which a copy of it would take
+        return "one of fewer values, expanded"  # to any size, which a copy would take
     return "complex" if tensor.is_complex() else None
 
 

@@ -147,9 +147,9 @@ def get_model(options: ModelOptions) -> ClipModel:
     key = (options.name, options.pretrained, device, dtype, _versions(options))
     with _cache_lock:
         if key not in _cache:
-            if _cache:  # looking at all that is imported takes a third of a second
+            if _cache:  # collecting all imported objects takes a third of a second
                 _cache.clear()
-                gc.collect()  # or what refers to itself would keep its memory beside the next's
+                gc.collect()  # or reference cycles would keep its memory beside the next model's
             _cache[key] = _load(options, device, dtype)
         return _cache[key]
 
@@ -209,7 +209,7 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
     prepare(device)
     net, tokenizer, architecture, preprocessing = _read(options)
     net = net.eval().requires_grad_(False)
-    if options.pretrained is not None:  # open_clip leaves some of no use as memory was
+    if options.pretrained is not None:  # open_clip leaves some unused tensors uninitialised
         _check_finite(net, options.pretrained)
     weights_hash = hash_weights(net)
     pictures = Preprocessing(PreprocessCfg(**preprocessing))

@@ -96,7 +96,7 @@ def fetching(field: str, value: str, what: str, remedy: str) -> Iterator[None]:
 def _fault(host: str, port: int) -> str | None:
     """Return why no connection can be made; None if one can."""
     answer: SimpleQueue[str | None] = SimpleQueue()
-    # A thread, as nothing else bounds the look-up of a name.
+    # In a thread, since a name look-up has no time-out.
     threading.Thread(target=lambda: answer.put(_connect(host, port)), daemon=True).start()
     try:
         return answer.get(timeout=_CONNECT_S)

@@ -144,7 +144,7 @@ def _fetch(name: str, tag: str, described: dict[str, Any]) -> str:
     if here is not None and not is_from_url(here):
         return str(here)
     with fetching("model.pretrained", repr(tag), "the weights", NO_WEIGHTS):
-        # Of a file that came from a URL, its hash is compared.
+        # open_clip compares the hash of a file from a URL.
         return str(download_pretrained(described, prefer_hf_hub=here is None))
 
 
@@ -195,7 +195,7 @@ def check_activation(name: str, tag: str) -> None:
     trained = bool(get_pretrained_cfg(name, tag).get("quick_gelu", False))
     built = bool((open_clip.get_model_config(name) or {}).get("quick_gelu", False))
     other = name + _QUICK if trained else name.removesuffix(_QUICK)
-    # Where there is no other name, the model's configuration is right and what is said of the
+    # Without another name, the model's configuration is right and the description of the
     # weights is incomplete.
     known = other != name and tag in open_clip.list_pretrained_tags_by_model(other)
     if trained != built and known:

@@ -41,7 +41,7 @@ class PlainPromptEngine:
                 type(tower).__name__,
                 "prompts can only be tuned in text towers with a token embedding of open_clip",
             )
-        # The model itself is shared with whoever encodes texts meanwhile, and stays as it is.
+        # Other threads may encode texts with the model, so it is not changed.
         self._embedding = _TunedEmbedding(tower.token_embedding)
         tuned = _with_module(tower, "token_embedding", self._embedding)
         self._net = tuned if tower is model.net else _with_module(model.net, "text", tuned)

@@ -70,7 +70,7 @@ class Preprocessing:
         scales = [view / side for view, side in zip(mask.shape, sides, strict=True)]
         if self._cfg.resize_mode != "squash":
             scales = [min(scales) if self._cfg.resize_mode == "longest" else max(scales)] * 2
-        shown = [  # what is neither cut off nor padding, in the view
+        shown = [  # the part of the view that is not padding
             _middle(view, min(view, round(side * scale)))
             for view, side, scale in zip(mask.shape, sides, scales, strict=True)
         ]
@@ -93,7 +93,7 @@ class Preprocessing:
         Returns:
             (..., 3, H, W) float32 on the same device.
         """
-        if pixels.device not in self._mean_std:  # once: to copy from the processor is to wait
+        if pixels.device not in self._mean_std:  # once: a copy from the CPU waits
             self._mean_std[pixels.device] = tuple(
                 torch.tensor(values, device=pixels.device).view(3, 1, 1)
                 for values in (self._cfg.mean, self._cfg.std)

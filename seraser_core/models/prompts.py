@@ -12,7 +12,7 @@ from seraser_core.errors import ConfigError
 
 _CLASSES_AT_ONCE = 1024
 _FEW_TEXTS = 64
-_ALIKE = 1e-6  # of cosine similarity; fp32 rounds at this size
+_ALIKE = 1e-6  # of cosine similarity: the rounding error of fp32
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def tokenise(
     if len(texts) <= _FEW_TEXTS:
         return first
     cut = whole[:, : first.shape[1]]
-    # Of thousands of texts, this takes as long again.
+    # With thousands of texts, this doubles the time.
     return cut.clone() if torch.equal(cut[:_FEW_TEXTS], first) else tokenizer(list(texts))
 
 

@@ -76,7 +76,7 @@ def _texts(archive: zipfile.ZipFile, names: list[str], longest: int) -> list[byt
         raise ValueError("its code or its list of tensors is too long")
     texts = []
     for entry in entries:
-        with archive.open(entry) as data:  # without a number, more than it says is unpacked
+        with archive.open(entry) as data:  # without a size, more than stated may be unpacked
             texts.append(data.read(entry.file_size))
     return texts
 
@@ -137,7 +137,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _tensor(storage: Tensor, offset: int, size: Any, stride: Any, *_: object) -> Tensor:
-    # Out of bounds, it raises a RuntimeError. No copy: many tensors may name the same values.
+    # Raises a RuntimeError out of bounds. No copy: many tensors may share the same values.
     tensor = storage.as_strided(tuple(size), tuple(stride), offset)
     if tensor.numel() > storage.numel():
         raise ValueError("a tensor has more values than its storage")

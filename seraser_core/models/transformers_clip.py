@@ -107,7 +107,7 @@ def read_folder(folder: str) -> dict[str, Any]:
         raise vision.refused("patch_size", f"must not be above the image_size {side}")
     if vision.number("num_channels") != 3:
         raise vision.refused("num_channels", "must be 3, those of RGB pictures")
-    # transformers reads a text where it has this token, or of 2 its highest, where texts end, too.
+    # transformers pools at this token, or if it is 2 at the highest id; texts end at both.
     if text.number("eos_token_id") not in (_HIGHEST_TOKEN, _END_OF_TEXT):
         raise text.refused(
             "eos_token_id",
@@ -193,7 +193,7 @@ class _Part:
 
 
 def _tower(folder: str, config: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> _Part:
-    # Old releases also saved what they were given by another name, and that counts.
+    # Old releases also saved options under other names, which take precedence.
     old = config.get(f"{name}_dict")
     given = config.get(name) if old is None else old
     if not isinstance(given, dict | None):

@@ -41,14 +41,14 @@ def read_weights(url: str) -> object:
     Raises:
         ConfigError: It is none, it is damaged, or it holds what may run code.
     """
-    here = storage.local_size(url) is not None  # refuses a pipe, which would be waited for
+    here = storage.local_size(url) is not None  # refuses a pipe, which would block
     file = local_weights(url)
     try:
         return _load(file)
     except Exception as error:  # safetensors and torch raise their own types on damaged files
         fault = _fault(file, error)
         if not here:
-            file.unlink()  # or a damaged copy would be taken for ever
+            file.unlink()  # or a damaged copy would be used for ever
         raise ConfigError(_FIELD, url, fault) from error
 
 
@@ -59,7 +59,7 @@ def _load(file: Path) -> object:
         raise ValueError("unpacks to too much")  # torch would take all of that memory
     if is_torchscript(file):
         return read_torchscript(file)
-    with file.open("rb") as data:  # by its path, torch would go by what its name ends in
+    with file.open("rb") as data:  # given a path, torch would go by the ending of the name
         return torch.load(data, map_location="cpu", weights_only=True)
 
 
@@ -97,7 +97,7 @@ def _fault(file: Path, error: Exception) -> str:
         return "is not a readable weights file: it is a text; fetch the weights themselves"
     if isinstance(error, pickle.UnpicklingError):
         return f"is not a readable weights file, or holds more than tensors, {_CODE}"
-    # What torch says of some files is to load them without care.
+    # torch advises to load some files unsafely.
     return (
         f"is not a readable weights file ({type(error).__name__}); fetch it again, or save a "
         "model's tensors by torch or safetensors"

@@ -51,7 +51,7 @@ def _features(session: Session, method: Method, attempt: Attempt) -> Features | 
     batches: list[dict[str, Tensor]] = []
     wanted = method.sample
     images = session.directory.shards()[-1].stop
-    # A stream for every method, in which more images stand behind fewer.
+    # One stream per method: a larger sample begins with the smaller one.
     rng = np.random.default_rng([session.config.seed, *method.id.encode()])
     order = rng.permutation(images)
     while wanted and len(order):

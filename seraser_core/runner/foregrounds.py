@@ -86,7 +86,7 @@ def _judge_boxes(dataset: DatasetOptions, given: pa.Table) -> Verdict:
 
 def _judge_masks(dataset: DatasetOptions, given: pa.Table) -> Verdict:
     def look(item: dict[str, Any]) -> MaskLook:
-        # Of cells, many may be empty by right.
+        # Many cells may be rightly empty.
         with of_the_mask() if item["mask_offset"] is None else nullcontext():
             mask = fetch_mask(item, dataset)
         return look_at_mask(mask, fetch_image(item, dataset), dataset.limits)
@@ -96,7 +96,7 @@ def _judge_masks(dataset: DatasetOptions, given: pa.Table) -> Verdict:
     if looks and all(one.share == 0 for one in looks) and given.num_rows > _LOOKED:
         looks += [one for one in _each(_spread(given, _MORE), look) if isinstance(one, MaskLook)]
     faults = [one for one in results if isinstance(one, ItemError)]
-    if len(faults) < len(results):  # one that is missing says nothing of those nobody could look at
+    if len(faults) < len(results):  # missing masks say nothing about the rest
         faults = [fault for fault in faults if fault.code != "missing_mask"]
     verdict = judge_masks(looks, faults)
     return verdict if looks else _with_unseen(verdict, "masks", results)
@@ -147,5 +147,5 @@ def _result(future: Future[Any], deadline: float) -> Any:
         raise
     except FutureTimeoutError:
         return None
-    except Exception as error:  # of any kind: the run will tell what it is
+    except Exception as error:  # of any kind: the run will report it
         return error

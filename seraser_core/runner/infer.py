@@ -66,7 +66,7 @@ def score(
     features = encode_views(session, views)
     context = session.context
     untouched = cosine_logits(features["image"][:, 0], context.class_features, context.logit_scale)
-    # Bringing them to the processor is what waits for the device, here and below.
+    # Here and below, copying to the CPU is what waits for the device.
     scores = {"": replace(_to_cpu(Scores(untouched)), seconds=_since(started))}
     for method in methods:
         started = time.perf_counter()

@@ -141,7 +141,7 @@ class Lookahead(Generic[Item, Data, Result]):
     def _begin(self, item: Item) -> _Begun[Item, Result]:
         self._count(self._stages.expected_bytes(item) + self._stages.result_bytes, unfetched=1)
         fetched = threading.Event()
-        # Nobody keeps the data's future but its decoding, so that the data goes when that ends.
+        # Only the decoding refers to the data's future, so the data is freed when it ends.
         data = self._fetchers.submit(self._fetch, item, fetched)
         return _Begun(item, fetched, self._decoders.submit(self._decode, item, data))
 

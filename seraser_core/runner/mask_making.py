@@ -60,7 +60,7 @@ def segment_mask(
         pass
     try:
         mask = session.segmenter.mask(image)
-    except RuntimeError as error:  # of the device, it is not the image's
+    except RuntimeError as error:  # the device's fault, not the image's
         if is_lost(error):
             raise DeviceLostError(f"segmenter: {error}") from None
         if not is_out_of_memory(error):

@@ -113,13 +113,13 @@ class Pictures:
                 return Files(error=error)
             except TransientError as error:
                 if self._attempt.last and item["image"].startswith(_WEB):
-                    # Without a proxy that is needed, every image would be an error.
+                    # Without the proxy, every image would be an error.
                     check_proxy(item["image"], fresh=True)
                     return Files(error=ItemError("fetch", "unreachable", str(error)))
                 raise
             except (ConfigError, MemoryError):
                 raise
-            except Exception as error:  # as strange as they come, it must not stop the others
+            except Exception as error:  # whatever it is, it must not stop the others
                 return Files(error=_unexpected("fetch", error))
 
     def _fetch(self, item: dict[str, Any]) -> Files:

@@ -137,7 +137,7 @@ def _mark(place: str) -> str:
 
 
 def _local_mark(path: Path) -> str:
-    facts = path.stat()  # the time of change is none that a program could set back
+    facts = path.stat()  # programs cannot set the change time back
     size = facts.st_size if path.is_file() else ""
     return f"{path.name} {size} {facts.st_ino} {facts.st_mtime_ns} {facts.st_ctime_ns}"
 

@@ -56,6 +56,6 @@ class DaemonPool:
                 continue
             try:
                 future.set_result(work(*given))
-            except BaseException as error:  # whoever asks for the result is told
+            except BaseException as error:  # the future tells it
                 future.set_exception(error)
             del task, future, work, given  # or they would stay until the next one

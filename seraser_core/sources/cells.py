@@ -183,7 +183,7 @@ def _read_group(
 def _opened(file: _File, options: Mapping[str, Any]) -> Iterator[pq.ParquetFile]:
     with storage.open_file(file.url, options, file.version) as opened:
         watched = _Watched(opened)
-        # Inside of open_file, which takes an OSError for one that may pass.
+        # Inside open_file, which treats an OSError as passing.
         try:
             yield pq.ParquetFile(watched)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:

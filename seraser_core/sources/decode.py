@@ -25,7 +25,7 @@ from seraser_core.sources.netpbm import NetpbmImageFile, is_netpbm
 from seraser_core.sources.pixels import load_rgb
 from seraser_core.sources.tiff import TiffImageFile, is_set, no_data
 
-if TYPE_CHECKING:  # a child that decodes need not wait for the checks of all options
+if TYPE_CHECKING:  # a decoding child need not import the checks of all options
     from seraser_core.config.options import LimitOptions
 
 DECODER_VERSION = 5
@@ -232,7 +232,7 @@ def _lossy_webp(data: bytes) -> bool:
         name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         if name in (b"VP8 ", b"ALPH", b"VP8L"):
             return name != b"VP8L"
-        # The chunks of a frame follow its header; others are passed over, padded to even.
+        # The chunks of a frame follow its header; other chunks, padded to even sizes, are skipped.
         at += 8 + (16 if name == b"ANMF" else length + length % 2)
     return False
 

@@ -64,7 +64,7 @@ def fetch_image(item: Mapping[str, Any], dataset: DatasetOptions) -> bytes:
 
 def fetch_mask(item: Mapping[str, Any], dataset: DatasetOptions) -> bytes:
     """The mask of a planned item that has one; see `fetch` for what is raised."""
-    # A mask that is a file of its own has a version of its own, which nobody has told.
+    # A mask in its own file has its own version, which is not known.
     version = None if item["mask_offset"] is None else item["version"]
     place = item["mask"], item["mask_offset"], item["mask_length"], version
     if dataset.masks is not None:  # which lie elsewhere than the images
@@ -131,7 +131,7 @@ def _whole(
     url: str, options: Mapping[str, Any], limits: LimitOptions, version: str | None
 ) -> bytes:
     _check_size(storage.local_size(url) or 0, limits)
-    # Object storage is asked for one byte too many at most, which saves asking for the size.
+    # Request one byte more than allowed: that saves asking for the size.
     data = storage.read_bytes(url, options, limits.max_bytes + 1, version)
     _check_size(len(data), limits)
     return data

@@ -96,7 +96,7 @@ class FolderSource(Source):
         Raises:
             ConfigError: There are such, and classes may not be empty.
         """
-        # A folder of notes and tables is no class; one of pictures in another format may be.
+        # A folder of notes is no class, but one of pictures in another format may be.
         pictures = [name for name in others if ending_of(name) not in _NOTES]
         names = sorted({*folders, *map(_class_of, pictures)})
         empty = [folder for folder in names if folder not in folders]

@@ -211,7 +211,7 @@ def _exactly(pipe: IO[bytes], count: int) -> bytes:
 
 def _answer(order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     limits = cast("LimitOptions", SimpleNamespace(**order["limits"]))  # as its parent checked them
-    # A child that hangs ends although its parent, who would kill it, was killed itself.
+    # A hanging child ends even if its parent, which would kill it, was killed itself.
     signal.setitimer(signal.ITIMER_REAL, 2 * order["seconds"] + 1)
     try:
         if "mask_of" in order:
@@ -225,14 +225,14 @@ def _answer(order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         return {"stage": error.stage, "code": error.code, "message": error.message}, b""
     except MemoryError as error:
         return {"memory": str(error)}, b""
-    except Exception as error:  # as strange as they come, it is the file's fault
+    except Exception as error:  # whatever it is, the file caused it
         text = f"{type(error).__name__}: {error}"
         return {"stage": "decode", "code": "unexpected", "message": text}, b""
 
 
 def main() -> None:
     """Answer until the parent closes the pipe."""
-    _send(sys.stdout.buffer, {}, b"")  # what it takes to start is no time of a file
+    _send(sys.stdout.buffer, {}, b"")  # starting up does not count for a file
     while True:
         try:
             order, data = _receive(sys.stdin.buffer)

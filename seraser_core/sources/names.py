@@ -87,7 +87,7 @@ def to_index(
     """
     most = len(names) or 2**31
     positions = {composed(name): i for i, name in enumerate(names)}
-    # In rising order, as a mapping of numbers has them: nobody lists names so and means indices.
+    # Numbers in rising order come from a mapping; nobody lists names so and means indices.
     alone = are_labels(names) and list(names) == sorted(names, key=int)
     if alone:
         positions = {str(int(name)): i for i, name in enumerate(names)} | positions

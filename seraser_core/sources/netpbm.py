@@ -25,7 +25,7 @@ class NetpbmImageFile(PpmImagePlugin.PpmImageFile):
             self._set(self._scaled())
             self.tile = []
         access = super().load()
-        if self.mode == "I":  # whose range Pillow does not say
+        if self.mode == "I":  # Pillow does not give the range
             self._set(np.asarray(self._new(self.im)).astype(np.uint16))
             access = super().load()
         return access

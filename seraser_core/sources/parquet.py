@@ -291,7 +291,7 @@ def _check_plain(setting: str, name: str, kind: pa.DataType) -> None:
 
 
 def _check_picture(setting: str, name: str, kind: pa.DataType) -> None:
-    # A cell of either is bytes as any other's.
+    # Cells of both kinds are bytes.
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not (is_picture(plain) or pa.types.is_fixed_size_binary(plain)):
         raise ConfigError(

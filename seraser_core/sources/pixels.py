@@ -176,7 +176,7 @@ def _with_lower_bytes(
     again.tile = [tile._replace(args=(rawmode, *args[1:]) if isinstance(args, tuple) else rawmode)]
     again.load()
     upper, lower = np.asarray(image)[..., :3], np.asarray(again)
-    # Of grey with alpha, its four bytes were read as four bands.
+    # The four bytes of grey with alpha were read as four bands.
     lower = lower[..., 1:2] if rawmode == "RGBA" else lower[..., :3]
     scaled = Image.fromarray(to_8_bit(upper.astype(np.uint16) * 256 + lower, missing))
     if image.mode == "RGBA":

@@ -218,7 +218,7 @@ class TableSource(Source):
         Raises:
             ConfigError: Rows of one image differ.
         """
-        # Neither the path nor the kind of its letters makes another file.
+        # Different spellings of a path may be one file.
         files = [same_files(items[name], base).alias(f"{name} file") for name in ("image", "mask")]
         ids = [] if self.options.id is None else ["item_id"]
         told = [*ids, "image file", "mask file", "label", "attribute", "box"]

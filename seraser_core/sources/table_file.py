@@ -80,7 +80,7 @@ def table_ending(path: str) -> str:
     Raises:
         ConfigError: No table ends so.
     """
-    # Of a URL, what follows ? is no part of the name.
+    # The query of a URL is not part of the name.
     name = path.partition("?")[0] if path.startswith(("http://", "https://")) else path
     endings = [ending.lower() for ending in PurePosixPath(name).suffixes]
     if endings[-1:] == [".gz"]:

@@ -161,7 +161,7 @@ def _decoded(data: bytes) -> str | None:
 
 def _split(name: str) -> tuple[str, str] | None:
     """Key and ending of a member's name; None when it has no ending or is hidden."""
-    # A name of another encoding is as good as any, once it can be written down.
+    # Names in other encodings are used too, once they are valid Unicode.
     name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     parts = [part for part in composed(name).split("/") if part not in ("", ".")]
     base = parts.pop() if parts else ""

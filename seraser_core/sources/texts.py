@@ -161,7 +161,7 @@ def _one_byte(data: bytes, first: int, said: list[str]) -> str:
         raise ValueError(
             f"line {line} is neither UTF-8 nor Windows-1252; save the file as UTF-8"
         ) from None
-    # A character is a byte, so places in both are the same.
+    # One byte per character, so offsets agree.
     around = re.split(r"[\r\n]", text[max(0, first - _SHOWN) : first])[-1]
     seen = around + re.split(r"[\r\n]", text[first : first + _SHOWN])[0]
     said.append(

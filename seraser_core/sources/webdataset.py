@@ -51,7 +51,7 @@ class WebDatasetSource(Source):
         options = self.options
         warnings: list[str] = []
         tars = _with_bytes(expand(options, [".tar"], warnings), warnings)
-        # Python lists a tar that is at hand; of those that are far away, several are waited for.
+        # Listing a local tar is CPU work; several remote ones are awaited at once.
         with ThreadPoolExecutor(1 if storage.local_path(tars[0]) else _TARS_AT_ONCE) as pool:
             samples = pl.concat(pool.map(self._samples, tars, short_names(tars)))
         warnings += _empty(tars, samples) + self._split(samples)

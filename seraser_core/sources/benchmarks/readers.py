@@ -78,7 +78,7 @@ class Table:
                 raise root.wrong(f"lines of {name!r} are not of {', '.join(self.columns)}")
             table.columns = list(self.columns)
         also = {k: v for k, v in self.also.items() if k in table.columns and v not in table.columns}
-        # Columns of these names are for what a listing tells of the files, see `Tree`.
+        # These names are reserved for facts from a listing, see `Tree`.
         return table.rename(also).drop("size", "version", strict=False)
 
 

@@ -40,7 +40,7 @@ def _challenge(name: str) -> Benchmark:
         keep |= (pl.col("label") == breed) & (pl.col("attribute") == place)
     if not one_to_one:
         keep &= pl.col("part") == "0"
-    # What is no breed or location stays, to be refused.
+    # Unknown breeds and locations stay, to be refused.
     keep |= ~pl.col("label").is_in(_BREEDS) | ~pl.col("attribute").is_in(_LOCATIONS)
     return Benchmark(
         name=f"spawrious-{name}",
