@@ -99,10 +99,15 @@ def resolve(place: str, base: type, field: str, origin: str | None) -> Any:
     return offered
 
 
+def remedy_for(origin: str) -> str:
+    """Say what to do about a fault of the distribution `origin`, a name and a version."""
+    return f"repair, update or uninstall {origin.rpartition(' ')[0]}"
+
+
 def _fault(what: str, origin: str, error: BaseException) -> tuple[str, str]:
     return (
         f"{what} cannot be used: {type(error).__name__}: {error}",
-        f"repair, update or uninstall {origin.rpartition(' ')[0]}",
+        remedy_for(origin),
     )
 
 

@@ -18,6 +18,7 @@ from seraser_core.config.options import DatasetOptions, RunConfig, ShardOptions
 from seraser_core.errors import ConfigError
 from seraser_core.plugins import resolve
 from seraser_core.proxies import has_proxies
+from seraser_core.sources.checked_listing import list_images
 from seraser_core.sources.class_files import read_entries
 from seraser_core.sources.groups import check_groups, train_counts
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
@@ -72,7 +73,7 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
         given = getattr(dataset, option)
         said += [f"dataset.{option}: {line}" for line in numbered_labels(given or ())]
     cache = storage.join(config.output, _CACHE)
-    listing = with_masks(_source(dataset, cache).listing(), dataset)
+    listing = with_masks(_listing(dataset, cache), dataset)
     check_needs(config, listing)
     if len(listing.classes) < 2:
         raise ConfigError("dataset.classes", listing.classes, "name at least two classes")
@@ -140,11 +141,11 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
     )
 
 
-def _source(dataset: DatasetOptions, cache: str) -> Source:
+def _listing(dataset: DatasetOptions, cache: str) -> Listing:
     formats, name = offered_formats(), dataset.format
     place, origin = formats.members[name].implementation, formats.origins.get(name)
     source: type[Source] = resolve(place, Source, "dataset.format", origin)
-    return source(dataset, cache)
+    return list_images(source, dataset, cache, origin)
 
 
 def _check_proxies(items: pl.DataFrame, options: storage.Options) -> None:
