@@ -29,8 +29,8 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: In data.
-        kind: Of its values: str, int, float or bool.
+        name: Name in data.
+        kind: Type of its values: str, int, float or bool.
         words: Its heading; None for the words of its name.
         percent: Whether the values are shares.
     """

@@ -23,7 +23,7 @@ class ConfigError(SeraserError):
     Args:
         field: Dotted name of the setting, e.g. ``dataset.classes``.
         value: The value that is there.
-        remedy: What to do about it.
+        remedy: Advice how to fix it.
     """
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
@@ -40,7 +40,7 @@ class SeveralMistakesError(ConfigError):
     """Several settings cannot be used.
 
     Args:
-        mistakes: What is wrong, at least one; the first one gives the field, value and remedy.
+        mistakes: At least one mistake; the first one gives the field, value and remedy.
     """
 
     def __init__(self, mistakes: Sequence[ConfigError]) -> None:
@@ -65,9 +65,9 @@ class ItemError(SeraserError):
     """One image can never be used as it is: it becomes an error row.
 
     Args:
-        stage: Where it failed.
+        stage: Stage that failed.
         code: Short stable name of the fault, e.g. ``undecodable``.
-        message: What was seen, for people.
+        message: Description for people.
     """
 
     def __init__(self, stage: ErrorStage, code: str, message: str) -> None:

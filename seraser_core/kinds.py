@@ -16,7 +16,7 @@ class Region:
     Attributes:
         name: Name of it, and of the data set's option and column if the data set has it.
         made: Whether a run makes it of the image; else the data set must have it.
-        check: What refuses a model with which it cannot be made, given the model and the option
+        check: Function that refuses a model which cannot make it, given the model and the option
             that asks for it, as ``package.module:function``; empty if there is nothing to refuse.
     """
 
@@ -31,7 +31,7 @@ class View:
 
     Attributes:
         name: Key of the pictures and of their features.
-        make: What makes them, as ``package.module:function``, see `seraser_core.auxiliary.Maker`;
+        make: Their maker, as ``package.module:function``, see `seraser_core.auxiliary.Maker`;
             empty if they are made of the view ``image`` where the model is.
         count: Number of pictures.
         region: Foreground that they take.

@@ -24,8 +24,8 @@ class Fault:
     """The reason why an offered name cannot be used.
 
     Attributes:
-        problem: What is wrong, with the distribution and its entry point.
-        remedy: What to do about it.
+        problem: The reason, with the distribution and its entry point.
+        remedy: Advice how to fix it.
     """
 
     problem: str
@@ -53,7 +53,7 @@ def load_group(group: str, ours: Mapping[str, T], check: Callable[[str, object],
 
     Args:
         group: The group.
-        ours: What this package offers, by name.
+        ours: Offers of this package, by name.
         check: Given a name and what it stands for, returns the latter. It raises a TypeError that
             says what belongs in the group, where this does not.
     """
@@ -80,8 +80,8 @@ def resolve(place: str, base: type, field: str, origin: str | None) -> Any:
     """Import the class that implements what is offered.
 
     Args:
-        place: Where it is, as ``package.module:Class``.
-        base: What it must be a subclass of.
+        place: Its location, as ``package.module:Class``.
+        base: Class that it must be a subclass of.
         field: Option that asks for it, for the message.
         origin: Its distribution and version, where it is of another package.
 

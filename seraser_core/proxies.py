@@ -62,7 +62,7 @@ def prepare(*urls: str) -> None:
     address, which httpx takes for a broken URL. Nothing happens where no proxy is set.
 
     Args:
-        urls: Of servers that are to be asked, beside those that the environment names. One that
+        urls: Servers to be asked, beside those that the environment names. One that
             ``NO_PROXY`` covers by a range of addresses gets there by itself too, as httpx and
             botocore know no ranges.
     """

@@ -68,7 +68,7 @@ class ShardProgress:
     """Progress of one attempt at one shard, passed on to an observer.
 
     Args:
-        observer: Who is told.
+        observer: The observer.
     """
 
     def __init__(self, observer: Observer) -> None:

@@ -120,7 +120,7 @@ def above_threshold(maps: Tensor, threshold: float | str) -> Tensor:
 
     Args:
         maps: (B, H, W) float32.
-        threshold: In (0, 1), or ``otsu``: the one of 256 levels that leaves the least variance
+        threshold: Number in (0, 1), or ``otsu``: that of 256 levels with the least variance
             within the two parts (Otsu 1979).
 
     Returns:

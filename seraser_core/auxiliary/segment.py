@@ -40,14 +40,13 @@ class Segmenter:
     The models are frozen, in fp32 on `device`. A mask depends on the image and the options alone.
 
     Attributes:
-        identity: What the masks depend on beside the image and the thresholds: SHA-256 of each
-            model's configuration with its preprocessing, of its weights (see `hash_weights`), and
-            of the prompt's token ids.
+        identity: SHA-256 of each model's configuration with its preprocessing, of its weights (see
+            `hash_weights`), and of the prompt's token ids.
 
     Args:
         options: Models, prompt and thresholds.
         classes: Class names; the prompt when the options give none.
-        device: Where the models run.
+        device: Device of the models.
 
     Raises:
         ConfigError: `transformers` is missing, a model cannot be loaded or is of another kind, or

@@ -32,7 +32,7 @@ class Abandoned:
     may have gone on while the server was away, and their first sign of life comes later.
 
     Args:
-        api_url: Of Prefect's server.
+        api_url: URL of Prefect's API.
         work_pool: Name of the pool.
         worker: Name of the worker that is about to start, and of all that were started so before.
     """

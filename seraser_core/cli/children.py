@@ -31,7 +31,7 @@ class Children:
     """Prefect commands, each in its own session, so that Ctrl-C does not reach them.
 
     Args:
-        environment: Of the commands.
+        environment: Environment of the commands.
         logs: Folder for their output.
     """
 
@@ -44,8 +44,8 @@ class Children:
         """Start ``prefect <arguments>``, with its output in ``<name>.log``.
 
         Args:
-            name: What it is.
-            arguments: Of the command.
+            name: Name of the process.
+            arguments: Arguments of the command.
             end_s: Seconds that it is given to end by itself.
         """
         self._end_s[name] = end_s

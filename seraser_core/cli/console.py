@@ -86,7 +86,7 @@ def _widths(headers: Sequence[str], cells: Sequence[Sequence[str]], room: int) -
     """Return column widths: at least the longest word; cells get spare room before headers.
 
     Args:
-        headers: Of the columns.
+        headers: Headers of the columns.
         cells: Texts of every column.
         room: Characters for all columns.
     """

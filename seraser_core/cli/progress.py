@@ -42,7 +42,7 @@ class RunDisplay:
     """Shows a run; the threads that compute shards report to it.
 
     Args:
-        console: Where it is shown.
+        console: Console to print on.
 
     Attributes:
         computes: Whether images are being computed.

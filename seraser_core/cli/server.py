@@ -75,7 +75,7 @@ def wait_for_server(
     """Wait until the server that `start_server` started answers.
 
     Args:
-        children: What it belongs to.
+        children: The processes that it belongs to.
         port: Its port.
         pause: Waits for some seconds.
 

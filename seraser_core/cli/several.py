@@ -21,9 +21,9 @@ class Done(Generic[T]):
     Attributes:
         dataset: Name of its data set in the comparison.
         model: Name of its model there.
-        url: Of its run directory.
-        result: What the function returned; None if it failed.
-        fault: Why it failed.
+        url: URL of its run directory.
+        result: Return value of the function; None if it failed.
+        fault: Reason why it failed.
     """
 
     dataset: str
@@ -65,10 +65,10 @@ def show_each(
     """Print one table of all runs, or one JSON document, and name those that failed.
 
     Args:
-        url: Of the comparison.
-        done: What came of its runs.
+        url: URL of the comparison.
+        done: Outcomes of its runs.
         what: Title of the table.
-        columns: Of the table, beside the run, its data set and model.
+        columns: Columns of the table beside the run, its data set and model.
         row: A result's cells.
         document: A result for scripts; nothing is printed for them when None.
         json: Whether this is for scripts.

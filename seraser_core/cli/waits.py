@@ -17,7 +17,7 @@ class Waits:
     """Shows waits: a spinner on a terminal, else a line once it takes a while.
 
     Args:
-        console: Where it is shown.
+        console: Console to print on.
     """
 
     def __init__(self, console: Console) -> None:

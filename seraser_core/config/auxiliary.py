@@ -48,7 +48,7 @@ class SegmentOptions(Options):
         default=None,
         min_length=1,
         max_length=1000,
-        description="What the detector looks for, e.g. `bird.`; by default the class names.",
+        description="Things that the detector looks for, e.g. `bird.`; by default the class names.",
     )
     box_threshold: float = Field(
         default=0.1, ge=0, le=1, description="Least score of a box, see Grounding DINO."
@@ -60,5 +60,5 @@ class SegmentOptions(Options):
         default=0.8,
         gt=0,
         le=1,
-        description="Of boxes that overlap by more than this, the best one is kept.",
+        description="If boxes overlap by more than this, only the best one is kept.",
     )

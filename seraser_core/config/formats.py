@@ -24,14 +24,14 @@ class Format:
     """A form in which a data set is kept.
 
     Attributes:
-        implementation: Where its source is, as ``package.module:Class``; see
+        implementation: Class of its source, as ``package.module:Class``; see
             `seraser_core.sources.source.Source`.
-        what: What it is, for the description of `dataset.format`.
-        options: Those of ROW_OPTIONS that it has.
+        what: Description for `dataset.format`.
+        options: The ROW_OPTIONS that it has.
         finds_classes: Whether the source knows the classes where none are given.
         labelled: Whether every image has a label, whatever `dataset.label` says.
-        without: Why another one of ROW_OPTIONS is refused.
-        remedy: What to do about it.
+        without: Reason why another one of ROW_OPTIONS is refused.
+        remedy: Advice how to fix it.
     """
 
     implementation: str

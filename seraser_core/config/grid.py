@@ -88,7 +88,7 @@ def load_comparison(
     A configuration's data set goes by the name of its run, its model by the model's name.
 
     Args:
-        sources: As of `load_config`, at least one; those with a ``grid`` are several runs.
+        sources: One or more, as for `load_config`; those with a ``grid`` are several runs.
         overrides: Changes to each of them, as of `load_config`.
 
     Raises:

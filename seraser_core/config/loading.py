@@ -46,8 +46,8 @@ def load_tree(
     Its paths are absolute, and what the files of methods hold is part of it.
 
     Args:
-        source: As of `load_config`.
-        overrides: As of `load_config`.
+        source: See `load_config`.
+        overrides: See `load_config`.
 
     Raises:
         ConfigError: A file cannot be read, or an override cannot be set.

@@ -33,7 +33,7 @@ def mistake(value: str, remedy: str, option: str = "") -> PydanticCustomError:
 
     Args:
         value: The refused value, as people read it.
-        remedy: What to do about it.
+        remedy: Advice how to fix it.
         option: Name in the group that is checked; empty for the option or group itself.
     """
     context = {"value": value, "remedy": remedy, "option": option}

@@ -132,10 +132,10 @@ class DatasetOptions(Options):
     )
     box_format: Literal["xyxy", "xywh", "fractions"] = Field(
         default="xyxy",
-        description="What the columns of box hold. xyxy: left, top, right and bottom in pixels of "
+        description="Form of the box. xyxy: left, top, right and bottom in pixels of "
         "the upright image, right and bottom exclusive. xywh: left, top, width and height in "
         "pixels, as COCO has them. fractions: left, top, right and bottom as parts of the image's "
-        "width and height, 0 to 1; centre, width and height, as YOLO has them, are to be converted "
+        "width and height, 0 to 1; convert centre, width and height, as YOLO has them "
         "(left = centre - width / 2).",
     )
     check_foregrounds: bool = Field(
@@ -311,13 +311,13 @@ class RuntimeOptions(Options):
         default=3,
         ge=0,
         le=1000,
-        description="Times a shard is tried again after a passing fault.",
+        description="Times a shard is retried after a passing fault.",
     )
     decoding: Literal["threads", "processes"] = Field(
         default="threads",
-        description="Where files are decoded. In processes of its own, slower, a decoder that "
-        "hangs or crashes is killed and makes an error row; a shard in which one hung, or whose "
-        "worker died, is tried again so.",
+        description="Decode in threads, or in child processes, which are slower: there, a decoder "
+        "that hangs or crashes is killed and makes an error row. A shard in which one hung, or "
+        "whose worker died, is retried in child processes.",
     )
     image_timeout: float = Field(
         default=120, gt=0, le=86400, description="Seconds that the decoding of an image may take."

@@ -23,7 +23,7 @@ def demo_config(
         data: Path or URL of the metadata.csv that `write_dataset` wrote.
         output: Folder or URL for the run directory.
         name: First part of the run id.
-        task: What `data` shows.
+        task: Task that `data` shows.
     """
     return {
         "name": name,

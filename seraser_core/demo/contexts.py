@@ -31,7 +31,7 @@ def grain(side: int, cells: int, rng: np.random.Generator, flat: float = 1.0) ->
     """Smooth noise about 0 with `cells` bumps across: (side, side, 1).
 
     Args:
-        flat: How many times wider than high the bumps are.
+        flat: Ratio of the width of the bumps to their height.
     """
     noise = rng.standard_normal((int(cells * flat) + 2, cells + 2)).astype(np.float32)
     whole = Image.fromarray(noise).resize((side, side), Image.Resampling.BILINEAR)

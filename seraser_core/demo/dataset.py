@@ -109,11 +109,11 @@ def write_dataset(
     metadata.csv is written last, so where it stands the data set is whole.
 
     Args:
-        folder: Where images/, masks/ and metadata.csv go.
+        folder: Folder for images/, masks/ and metadata.csv.
         seed: Seed of the pictures.
         test: Pictures of split 2, a multiple of 4.
         validation: Pictures of split 1, a multiple of 4.
-        task: What is in the pictures.
+        task: Task that the pictures show.
 
     Returns:
         Path of metadata.csv.

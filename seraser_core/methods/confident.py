@@ -14,7 +14,7 @@ def confident_views(views: Tensor, text: Tensor, scale: float, share: float) -> 
         views: (B, V, D) L2-normalised features.
         text: (C, D) L2-normalised class features.
         scale: s = exp(logit_scale).
-        share: Of the views; int(share * V) of them, and at least one, are returned.
+        share: Share of the views; int(share * V) of them, and at least one, are returned.
 
     Returns:
         (B, k, D).

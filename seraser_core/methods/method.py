@@ -50,7 +50,7 @@ class Method(ABC):
     Attributes:
         id: Its name in the results.
         views: The pictures that it needs of every image.
-        engine: What it tunes prompts with, for every image; None when it does not.
+        engine: Engine with which it tunes prompts for every image; None if it does not.
         sample: Images of the data set that `fit` must see before anything is predicted.
         sample_views: The pictures that `fit` needs of them.
         stateful: Whether an image's scores depend on the images before it in its shard.

@@ -53,7 +53,7 @@ class PromptTuner:
         steps: Number of steps.
         lr: Learning rate.
         weight_decay: Decoupled weight decay.
-        record: How steps are recorded; by default with a CUDA graph on CUDA devices, else not.
+        record: Recorder of steps; by default CUDA graphs on CUDA devices, else none.
     """
 
     def __init__(

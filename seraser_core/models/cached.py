@@ -19,9 +19,9 @@ class CachedWeights:
     """Weights that a run can use without a network.
 
     Attributes:
-        name: Of the model.
+        name: Name of the model.
         pretrained: The tag.
-        file: Where they are.
+        file: Path of the weights.
         size: Bytes.
     """
 

@@ -143,7 +143,7 @@ class CausalPromptEngine:
         of QuickGELU with as many for its sigmoid.
 
         Args:
-            recompute: Of every chunk of classes, keep the graph only while it is at work.
+            recompute: Keep the graph of a chunk of classes only while it is in use.
         """
         width = self.initial_prompt.shape[-1]
         hidden = self._layers[0].fc[0].shape[0]

@@ -38,7 +38,7 @@ class ClipModel:
         tokenizer: Texts -> (N, context_length) int64 token ids.
         architecture: SHA-256 of this model's configuration.
         weights_hash: SHA-256 over the names, shapes and values of the loaded fp32 tensors.
-        preprocessing: From pictures to the model's input.
+        preprocessing: Turns pictures into the model's input.
         random: True when no weights were given.
         logit_scale: s = exp(logit_scale), from the fp32 weights: bf16 would make 98.86 of 100.
         black_feature: (D,) float32, L2-normalised feature of the all-black image, from the fp32

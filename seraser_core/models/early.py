@@ -90,8 +90,8 @@ def check_tag(name: str, tag: str, called: str = "") -> None:
     """Refuse a tag that a model of open_clip does not have.
 
     Args:
-        name: Of the model.
-        tag: Of its weights.
+        name: Name of the model.
+        tag: Tag of its weights.
         called: The model's name in the configuration, if another.
 
     Raises:

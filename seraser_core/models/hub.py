@@ -45,10 +45,10 @@ def check_server(url: str, field: str, value: str, remedy: str) -> None:
     """Check that the server of `url` can be reached, before a library tries it for minutes.
 
     Args:
-        url: What is to be fetched, or a server; any but a web server passes.
+        url: URL to be fetched, or of a server; only web servers are checked.
         field: Setting for which it is.
         value: The setting's value.
-        remedy: What to do without a network.
+        remedy: Advice for use without a network.
 
     Raises:
         ConfigError: It cannot be reached within 10 s, or may not be.
@@ -77,8 +77,8 @@ def fetching(field: str, value: str, what: str, remedy: str) -> Iterator[None]:
     Args:
         field: Setting for which something is fetched.
         value: Its value.
-        what: What is fetched, e.g. ``the weights``.
-        remedy: What to do where it cannot be.
+        what: Name of the fetched thing, e.g. ``the weights``.
+        remedy: Advice if it cannot be fetched.
 
     Raises:
         ConfigError: The server refuses it, or does not have it.

@@ -24,7 +24,7 @@ def blamed(field: str, value: str, missing: str = _NO_FILE) -> Iterator[None]:
     Args:
         field: Dotted name of the setting.
         value: Its value.
-        missing: What to say when there is no file.
+        missing: Message if there is no file.
 
     Raises:
         ConfigError: There is no such file, or it cannot be read.
@@ -60,9 +60,9 @@ def refused(place: str, name: str, value: object, remedy: str) -> ConfigError:
 
     Args:
         place: The folder or file.
-        name: What is said of, as the JSON calls it.
-        value: What is said.
-        remedy: What would be possible.
+        name: Name of the value in the JSON.
+        value: The unusable value.
+        remedy: Description of possible values.
     """
     return ConfigError("model.name", f"{place}: {name} {json.dumps(value)}", remedy)
 

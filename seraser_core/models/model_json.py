@@ -55,7 +55,7 @@ def check_size(name: str, given: Any, side: Any) -> None:
     """Check that pictures are made as large as the model takes them.
 
     Args:
-        name: Of the file, for errors.
+        name: Name of the file, for errors.
         given: ``size`` of its ``preprocess_cfg``.
         side: The same of the model, a side or height and width.
 

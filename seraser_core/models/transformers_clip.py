@@ -150,8 +150,8 @@ class _Part:
 
     Attributes:
         folder: The folder.
-        name: Of the part.
-        given: What it says, or else what transformers takes.
+        name: Name of the part.
+        given: Its values, with the defaults of transformers.
 
     All methods raise a ConfigError of what cannot be used.
     """

@@ -21,8 +21,8 @@ class Processor:
     """An image processor of transformers.
 
     Attributes:
-        family: What the names of its class begin with.
-        side: Of the pictures that it makes when nothing is said.
+        family: Prefix of its class names.
+        side: Default side of the pictures that it makes.
         crops: Whether it can cut a picture to its middle, and does so when nothing is said.
     """
 
@@ -58,7 +58,7 @@ def preprocess_cfg(
         folder: The model's folder, for errors.
         given: The JSON document.
         side: Height and width of the model's input.
-        processor: What prepares them.
+        processor: The image processor.
 
     Raises:
         ConfigError: Pictures are prepared as open_clip cannot.

@@ -10,7 +10,7 @@ class Attempt:
     """One attempt at a shard, and how it reads the images.
 
     Attributes:
-        number: From 1.
+        number: Number of the attempt, from 1.
         last: No further attempt follows: an image that a web server does not give is an error row.
         isolated: Decode in child processes, which can be killed, whatever the option says.
     """

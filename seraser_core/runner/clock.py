@@ -21,7 +21,7 @@ class Clock:
         """Count the seconds of the block under `name`.
 
         Args:
-            name: Of the sum.
+            name: Name of the sum.
             not_on: Name under which a block around this one counts, but for these seconds.
         """
         mark = time.perf_counter()

@@ -39,7 +39,7 @@ class Batch:
     Attributes:
         items: Places in the plan of the B good images.
         sizes: Their width and height.
-        facts: What was seen of them.
+        facts: Statistics of the pictures.
         views: View name -> (B, K, 3, H, W) uint8 on the model's device; empty when B is 0.
         errors: Places in the plan of the others -> what is wrong with them.
     """
@@ -71,7 +71,7 @@ class Feed:
     bad images never change what the good ones are computed with.
 
     Args:
-        session: What the images are made ready for.
+        session: The run.
         items: Rows of the plan.
         size: Good images of a batch.
         attempt: The attempt at their shard.

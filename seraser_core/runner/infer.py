@@ -98,7 +98,7 @@ def in_batches(
         work: Given which images.
         count: Their number.
         sizes: Name of a stage -> images at once; changed.
-        name: Of this one.
+        name: Name of this one.
         repeatable: Whether `work` can be done again on the same images, having failed.
 
     Raises:

@@ -84,8 +84,8 @@ class Lookahead(Generic[Item, Data, Result]):
 
     Args:
         items: The items.
-        stages: What is done with each.
-        bounds: How far it goes ahead.
+        stages: The stages of each item.
+        bounds: Limits of the look-ahead.
         clock: Counts ``fetch_wait_s`` and ``decode_wait_s``, in which the next item in order was
             still being fetched, or decoded.
     """

@@ -48,7 +48,7 @@ class Sample:
         item_index: Its place in the plan.
         views: View name -> (K, 3, H, W) uint8.
         size: Width and height of the picture.
-        facts: What was seen of it.
+        facts: Statistics of the picture.
         error: Its fault; None if it can be used.
     """
 
@@ -63,7 +63,7 @@ class Pictures:
     """Makes samples of the images of a shard, as the stages of a `Lookahead`.
 
     Args:
-        session: What the images are made ready for.
+        session: The run.
         views: The views, none of which is made where the model is.
         attempt: The attempt at the shard.
         clock: Counts ``fetch_s``, ``decode_s`` and ``masks_s``, summed over threads.

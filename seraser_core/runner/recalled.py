@@ -85,7 +85,7 @@ def remember(prepared: Prepared, url: str, before: Marks | None) -> None:
     Args:
         prepared: The run.
         url: Its directory.
-        before: As of `model_marks`, before the model was loaded; None too where it was fetched.
+        before: `model_marks` before the model was loaded; also None if it was fetched.
     """
     with suppress(*_FAULTS):
         place, run, config = _place(prepared), RunDirectory(url).run, prepared.config

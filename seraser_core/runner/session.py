@@ -54,7 +54,7 @@ class Session:
         directory: The run directory.
         run: Its run.json.
         config: Its configuration.
-        context: What its methods share; the model is among it.
+        context: The model, the prompts and what else its methods share.
         methods: Its methods.
         compute: The ``runtime.parallel_shards`` threads that compute. They stay, for torch's own
             threads and memory belong to the thread that calls it.
@@ -65,7 +65,7 @@ class Session:
         load_s: Seconds that opening took.
 
     Attributes:
-        model: That of `context`.
+        model: The model of `context`.
         views: All views that any method needs; ``image`` is always among them.
         fits: Methods that learn from a sample first.
         isolated: The decoder whose processes can be killed; None until one is needed.

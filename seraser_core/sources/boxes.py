@@ -20,10 +20,10 @@ def in_pixels(
     """A box as x0, y0, x1, y1 in pixels.
 
     Args:
-        box: As the data set has it.
+        box: The box as the data set has it.
         form: See the option ``dataset.box_format``.
         size: (width, height) of the image, which may be a reduced one.
-        scale: Its size as a part of the full one's, in whose pixels the box is.
+        scale: Its size as a fraction of the full image, to which the box refers.
     """
     a, b, c, d = box
     if form == "fractions":

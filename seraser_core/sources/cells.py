@@ -43,9 +43,9 @@ def read_cell(
     Args:
         url: The file.
         column: A column for which `is_picture` holds.
-        row: Of the file, from 0.
+        row: Row of the file, from 0.
         options: fsspec options.
-        version: Of the file, see `storage.open_file`.
+        version: Version of the file, see `storage.open_file`.
 
     Raises:
         ItemError: The file is damaged, or the cell is missing; it will stay so.
@@ -105,8 +105,8 @@ class _File:
     """A Parquet file.
 
     Attributes:
-        url: Where it is.
-        version: What changes with its content, where that is known.
+        url: URL of the file.
+        version: Tag that changes with its content, where known.
     """
 
     url: str

@@ -181,7 +181,7 @@ def check_shape(mask: tuple[int, int], size: tuple[int, int]) -> None:
 
     Args:
         mask: Its width and height.
-        size: Those of the image.
+        size: Width and height of the image.
 
     Raises:
         ItemError: It is not.

@@ -27,7 +27,7 @@ class Head:
     """Beginning of a table.
 
     Attributes:
-        names: Of the columns.
+        names: Names of the columns.
         separator: Between the cells.
         line: The number of its line, from 1.
         end: Characters up to the end of that line.
@@ -49,7 +49,7 @@ def read_delimited(
     Args:
         text: The table.
         wanted: Names of the columns that are used.
-        separator: That of the file's ending.
+        separator: The usual separator for the file's ending.
         said: Gets a line for everything that was read in another way than it is written.
 
     Returns:

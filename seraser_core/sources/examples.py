@@ -21,8 +21,8 @@ class Example:
     Attributes:
         what: ``class`` or ``group``.
         name: Its name.
-        images: How many it has.
-        image: Where the first of them is.
+        images: Number of its images.
+        image: Location of the first of them.
     """
 
     what: str

@@ -29,7 +29,7 @@ def fetch(
         options: fsspec options.
         limits: Its limits.
         span: First byte and number of bytes of a part of the file; the whole file when None.
-        version: Of the file, see `storage.read_bytes` and `storage.read_range`.
+        version: Version of the file, see `storage.read_bytes` and `storage.read_range`.
 
     Raises:
         ItemError: The file is missing, forbidden, changed, cut short or too large; it will stay so.

@@ -67,7 +67,7 @@ class IsolatedDecoder:
 
     Args:
         processes: Children, started when they are needed.
-        seconds: What a child may take for one file.
+        seconds: Time-out of a child for one file.
     """
 
     def __init__(self, processes: int, seconds: float) -> None:

@@ -58,7 +58,7 @@ def read_json(
 
     Args:
         text: The document, or its lines.
-        columns: Those to read, as texts; of others there are only the names.
+        columns: Columns to read, as texts; of others, only the names are read.
         said: Gets a line where it should be lines and is none.
         by_lines: Whether an object is a row and never a table of columns.
 

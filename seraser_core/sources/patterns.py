@@ -37,7 +37,7 @@ def expand(
 
     Args:
         options: The data set.
-        endings: Those of the files that are looked for.
+        endings: Endings of the wanted files.
         said: Gets a line for files that are passed over.
 
     Returns:

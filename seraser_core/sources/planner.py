@@ -39,10 +39,10 @@ class PlannedItems:
     Attributes:
         table: ITEMS_SCHEMA, sorted by item_id, item_index = 0..n-1.
         classes: Class names as they are put into prompts and shown, index = label.
-        labels: What stands in the data for each class: another name, or the same.
+        labels: Label of each class in the data: another name, or the same.
         attributes: Attribute names, index = attribute; empty when unknown.
         shards: Ranges that cover all items once, in order.
-        source: What was listed, for the record.
+        source: Facts about the listing, for the record.
         template: Prompt template of the data set, for when the configuration names none.
         train_counts: Group -> images in the training split, see `sources.groups`.
     """

@@ -14,7 +14,7 @@ class Verdict:
 
     Attributes:
         refusal: The fault and its remedy, if none of them can be right.
-        warnings: What else makes one doubt.
+        warnings: Other doubts.
     """
 
     refusal: tuple[str, str] | None = None

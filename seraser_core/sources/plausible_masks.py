@@ -43,7 +43,7 @@ class MaskLook:
     """Statistics of a mask.
 
     Attributes:
-        digest: Of its file.
+        digest: Hash of its file.
         share: Part of its pixels that is foreground.
         values: Its different values, as they are stored, of a part of the pixels.
         coloured: Whether it has colours.
@@ -99,8 +99,8 @@ def judge_masks(looks: Sequence[MaskLook], faults: Sequence[ItemError]) -> Verdi
     """Judge whether masks can be foregrounds.
 
     Args:
-        looks: What they are like.
-        faults: What is wrong with others that were looked at.
+        looks: Statistics of the masks.
+        faults: Faults of other masks in the sample.
     """
     if not looks:
         codes = {fault.code for fault in faults}

@@ -29,7 +29,7 @@ def check_paths(
 
     Args:
         paths: Paths relative to `base`, or absolute ones.
-        base: That folder.
+        base: The folder.
         setting: The setting that names the paths, for errors.
         allow_outside: Refuse none but those with secrets.
         remote: Take URLs of other machines.
@@ -88,10 +88,10 @@ class Listing:
     Attributes:
         items: Columns item_id, image, label, attribute, mask, box, size as in ITEMS_SCHEMA, and
             others of it where they are not null, in any order of rows.
-        classes: What stands for the classes in the data, index = label.
-        attributes: What stands for the attributes, index = attribute; empty when unknown.
-        facts: What was listed, for the record.
-        warnings: What people should know of it.
+        classes: Labels of the classes in the data, index = label.
+        attributes: Values of the attribute in the data, index = attribute; empty if unknown.
+        facts: Facts about the listing, for the record.
+        warnings: Warnings for people.
         base: Folder that the columns image and mask are relative to, where they are not absolute.
             Millions of rows repeat it, so it is put before them at the very end.
         template: Prompt template of the data set, for when the configuration names none.

@@ -31,7 +31,7 @@ class TableFile(NamedTuple):
     Attributes:
         rows: Its rows; those of text files as texts.
         names: Its columns as they are written.
-        said: What was read in another way than it is written.
+        said: Messages about cells that were read in another way than they are written.
     """
 
     rows: pl.DataFrame
@@ -44,7 +44,7 @@ def read_table(options: DatasetOptions, columns: Sequence[str]) -> TableFile:
 
     Args:
         options: The data set.
-        columns: Those that are used.
+        columns: The columns in use.
 
     Raises:
         ConfigError: It cannot be read, or is no table.

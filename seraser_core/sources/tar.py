@@ -47,7 +47,7 @@ class TarIndex:
             of TEXT_ENDINGS hold, up to MOST_TEXT and where it is UTF-8. Links and sparse
             members have no offset.
             Folders, hidden members and those without an ending are left out.
-        version: Of the tar that was listed, see `storage.version`.
+        version: Version of the tar, see `storage.version`.
     """
 
     members: pl.DataFrame

@@ -15,4 +15,4 @@ class ForegroundOptions(MethodOptions):
 
     implementation: ClassVar[str] = "seraser_core.methods.foreground:Foreground"
     name: Literal["foreground"] = "foreground"
-    auxiliary: RegionKind = Field(default="mask", description="Where the foreground comes from.")
+    auxiliary: RegionKind = Field(default="mask", description="Source of the foreground.")

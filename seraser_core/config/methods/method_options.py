@@ -17,7 +17,7 @@ class MethodOptions(Options):
     its docstring is what `seraser methods` says of the method.
 
     Attributes:
-        implementation: Where the method is, as ``package.module:Class``; see
+        implementation: Class of the method, as ``package.module:Class``; see
             `seraser_core.methods.Method`. It is imported when a run is planned, not before.
     """
 

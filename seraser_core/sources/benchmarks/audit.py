@@ -36,9 +36,9 @@ class Count:
     Attributes:
         split: Name of the split; "" where there are none.
         kind: ``all``, ``class``, ``attribute`` or ``group``.
-        name: Of the class, attribute or group; "" of all.
+        name: Name of the class, attribute or group; "" for all.
         images: Images in the root.
-        published: As published; None when not known.
+        published: Published number; None if unknown.
     """
 
     split: str
@@ -55,9 +55,9 @@ class Audit:
     Attributes:
         dataset: Name of the data set.
         root: Its root.
-        counts: Of every split, class, attribute and group.
-        problems: What is wrong, one line each.
-        notes: What people should know.
+        counts: Counts of every split, class, attribute and group.
+        problems: Problems, one line each.
+        notes: Notes for people.
     """
 
     dataset: str
@@ -77,7 +77,7 @@ def audit(
     """Compare a root with the definition of its data set.
 
     Args:
-        name: Of the data set.
+        name: Name of the data set.
         path: The root, a local path or URL.
         split: The only split to look at; else all of them.
         quick: Do not open the images.
@@ -164,8 +164,8 @@ def _compare_files(report: Audit, root: Root, items: pl.DataFrame, whole: bool) 
 
     Args:
         report: Gets the problems and notes.
-        root: Where they should be.
-        items: What is listed.
+        root: The root.
+        items: The listed images.
         whole: Whether all splits are listed, so that other images belong to none.
     """
     files = root.images()

@@ -21,9 +21,9 @@ class Counts:
 
     Attributes:
         images: All images.
-        of_class: Of every class.
-        of_attribute: Of every attribute.
-        of_group: Of every (class, attribute): those of the first class first.
+        of_class: Images of every class.
+        of_attribute: Images of every attribute.
+        of_group: Images of every (class, attribute), by class first.
     """
 
     images: int
@@ -38,10 +38,10 @@ class Benchmark:
 
     Attributes:
         name: Its name in configurations.
-        what: What it is, in one line.
-        layout: What lies in its root, in one line.
-        source: Where it comes from.
-        licence: What is known of its terms.
+        what: Description in one line.
+        layout: Content of its root, in one line.
+        source: Page or paper that publishes it.
+        licence: Its terms, as far as known.
         marks: Files and folders by which the root is known; ``{split}`` stands for the split.
         reader: Reads the rows of a split.
         classes: Names of the classes.
@@ -51,13 +51,13 @@ class Benchmark:
             all images are used.
         public: The splits that were published, where others are known of; those need not be there.
         image: Path of the image in the root, from the reader's columns.
-        label: What is stored for the class.
-        attribute: What is stored for the attribute.
+        label: Stored value of the class.
+        attribute: Stored value of the attribute.
         box: Sides x0, y0, x1, y1 of the foreground box, in pixels.
         mask: Path of the foreground mask in the root.
         masks: Folder of the masks, which need not be there; empty where the reader knows of each.
         counts: Published counts of splits; "" where there are no splits.
-        trap: How labels or files of this data set are easily mistaken.
+        trap: Common mistake with its labels or files.
     """
 
     name: str

@@ -23,8 +23,8 @@ class Reader(ABC):
         """One row per image, of text columns; perhaps with `size`, bytes as int.
 
         Args:
-            root: Where the data set is.
-            split: What stands for the split in files.
+            root: Root of the data set.
+            split: Name of the split in files.
 
         Raises:
             ConfigError: The root is not laid out as it should be.
@@ -136,7 +136,7 @@ class Tree(Reader):
     Attributes:
         pattern: Paths of the images, as ``{split}/{label}/*``: ``{name}`` makes a column of that
             name, ``*`` is any text without a slash, ``{split}`` stands for the split.
-        keep: Which rows belong to the data set.
+        keep: Selects the rows of the data set.
     """
 
     pattern: str

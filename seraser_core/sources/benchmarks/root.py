@@ -23,11 +23,11 @@ class Root:
     """Files below the root of a data set, on a local disk or in object storage.
 
     Args:
-        options: Where it is.
-        layout: What lies in it, for errors.
+        options: The data set.
+        layout: Its content, for errors.
 
     Attributes:
-        warnings: What people should know of it, as readers find it.
+        warnings: Warnings for people, added by readers.
     """
 
     def __init__(self, options: DatasetOptions, layout: str) -> None:
