@@ -286,9 +286,7 @@ def small_tree(pictures: Path, model: str, output: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def finished_once(
-    pictures: Path, tiny_json: str, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def finished_once(pictures: Path, tiny_json: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished run of `tree` with its report, to be copied by `cp -a`: never change it."""
     from seraser_core.config import load_config
     from seraser_core.results.summary import aggregate
