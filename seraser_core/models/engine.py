@@ -84,8 +84,8 @@ def build_engine(
 def images_at_once(engine: PromptEngine, device: torch.device, memory: int | None = None) -> int:
     """Return how many images to tune together: as many as fit into `memory` and speed it up."""
     memory = memory_budget(device) if memory is None else memory
-    fits = memory // engine.bytes_per_image(engine.recompute)
-    return max(1, min(fits, _MOST_TOKENS[device.type] // engine.tokens))
+    fitting_count = memory // engine.bytes_per_image(engine.recompute)
+    return max(1, min(fitting_count, _MOST_TOKENS[device.type] // engine.tokens))
 
 
 def _choose(model: ClipModel, prompts: Prompts, context_tokens: int) -> PromptEngine:

@@ -33,17 +33,17 @@ def fit_methods(session: Session, attempt: Attempt) -> None:
     Raises:
         TransientError: An image could not be fetched for a reason that may pass.
     """
-    with session.fits.lock:
+    with session.sample_fits.lock:
         for method in session.methods:
-            if method.sample and method.id not in session.fits.done:
+            if method.sample and method.id not in session.sample_fits.done:
                 started = time.perf_counter()
                 features = _features(session, method, attempt)
                 if features is None:
                     logger.warning("%s: no image can be used, not even as a sample", method.id)
                     continue
                 method.fit(features)
-                session.fits.done.add(method.id)
-                session.fits.seconds[method.id] = time.perf_counter() - started
+                session.sample_fits.done.add(method.id)
+                session.sample_fits.seconds[method.id] = time.perf_counter() - started
 
 
 def _features(session: Session, method: Method, attempt: Attempt) -> Features | None:

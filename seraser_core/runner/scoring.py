@@ -274,7 +274,7 @@ class _Work:
         """Where the time went, and on what; `rows_s` is that of making rows and sums."""
         session, clock = self._session, self._clock
         seconds = {
-            name: self._seconds[name] + session.fits.seconds.pop(name, 0.0)
+            name: self._seconds[name] + session.sample_fits.seconds.pop(name, 0.0)
             for name in ("", *(method.id for method in session.methods))
         }
         encode_s = seconds.pop("")

@@ -67,7 +67,7 @@ class Session:
     Attributes:
         model: The model of `context`.
         views: All views that any method needs; ``image`` is always among them.
-        fits: Methods that learn from a sample first.
+        sample_fits: Methods that learn from a sample first.
         isolated: The decoder whose processes can be killed; None until one is needed.
     """
 
@@ -89,7 +89,7 @@ class Session:
         self.compute, self.batch_sizes = compute, batch_sizes
         self.relevance, self.segmenter = relevance, segmenter
         self.views = tuple(dict.fromkeys([IMAGE, *(v for m in methods for v in m.views)]))
-        self.fits = SampleFits()
+        self.sample_fits = SampleFits()
         self.isolated: IsolatedDecoder | None = None
         self._load_s = load_s
         self._lock = threading.Lock()

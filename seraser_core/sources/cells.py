@@ -52,7 +52,7 @@ def read_cell(
         ChangedError: The file is of another version.
         As `storage.read_bytes`.
     """
-    file = _File(url, version)
+    file = _ParquetFile(url, version)
     group, first = _group_of(file, row, options)
     cell = _groups.get((file, column, group), options)[row - first].as_py()
     data = cell["bytes"] if isinstance(cell, dict) else cell
@@ -101,7 +101,7 @@ def first_path(file: pq.ParquetFile, column: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class _File:
+class _ParquetFile:
     """A Parquet file.
 
     Attributes:
@@ -121,7 +121,7 @@ class _Loading:
     cells: pa.ChunkedArray | None = None
 
 
-_Key = tuple[_File, str, int]
+_Key = tuple[_ParquetFile, str, int]
 """File, column and number of a row group."""
 
 
@@ -150,10 +150,10 @@ class _Groups:
 
 
 _groups = _Groups()
-_starts: dict[_File, np.ndarray] = {}
+_starts: dict[_ParquetFile, np.ndarray] = {}
 
 
-def _group_of(file: _File, row: int, options: Mapping[str, Any]) -> tuple[int, int]:
+def _group_of(file: _ParquetFile, row: int, options: Mapping[str, Any]) -> tuple[int, int]:
     """Number of the row group that holds a row, and its first row."""
     if file not in _starts:
         with _opened(file, options) as opened:
@@ -168,7 +168,7 @@ def _group_of(file: _File, row: int, options: Mapping[str, Any]) -> tuple[int, i
 
 
 def _read_group(
-    file: _File, column: str, group: int, options: Mapping[str, Any]
+    file: _ParquetFile, column: str, group: int, options: Mapping[str, Any]
 ) -> pa.ChunkedArray:
     with _opened(file, options) as opened:
         table = opened.read_row_group(group, columns=[column], use_threads=False)
@@ -180,7 +180,7 @@ def _read_group(
 
 
 @contextmanager
-def _opened(file: _File, options: Mapping[str, Any]) -> Iterator[pq.ParquetFile]:
+def _opened(file: _ParquetFile, options: Mapping[str, Any]) -> Iterator[pq.ParquetFile]:
     with storage.open_file(file.url, options, file.version) as opened:
         watched = _Watched(opened)
         # Inside open_file, which treats an OSError as passing.

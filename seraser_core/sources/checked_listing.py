@@ -55,7 +55,7 @@ def check_listing(listing: object, options: DatasetOptions, origin: str) -> None
     """Refuse a listing that breaks the rules of `Listing`, or paths out of the data set.
 
     Args:
-        listing: What a source has listed.
+        listing: The listing of a source.
         options: The data set.
         origin: Distribution and version of the source.
 
@@ -64,14 +64,14 @@ def check_listing(listing: object, options: DatasetOptions, origin: str) -> None
     """
     if not isinstance(listing, Listing):
         raise _wrong(options, origin, f"lists {_kind(listing)}, no Listing")
-    found = next(_faults(listing, options), None)
-    if found is not None:
-        raise _wrong(options, origin, found)
+    fault = next(_faults(listing, options), None)
+    if fault is not None:
+        raise _wrong(options, origin, fault)
     _check_places(listing, options)
 
 
-def _wrong(options: DatasetOptions, origin: str, found: str) -> ConfigError:
-    value = f"{options.format!r} of {origin} {found}"
+def _wrong(options: DatasetOptions, origin: str, fault: str) -> ConfigError:
+    value = f"{options.format!r} of {origin} {fault}"
     return ConfigError("dataset.format", value, f"check dataset.path, or {remedy_for(origin)}")
 
 

@@ -208,8 +208,10 @@ def cut_shards(sizes: np.ndarray, limits: ShardOptions) -> list[ShardRange]:
     shards: list[ShardRange] = []
     start, count = 0, len(sizes)
     while start < count:
-        fits = int(np.searchsorted(total, total[start] + limits.max_bytes, side="right")) - 1
-        stop = min(count, start + limits.max_items, max(start + 1, fits))
+        fitting_count = (
+            int(np.searchsorted(total, total[start] + limits.max_bytes, side="right")) - 1
+        )
+        stop = min(count, start + limits.max_items, max(start + 1, fitting_count))
         shards.append(ShardRange(f"{len(shards):05d}", start, stop))
         start = stop
     return shards
