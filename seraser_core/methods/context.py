@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from seraser_core.methods.shared import Shared
 from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.engine import PromptEngine, build_engine
 from seraser_core.models.prompts import Prompts, build_prompts
@@ -28,12 +29,17 @@ class MethodContext:
         class_features: (C, D) float32, L2-normalised features of the prompts.
         black_feature: (D,) float32, L2-normalised feature of the all-black image.
         logit_scale: s = exp(logit_scale).
+        shared: The tensors among these, which no method may change in place.
     """
 
     def __init__(self, model: ClipModel, prompts: Prompts) -> None:
         self.model, self.prompts = model, prompts
-        self.class_features = model.encode_text(prompts.tokens)
-        self.black_feature = model.black_feature
+        self.shared = Shared()
+        share = self.shared.add
+        share("context.prompts.tokens", prompts.tokens)
+        self.class_features = share("context.class_features", model.encode_text(prompts.tokens))
+        # The model is kept for other runs, too.
+        self.black_feature = share("context.black_feature", model.black_feature.clone())
         self.logit_scale = model.logit_scale
         self._engines: dict[tuple[int, tuple[str, ...]], PromptEngine] = {}
         self._ensembles: dict[tuple[str, ...], Tensor] = {}
@@ -43,7 +49,10 @@ class MethodContext:
         prompts = prompts or self.prompts
         key = (context_tokens, tuple(prompts.texts))
         if key not in self._engines:
-            self._engines[key] = build_engine(self.model, prompts, context_tokens)
+            engine = build_engine(self.model, prompts, context_tokens)
+            for name in ("initial_prompt", "base_features"):
+                self.shared.add(f"context.engine(...).{name}", getattr(engine, name))
+            self._engines[key] = engine
         return self._engines[key]
 
     def ensemble_features(self, templates: Sequence[str]) -> Tensor:
@@ -54,9 +63,9 @@ class MethodContext:
         """
         key = tuple(templates)
         if key not in self._ensembles:
-            self._ensembles[key] = torch.cat(
-                [self._mean_features(templates, part) for part in self._parts(len(templates))]
-            )
+            features = [self._mean_features(templates, ps) for ps in self._parts(len(templates))]
+            whole = torch.cat(features)
+            self._ensembles[key] = self.shared.add("context.ensemble_features(...)", whole)
         return self._ensembles[key]
 
     def _parts(self, templates: int) -> list[Prompts]:

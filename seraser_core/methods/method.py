@@ -91,7 +91,8 @@ class Method(ABC):
     def predict(self, features: Features) -> Scores:
         """Return the scores of B images from their view features.
 
-        Each is independent of the others, unless the method is stateful.
+        Each is independent of the others, unless the method is stateful. All methods share the
+        features and the tensors of the context: a method that changes one in place is an error.
         """
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from seraser_core.kinds import RELEVANCE
 from seraser_core.methods import Features, Method
+from seraser_core.methods.calls import fit
 from seraser_core.results.shards import RunDirectory
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.feed import Feed
@@ -41,7 +42,7 @@ def fit_methods(session: Session, attempt: Attempt) -> None:
                 if features is None:
                     logger.warning("%s: no image can be used, not even as a sample", method.id)
                     continue
-                method.fit(features)
+                fit(method, features, session.context)
                 session.sample_fits.done.add(method.id)
                 session.sample_fits.seconds[method.id] = time.perf_counter() - started
 

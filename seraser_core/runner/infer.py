@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from seraser_core.errors import TransientError
-from seraser_core.methods import Method, Scores
+from seraser_core.methods import Method, Scores, calls
 from seraser_core.methods.method import cosine_logits
 from seraser_core.methods.recording import release_memory
+from seraser_core.methods.shared import Shared
 from seraser_core.models.engine import images_at_once
 from seraser_core.models.memory import is_out_of_memory
 from seraser_core.runner.session import Session
@@ -60,11 +61,14 @@ def score(
         methods: The session's methods for this shard, see `Method.for_shard`.
 
     Raises:
+        ConfigError: A method fails or breaks the rules, see `seraser_core.methods.calls`.
         TransientError: The device's memory is too small even for one image.
     """
     started = time.perf_counter()
     features = encode_views(session, views)
-    context = session.context
+    context, given = session.context, Shared()
+    for view in features.values():
+        given.add("the features", view)
     untouched = cosine_logits(features["image"][:, 0], context.class_features, context.logit_scale)
     # Here and below, copying to the CPU is what waits for the device.
     scores = {"": replace(_to_cpu(Scores(untouched)), seconds=_since(started))}
@@ -73,7 +77,7 @@ def score(
 
         def predict(part: slice, method: Method = method) -> Scores:
             some = {name: views[part] for name, views in features.items()}
-            return _to_cpu(method.predict(some))
+            return _to_cpu(calls.predict(method, some, untouched.shape[1], [given, context.shared]))
 
         sizes = session.batch_sizes
         sizes.setdefault(method.id, _images_at_once(session, method))

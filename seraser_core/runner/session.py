@@ -19,7 +19,8 @@ from seraser_core.config import RunConfig, parse_config
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.kinds import IMAGE, RELEVANCE, SEGMENT, View
-from seraser_core.methods import Method, MethodContext, method_class
+from seraser_core.methods import Method, MethodContext
+from seraser_core.methods.calls import build_method
 from seraser_core.models.clip_model import ClipModel, get_model
 from seraser_core.models.prompts import indistinguishable_classes
 from seraser_core.results.fingerprints import differing, fingerprint
@@ -181,7 +182,7 @@ def _open(directory: RunDirectory, run: RunRecord, compute: ThreadPoolExecutor) 
             one,
             other,
         )
-    methods = [method_class(options)(options, context) for options in config.methods]
+    methods = [build_method(options, context) for options in config.methods]
     relevance = segmenter = None
     if config.needs(RELEVANCE):
         relevance = Relevance(config.relevance, model, context.class_features)
