@@ -10,11 +10,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from seraser_core.config.methods import offered_methods
 from seraser_core.kinds import View
 from seraser_core.methods.context import MethodContext
 from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.engine import PromptEngine
 from seraser_core.models.prompts import Prompts
+
+_TRIAL = "seraser_core.methods.trial:try_method"  # which is built on this module
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class Method(ABC):
     def check(cls, options: Any, prompts: Prompts, model: ClipModel) -> None:
         """Refuse options that do not go with the run's classes and model, before any work.
 
-        Here, a model with which the foregrounds that they ask for cannot be made.
+        Here, a model with which the foregrounds that they ask for cannot be made; and a method of
+        another package that fails on two random images.
 
         Raises:
             ConfigError: They do not.
@@ -78,6 +82,8 @@ class Method(ABC):
         for region in options.regions():
             if region.check:
                 resolve_name(region.check)(model, f"methods.{options.id}.auxiliary")
+        if options.name in offered_methods().origins:
+            resolve_name(_TRIAL)(options, prompts, model)
 
     def fit(self, features: Features) -> None:
         """Learn from view features of a sample of the images, without their labels."""

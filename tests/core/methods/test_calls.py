@@ -172,6 +172,28 @@ def test_a_change_of_what_is_shared_is_told_wherever_it_happens(theirs, context,
         fit(method, {}, third)
 
 
+def test_planning_tries_a_method_of_another_package(theirs, tree):
+    tree["methods"] = ["vte", "zero_shot"]
+    for change, told in (
+        (SHAPES["logits that are None"], "logits that are None"),
+        (turn, "it changes the features in place"),
+        (lambda method, features, scores: features["crops"], "it ends in KeyError: 'crops'"),
+    ):
+        theirs(change)
+        with pytest.raises(ConfigError, match=r"methods\.vte: ") as raised:
+            plan_run(load_config(tree))
+        assert told in str(raised.value)
+
+
+def test_a_trial_that_does_not_fit_into_memory_says_nothing(theirs, tree):
+    def change(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    theirs(change)
+    tree["methods"] = ["vte"]
+    assert plan_run(load_config(tree))
+
+
 def test_a_shard_fails_rather_than_hold_rows_of_other_images(theirs, tree):
     def change(method: Theirs, features: Features, scores: Scores) -> Scores:
         logits = scores.logits
