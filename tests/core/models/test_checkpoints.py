@@ -190,7 +190,7 @@ def test_tensors_beside_a_prefixed_model_are_shown_alone(load, state):
 
 
 def test_no_tensor_is_lost_where_names_become_the_same(load, state):
-    twice = {f"_orig_mod.{k}": v for k, v in state.items()} | {"ln_final.bias": torch.ones(64)}
+    twice = {f"_orig_mod.{k}": v for k, v in state.items()} | {"ln_final.bias": torch.ones(24)}
     assert "unexpected (" in refused(load, twice)
     twice = {f"model.{k}": v for k, v in state.items()} | {
         "model.loss.x": torch.zeros(1),
@@ -231,8 +231,8 @@ def test_half_of_a_model_is_told_by_its_number(load, state):
     assert f"does not fit the model: {missing} missing (" in refused(load, visual)
     visual = {f"module.{k}": v for k, v in visual.items()}
     message = refused(load, visual)
-    assert f"{missing} missing (positional_embedding (77, 64), " in message
-    assert message.count("(77, 64)") == 1 and ", ...)" in message and "unexpected" not in message
+    assert f"{missing} missing (positional_embedding (77, 24), " in message
+    assert message.count("(77, 24)") == 1 and ", ...)" in message and "unexpected" not in message
 
 
 def test_all_kinds_of_faults_are_shown_together(load, state):
@@ -240,7 +240,7 @@ def test_all_kinds_of_faults_are_shown_together(load, state):
     state |= {"extra.a": torch.zeros(2), "visual.proj": torch.zeros(3, 4)}
     message = refused(load, state)
     for part in [
-        "1 missing (ln_final.bias (64,))",
+        "1 missing (ln_final.bias (24,))",
         "1 unexpected (extra.a (2,))",
         "1 of another shape (visual.proj: file (3, 4), model (64, 32))",
     ]:

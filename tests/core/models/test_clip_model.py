@@ -193,7 +193,7 @@ def test_weights_that_do_not_fit_list_the_tensors(tiny_json, weights, tmp_path):
     config["embed_dim"] = 48
     other = tmp_path / "other.json"
     other.write_text(json.dumps(config))
-    with pytest.raises(ConfigError, match=r"text_projection: file \(64, 32\), model \(64, 48\)"):
+    with pytest.raises(ConfigError, match=r"text_projection: file \(24, 32\), model \(24, 48\)"):
         get_model(options(other, weights))
 
 

@@ -94,7 +94,9 @@ def test_texts_are_encoded_as_ever_while_a_prompt_is_tuned(tiny_model):
 def test_the_plain_engine_computes_twice_where_memory_is_little(tiny_model, monkeypatch):
     monkeypatch.setattr("seraser_core.models.plain._CLASSES_AT_ONCE", 2)
     plain = PlainPromptEngine(tiny_model, prompts_of(tiny_model), 3)
-    prompt = (plain.initial_prompt + 0.05 * torch.randn(4, 3, 64)).requires_grad_()
+    prompt = (
+        plain.initial_prompt + 0.05 * torch.randn(4, *plain.initial_prompt.shape)
+    ).requires_grad_()
     found = []
     for plain.recompute in (False, True):
         features = plain.text_features(prompt)
@@ -173,9 +175,9 @@ def kept_bytes(model, engine, compute, images=2):
 def test_little_memory_makes_the_engine_compute_twice(tiny_model):
     prompts = prompts_of(tiny_model)
     assert not build_engine(tiny_model, prompts, 3, memory=2**30).recompute
-    engine = build_engine(tiny_model, prompts, 3, memory=2**20)
+    engine = build_engine(tiny_model, prompts, 3, memory=2**18)
     assert engine.recompute
-    assert images_at_once(engine, tiny_model.device, memory=2**20) >= 1
+    assert images_at_once(engine, tiny_model.device, memory=2**18) >= 1
     assert images_at_once(engine, tiny_model.device, memory=1) == 1
 
 

@@ -31,6 +31,7 @@ def logits(rows: pl.DataFrame) -> np.ndarray:
 
 
 def test_every_image_has_one_row_per_method(run, tree):
+    tree["methods"][1]["lr"] = 0.0002
     url, rows = run(tree)
     assert rows.height == 14 * 3
     assert rows.select("item_id", "method").n_unique() == 14 * 3
