@@ -26,6 +26,8 @@ LOCAL = ["attempts opened", "attempts unrenamed", "commits opened", "commits unr
 LOCAL += ["commits named", "predictions unrenamed"]
 PLANNING = ["before plan", "plan unrenamed", "after plan"]
 REMOTE = ["attempts half sent", "commits half sent"]
+BETWEEN_WRITES = ["after attempts", "after commits", "after predictions"]
+"""What was written is there, and the next is not begun."""
 IN_SECOND_SHARD = {"fetched": 8, "decoded": 8, "tuned": 18, "scored": 4}
 """Of three shards of 5, 5 and 4 images, in batches of 2: in the middle of it."""
 
@@ -46,7 +48,10 @@ def test_a_worker_killed_on_a_local_disk(workers, tree, undisturbed, step):
     assert len(before) >= 2 if committed else len(before) < 3
 
 
-@pytest.mark.parametrize("step", ["fetched", "tuned", *WRITING, *REMOTE])
+@pytest.mark.parametrize(
+    "step",
+    all_but_slow(["fetched", "tuned", *WRITING, *REMOTE], "fetched", *REMOTE, *BETWEEN_WRITES),
+)
 def test_a_worker_killed_in_object_storage(workers, tree, undisturbed, bucket, step):
     tree["output"] = f"{bucket}/runs"
     kill_and_go_on(workers, tree, undisturbed, step)

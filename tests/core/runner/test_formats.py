@@ -236,6 +236,8 @@ def as_benchmark(root, samples):
     return {"format": "benchmark", "name": "waterbirds", "path": root, "classes": None}
 
 
+REMOTE = ("split table", "webdataset", "parquet", "benchmark")
+"""One of every kind of place that a picture has: a file, a member, a cell, a benchmark's file."""
 MASKED_TOO = {
     "split table": as_split_table,
     "named folders": as_named_folders,
@@ -254,8 +256,17 @@ def squares() -> list[tuple[str, int, bytes, bytes]]:
     ]
 
 
-@pytest.mark.parametrize("root", ["disk", "s3"], indirect=True)
-@pytest.mark.parametrize("kind", [*WRITERS, *MASKED_TOO])
+@pytest.mark.parametrize(
+    ("root", "kind"),
+    [
+        *(("disk", kind) for kind in [*WRITERS, *MASKED_TOO]),
+        *(
+            pytest.param("s3", kind, marks=[] if kind in REMOTE else pytest.mark.slow)
+            for kind in [*WRITERS, *MASKED_TOO]
+        ),
+    ],
+    indirect=["root"],
+)
 def test_masks_that_are_made_of_any_source_are_used_over_it(run, tree, squares, root, kind):
     """The very options that are printed, with ids, labels, attributes and splits as they were."""
     write = {**WRITERS, **MASKED_TOO}[kind]
