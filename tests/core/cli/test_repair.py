@@ -119,15 +119,8 @@ def flip_rows(run):
         run.flip(name)
 
 
-def delete_rows(run):
-    for name in (run.attempt("00002"), "predictions/00002.parquet"):
-        run.delete(name)
-
-
 DAMAGE = {
     "flipped rows": (flip_rows, ["00001"]),
-    "deleted rows": (delete_rows, ["00002"]),
-    "flipped commit": (flip("commits/00001.0.json"), ["00001"]),
     "deleted commit": (lambda run: run.delete("commits/00000.0.json"), ["00000"]),
     "flipped attempt": (lambda run: run.flip(run.attempt("00001")), []),
     "swapped predictions": (

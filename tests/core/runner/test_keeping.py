@@ -39,18 +39,12 @@ def change_commit(run: Path) -> None:
     path.write_text(path.read_text().replace('"errors": 3', '"errors": 2'))
 
 
-def delete_rows(run: Path) -> None:
-    for path in (run / "predictions" / "00001.parquet", *(run / "attempts").glob("00001-*")):
-        path.unlink()
-
-
 DAMAGE = {
     "flipped rows": lambda run: flip(run / "predictions" / "00001.parquet"),
-    "deleted rows": delete_rows,
     "deleted commit": lambda run: (run / "commits" / "00001.0.json").unlink(),
-    "flipped commit": lambda run: flip(run / "commits" / "00001.0.json"),
     "changed commit": change_commit,
 }
+"""For any order of damages to one shard, see ``Life`` in results/test_shards.py."""
 
 
 def files(run: Path) -> dict[str, bytes]:
