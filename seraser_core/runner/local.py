@@ -18,7 +18,8 @@ from seraser_core.sources.items import ShardRange
 Compute = Callable[[str, str, Progress, int], Commit]
 """Given run, shard, progress and number of the attempt."""
 logger = logging.getLogger(__name__)
-_BACKOFF_S = (1.0, 60.0)
+BACKOFF_S = (1.0, 60.0)
+"""Shortest and longest pause before a shard is tried again."""
 
 
 def run_local(
@@ -130,7 +131,7 @@ class _Work:
             except TransientError as error:
                 if attempt > self._retries or self._stop.is_set():
                     raise
-                shortest, longest = _BACKOFF_S
+                shortest, longest = BACKOFF_S
                 pause = min(longest, shortest * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
                 logger.warning("shard %s: %s; again in %.0f s", shard_id, error, pause)
                 if self._stop.wait(pause):

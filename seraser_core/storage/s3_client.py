@@ -32,11 +32,12 @@ from seraser_core.proxy_check import check_proxy
 T = TypeVar("T")
 _BLOCK = 2**20
 """Bytes that are read at once of a file of which parts are wanted."""
-_PART = 16 * 2**20
+PART = 16 * 2**20
+"""Bytes of an object that one request asks for."""
 _PARTS_AT_ONCE = 8
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
-_CONFIG = {
+CONFIG = {
     "connect_timeout": 10,
     "read_timeout": 30,  # between two pieces of an answer
     "max_pool_connections": 64,  # botocore's own 10 would be what bounds the reading
@@ -116,7 +117,7 @@ class Store(S3FileSystem):
         self._renewing = asyncio.Lock()
 
     def _prepare_config_kwargs(self) -> dict[str, Any]:
-        return _CONFIG | self.config_kwargs
+        return CONFIG | self.config_kwargs
 
     async def _call_s3(self, method: str, *given: Any, **kwargs: Any) -> Any:
         call = super()._call_s3
@@ -222,17 +223,17 @@ class Store(S3FileSystem):
         self, path: str, most: int | None, tag: str | None = None
     ) -> AsyncIterator[Part]:
         try:
-            first = await self._part(path, 0, _PART if most is None else min(most, _PART), tag)
+            first = await self._part(path, 0, PART if most is None else min(most, PART), tag)
         except OSError as error:
             if s3_code(error) in BEHIND_END_CODES:  # an empty object has no first byte
                 return
             raise
         yield first
         end = first.total if most is None else min(most, first.total)
-        starts = range(len(first.data), end, _PART)
+        starts = range(len(first.data), end, PART)
         for i in range(0, len(starts), _PARTS_AT_ONCE):
             asked = [
-                self._part(path, start, min(_PART, end - start), first.tag)
+                self._part(path, start, min(PART, end - start), first.tag)
                 for start in starts[i : i + _PARTS_AT_ONCE]
             ]
             for part in await asyncio.gather(*asked):

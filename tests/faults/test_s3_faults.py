@@ -51,10 +51,10 @@ def patch():
     """Tries that follow each other soon, and little time for each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backoff, "POLICY", Policy(tries=TRIES, shortest_s=0.01, longest_s=0.1))
-        patch.setattr(local, "_BACKOFF_S", (0.01, 0.1))
+        patch.setattr(local, "BACKOFF_S", (0.01, 0.1))
         patch.setattr(s3_client, "ANSWER_S", 2.0)
         patch.setattr(s3_client, "SLOWEST", 10**6)
-        patch.setitem(s3_client._CONFIG, "read_timeout", 1)
+        patch.setitem(s3_client.CONFIG, "read_timeout", 1)
         yield patch
 
 
@@ -164,7 +164,7 @@ def test_creating_and_publishing_take_one_request(proxy, url, bucket):
 
 @pytest.mark.parametrize("kind", ["truncated", "short", "reset"])
 def test_large_objects_are_fetched_in_parts(proxy, url, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(s3_client, "_PART", 4000)
+    monkeypatch.setattr(s3_client, "PART", 4000)
     proxy.tell(kind, "*/a.png", "GET", times=4)
     storage.fetch_file(url, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == CONTENT
@@ -195,7 +195,7 @@ def test_an_open_object_that_is_replaced(url):
 @pytest.mark.parametrize("planned", [False, True])
 def test_an_object_that_is_replaced_between_two_of_its_parts(url, monkeypatch, planned):
     tag = storage.version(url) if planned else None
-    monkeypatch.setattr(s3_client, "_PART", len(CONTENT) // 2)
+    monkeypatch.setattr(s3_client, "PART", len(CONTENT) // 2)
     whole = s3_client.Store._part
 
     async def part(self, *given):

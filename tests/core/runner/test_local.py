@@ -165,7 +165,7 @@ def test_after_a_stop_no_shard_is_begun(planned, fake):
 
 
 def test_a_passing_fault_is_tried_again(planned, fake, monkeypatch):
-    monkeypatch.setattr(local, "_BACKOFF_S", (0.0, 0.0))
+    monkeypatch.setattr(local, "BACKOFF_S", (0.0, 0.0))
     attempts = []
 
     def compute(shard_id, progress, attempt):
@@ -192,7 +192,7 @@ def test_a_passing_fault_is_tried_again(planned, fake, monkeypatch):
     ids=lambda value: str(value).rsplit(".", 1)[-1],
 )
 def test_wherever_memory_runs_out_the_shard_is_tried_again(planned, monkeypatch, place, error):
-    monkeypatch.setattr(local, "_BACKOFF_S", (0.0, 0.0))
+    monkeypatch.setattr(local, "BACKOFF_S", (0.0, 0.0))
     owner, _, name = place.rpartition(".")
     owner = feed.Feed if owner.endswith(".Feed") else sys.modules[owner]
     whole, errors = getattr(owner, name), [error]
