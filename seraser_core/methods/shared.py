@@ -16,6 +16,7 @@ class Shared:
 
     def __init__(self) -> None:
         self._seen: list[tuple[str, Tensor, int]] = []
+        self._changed_by: str | None = None
 
     def add(self, name: str, tensor: Tensor) -> Tensor:
         """Watch a tensor from now on, and return it."""
@@ -24,15 +25,16 @@ class Shared:
         return tensor
 
     def check(self, method_id: str) -> None:
-        """Refuse to go on if a tensor was changed, as far as is known by this method.
+        """Refuse to go on once one of them was changed, after a call of this method.
 
         Raises:
-            ConfigError: One was.
+            ConfigError: One was; names the method after whose call that was seen first.
         """
         for name, tensor, version in self._seen:
             if tensor._version != version:
+                self._changed_by = self._changed_by or method_id
                 raise ConfigError(
-                    f"methods.{method_id}",
+                    f"methods.{self._changed_by}",
                     f"it changes {name} in place, which all methods of the run share",
                     "change a copy instead: call clone() on it first",
                 )

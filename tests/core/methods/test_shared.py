@@ -47,3 +47,11 @@ def test_a_tensor_of_inference_mode_has_no_version():
     with torch.inference_mode():
         shared.add("it", torch.ones(2))
     shared.check("theirs")
+
+
+def test_later_calls_of_others_still_name_the_method_that_changed_it():
+    shared = Shared()
+    shared.add("it", torch.ones(2)).neg_()
+    for method in ("theirs", "zero_shot"):
+        with pytest.raises(ConfigError, match=r"^methods\.theirs: "):
+            shared.check(method)
