@@ -90,7 +90,7 @@ def check_scores(method_id: str, scores: object, images: int, classes: int) -> N
     if not isinstance(scores, Scores):
         found = f"{_kind(scores)} instead of Scores"
     elif not isinstance(scores.steps, int | None):
-        found = f"steps that are {scores.steps!r:.50}, not an int or None"
+        found = f"steps as {scores.steps!r:.50}; it must be an int or None"
     else:
         for name, shape in wanted.items():
             given = getattr(scores, name)
@@ -98,8 +98,8 @@ def check_scores(method_id: str, scores: object, images: int, classes: int) -> N
                 continue
             if _shape(given) != shape:
                 found = (
-                    f"{name} that are {_kind(given)} for {images} images and {classes} classes, "
-                    f"not a floating tensor of shape {shape}"
+                    f"{name} as {_kind(given)}; for {images} images and {classes} classes it must "
+                    f"be a floating-point tensor of shape {shape}"
                 )
                 break
     if found is not None:

@@ -93,27 +93,21 @@ def bare_logits(method: Theirs, features: Features, scores: Scores) -> torch.Ten
 
 
 SHAPES = {
-    "logits that are a torch.float32 tensor of shape (3, 3)": scores_of(logits=lambda x: x[1:]),
-    "logits that are a torch.float32 tensor of shape (5, 3)": scores_of(
+    "logits as a torch.float32 tensor of shape (3, 3)": scores_of(logits=lambda x: x[1:]),
+    "logits as a torch.float32 tensor of shape (5, 3)": scores_of(
         logits=lambda x: torch.cat([x, x[:1]])
     ),
-    "logits that are a torch.float32 tensor of shape (4, 2)": scores_of(logits=lambda x: x[:, 1:]),
-    "logits that are a torch.float32 tensor of shape (4, 4)": scores_of(
+    "logits as a torch.float32 tensor of shape (4, 2)": scores_of(logits=lambda x: x[:, 1:]),
+    "logits as a torch.float32 tensor of shape (4, 4)": scores_of(
         logits=lambda x: torch.cat([x, x[:, :1]], 1)
     ),
-    "logits that are a torch.float32 tensor of shape (4, 3, 1)": scores_of(
-        logits=lambda x: x[..., None]
-    ),
-    "logits that are a torch.int64 tensor of shape (4, 3)": scores_of(logits=lambda x: x.long()),
-    "logits that are a ndarray": scores_of(logits=lambda x: x.numpy()),
-    "logits that are None": scores_of(logits=None),
-    "loss_first that are a torch.float32 tensor of shape (1,)": scores_of(
-        loss_first=lambda x: x[0, :1]
-    ),
-    "loss_last that are a torch.float32 tensor of shape (4, 2)": scores_of(
-        loss_last=lambda x: x[:, :2]
-    ),
-    "steps that are 'many', not an int": scores_of(steps="many"),
+    "logits as a torch.float32 tensor of shape (4, 3, 1)": scores_of(logits=lambda x: x[..., None]),
+    "logits as a torch.int64 tensor of shape (4, 3)": scores_of(logits=lambda x: x.long()),
+    "logits as a ndarray": scores_of(logits=lambda x: x.numpy()),
+    "logits as None": scores_of(logits=None),
+    "loss_first as a torch.float32 tensor of shape (1,)": scores_of(loss_first=lambda x: x[0, :1]),
+    "loss_last as a torch.float32 tensor of shape (4, 2)": scores_of(loss_last=lambda x: x[:, :2]),
+    "steps as 'many'; it must be an int": scores_of(steps="many"),
     "returns None instead of Scores": lambda *_: None,
     "returns a torch.float32 tensor of shape (4, 3) instead of Scores": bare_logits,
 }
@@ -175,7 +169,7 @@ def test_a_change_of_what_is_shared_is_told_wherever_it_happens(theirs, context,
 def test_planning_tries_a_method_of_another_package(theirs, tree):
     tree["methods"] = ["vte", "zero_shot"]
     for change, told in (
-        (SHAPES["logits that are None"], "logits that are None"),
+        (SHAPES["logits as None"], "logits as None"),
         (turn, "it changes the features in place"),
         (lambda method, features, scores: features["crops"], "it ends in KeyError: 'crops'"),
     ):
