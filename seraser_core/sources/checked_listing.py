@@ -118,8 +118,13 @@ def _column_faults(items: object) -> Iterator[str]:
             yield f"lists items with {dtype} in the column {name!r}, no texts"
         if name in _NUMBERS and not dtype.is_integer():
             yield f"lists items with {dtype} in the column {name!r}, no integers"
-        if name == "box" and not (isinstance(dtype, pl.List) and dtype.inner.is_numeric()):
+        if name == "box" and not _is_box(dtype):
             yield f"lists items with {dtype} in the column {name!r}, no lists of numbers"
+
+
+def _is_box(dtype: pl.DataType) -> bool:
+    # Polars makes lists of nulls of null boxes when it reverses their order.
+    return isinstance(dtype, pl.List) and (dtype.inner.is_numeric() or dtype.inner == pl.Null)
 
 
 def _value_faults(listing: Listing) -> Iterator[str]:
@@ -176,12 +181,12 @@ def _count_faults(listing: Listing) -> Iterator[str]:
 
 
 def _typed(items: pl.DataFrame) -> pl.DataFrame:
-    """Return items with the types of the columns in which nothing is known."""
+    """Return items with types for the columns in which nothing is known."""
     types: dict[str, pl.DataType] = {"box": pl.List(pl.Float64)}
     types |= {name: pl.String() for name in _TEXTS_OR_NULL}
     types |= {name: pl.Int64() for name in _NUMBERS}
-    unknown = [name for name, dtype in items.schema.items() if dtype == pl.Null and name in types]
-    return items.with_columns(pl.col(name).cast(types[name]) for name in unknown)
+    loose = ["box", *(name for name in types if items.schema.get(name) == pl.Null)]
+    return items.with_columns(pl.col(name).cast(types[name]) for name in dict.fromkeys(loose))
 
 
 def _check_places(listing: Listing, options: DatasetOptions) -> None:

@@ -120,6 +120,11 @@ def test_columns_may_be_all_null_and_of_other_integers(foreign):
     assert foreign(empty).table.equals(expected)
 
 
+def test_the_order_of_rows_is_free(foreign):
+    expected = foreign(fields()).table
+    assert foreign(lambda it: replace(it, items=it.items.reverse())).table.equals(expected)
+
+
 @pytest.mark.parametrize(
     "change",
     [
