@@ -17,7 +17,7 @@ from seraser_core.sources.names import class_names, some
 from seraser_core.sources.shown import composed, ending_of, is_shown, is_shown_image, left_out
 from seraser_core.sources.source import Listing, Source, listed
 from seraser_core.sources.walk import Walked, walk
-from seraser_core.storage import Found
+from seraser_core.storage import FileInfo
 
 _SHOWN = 5
 _SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")
@@ -153,7 +153,7 @@ def find(
     said: list[str],
     deepest: int | None = None,
     needed: Callable[[str], bool] = lambda folder: True,
-) -> dict[str, Found]:
+) -> dict[str, FileInfo]:
     """Return the paths of all files below the folder `path` that are not hidden, relative to it.
 
     Args:

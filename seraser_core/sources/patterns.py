@@ -11,7 +11,7 @@ from seraser_core.errors import ConfigError
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.folder import find
 from seraser_core.sources.shown import composed, ending_of, is_shown, left_out
-from seraser_core.storage import Found
+from seraser_core.storage import FileInfo
 
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 _WILDCARD = re.compile(r"[*?\[]")
@@ -26,7 +26,7 @@ _RANGES = re.compile(r"(?s)(.)-(.)|(.)")
 
 def expand(
     options: DatasetOptions, endings: Collection[str], said: list[str]
-) -> dict[str, Found | None]:
+) -> dict[str, FileInfo | None]:
     """Return the files that ``dataset.path`` names, with their facts if they were listed.
 
     ``{000..009}`` and ``{a,b}`` stand for all of their names, which need not exist. ``*`` and ``?``
@@ -47,7 +47,7 @@ def expand(
     Raises:
         ConfigError: Nothing is found, a range in brackets is empty, or the folder cannot be listed.
     """
-    files: dict[str, Found | None] = {}
+    files: dict[str, FileInfo | None] = {}
     for pattern in expand_braces(options.path):
         if _WILDCARD.search(pattern):
             root, rest = split_root(pattern)
@@ -115,7 +115,7 @@ def split_root(pattern: str) -> tuple[str, str]:
 
 def _matching(
     root: str, pattern: str, options: DatasetOptions, said: list[str]
-) -> dict[str, Found]:
+) -> dict[str, FileInfo]:
     regular = regular_expression(composed(pattern))
 
     def used(name: str) -> bool:
@@ -132,8 +132,8 @@ def _matching(
 
 
 def _of_endings(
-    files: dict[str, Found], pattern: str, endings: Collection[str], said: list[str]
-) -> dict[str, Found]:
+    files: dict[str, FileInfo], pattern: str, endings: Collection[str], said: list[str]
+) -> dict[str, FileInfo]:
     """Return the files with these endings, or all if none has one or the pattern has an ending."""
     if "." in _WILDCARD.split(pattern.rpartition("/")[2])[-1]:
         return files

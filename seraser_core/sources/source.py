@@ -13,7 +13,7 @@ from seraser_core.config.options import DatasetOptions
 from seraser_core.config.secrets import PLAIN_URL, URL_RULE
 from seraser_core.errors import ConfigError
 from seraser_core.redaction import SECRET_URL
-from seraser_core.storage import Found
+from seraser_core.storage import FileInfo
 
 ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
 """Pattern of absolute paths and full URLs."""
@@ -58,7 +58,7 @@ def check_paths(
 
 
 def listed(
-    ids: pl.Series, images: pl.Series, files_by_row: Collection[Found | None] | None = None
+    ids: pl.Series, images: pl.Series, files_by_row: Collection[FileInfo | None] | None = None
 ) -> pl.DataFrame:
     """Return items without labels, masks and boxes; see `Listing`."""
     rows = len(ids)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seraser_core.errors import ConfigError
 from seraser_core.sources.shown import is_hidden, is_text
-from seraser_core.storage import Found
+from seraser_core.storage import FileInfo
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Walked:
         closed: Folders that may not be listed, and that need not be.
     """
 
-    files: dict[str, Found] = field(default_factory=dict)
+    files: dict[str, FileInfo] = field(default_factory=dict)
     unnamed: list[str] = field(default_factory=list)
     special: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
@@ -90,7 +90,7 @@ def walk(
                     if used(name):
                         walked.special.append(name)
                 else:
-                    walked.files[name] = Found(_size(entry))
+                    walked.files[name] = FileInfo(_size(entry))
             elif (real := _real(entry)) not in way:
                 waiting.append((Path(entry), f"{name}/", way | {real}))
     return walked

@@ -18,7 +18,7 @@ from seraser_core.sources.names import alike, attribute_names, class_names, name
 from seraser_core.sources.patterns import expand, short_names
 from seraser_core.sources.source import Listing, Source
 from seraser_core.sources.tar import MOST_TEXT, TEXT_ENDINGS, index_tar
-from seraser_core.storage import Found
+from seraser_core.storage import FileInfo
 
 _TARS_AT_ONCE = 8
 _LABEL, _MASK = "cls", "mask.png"
@@ -182,7 +182,7 @@ class WebDatasetSource(Source):
         return said
 
 
-def _with_bytes(files: Mapping[str, Found | None], said: list[str]) -> list[str]:
+def _with_bytes(files: Mapping[str, FileInfo | None], said: list[str]) -> list[str]:
     """Return the tars without empty ones, unless all are."""
     tars = [tar for tar, file in files.items() if file is None or file.size]
     if tars and len(tars) < len(files):

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from seraser_core.storage.locations import absolute, join, local_path, parent
-from seraser_core.storage.place import Found, Options, Place, at
+from seraser_core.storage.place import FileInfo, Options, Place, at
 
 __all__ = [
-    "Found",
+    "FileInfo",
     "Options",
     "Place",
     "absolute",
@@ -93,12 +93,14 @@ def list_folders(folder: str, options: Options | None = None) -> list[str]:
     return at(folder, options).list_folders()
 
 
-def find_files(folder: str, options: Options | None = None, prefix: str = "") -> dict[str, Found]:
+def find_files(
+    folder: str, options: Options | None = None, prefix: str = ""
+) -> dict[str, FileInfo]:
     """See `Place.find_files`."""
     return at(folder, options).find_files(prefix)
 
 
-def find(url: str, options: Options | None = None) -> Found | None:
+def find(url: str, options: Options | None = None) -> FileInfo | None:
     """See `Place.find`."""
     return at(url, options).find()
 

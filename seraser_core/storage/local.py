@@ -17,7 +17,7 @@ from typing import IO, Literal
 from seraser_core.errors import ConfigError
 from seraser_core.faults import sorted_faults
 from seraser_core.steps import reached
-from seraser_core.storage.place import Found, Place
+from seraser_core.storage.place import FileInfo, Place
 
 _NO_LINKS = (
     errno.EPERM,  # also of a file of another user, where the system protects those
@@ -27,6 +27,7 @@ _NO_LINKS = (
     errno.EXDEV,
     errno.EMLINK,
 )
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _NO_SUCH_RENAME = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1
 
@@ -95,19 +96,18 @@ class LocalPlace(Place):
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def _find_files(self, prefix: str) -> dict[str, Found]:
+    def _find_files(self, prefix: str) -> dict[str, FileInfo]:
         files = {}
-        for folder, _, names in os.walk(self.path):
+        for folder, _, names in os.walk(self.path, onerror=_raise_unless_missing):
             inside = Path(folder).relative_to(self.path)
             for name in names:
                 path = (inside / name).as_posix()
-                if path.startswith(prefix):
-                    with suppress(FileNotFoundError):  # it was removed meanwhile
-                        files[path] = Found(Path(folder, name).stat().st_size)
+                if path.startswith(prefix) and (info := _info(Path(folder, name))) is not None:
+                    files[path] = info
         return files
 
-    def _find(self) -> Found:
-        return Found(self.path.stat().st_size)
+    def _find(self) -> FileInfo | None:
+        return _info(self.path)
 
     def _exists(self) -> bool:
         with suppress(OSError, ValueError):
@@ -176,6 +176,22 @@ class LocalPlace(Place):
     def _rename(self, temporary: Path) -> None:
         reached("unrenamed", self.url)
         temporary.replace(self.path)
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
+
+
+def _info(path: Path) -> FileInfo | None:
+    """A file; None if it is missing, as the target of a link may be."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        if error.errno not in _MISSING:
+            raise
+        return None
+    return FileInfo(status.st_size, mark=f"{status.st_dev} {status.st_ino}")
 
 
 def _version(status: os.stat_result) -> str:

@@ -14,7 +14,7 @@ import fsspec
 from seraser_core.proxies import http_proxy_for
 from seraser_core.proxy_check import check_proxy
 from seraser_core.storage.locations import scheme
-from seraser_core.storage.place import Found, Place, UnconditionalError
+from seraser_core.storage.place import FileInfo, Place, UnconditionalError
 
 T = TypeVar("T")
 _BLOCK = 2**20
@@ -104,7 +104,7 @@ class OtherPlace(Place):
         paths = [entry["name"].rstrip("/") for entry in entries if entry["type"] == kind]
         return [PurePosixPath(path).name for path in paths if path != itself]
 
-    def _find_files(self, prefix: str) -> dict[str, Found]:
+    def _find_files(self, prefix: str) -> dict[str, FileInfo]:
         folder = self.path.rstrip("/") + "/"
         only = {"prefix": prefix} if prefix else {}
         return {
@@ -113,12 +113,12 @@ class OtherPlace(Place):
             if path.startswith(folder)
         }
 
-    def _find(self) -> Found:
+    def _find(self) -> FileInfo:
         return self._listed(self.fs.info(self.path))
 
-    def _listed(self, entry: dict[str, Any]) -> Found:
+    def _listed(self, entry: dict[str, Any]) -> FileInfo:
         """A file from an entry of a listing."""
-        return Found(int(entry.get("size") or 0))
+        return FileInfo(int(entry.get("size") or 0))
 
     def _exists(self) -> bool:
         return bool(self.fs.exists(self.path))

@@ -18,11 +18,19 @@ from seraser_core.storage.locations import join, local_path, scheme
 Options = Mapping[str, Any]
 
 
-class Found(NamedTuple):
-    """A file as a listing tells of it: its bytes, and its version where a reader can ask for it."""
+class FileInfo(NamedTuple):
+    """A file as a listing tells of it.
+
+    Attributes:
+        size: Its bytes.
+        version: Its version, where a reader can ask for it.
+        mark: Text that two files of the place have in common if one was published from the other,
+            where that can be told; of two that have not, nothing is known.
+    """
 
     size: int
     version: str | None = None
+    mark: str | None = None
 
 
 class UnconditionalError(Exception):
@@ -113,7 +121,7 @@ class Place(ABC):
         with sorted_faults("list", self.url):
             return sorted(self._names("directory"))
 
-    def find_files(self, prefix: str = "") -> dict[str, Found]:
+    def find_files(self, prefix: str = "") -> dict[str, FileInfo]:
         """Paths of all files below this folder, relative to it and sorted.
 
         Empty when it does not exist. What a killed write left behind is not among them.
@@ -129,7 +137,7 @@ class Place(ABC):
             if path.startswith(prefix) and not _is_unfinished(path.rpartition("/")[2])
         }
 
-    def find(self) -> Found | None:
+    def find(self) -> FileInfo | None:
         """The file as a listing would tell of it; None when there is none."""
         with suppress(FileNotFoundError), sorted_faults("look at", self.url):
             return self._find()
@@ -246,10 +254,10 @@ class Place(ABC):
         """Names of the files, or of the folders, directly in this folder; none if it is missing."""
 
     @abstractmethod
-    def _find_files(self, prefix: str) -> dict[str, Found]: ...
+    def _find_files(self, prefix: str) -> dict[str, FileInfo]: ...
 
     @abstractmethod
-    def _find(self) -> Found: ...
+    def _find(self) -> FileInfo | None: ...
 
     @abstractmethod
     def _exists(self) -> bool: ...

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from seraser_core.faults import CHANGED_CODES, s3_code
 from seraser_core.storage.other import OtherPlace
-from seraser_core.storage.place import Found, Place, UnconditionalError
+from seraser_core.storage.place import FileInfo, Place, UnconditionalError
 from seraser_core.storage.s3_client import Store, proxies_of
 
 _NO_CONDITION_CODES = ("NotImplemented", "501")
@@ -75,8 +75,9 @@ class S3Place(OtherPlace):
     def _version(self) -> str:
         return str(self.fs.info(self.path).get("ETag"))
 
-    def _listed(self, entry: dict[str, Any]) -> Found:
-        return super()._listed(entry)._replace(version=_strong(entry.get("ETag")))
+    def _listed(self, entry: dict[str, Any]) -> FileInfo:
+        tag = entry.get("ETag")
+        return super()._listed(entry)._replace(version=_strong(tag), mark=tag)
 
     def _fetch(self, path: Path) -> None:
         self.fs.fetch(self.path, path)

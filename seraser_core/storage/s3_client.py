@@ -170,7 +170,10 @@ class Store(S3FileSystem):
         except OSError as error:
             if s3_code(error) not in CHANGED_CODES:
                 raise
-            head = sync(self.loop, self._call_s3, "head_object", **place)
+            try:
+                head = sync(self.loop, self._call_s3, "head_object", **place)
+            except FileNotFoundError:  # it is gone again, or a folder has its name
+                return False
             return bool(head.get("Metadata") == mark)
         return True
 

@@ -10,7 +10,7 @@ from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.folder import find
 from seraser_core.sources.shown import is_shown, is_shown_image
 from seraser_core.sources.texts import read_text
-from seraser_core.storage import Found
+from seraser_core.storage import FileInfo
 
 _LEVELS_UP = 2
 
@@ -34,7 +34,7 @@ class Root:
         self.options, self.layout = options, layout
         self.url = options.path
         self.warnings: list[str] = []
-        self._images: dict[str, dict[str, Found]] = {}
+        self._images: dict[str, dict[str, FileInfo]] = {}
         self._others: dict[str, list[str]] = {}
 
     def wrong(
@@ -46,7 +46,7 @@ class Root:
             "dataset.path", f"{self.url}: {fault}", f"{remedy}expected there: {self.layout}"
         )
 
-    def images(self, folder: str = "") -> dict[str, Found]:
+    def images(self, folder: str = "") -> dict[str, FileInfo]:
         """Image files below `folder`, relative to the root.
 
         Raises:
