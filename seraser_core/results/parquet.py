@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from seraser_core.results.records import Input
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 
+_INPUTS = b"seraser_inputs"
 _ROW_GROUP = 8192
 
 
@@ -52,6 +54,25 @@ def with_inputs(items: pa.Table, inputs: Mapping[int, Input]) -> pa.Table:
         column = pa.array(values, field.type)
         items = items.set_column(items.schema.get_field_index(name), field, column)
     return items
+
+
+def with_input_footer(rows: pa.Table, inputs: Mapping[int, Input]) -> pa.Table:
+    """Prediction rows that tell in their footer which files were read although not as planned.
+
+    The commit says so, too; with these, a damaged one loses nothing.
+    """
+    if not inputs:
+        return rows
+    told = {str(index): [inputs[index].size, inputs[index].version] for index in sorted(inputs)}
+    return rows.replace_schema_metadata(
+        {**(rows.schema.metadata or {}), _INPUTS: json.dumps(told).encode()}
+    )
+
+
+def inputs_of(rows: pa.Table) -> dict[int, Input]:
+    """Return what `with_input_footer` has put into a footer."""
+    told = json.loads((rows.schema.metadata or {}).get(_INPUTS, b"{}"))
+    return {int(i): Input(size=size, version=version) for i, (size, version) in told.items()}
 
 
 def predictions_to_parquet(predictions: pa.Table) -> bytes:

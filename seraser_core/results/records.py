@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from seraser_core import storage
@@ -86,8 +86,8 @@ class MethodRecord(Record):
 class RuntimeRecord(Record):
     """Options of computing, as `RunRecord.config` has them."""
 
-    retries: int
-    parallel_shards: int
+    retries: int = Field(ge=0)
+    parallel_shards: int = Field(ge=1)
 
 
 class ModelRecord(Record):
@@ -428,6 +428,17 @@ def reading(url: str) -> Iterator[None]:
         raise FileNotFoundError(str(error)) from None
     except (OSError, ValueError, ImportError) as error:
         raise RunDirectoryError(f"{url} cannot be read: {error}") from error
+
+
+@contextmanager
+def writing(url: str) -> Iterator[None]:
+    """Sort the faults of writing the file at `url`, as `read` does."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RunDirectoryError(f"{url} cannot be written: {error}") from error
 
 
 def encode(document: Any) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from seraser_core.errors import RunDirectoryError
@@ -17,12 +19,12 @@ class Repair:
     """Parts of a run that are to be made again.
 
     Attributes:
-        shards: Ids of the shards to compute, in order.
+        shards: Id of a shard to mend -> paths of its wrong files, in order.
         report: Whether RUN/report is to be written.
         left: Problems that nothing here can mend.
     """
 
-    shards: list[str]
+    shards: dict[str, set[str]]
     report: bool
     left: list[Problem]
 
@@ -43,10 +45,13 @@ def plan_repair(report: VerifyReport) -> Repair:
             + ", and run the same configuration again: it writes them, and keeps the shards that "
             "are right"
         )
-    shards = [problem.shard for problem in report.problems if problem.shard is not None]
+    shards: defaultdict[str, set[str]] = defaultdict(set)
+    for problem in report.problems:
+        if problem.shard is not None:
+            shards[problem.shard].add(problem.file)
     others = [problem for problem in report.problems if problem.shard is None]
     return Repair(
-        shards=sorted(set(shards)),
+        shards={name: shards[name] for name in sorted(shards)},
         report=bool(shards) or any(_of_report(problem) for problem in others),
         left=[problem for problem in others if not _of_report(problem)],
     )
@@ -56,16 +61,24 @@ def _of_report(problem: Problem) -> bool:
     return problem.file.startswith("report/")
 
 
-def mend(run_url: str, shard_ids: list[str]) -> list[str]:
+def mend(run_url: str, shards: Mapping[str, set[str]]) -> list[str]:
     """Restore the rows of wrong shards that are whole elsewhere, and ask for all others anew.
+
+    Args:
+        run_url: The run directory.
+        shards: As of `Repair`.
 
     Returns:
         Ids of the shards that whoever runs the run computes again.
     """
     directory = RunDirectory(run_url)
-    states = {name: directory.state(name, deep=True) for name in shard_ids}
+    states = {name: directory.state(name, deep=True) for name in shards}
     directory.restore(states)
-    again = [n for n, state in states.items() if not isinstance(state, Done) or not state.faults]
+    again = [
+        name
+        for name, state in states.items()
+        if not isinstance(state, Done) or shards[name] - state.faults.keys()
+    ]
     for name in again:
         directory.compute_again(name)
     return again

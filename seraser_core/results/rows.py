@@ -144,14 +144,15 @@ def failed_rows(rows: pa.Table) -> dict[str, list[int]]:
     return failed
 
 
+def is_of_run(rows: pa.Table, run: RunRecord) -> bool:
+    """Return whether a table has rows of a run, as its schema and footer say."""
+    footer = (rows.schema.metadata or {}).get(b"seraser_fingerprint", b"")
+    return bool(rows.schema.equals(PREDICTIONS_SCHEMA)) and footer == run.fingerprint.encode()
+
+
 def is_same_rows(old: pa.Table, new: pa.Table) -> bool:
-    """Return whether two tables have rows of the same items and methods in the same run."""
-    footer = b"seraser_fingerprint"
-    return bool(
-        old.schema.equals(PREDICTIONS_SCHEMA)
-        and old.select(_KEY).equals(new.select(_KEY))
-        and (old.schema.metadata or {}).get(footer) == (new.schema.metadata or {}).get(footer)
-    )
+    """Return whether two tables of a run have rows of the same items and methods."""
+    return bool(old.select(_KEY).equals(new.select(_KEY)))
 
 
 def describe_row(rows: pa.Table, item: int, method: str) -> str:

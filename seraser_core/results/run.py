@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property
+import threading
 from typing import Self
 
 import pyarrow as pa
@@ -32,6 +32,9 @@ class PlannedRun:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        self._lock = threading.RLock()
+        self._run: RunRecord | None = None
+        self._plan: Plan | None = None
 
     @classmethod
     def create(cls, url: str, run: RunRecord, items: pa.Table, plan: Plan) -> Self:
@@ -87,13 +90,19 @@ class PlannedRun:
         """URL of a file in the directory."""
         return storage.join(self.url, *parts)
 
-    @cached_property
+    @property
     def run(self) -> RunRecord:
         """run.json.
 
         Raises:
             RunDirectoryError: There is no run here, or the file is damaged.
         """
+        with self._lock:
+            if self._run is None:
+                self._run = self._read_run()
+            return self._run
+
+    def _read_run(self) -> RunRecord:
         url = self.path("run.json")
         try:
             data = records.read(url)
@@ -102,14 +111,17 @@ class PlannedRun:
             raise RunDirectoryError(lacking) from None
         return RunRecord.parse(data, url, remedy=_DELETE)
 
-    @cached_property
+    @property
     def plan(self) -> Plan:
         """plan/plan.json.
 
         Raises:
             RunDirectoryError: There is no run here, or the file is missing or damaged.
         """
-        return Plan.parse(*self._planned("plan/plan.json"), remedy=_DELETE)
+        with self._lock:
+            if self._plan is None:
+                self._plan = Plan.parse(*self._planned("plan/plan.json"), remedy=_DELETE)
+            return self._plan
 
     def _planned(self, name: str) -> tuple[bytes, str]:
         """The bytes of a file of the plan, and its URL."""

@@ -1,8 +1,9 @@
 """The life of a shard: attempts, commits, the published copy, and the answer whether it is done.
 
-The rows of an attempt get a name that says their content, and never change. A commit names the rows
-that count. It is created if there is none of its number and never replaced, so of many workers one
-is the next. Then its rows are published under predictions/, which any process may do again.
+The rows of an attempt get a name that says their content and which commit they are for, and never
+change. A commit names the rows that count. It is created if there is none of its number and never
+replaced, so of many workers one is the next. Then its rows are published under predictions/, which
+any process may do again.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import hashlib
 import io
 import time
 import traceback
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 import pyarrow as pa
@@ -22,15 +22,21 @@ from seraser_core import storage
 from seraser_core.errors import RunDirectoryError, TransientError
 from seraser_core.redaction import redacted
 from seraser_core.results import records
-from seraser_core.results.parquet import predictions_to_parquet, with_inputs
+from seraser_core.results.parquet import (
+    inputs_of,
+    predictions_to_parquet,
+    with_input_footer,
+    with_inputs,
+)
 from seraser_core.results.records import Commit, Computed, Failure, Input, newly_failed
-from seraser_core.results.rows import describe_row, failed_rows, is_same_rows
+from seraser_core.results.rows import describe_row, failed_rows, is_of_run, is_same_rows
 from seraser_core.results.states import (
     Damaged,
     Done,
     ShardStates,
     State,
     attempt_file,
+    attempt_number,
     commit_file,
     failure_file,
     published_file,
@@ -79,7 +85,22 @@ class RunDirectory(ShardStates):
                 data = records.read(self.path(state.file))
                 # Rows of an older commit may have the same size, and were published late.
                 if hashlib.sha256(data).hexdigest() == state.commit.sha256:
-                    storage.write_bytes(self.path(file), data)
+                    self._write(file, data)
+
+    def rows_of(self, state: Done) -> bytes:
+        """The Parquet file with the rows of a shard that is done.
+
+        Raises:
+            TransientError: It is gone or another one meanwhile.
+        """
+        url = self.path(state.file)
+        try:
+            data = records.read(url)
+        except FileNotFoundError as error:
+            raise TransientError(f"{url} has gone meanwhile") from error
+        if hashlib.sha256(data).hexdigest() != state.commit.sha256:
+            raise TransientError(f"{url} has other rows than a moment ago")
+        return data
 
     def items_to_read(self, shard_id: str, state: State) -> pa.Table:
         """The items of a shard with what its commit says of files that are not as planned.
@@ -87,7 +108,7 @@ class RunDirectory(ShardStates):
         Raises:
             RunDirectoryError: As `items`.
         """
-        return with_inputs(self.items(shard_id), _inputs(state))
+        return with_inputs(self.items(shard_id), self._inputs(shard_id, state))
 
     def write_shard(
         self,
@@ -113,15 +134,14 @@ class RunDirectory(ShardStates):
             one keeps all its good rows and has more.
 
         Raises:
-            TransientError: Rows that were good would become error rows; nothing is written.
+            RunDirectoryError: Rows that were good would become error rows; nothing is written.
         """
         began = time.perf_counter()
         failed = failed_rows(rows)
         self._check_keeps(shard_id, rows, failed, before)
-        data = predictions_to_parquet(rows)
-        sha256, errors = hashlib.sha256(data).hexdigest(), sum(map(len, failed.values()))
-        attempt = self.path(attempt_file(shard_id, sha256))
-        storage.write_bytes(attempt, data)
+        known = self._inputs(shard_id, before) | dict(inputs or {})
+        data = predictions_to_parquet(with_input_footer(rows, known))
+        errors = sum(map(len, failed.values()))
         commit = Commit(
             **dict(computed),
             shard=shard_id,
@@ -132,80 +152,89 @@ class RunDirectory(ShardStates):
             ok=rows.num_rows - errors,
             errors=errors,
             failed=failed,
-            sha256=sha256,
+            sha256=hashlib.sha256(data).hexdigest(),
             bytes=len(data),
-            inputs={**_inputs(before), **(inputs or {})},
+            inputs=known,
             cause=cause,
             write_s=time.perf_counter() - began,
             finished=time.time(),
         )
-        commit = self._created(commit, before)
-        try:
-            self.publish(shard_id, commit)
-        except FileNotFoundError:  # taken for rows that nobody committed, and removed
-            storage.write_bytes(attempt, data)
-            self.publish(shard_id)
+        if isinstance(before, Done | Damaged) and before.is_of(commit):
+            commit = before.commit or commit
+            self._write(attempt_file(commit), data)  # which was damaged
+        else:
+            commit = self._created(commit, data)
+        self.publish(shard_id)
         return commit
 
-    def _created(self, commit: Commit, before: State) -> Commit:
-        """Create a commit as the next one; returns the newest, be it another worker's."""
-        if isinstance(before, Done | Damaged) and before.is_of(commit):
-            return before.commit or commit
-        while not storage.create(self.path(commit_file(commit.shard, commit.n)), commit.sealed()):
-            n = self._newest(commit.shard)
-            other = self.commit(commit.shard, commit.n if n is None else n)
+    def _created(self, commit: Commit, data: bytes) -> Commit:
+        """Write the rows of a commit and create it as the next one.
+
+        Returns:
+            The newest commit, be it another worker's.
+        """
+        while True:
+            self._write(attempt_file(commit), data)
+            if storage.create(self.path(commit_file(commit.shard, commit.n)), commit.sealed()):
+                return commit
+            other = self._other(commit)
             better = not any(other.loses(commit.failed)) and commit.errors < other.errors
             if other.sha256 == commit.sha256 or not better:
                 return other
             commit = commit.model_copy(update={"n": other.n + 1})
-        return commit
 
-    def publish(self, shard_id: str, known: Commit | None = None) -> None:
+    def _other(self, commit: Commit) -> Commit:
+        """The newest commit, where one has the number of `commit` already."""
+        n = max(commit.n, self._newest(commit.shard) or 0)  # a listing may be behind
+        try:
+            return self.commit(commit.shard, n)
+        except RunDirectoryError as error:
+            if n > commit.n:  # the next try meets it
+                raise
+            raise RunDirectoryError(f"{error}, and in the way of a commit; remove it") from None
+
+    def _write(self, file: str, data: bytes) -> None:
+        """Write a file of the run directory."""
+        url = self.path(file)
+        with records.writing(url):
+            storage.write_bytes(url, data)
+
+    def publish(self, shard_id: str) -> None:
         """Put the rows of the newest commit of a shard under predictions/.
 
-        Args:
-            shard_id: The shard.
-            known: A commit that need not be read again.
-
         Raises:
-            FileNotFoundError: The attempt that it names is gone.
+            TransientError: They have gone meanwhile.
+            RunDirectoryError: A commit cannot be read, or nothing can be put there.
         """
         n = self._newest(shard_id)
-        while n is not None:
-            commit = known if known is not None and known.n == n else self.commit(shard_id, n)
-            source = self.path(attempt_file(shard_id, commit.sha256))
-            newer = None
+        published: int | None = None
+        while n is not None and n != published:
+            source = self.path(attempt_file(self.commit(shard_id, n)))
+            target = self.predictions_path(shard_id)
             try:
-                storage.publish(source, self.predictions_path(shard_id))
-            except FileNotFoundError:
-                newer = self._newest(shard_id)
-                if newer == n:
-                    raise
-            else:  # who slept between the two would have put old rows over newer ones
-                newer = self._newest(shard_id)
-            if newer == n:
-                return
-            n = newer
+                with records.writing(target):
+                    storage.publish(source, target)
+            except FileNotFoundError as error:
+                raise TransientError(f"{source} has gone meanwhile") from error
+            # Who slept between the two has put old rows over newer ones.
+            n, published = self._newest(shard_id), n
 
     def tidy(self, states: Mapping[str, State]) -> None:
         """Remove what shards that are done need no more: older attempts, and records of failures.
 
-        Their rows are published again before, in case that older ones were meanwhile.
+        An attempt at a commit that is still to come is left: its worker may be about to create it.
         """
-        attempts = defaultdict(set)
-        for name in storage.find_files(self.path("attempts")):
-            attempts[name.rpartition("-")[0]].add(f"attempts/{name}")
-        begun = storage.find_files(self.path("failures"))
+        begun = self.files("failures")
         for shard_id, state in states.items():
-            if not isinstance(state, Done):
-                continue
-            if f"{shard_id}.json" in begun:
+            if isinstance(state, Done) and f"{shard_id}.json" in begun:
                 self.clear(shard_id)
-            others = attempts[shard_id] - {attempt_file(shard_id, state.commit.sha256)}
-            if others and self._newest(shard_id) == state.n:
-                self.publish(shard_id, state.commit)
-                for file in others:
-                    storage.delete(self.path(file))
+        for name in self.files("attempts"):
+            shard_id = name.partition(".")[0]
+            done, n = states.get(shard_id), attempt_number(shard_id, name)
+            if not isinstance(done, Done) or n is None or n > done.n:
+                continue
+            if f"attempts/{name}" != attempt_file(done.commit):
+                storage.delete(self.path("attempts", name))
 
     def _check_keeps(
         self, shard_id: str, rows: pa.Table, failed: Mapping[str, list[int]], before: State
@@ -213,49 +242,65 @@ class RunDirectory(ShardStates):
         """See that no row that was good becomes an error row.
 
         Raises:
-            TransientError: One would.
+            RunDirectoryError: One would.
         """
         if not failed:
             return
-        commit = before.commit if isinstance(before, Done | Damaged) else None
+        commit = _commit(before)
         earlier = [] if commit is None else [commit.failed]
-        if commit is None or commit.n != before.n:
+        if not isinstance(before, Done):
             if self._newest(shard_id) not in (None, before.n):
                 return  # of another worker, see `_created`
-            files = self._files(shard_id)
-            kept = [failed_rows(table) for table in self._rows_of(files, rows)]
-            earlier += kept
-            if not kept and (files or before.n >= 0):
+            tables = [t for t in self._tables(shard_id, before) if is_same_rows(t, rows)]
+            earlier += [failed_rows(table) for table in tables]
+            there = before.n >= 0 or self._files(shard_id)
+            if there and not tables and not _is_readable(before):
                 item, method = next(newly_failed({}, failed))
-                raise TransientError(
+                raise RunDirectoryError(
                     f"{sum(map(len, failed.values()))} rows would be errors, e.g. "
                     f"{describe_row(rows, item, method)}, and what is there is too damaged to tell "
                     f"whether they were good; {self._remedy(shard_id, before)}"
                 )
         for known in earlier:
             if lost := list(newly_failed(known, failed)):
-                raise TransientError(
+                raise RunDirectoryError(
                     f"{len(lost)} rows that were good would become errors, e.g. "
                     f"{describe_row(rows, *lost[0])}; {self._remedy(shard_id, before)}"
                 )
 
-    def _files(self, shard_id: str) -> list[str]:
-        """The files that may have rows of a shard."""
-        attempts = storage.find_files(self.path("attempts"), prefix=f"{shard_id}-")
-        there = [f"attempts/{name}" for name in attempts]
-        published = published_file(shard_id)
-        return there if self._size(published) is None else [*there, published]
+    def _inputs(self, shard_id: str, state: State) -> dict[int, Input]:
+        """The files that were read though they are not as planned, of the newest rows there are."""
+        commit = _commit(state)
+        inputs = {} if commit is None else dict(commit.inputs)
+        if isinstance(state, Damaged):
+            for table in self._tables(shard_id, state):
+                inputs |= inputs_of(table)
+        return inputs
 
-    def _rows_of(self, files: list[str], rows: pa.Table) -> Iterator[pa.Table]:
-        """The tables in `files` that can be read, and have rows of the same items in this run."""
+    def _tables(self, shard_id: str, state: State) -> list[pa.Table]:
+        """Rows of this run that are there although its commits do not say all of them.
+
+        Those that are published belong to some commit. Where the newest cannot be read, any attempt
+        may be its own.
+        """
+        readable = _is_readable(state)
+        files = [published_file(shard_id)] if readable else self._files(shard_id)
+        tables = []
         for file in files:
             try:
                 data = io.BytesIO(self._data(file) or b"")
                 table = pq.read_table(data, page_checksum_verification=True)
             except (pa.ArrowException, RunDirectoryError, OSError, ValueError):  # damaged
                 continue
-            if is_same_rows(table, rows):
-                yield table
+            if is_of_run(table, self.run):
+                tables.append(table)
+        return tables
+
+    def _files(self, shard_id: str) -> list[str]:
+        """The files that may have rows of a shard."""
+        attempts = [f"attempts/{name}" for name in self.files("attempts", f"{shard_id}.")]
+        published = published_file(shard_id)
+        return attempts if self._look(published) is None else [*attempts, published]
 
     def _remedy(self, shard_id: str, before: State) -> str:
         """Tell how to keep the rows, and how to give them up."""
@@ -266,7 +311,7 @@ class RunDirectory(ShardStates):
         if isinstance(deep, Damaged) and deep.file == request_file(shard_id, deep.n):
             leave = f"to leave it at that, delete {self.path(deep.file)}"
             return f"{bring}; its rows stay as they are; {leave}"
-        files = [f"commits/{shard_id}.*", f"attempts/{shard_id}-*", published_file(shard_id)]
+        files = [f"commits/{shard_id}.*", f"attempts/{shard_id}.*", published_file(shard_id)]
         named = ", ".join(map(self.path, files))
         return f"{bring}; to have the errors in place of the rows, delete {named} first"
 
@@ -313,6 +358,11 @@ def opened(run_url: str) -> RunDirectory:
     return RunDirectory(run_url)
 
 
-def _inputs(state: State) -> Mapping[int, Input]:
-    commit = state.commit if isinstance(state, Done | Damaged) else None
-    return {} if commit is None else commit.inputs
+def _commit(state: State) -> Commit | None:
+    return state.commit if isinstance(state, Done | Damaged) else None
+
+
+def _is_readable(state: State) -> bool:
+    """Return whether the newest commit can be read."""
+    commit = _commit(state)
+    return commit is not None and commit.n == state.n

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from seraser_core.results.records import Commit, Failure
 from seraser_core.results.run import PlannedRun
 from seraser_core.sources.items import ShardRange
 
+_NUMBER = r"0|[1-9][0-9]*"
 _OTHER_FILE = "is not the file that its commit names"
 _WANTED = "asks for the shard to be computed again"
 
@@ -119,45 +121,38 @@ class ShardStates(PlannedRun):
             RunDirectoryError: There is no run, or a file cannot be read.
         """
         while True:
-            names = storage.find_files(self.path("commits"), prefix=f"{shard_id}.")
-            found = self._state(shard_id, names, self._size, lambda: self.latest(shard_id), deep)
+            names, latest = self.files("commits", f"{shard_id}."), self.latest(shard_id)
+            # Of an attempt that failed nobody knows how far it came.
+            state = self._state(shard_id, names, self._look, latest, deep or latest is not None)
             # Rows that are gone may have been superseded since their commit was listed.
-            if not isinstance(found, Damaged) or self._newest(shard_id) == found.n:
-                return found
-
-    def _newest(self, shard_id: str) -> int | None:
-        """Number of the newest commit of a shard; None without any."""
-        names = storage.find_files(self.path("commits"), prefix=f"{shard_id}.")
-        return newest(shard_id, names)
+            if not isinstance(state, Damaged) or self._newest(shard_id) == state.n:
+                return state
 
     def states(self, deep: bool = False) -> dict[str, State]:
         """Return the state of every planned shard, in order, from a listing of each folder.
 
-        Rows are hashed as well where the latest attempt has not come to a good end.
-
         Args:
-            deep: Whether to hash the rows of all shards.
+            deep: As of `state`, for all shards.
 
         Raises:
             RunDirectoryError: There is no run, or a file cannot be read.
         """
-        shards, folders = self.shards(), ("attempts", "predictions", "failures")
+        shards = self.shards()
         names = self._commit_names()  # before the rows that they name
         with ThreadPoolExecutor(records.READERS) as pool:
-            listed = pool.map(lambda name: storage.find_files(self.path(name)), folders)
-            attempts, published, failures = listed
-            sizes = {f"attempts/{name}": file.size for name, file in attempts.items()}
-            sizes |= {f"predictions/{name}": file.size for name, file in published.items()}
+            attempts, published, begun = pool.map(
+                self.files, ("attempts", "predictions", "failures")
+            )
+            files = {f"attempts/{name}": file for name, file in attempts.items()}
+            files |= {f"predictions/{name}": file for name, file in published.items()}
 
             def state(shard: ShardRange) -> State:
-                begun = f"{shard.id}.json" in failures
-                latest = (lambda: self.latest(shard.id)) if begun else (lambda: None)
-                looked = names[shard.id], sizes.get, latest, deep or begun
-                found = self._state(shard.id, *looked)
-                return self.state(shard.id, deep or begun) if isinstance(found, Damaged) else found
+                if f"{shard.id}.json" in begun:
+                    return self.state(shard.id, deep)
+                state = self._state(shard.id, names[shard.id], files.get, None, deep)
+                return self.state(shard.id, deep) if isinstance(state, Damaged) else state
 
-            states = list(pool.map(state, shards))
-        return {shard.id: found for shard, found in zip(shards, states, strict=True)}
+            return dict(zip([shard.id for shard in shards], pool.map(state, shards), strict=True))
 
     def listed(self) -> tuple[set[str], set[str]]:
         """Return the ids of the shards that are done, and of the others that have begun or failed.
@@ -169,22 +164,36 @@ class ShardStates(PlannedRun):
         """
         planned, names = {shard.id for shard in self.shards()}, self._commit_names()
         done = {name for name in planned if _counts(name, names[name])}
-        failures = storage.find_files(self.path("failures"))
+        failures = self.files("failures")
         return done, (planned - done) & {name.removesuffix(".json") for name in failures}
 
     def _commit_names(self) -> defaultdict[str, list[str]]:
         """Shard id -> names of its commits and of requests to compute it again."""
         names = defaultdict(list)
-        for name in storage.find_files(self.path("commits")):
+        for name in self.files("commits"):
             names[name.partition(".")[0]].append(name)
         return names
+
+    def files(self, folder: str, prefix: str = "") -> dict[str, storage.FileInfo]:
+        """The files in a folder of the run directory whose names begin with `prefix`.
+
+        Raises:
+            RunDirectoryError: It cannot be listed.
+        """
+        url = self.path(folder)
+        with records.reading(url):
+            return storage.find_files(url, prefix=prefix)
+
+    def _newest(self, shard_id: str) -> int | None:
+        """Number of the newest commit of a shard; None without any."""
+        return newest(shard_id, self.files("commits", f"{shard_id}."))
 
     def _state(
         self,
         shard_id: str,
         names: Collection[str],
-        size: Callable[[str], int | None],
-        latest: Callable[[], Failure | None],
+        look: Callable[[str], storage.FileInfo | None],
+        latest: Failure | None,
         deep: bool,
     ) -> State:
         """The state of a shard.
@@ -192,46 +201,51 @@ class ShardStates(PlannedRun):
         Args:
             shard_id: The shard.
             names: Of its commits and of requests.
-            size: Tells how many bytes a file of the run directory has; None when it is missing.
-            latest: Reads the latest attempt that has begun or failed, if there is one.
+            look: Finds a file of the run directory; None when it is missing.
+            latest: The latest attempt that has begun or failed, if there is one.
             deep: Whether to hash its rows.
         """
         n = newest(shard_id, names)
         if n is None:
-            attempt = latest()
-            if attempt is None:
+            if latest is None:
                 return Open()
-            return Running(attempt) if attempt.error is None else Failed(attempt)
+            return Running(latest) if latest.error is None else Failed(latest)
         file, wanted = commit_file(shard_id, n), request_file(shard_id, n)
         try:
             commit = self.commit(shard_id, n)
         except RunDirectoryError as error:
             what = str(error).removeprefix(f"{self.path(file)} ")
-            return Damaged(file, what, n, self._older(shard_id, n, names), False, latest())
+            return Damaged(file, what, n, self._older(shard_id, n, names), False, latest)
         again = not _counts(shard_id, names)
-        files = attempt_file(shard_id, commit.sha256), published_file(shard_id)
-        looked = {file: self._fault(file, commit, size, deep) for file in files}
+        files = attempt_file(commit), published_file(shard_id)
+        attempt, published = map(look, files)
+        # An older attempt may have been published late; there is none of a first commit.
+        sure = n == 0 or _is_published_from(published, attempt)
+        looked = {
+            files[0]: self._fault(files[0], attempt, commit, deep),
+            files[1]: self._fault(files[1], published, commit, deep or not sure),
+        }
         faults = {file: fault for file, fault in looked.items() if fault is not None}
         if len(faults) == len(files):
-            file = files[0] if size(files[1]) is None else files[1]
-            return Damaged(file, faults[file], n, commit, again, latest())
+            file = files[0] if published is None else files[1]
+            return Damaged(file, faults[file], n, commit, again, latest)
         if again:
-            return Damaged(wanted, _WANTED, n, commit, again, latest())
+            return Damaged(wanted, _WANTED, n, commit, again, latest)
         return Done(commit, next(file for file in files if file not in faults), faults)
 
-    def _size(self, file: str) -> int | None:
-        found = storage.find(self.path(file))
-        return None if found is None else found.size
+    def _look(self, file: str) -> storage.FileInfo | None:
+        url = self.path(file)
+        with records.reading(url):
+            return storage.find(url)
 
     def _fault(
-        self, file: str, commit: Commit, size: Callable[[str], int | None], deep: bool
+        self, file: str, there: storage.FileInfo | None, commit: Commit, deep: bool
     ) -> str | None:
         """Return the fault of a file that should have the rows of a commit; None without one."""
-        there = size(file)
         if there is None:
             return "is missing"
-        if there != commit.bytes:
-            return f"has {there} bytes, not the {commit.bytes} that its commit names"
+        if there.size != commit.bytes:
+            return f"has {there.size} bytes, not the {commit.bytes} that its commit names"
         try:
             other = deep and self._hash(file) != commit.sha256
         except RunDirectoryError as error:
@@ -299,9 +313,24 @@ class ShardStates(PlannedRun):
             return Failure.now(shard_id, 0, error="unreadable record", message=str(error))
 
 
-def attempt_file(shard_id: str, sha256: str) -> str:
-    """Path of the rows of an attempt, in the run directory."""
-    return f"attempts/{shard_id}-{sha256[:12]}.parquet"
+def attempt_file(commit: Commit) -> str:
+    """Path of the rows of a commit, in the run directory.
+
+    It says which commit the rows are for: once there is commit n, no other attempt at it counts any
+    more, nor will it.
+    """
+    return f"attempts/{commit.shard}.{commit.n}-{commit.sha256[:12]}.parquet"
+
+
+def attempt_number(shard_id: str, name: str) -> int | None:
+    """Return which commit an attempt is for; None of other files.
+
+    Args:
+        shard_id: The shard.
+        name: Of a file in ``attempts/``.
+    """
+    match = re.fullmatch(rf"{re.escape(shard_id)}\.({_NUMBER})-[0-9a-f]{{12}}\.parquet", name)
+    return int(match[1]) if match else None
 
 
 def published_file(shard_id: str) -> str:
@@ -330,8 +359,17 @@ def newest(shard_id: str, names: Collection[str]) -> int | None:
 
 
 def _numbers(shard_id: str, names: Collection[str]) -> list[int]:
-    middles = (name.removeprefix(f"{shard_id}.").removesuffix(".json") for name in names)
-    return [int(middle) for middle in middles if middle.isdecimal()]
+    pattern = re.compile(rf"{re.escape(shard_id)}\.({_NUMBER})\.json")
+    return [int(match[1]) for match in map(pattern.fullmatch, names) if match]
+
+
+def _is_published_from(
+    published: storage.FileInfo | None, attempt: storage.FileInfo | None
+) -> bool:
+    """Return whether a listing alone tells that one file was published from the other."""
+    if published is None or attempt is None:
+        return False
+    return published.mark is not None and published.mark == attempt.mark
 
 
 def _counts(shard_id: str, names: Collection[str]) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
-from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.fingerprints import differing, fingerprint, plan_hash
@@ -21,8 +21,13 @@ from seraser_core.sources.items import ShardRange
 from seraser_core.waiting import waiting
 
 _RUN, _PLAN, _ITEMS = "run.json", "plan/plan.json", "plan/items.parquet"
-_PER_SHARD = {"attempts": "-", "commits": ".", "predictions": ".parquet", "failures": ".json"}
-"""Folder -> what ends the name of the shard in the names of its files."""
+_PER_SHARD = {
+    "attempts": r"\.(0|[1-9]\d*)-[0-9a-f]{12}\.parquet",
+    "commits": r"\.(0|[1-9]\d*)\.(json|again)",
+    "predictions": r"\.parquet",
+    "failures": r"\.json",
+}
+"""Folder -> pattern of what follows the id of the shard in the names of its files."""
 
 
 @waiting("re-reading the run")
@@ -112,6 +117,7 @@ def _plan_problems(run: RunRecord, items: pa.Table, shards: list[ShardRange]) ->
 def _strays(directory: RunDirectory, planned: set[str]) -> Iterator[Problem]:
     """Files of no planned shard, which ``predictions/*.parquet`` would read nevertheless."""
     for folder, end in _PER_SHARD.items():
-        for name in storage.list_files(directory.path(folder)):
-            if name.partition(end)[0] not in planned:
+        for name in directory.files(folder):
+            shard_id, _, rest = name.partition(".")
+            if shard_id not in planned or not re.fullmatch(end, f".{rest}", re.ASCII):
                 yield Problem(f"{folder}/{name}", "belongs to no planned shard; remove it")

@@ -16,10 +16,10 @@ from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.counting import COUNTED, count_rows, proper_scores
+from seraser_core.results.parquet import inputs_of
 from seraser_core.results.problems import Problem
 from seraser_core.results.records import Commit
-from seraser_core.results.rows import failed_rows
-from seraser_core.results.schema import PREDICTIONS_SCHEMA
+from seraser_core.results.rows import failed_rows, is_of_run
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Damaged, Done, State
 from seraser_core.results.sums import MethodSums
@@ -107,6 +107,8 @@ def _row_problems(
         yield file, "its counts are not those of its rows"
     if commit.failed != failed_rows(rows):
         yield file, "it does not name the rows that failed"
+    if commit.inputs != inputs_of(rows):
+        yield file, "it does not name the files that were read though they are not as planned"
     counted = count_rows(frame.select(COUNTED), methods)
     for method, sums in counted.items():
         kept = commit.methods[method]
@@ -128,8 +130,7 @@ def _read_rows(directory: RunDirectory, done: Done) -> pa.Table:
         rows = pq.read_table(io.BytesIO(records.read(directory.path(done.file))))
     except pa.ArrowException as error:
         raise RunDirectoryError(f"cannot be read: {error}") from None
-    footer = (rows.schema.metadata or {}).get(b"seraser_fingerprint", b"").decode()
-    if not rows.schema.equals(PREDICTIONS_SCHEMA) or footer != directory.run.fingerprint:
+    if not is_of_run(rows, directory.run):
         raise RunDirectoryError("has another schema or fingerprint")
     return rows
 

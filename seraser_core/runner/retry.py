@@ -109,7 +109,7 @@ class Retry:
                 raise RunDirectoryError(
                     f"shard {shard_id} is not done; `seraser repair` computes it again"
                 )
-            before, data = state.commit, records.read(directory.path(state.file))
+            before, data = state.commit, directory.rows_of(state)
             # Parquet names the items of lists otherwise, and equal rows are to give equal bytes.
             old = pq.read_table(io.BytesIO(data)).cast(with_footer(directory.run))
             failed = self._failed(pl.DataFrame(old))
@@ -175,7 +175,7 @@ def _as_they_are_now(
     known = pc.or_(pc.is_valid(planned["size"]), pc.is_valid(planned["version"]))
     files = planned.filter(pc.and_(known, pc.is_null(planned["offset"])))
 
-    def look(url: str) -> storage.Found | None:
+    def look(url: str) -> storage.FileInfo | None:
         try:
             return storage.find(url, options)
         except (OSError, ValueError, ImportError):  # an error row will say so
@@ -189,7 +189,7 @@ def _as_they_are_now(
     return {
         i: Input(size=file.size, version=file.version)
         for i, file in now.items()
-        if file is not None and believed[i] != file
+        if file is not None and believed[i] != (file.size, file.version)
     }
 
 

@@ -43,7 +43,7 @@ SLOW = ("no answer", "stalled", "dripping")
 PASSING = [kind for kind in KINDS if kind not in (*CREDENTIALS, "forbidden", "no range")]
 BODILESS = [kind for kind in PASSING if kind not in ("truncated", "stalled", "dripping", "short")]
 CONTENT = random.Random(5).randbytes(50_000)
-WRITES = ("attempts/0000?-", "commits/0000?.", "predictions/0000?.")
+WRITES = ("attempts/0000?.", "commits/0000?.", "predictions/0000?.")
 
 
 @pytest.fixture(scope="module")

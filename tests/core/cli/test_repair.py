@@ -44,7 +44,7 @@ class Run:
         self._fs.pipe_file(f"{self._root}/{name}", data)
 
     def attempt(self, shard):
-        (name,) = [name for name in self.files() if name.startswith(f"attempts/{shard}-")]
+        (name,) = [name for name in self.files() if name.startswith(f"attempts/{shard}.")]
         return name
 
     def delete(self, name):
@@ -99,12 +99,13 @@ def check_repaired(run, before, wrong):
     """Rows, sums and tables are as before; of shards that were right, every byte is."""
     after = run.files()
     added = after.keys() - before.keys()
-    assert {name.split(".")[0].removeprefix("commits/") for name in added} <= {*wrong}
+    assert {name.split("/")[1].split(".")[0] for name in added} <= {*wrong}
     for shard in wrong:
         mine, old = newest(after, shard), newest(before, shard)
         assert (mine["sha256"], mine["methods"]) == (old["sha256"], old["methods"])
     for name, data in before.items():
-        of_wrong = name.startswith("commits/") and name.removeprefix("commits/")[:5] in wrong
+        folder, _, file = name.partition("/")
+        of_wrong = folder in ("attempts", "commits") and file[:5] in wrong
         # These tell times.
         if not of_wrong and name not in ("report/report.html", "report/files.json"):
             assert after[name] == data, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import itertools
@@ -12,6 +13,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,7 +23,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError, TransientError
 from seraser_core.results import shards
+from seraser_core.results.parquet import predictions_to_parquet
 from seraser_core.results.reading import scan
+from seraser_core.results.records import Input
 from seraser_core.results.repair import mend, plan_repair
 from seraser_core.results.rows import failed_rows
 from seraser_core.results.states import Damaged, Done, Failed, Open, Running, commits_of
@@ -38,7 +42,7 @@ def done(directory, deep=False):
 
 
 def attempts(directory, shard_id="00001"):
-    return sorted(Path(directory.path("attempts")).glob(f"{shard_id}-*"))
+    return sorted(Path(directory.path("attempts")).glob(f"{shard_id}.*"))
 
 
 def put(path, data):
@@ -51,6 +55,10 @@ def flip(path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)  # in place: under both of its names
+
+
+def repair(directory):
+    mend(directory.url, plan_repair(verify(directory.url)).shards)
 
 
 def with_errors(scored, *failed):
@@ -77,7 +85,7 @@ def test_what_a_shard_goes_through(small, tmp_path):
     assert isinstance(state, Done)
     assert (state.commit.rows, state.commit.ok, state.commit.errors) == (10, 10, 0)
     (attempt,) = attempts(directory)
-    assert attempt.name == f"00001-{state.commit.sha256[:12]}.parquet"
+    assert attempt.name == f"00001.0-{state.commit.sha256[:12]}.parquet"
     assert hashlib.sha256(attempt.read_bytes()).hexdigest() == state.commit.sha256
     assert attempt.samefile(directory.predictions_path("00001")), "nothing is stored twice"
     assert directory.states() == {"00000": Open(), "00001": state, "00002": Open()}
@@ -205,6 +213,7 @@ def test_a_failure_makes_one_look_deeply(finished):
     finished.fail("00001", OSError("throttled"), 1)
     flip(Path(finished.predictions_path("00001")))
     assert done(finished) == ["00000", "00002"]
+    assert isinstance(finished.state("00001"), Damaged)
     assert status(finished.url)["failures"] == {"00001": "OSError: throttled (attempt 1)"}
 
 
@@ -290,7 +299,7 @@ def test_error_rows_take_the_place_of_no_good_row(scored, finished, damage):
         path.write_bytes(path.read_bytes()[:-9])
     files = {p: p.read_bytes() for p in Path(finished.url).rglob("*") if p.is_file()}
     told = "too damaged to tell" if damage == "all" else "1 rows that were good|2 rows that were"
-    with pytest.raises(TransientError, match=told) as caught:
+    with pytest.raises(RunDirectoryError, match=told) as caught:
         commit_from(finished, with_errors(scored, 6), finished.state("00001"))
     assert {p: p.read_bytes() for p in Path(finished.url).rglob("*") if p.is_file()} == files
     leave = "delete .*again$" if damage == "none" else r"delete .*commits/00001\.\*.* first$"
@@ -316,7 +325,7 @@ def stops_before(n, write):
         sys.setprofile(stop)
         try:
             write()
-        except TransientError:  # to be tried again
+        except RunDirectoryError:  # to be tried again
             os._exit(0)
         except BaseException:
             os._exit(1)
@@ -375,7 +384,7 @@ def test_a_repair_restores_what_is_whole_elsewhere(finished, which):
     rows = published.read_bytes()
     put(published if which == "published" else attempt, rows[:-1] + b"?")
     found = plan_repair(verify(finished.url))
-    assert found.shards == ["00001"]
+    assert list(found.shards) == ["00001"]
     assert mend(finished.url, found.shards) == []
     assert published.read_bytes() == attempt.read_bytes() == rows
     assert done(finished, deep=True) == IDS
@@ -408,22 +417,151 @@ def test_an_attempt_is_not_restored_from_other_rows_of_its_size(finished):
     assert done(finished, deep=True) == ["00000", "00002"]
 
 
-def test_an_attempt_that_was_removed_before_its_commit_is_written_again(
+def test_rows_that_somebody_removed_before_their_commit_are_to_be_computed_again(
     scored, tmp_path, monkeypatch
 ):
-    """As by a report that another process makes in between."""
     run = scored()
     directory = run.create(str(tmp_path))
     create = storage.create
 
     def remove_and_create(url, data):
-        for path in attempts(directory, url.rpartition("/")[2][:5]):
+        for path in attempts(directory):
             path.unlink()
         return create(url, data)
 
-    monkeypatch.setattr(shards.storage, "create", remove_and_create)
-    run.write(directory)
+    with monkeypatch.context() as patched:
+        patched.setattr(shards.storage, "create", remove_and_create)
+        with pytest.raises(TransientError, match="has gone meanwhile"):
+            run.write(directory, "00001")
+    commit_from(directory, run, directory.state("00001"))
+    assert done(directory, deep=True) == ["00001"]
+
+
+class KilledError(BaseException):
+    pass
+
+
+def test_a_report_removes_no_rows_that_are_about_to_be_committed(scored, tmp_path, monkeypatch):
+    """Nor those of a worker that is killed between its commit and publishing them."""
+    one, better = with_errors(scored, 6), with_errors(scored)
+    directory = one.create(str(tmp_path))
+    one.write(directory)
+    create = storage.create
+
+    def tidy_and_create(url, data):
+        directory.tidy(states)
+        create(url, data)
+        raise KilledError
+
+    states = directory.states()
+    monkeypatch.setattr(shards.storage, "create", tidy_and_create)
+    with pytest.raises(KilledError):
+        commit_from(directory, better, states["00001"])
+    directory.tidy(states)
+    assert directory.state("00001", deep=True).commit.errors == 0
+    aggregate(directory.url)
     assert verify(directory.url).problems == []
+    assert len(attempts(directory)) == 1
+
+
+def test_rows_of_the_same_size_that_were_published_late_are_found(scored, tmp_path):
+    one = scored()
+    directory = one.create(str(tmp_path))
+    one.write(directory)
+    published = Path(directory.predictions_path("00001"))
+    late = published.with_name("a second name")
+    late.hardlink_to(published)
+    for seed in range(100):
+        other, noise = scored(), np.random.default_rng(seed).normal(0, 1e-3, (13, 7))
+        other.logits["seraser"] = one.logits["seraser"] + noise.astype(np.float32)
+        if len(predictions_to_parquet(other.predictions(range(5, 10)))) == late.stat().st_size:
+            break
+    directory.compute_again("00001")
+    commit = commit_from(directory, other, directory.state("00001"))
+    aggregate(directory.url)
+    assert commit.bytes == late.stat().st_size
+    late.replace(published)  # a worker wakes that slept between its two calls of the system
+    aggregate(directory.url)
+    assert hashlib.sha256(published.read_bytes()).hexdigest() == commit.sha256
+
+
+# What commits say is kept without them
+
+
+def test_a_commit_that_is_gone_costs_no_good_row_while_its_rows_are_there(scored, tmp_path):
+    one, better = with_errors(scored, 5, 6, 7), with_errors(scored)
+    directory = one.create(str(tmp_path))
+    one.write(directory)
+    commit_from(directory, better, directory.state("00001"))
+    aggregate(directory.url)
+    Path(directory.path("commits", "00001.1.json")).unlink()
+    repair(directory)
+    with pytest.raises(RunDirectoryError, match="6 rows that were good would become errors"):
+        commit_from(directory, one, directory.state("00001"))
+    assert commit_from(directory, better, directory.state("00001")).errors == 0
+
+
+def test_inputs_of_a_commit_that_is_damaged_are_known_from_its_rows(scored, tmp_path):
+    run = scored()
+    directory = run.create(str(tmp_path))
+    run.write(directory)
+    mended, places = {6: Input(size=7, version='"a tag"')}, range(5, 10)
+    directory.compute_again("00001")
+    state = directory.state("00001")
+    given = "00001", run.predictions(places), run.computed(places), state, "retry", mended
+    assert directory.write_shard(*given).inputs == mended
+    assert verify(directory.url).problems == []
+    flip(Path(directory.path("commits", "00001.1.json")))
+    state = directory.state("00001")
+    assert state.commit.n == 0
+    items = directory.items_to_read("00001", state).to_pylist()
+    assert [(i["item_index"], i["size"]) for i in items if i["version"]] == [(6, 7)]
+    assert commit_from(directory, run, state).inputs == mended
+
+
+# Files in the way
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_what_is_in_the_way_of_a_commit_is_named(scored, tmp_path, kind):
+    one, better = with_errors(scored, 6), with_errors(scored)
+    directory = one.create(str(tmp_path))
+    one.write(directory)
+    place = Path(directory.path("commits", "00001.1.json"))
+    place.mkdir() if kind == "folder" else place.symlink_to("nowhere")
+    with pytest.raises(RunDirectoryError, match=rf"{place} .*in the way of a commit; remove it"):
+        commit_from(directory, better, directory.state("00001"))
+
+
+def test_a_folder_in_place_of_rows_is_named(finished):
+    published = Path(finished.predictions_path("00001"))
+    published.unlink()
+    published.mkdir()
+    with pytest.raises(RunDirectoryError, match=rf"{published} cannot be written"):
+        aggregate(finished.url)
+
+
+@pytest.mark.parametrize("name", ["00001.5", "00001.007.json", "00001.\u0663.json", "00001.x.json"])
+def test_other_names_are_no_commits(finished, name):
+    Path(finished.path("commits", name)).write_text("{}")
+    assert done(finished) == IDS
+    assert any(problem.file == f"commits/{name}" for problem in verify(finished.url).problems)
+
+
+def test_a_link_that_leads_to_itself_is_no_file(finished):
+    Path(finished.path("commits", "00001.1.json")).symlink_to("00001.1.json")
+    assert done(finished) == IDS
+
+
+def test_a_folder_that_cannot_be_listed_is_not_empty(finished, monkeypatch):
+    def scandir(path, real=os.scandir):
+        if str(path).endswith("commits"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(RunDirectoryError, match=r"commits cannot be read: .*Permission denied"):
+        status(finished.url)
 
 
 # All together
@@ -447,6 +585,7 @@ class Life(RuleBasedStateMachine):
         self.lost = False  # by hand: everything that says what was good
         self.seen = [Open()]
         self.directory = self.scored().create(str(self.folder))
+        self.late = Path(self.directory.path("late"))
 
     @rule(which=st.frozensets(st.integers(5, 9)))
     def images_go_and_come_back(self, which):
@@ -464,7 +603,7 @@ class Life(RuleBasedStateMachine):
         run = with_errors(self.scored, *self.away)
         try:
             commit = commit_from(self.directory, run, state)
-        except (TransientError, RunDirectoryError):
+        except RunDirectoryError:
             return
         failed = {(i, m) for m, items in commit.failed.items() for i in items}
         self.good |= {(i, m) for i in range(5, 10) for m in commit.methods} - failed
@@ -473,7 +612,7 @@ class Life(RuleBasedStateMachine):
     def damage(self, data, how):
         """Damage one of the files with its rows."""
         url = Path(self.directory.url)
-        files = sorted([*url.glob("attempts/00001-*"), *url.glob("predictions/00001*")])
+        files = sorted([*url.glob("attempts/00001.*"), *url.glob("predictions/00001*")])
         if not files:
             return
         path = data.draw(st.sampled_from(files))
@@ -484,6 +623,29 @@ class Life(RuleBasedStateMachine):
             put(path, content[:-1])
         else:
             path.unlink()
+
+    @rule()
+    def lose_the_newest_commit(self):
+        published = Path(self.directory.predictions_path("00001"))
+        newest = self.newest()
+        if newest is None or not self.whole_attempt(newest) or not published.exists():
+            return
+        commit = self.directory.state("00001").commit
+        if hashlib.sha256(published.read_bytes()).hexdigest() == commit.sha256:
+            newest.unlink()
+
+    @rule()
+    def sleep_before_a_rename(self):
+        """A worker is about to publish what is published now."""
+        published = Path(self.directory.predictions_path("00001"))
+        if published.exists():
+            self.late.unlink(missing_ok=True)
+            self.late.hardlink_to(published)
+
+    @rule()
+    def wake_up(self):
+        if self.late.exists():
+            self.late.replace(self.directory.predictions_path("00001"))
 
     @rule()
     def damage_the_newest_commit(self):
@@ -502,7 +664,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def repair(self):
-        mend(self.directory.url, plan_repair(verify(self.directory.url)).shards)
+        repair(self.directory)
 
     @rule()
     def report(self):

@@ -20,7 +20,7 @@ from seraser_core.results.records import encode, seal
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
 
-COMMIT, ROWS, ATTEMPT = "commits/00001.0.json", "predictions/00001.parquet", "attempts/00001"
+COMMIT, ROWS, ATTEMPT = "commits/00001.0.json", "predictions/00001.parquet", "attempts/00001.0"
 FILES = [
     "run.json",
     "plan/items.parquet",
@@ -56,7 +56,7 @@ def place(directory, name):
     """Where a file is; the name of an attempt ends with its hash."""
     if name != ATTEMPT:
         return Path(directory.path(name))
-    (path,) = Path(directory.path("attempts")).glob("00001-*")
+    (path,) = Path(directory.path("attempts")).glob("00001.*")
     return path
 
 
@@ -70,7 +70,7 @@ def forge(directory, rows):
     """Put other rows in the place of shard 00001's, and let its commit name them."""
     mark = hashlib.sha256(rows).hexdigest()
     place(directory, ATTEMPT).unlink()
-    for name in (ROWS, f"attempts/00001-{mark[:12]}.parquet"):
+    for name in (ROWS, f"attempts/00001.0-{mark[:12]}.parquet"):
         put(Path(directory.path(name)), rows)
     path = Path(directory.path(COMMIT))
     commit = json.loads(path.read_text()) | {"sha256": mark, "bytes": len(rows)}
@@ -385,7 +385,12 @@ def test_a_parquet_file_that_is_none(finished):
 
 @pytest.mark.parametrize(
     "name",
-    ["predictions/9.parquet", "attempts/9-1.parquet", "commits/9.0.json", "commits/9.0.again"],
+    [
+        "predictions/9.parquet",
+        "attempts/9.0-123456789abc.parquet",
+        "commits/9.0.json",
+        "commits/9.0.again",
+    ],
 )
 def test_a_file_of_no_planned_shard(finished, name):
     path = Path(finished.path(name))
