@@ -166,15 +166,13 @@ def _since(started: float) -> float:
 
 
 def _to_cpu(scores: Scores) -> Scores:
-    def move(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor.detach().float().cpu()
+    """Return copies on the CPU: a method may use its tensors again for the next images."""
 
-    return Scores(
-        scores.logits.detach().float().cpu(),
-        move(scores.loss_first),
-        move(scores.loss_last),
-        scores.steps,
-    )
+    def copied(tensor: Tensor) -> Tensor:
+        return tensor.detach().to("cpu", torch.float32, copy=True)
+
+    first, last = (None if x is None else copied(x) for x in (scores.loss_first, scores.loss_last))
+    return Scores(copied(scores.logits), first, last, scores.steps)
 
 
 def _join(parts: Sequence[Scores]) -> Scores:

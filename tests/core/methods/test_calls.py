@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import polars as pl
 import pytest
 import torch
 
@@ -201,6 +202,25 @@ def test_a_shard_fails_rather_than_hold_rows_of_other_images(theirs, tree):
     theirs(change)
     with pytest.raises(SeraserError, match=r"methods\.vte: its predict returns logits"):
         run_local(url)
+
+
+def test_a_method_may_use_its_output_again_for_the_next_images(theirs, tree, tmp_path, monkeypatch):
+    output = torch.empty(2, len(CLASSES))
+
+    def reuse(method: Theirs, features: Features, scores: Scores) -> Scores:
+        count = len(scores.logits)
+        return Scores(output[:count].copy_(scores.logits))
+
+    tree["methods"] = ["vte"]
+    found = []
+    for change in (unchanged, reuse):
+        theirs(change)
+        tree["output"] = str(tmp_path / change.__name__)
+        url = plan_run(load_config(tree))
+        monkeypatch.setitem(open_session(url).batch_sizes, "vte", 2)  # as if no more fitted
+        run_local(url)
+        found.append(pl.read_parquet(f"{url}/predictions/*.parquet").sort("item_id"))
+    assert found[0].equals(found[1])
 
 
 @pytest.mark.parametrize(
