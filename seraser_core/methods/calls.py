@@ -16,6 +16,7 @@ from seraser_core.methods.shared import Shared
 from seraser_core.models.device import is_lost
 from seraser_core.models.memory import is_out_of_memory
 
+_OPTIONAL = ("loss_first", "loss_last", "steps")
 _REMEDY = "repair or update the method, or leave it out"
 
 
@@ -104,6 +105,25 @@ def check_scores(method_id: str, scores: object, images: int, classes: int) -> N
                 break
     if found is not None:
         raise ConfigError(f"methods.{method_id}", f"its predict returns {found}", _REMEDY)
+
+
+def check_alike(method_id: str, scores: Scores, tells: dict[str, tuple[str, ...]]) -> None:
+    """Refuse scores that hold losses or steps when those of other images did not.
+
+    Args:
+        method_id: The method.
+        scores: Some of its scores.
+        tells: Id of a method -> what its scores hold; the first ones are added.
+
+    Raises:
+        ConfigError: They hold others.
+    """
+    given = tuple(name for name in _OPTIONAL if getattr(scores, name) is not None)
+    before = tells.setdefault(method_id, given)
+    if given != before:
+        names = [", ".join(some) or "none of them" for some in (before, given)]
+        found = f"of {', '.join(_OPTIONAL)} it returns {names[0]} at first and {names[1]} later"
+        raise ConfigError(f"methods.{method_id}", found, _REMEDY)
 
 
 def _shape(value: object) -> tuple[int, ...] | None:

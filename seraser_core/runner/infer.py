@@ -82,6 +82,8 @@ def score(
         sizes = session.batch_sizes
         sizes.setdefault(method.id, _images_at_once(session, method))
         parts = in_batches(predict, len(untouched), sizes, method.id, not method.stateful)
+        for part in parts:
+            calls.check_alike(method.id, part, session.tells)
         scores[method.id] = replace(_join(parts), seconds=_since(started))
     return scores
 

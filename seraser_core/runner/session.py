@@ -69,6 +69,7 @@ class Session:
         model: The model of `context`.
         views: All views that any method needs; ``image`` is always among them.
         sample_fits: Methods that learn from a sample first.
+        tells: Id of a method -> what it returns beside logits.
         isolated: The decoder whose processes can be killed; None until one is needed.
     """
 
@@ -91,6 +92,7 @@ class Session:
         self.relevance, self.segmenter = relevance, segmenter
         self.views = tuple(dict.fromkeys([IMAGE, *(v for m in methods for v in m.views)]))
         self.sample_fits = SampleFits()
+        self.tells: dict[str, tuple[str, ...]] = {}
         self.isolated: IsolatedDecoder | None = None
         self._load_s = load_s
         self._lock = threading.Lock()

@@ -204,6 +204,16 @@ def test_a_shard_fails_rather_than_hold_rows_of_other_images(theirs, tree):
         run_local(url)
 
 
+def test_a_shard_fails_rather_than_lack_losses_of_some_images(theirs, tree):
+    def change(method: Theirs, features: Features, scores: Scores) -> Scores:
+        return replace(scores, loss_last=scores.logits[:, 0]) if method.calls > 1 else scores
+
+    theirs(change)
+    tree |= {"methods": ["vte", "zero_shot"], "runtime": {"retries": 0, "batch_size": 2}}
+    with pytest.raises(SeraserError, match=r"it returns none of them at first and loss_last later"):
+        run_local(plan_run(load_config(tree)))
+
+
 def test_a_method_may_use_its_output_again_for_the_next_images(theirs, tree, tmp_path, monkeypatch):
     output = torch.empty(2, len(CLASSES))
 
