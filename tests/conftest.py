@@ -48,7 +48,7 @@ _FAST = (
     "core/results/test_averages.py",
     "core/results/test_run.py",
     "core/runner/test_feed.py",
-    "core/runner/test_local.py",
+    "core/runner/test_missing_shards.py",
     "core/runner/test_lookahead.py",
     "core/sources/test_class_files.py",
     "core/sources/test_decode.py",
@@ -290,7 +290,7 @@ def finished_once(pictures: Path, tiny_json: str, tmp_path_factory: pytest.TempP
     """The finished run of `tree` with its report, to be copied by `cp -a`: never change it."""
     from seraser_core.config import load_config
     from seraser_core.results.summary import aggregate
-    from seraser_core.runner.local import run_local
+    from seraser_core.runner.missing_shards import run_local
     from seraser_core.runner.plan import plan_run
 
     url = plan_run(load_config(small_tree(pictures, tiny_json, tmp_path_factory.mktemp("once"))))

@@ -127,7 +127,7 @@ def _compute(run_url: str, display: RunDisplay) -> None:
     """Compute the missing shards of a planned run in this process, and merge them."""
     from seraser_core.results.shards import RunDirectory
     from seraser_core.results.summary import aggregate
-    from seraser_core.runner.local import run_local
+    from seraser_core.runner.missing_shards import run_local
 
     directory = RunDirectory(run_url)
     with waiting("looking for what is done"):

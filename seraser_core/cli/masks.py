@@ -47,7 +47,7 @@ def masks(
     import yaml
 
     from seraser_core.config import load_config
-    from seraser_core.results.masks import write_mask_table
+    from seraser_core.results.mask_table import write_mask_table
 
     wanted = list(set_ or [])
     name = load_config(config, wanted).name

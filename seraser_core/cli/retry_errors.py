@@ -49,7 +49,7 @@ def retry_errors(
 def _retried(run: str, retry: Retry, display: RunDisplay, one_of_many: bool = False) -> int:
     """Compute the failed images of a run again, merge, and return how many they were."""
     from seraser_core.results.summary import aggregate
-    from seraser_core.runner.local import run_local
+    from seraser_core.runner.missing_shards import run_local
 
     with waiting("looking for failed images"):
         shards = retry.shards(run, one_of_many)

@@ -42,7 +42,7 @@ class Group:
 
     @property
     def small(self) -> bool:
-        """Whether it has too few images to be the worst group."""
+        """True if it has too few images to be the worst group."""
         return self.n < SMALL_GROUP
 
     @property
@@ -84,7 +84,7 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """All that is known of one method in one run.
+    """The figures of one method in one run.
 
     Attributes:
         method: Its id.

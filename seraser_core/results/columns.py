@@ -24,7 +24,7 @@ Value = str | int | float | bool | None
 
 
 class Shown(Flag):
-    """Where a column is, beside the file of its table and the report's page.
+    """Places that show a column, beside the file of its table and the report's page.
 
     Attributes:
         NOWHERE: None of these.

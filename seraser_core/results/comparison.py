@@ -187,7 +187,7 @@ def mean_ranks(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def is_comparison(url: str) -> bool:
-    """Whether a comparison's folder is at `url`."""
+    """Return whether a comparison's folder is at `url`."""
     try:
         return storage.exists(_record(url))
     except (OSError, ValueError, ImportError):
@@ -205,7 +205,7 @@ def compared_runs(comparison_url: str) -> list[ComparedRun]:
 
 
 def left_out(table: pl.DataFrame) -> str | None:
-    """Which data sets have groups that are left out of the worst group, in words."""
+    """Name the data sets with groups that are left out of the worst group."""
     sizes = table.group_by("dataset", maintain_order=True).agg(pl.col("small_groups").max())
     if sizes.height == 1:
         return small_groups_text(table)
@@ -226,14 +226,14 @@ def _read(comparison_url: str) -> ComparisonRecord:
         raise RunDirectoryError(f"{comparison_url} is no comparison: {lacking}") from None
     beside = storage.parent(comparison_url.rstrip("/"))
     runs = [
-        run.model_copy(update={"run": _found(run.run, storage.join(beside, run.run_id))})
+        run.model_copy(update={"run": _existing(run.run, storage.join(beside, run.run_id))})
         for run in comparison.runs
     ]
     return comparison.model_copy(update={"runs": runs})
 
 
-def _found(url: str, beside: str) -> str:
-    """Where a run is: as written, or beside the comparison if both were moved."""
+def _existing(url: str, beside: str) -> str:
+    """Return the URL of a run: as written, or beside the comparison if both were moved."""
     if url != beside and not storage.exists(storage.join(url, "run.json")):
         return beside if storage.exists(storage.join(beside, "run.json")) else url
     return url

@@ -71,8 +71,8 @@ def disagreements(directory: RunDirectory, states: Mapping[str, State]) -> pl.Da
         return most_disagreed(rows, directory.run)
 
     with ThreadPoolExecutor(READERS) as pool:
-        found = list(pool.map(of_shard, paths))
-    return _first(pl.concat([pl.DataFrame(schema=_SCHEMA), *found]))
+        tables = list(pool.map(of_shard, paths))
+    return _first(pl.concat([pl.DataFrame(schema=_SCHEMA), *tables]))
 
 
 def most_disagreed(rows: pl.DataFrame, run: RunRecord) -> pl.DataFrame:
@@ -95,7 +95,7 @@ def most_disagreed(rows: pl.DataFrame, run: RunRecord) -> pl.DataFrame:
     shares = alike.group_by("item_index").agg(
         disagreement=1 - pl.col("alike").max() / pl.col("alike").sum()
     )
-    found = (
+    disagreed = (
         said.group_by("item_index", maintain_order=True)
         .agg(
             pl.col("item_id", "image").first(),
@@ -106,11 +106,11 @@ def most_disagreed(rows: pl.DataFrame, run: RunRecord) -> pl.DataFrame:
         .join(shares.filter(pl.col("disagreement") > 0), on="item_index")
         .select(*_SCHEMA)
     )
-    return _first(found)
+    return _first(disagreed)
 
 
-def _first(found: pl.DataFrame) -> pl.DataFrame:
-    return found.sort(_ORDER, descending=[True, True, False]).head(MOST)
+def _first(table: pl.DataFrame) -> pl.DataFrame:
+    return table.sort(_ORDER, descending=[True, True, False]).head(MOST)
 
 
 def beside_each_other(table: pl.DataFrame, most: int) -> tuple[Sequence[str], list[dict[str, str]]]:

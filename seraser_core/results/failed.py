@@ -24,16 +24,16 @@ def first_failed(directory: RunDirectory, states: Mapping[str, State]) -> list[s
         directory: The run.
         states: Of its shards.
     """
-    found: dict[int, str] = {}
+    reasons: dict[int, str] = {}
     for state in states.values():
         if not isinstance(state, Done) or not state.commit.errors:
             continue
         for row in _errors(directory.path(state.file)):
             text = f"{row['item_id']}: {row['error_code']}: {row['error_message']}"
-            found.setdefault(row["item_index"], text)
-            if len(found) == MOST:
-                return list(found.values())
-    return list(found.values())
+            reasons.setdefault(row["item_index"], text)
+            if len(reasons) == MOST:
+                return list(reasons.values())
+    return list(reasons.values())
 
 
 def _errors(url: str) -> list[dict[str, Any]]:

@@ -165,10 +165,10 @@ def _scores(
 def _top(probabilities: np.ndarray) -> dict[str, np.ndarray]:
     """The likeliest classes; the array is changed. Of equal classes the first, as argmax has it."""
     rows = np.arange(len(probabilities))
-    top, found = [], []
+    top, shares = [], []
     for _ in range(min(TOP, probabilities.shape[1])):
         best = probabilities.argmax(1)
         top.append(best)
-        found.append(probabilities[rows, best])
+        shares.append(probabilities[rows, best])
         probabilities[rows, best] = -1
-    return {"top": np.stack(top, 1), "top_probabilities": np.stack(found, 1)}
+    return {"top": np.stack(top, 1), "top_probabilities": np.stack(shares, 1)}

@@ -58,15 +58,15 @@ def overview(output: str) -> dict[str, Any]:
         raise RunDirectoryError(f"{output} cannot be read: {error}") from error
     urls = [output] if own else [storage.join(output, name) for name in sorted(names)]
     with ThreadPoolExecutor(records.READERS) as pool:
-        found = list(pool.map(_look, urls))
-    runs = sorted((one["run"] for one in found if "run" in one), key=_age)
+        entries = list(pool.map(_look, urls))
+    runs = sorted((one["run"] for one in entries if "run" in one), key=_age)
     for run, differs in zip(runs, _differences([run.pop("facts") for run in runs]), strict=True):
         run["differs"] = differs
     return {
         "output": output,
         "runs": runs,
-        "comparisons": [one["comparison"] for one in found if "comparison" in one],
-        "unreadable": [one["unreadable"] for one in found if "unreadable" in one],
+        "comparisons": [one["comparison"] for one in entries if "comparison" in one],
+        "unreadable": [one["unreadable"] for one in entries if "unreadable" in one],
     }
 
 
@@ -153,39 +153,39 @@ def _headline_of(row: dict[str, Any], *more: str) -> dict[str, Any]:
 def _comparison(url: str) -> dict[str, Any]:
     """A comparison, with the best row of its table."""
     runs = compared_runs(url)
-    table = storage.join(url, "report", "comparison.parquet")
+    table_url = storage.join(url, "report", "comparison.parquet")
     try:
-        found: pl.DataFrame | None = pl.read_parquet(io.BytesIO(records.read(table)))
+        table: pl.DataFrame | None = pl.read_parquet(io.BytesIO(records.read(table_url)))
     except (OSError, RunDirectoryError, pl.exceptions.PolarsError):
-        found = None
+        table = None
     best = None
-    if found is not None and found.height and found["accuracy"].count():
+    if table is not None and table.height and table["accuracy"].count():
         ranked = ["worst_group_accuracy", "accuracy"]
-        best = found.sort(ranked, descending=True, nulls_last=True).row(0, named=True)
+        best = table.sort(ranked, descending=True, nulls_last=True).row(0, named=True)
         best = _headline_of(best, "dataset", "model")
     return {
         "comparison": url,
         "runs": [run.run_id for run in runs],
-        "table": table if found is not None else None,
+        "table": table_url if table is not None else None,
         "headline": best,
     }
 
 
 def _options(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Dotted option -> value; a method's by its id, so that the order of methods counts not."""
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for name, value in config.items():
         if not prefix and name in _NOT_OPTIONS:
             continue
         if name == "methods" and not prefix:
             for method in value:
                 rest = {key: inner for key, inner in method.items() if key != "id"}
-                found |= _options(rest, f"methods.{method['id']}.")
+                options |= _options(rest, f"methods.{method['id']}.")
         elif isinstance(value, dict) and value:
-            found |= _options(value, f"{prefix}{name}.")
+            options |= _options(value, f"{prefix}{name}.")
         else:
-            found[prefix + name] = value
-    return found
+            options[prefix + name] = value
+    return options
 
 
 def _differences(facts: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

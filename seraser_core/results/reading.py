@@ -15,7 +15,7 @@ from seraser_core.results.states import Done
 
 
 def scan(output: str) -> pl.LazyFrame:
-    """All committed prediction rows of a run directory, or of all runs in an output folder.
+    """Return all committed prediction rows of a run directory, or of all runs in an output folder.
 
     They are the rows that the commits name, whatever is published. Of runs that are all finished,
     ``pl.scan_parquet("<output>/*/predictions/*.parquet")`` gives the same.

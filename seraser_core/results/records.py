@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from seraser_core import storage
 from seraser_core.errors import HangError, RunDirectoryError
-from seraser_core.results.pictures import PictureSums
+from seraser_core.results.picture_sums import PictureSums
 from seraser_core.results.sums import MethodSums
 from seraser_core.sources.items import ShardRange
 
@@ -111,7 +111,7 @@ class ConfigRecord(Record):
 
 
 class FingerprintInputs(Record):
-    """All that can change a row of a run, see `fingerprint_inputs`.
+    """Everything that can change a row of a run, see `fingerprint_inputs`.
 
     Attributes:
         weights: Hash of the model's weights.
@@ -190,7 +190,7 @@ class Plan(Record):
 
 
 class Timings(Record):
-    """Where the time of a shard went, in seconds unless said otherwise.
+    """Time that a shard took, in seconds unless said otherwise.
 
     Attributes:
         images: Number of images that were computed.

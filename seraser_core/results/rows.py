@@ -1,4 +1,4 @@
-"""From scores to rows: one row per (image, method), always."""
+"""Rows made of scores: one row per (image, method), always."""
 
 from __future__ import annotations
 

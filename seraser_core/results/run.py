@@ -13,7 +13,7 @@ from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.fingerprints import differing
-from seraser_core.results.parquet import items_to_parquet, read_items
+from seraser_core.results.parquet_files import items_to_parquet, read_items
 from seraser_core.results.records import Plan, RunRecord
 from seraser_core.sources.items import ShardRange
 
@@ -22,7 +22,7 @@ _DELETE = "delete it, and run the same configuration again to write it"
 
 
 class PlannedRun:
-    """What is planned of a run, on a local disk or in object storage.
+    """A planned run, on a local disk or in object storage.
 
     An instance reads run.json and the plan once.
 

@@ -22,7 +22,7 @@ from seraser_core import storage
 from seraser_core.errors import RunDirectoryError, TransientError
 from seraser_core.redaction import redacted
 from seraser_core.results import records
-from seraser_core.results.parquet import (
+from seraser_core.results.parquet_files import (
     inputs_of,
     predictions_to_parquet,
     with_input_footer,
@@ -52,12 +52,12 @@ class RunDirectory(ShardStates):
     """A run directory on a local disk or in object storage."""
 
     def mask_path(self, kind: str, item_index: int) -> str:
-        """Where the mask of an image is kept, when a run makes masks: one PNG per image."""
+        """Return the path of the mask of an image, where a run makes masks: one PNG per image."""
         folder = f"{item_index // _MASKS_PER_FOLDER:06d}"
         return self.path("masks", kind, folder, f"{item_index:09d}.png")
 
     def predictions_path(self, shard_id: str) -> str:
-        """Where the rows of a shard are for people and Polars."""
+        """Return the path of the rows of a shard for people and Polars."""
         return self.path(published_file(shard_id))
 
     def missing(self) -> list[ShardRange]:

@@ -1,4 +1,4 @@
-"""How sure a proportion is, and whether two methods differ: the exact, closed formulas."""
+"""Intervals of a proportion, and tests whether two methods differ: exact, closed formulas."""
 
 from __future__ import annotations
 

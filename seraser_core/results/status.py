@@ -1,4 +1,4 @@
-"""How far a run is, what failed, how fast it was and what bounded it."""
+"""Progress of a run: how far it is, what failed, how fast it was and what bounded it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from seraser_core.results.failed import first_failed
-from seraser_core.results.pictures import PictureSums, describe_pictures, picture_warnings
+from seraser_core.results.picture_sums import PictureSums, describe_pictures, picture_warnings
 from seraser_core.results.records import Commit
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Damaged, State, commits_of, failures_of

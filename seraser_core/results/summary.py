@@ -1,4 +1,4 @@
-"""From the shards' sums to the run's report."""
+"""The run's report, made of the shards' sums."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def report_mark(commits: Mapping[str, Commit], run: RunRecord) -> str:
 
 
 def is_finished(run_url: str) -> bool:
-    """Whether every shard is done and RUN/report is of all of them.
+    """Return whether every shard is done and RUN/report is of all of them.
 
     Raises:
         RunDirectoryError: There is no run.
@@ -145,5 +145,5 @@ def failed_entirely(sums: Mapping[str, MethodSums]) -> Iterator[str]:
 
 
 def is_audit(summary: pl.DataFrame) -> bool:
-    """Whether no image has a label."""
+    """Return whether no image has a label."""
     return not summary["n"].sum()

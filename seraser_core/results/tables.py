@@ -40,7 +40,7 @@ def _table(columns: Sequence[Metric[T]], rows: Iterable[T]) -> pl.DataFrame:
 
 
 def small_groups_text(summary: pl.DataFrame) -> str | None:
-    """How many groups are left out of the worst group, in words; None when none is."""
+    """Say how many groups are left out of the worst group; None when none is."""
     small = int(str(summary["small_groups"].max() or 0))
     if not small:
         return None

@@ -1,4 +1,4 @@
-"""Where the time of shards went, from what their commits record."""
+"""Times of shards, from what their commits record."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ def process_times(commits: Iterable[Commit]) -> list[ProcessTime]:
 
     A process is named with the time it began, so one that resumes is another.
     """
-    found: defaultdict[tuple[str, str], list[tuple[Span, int]]] = defaultdict(list)
+    by_process: defaultdict[tuple[str, str], list[tuple[Span, int]]] = defaultdict(list)
     for commit in commits:
         span = (commit.started, commit.finished)
-        found[commit.host, commit.process].append((span, commit.timings.parallel_shards))
+        by_process[commit.host, commit.process].append((span, commit.timings.parallel_shards))
     return [
         ProcessTime(
             (min(s for (s, _), _ in parts), max(f for (_, f), _ in parts)),
             min(len(parts), max(parallel for _, parallel in parts)),
         )
-        for parts in found.values()
+        for parts in by_process.values()
     ]
 
 

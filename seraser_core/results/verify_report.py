@@ -73,16 +73,16 @@ def _table_problems(directory: RunDirectory, checked: Sequence[CheckedShard]) ->
     for name, expected in tables.items():
         file = f"report/{name}.parquet"
         try:
-            found = read_report(directory.url, name)
+            table = read_report(directory.url, name)
         except RunDirectoryError:  # said already: it has not its hash
             continue
-        if (found.columns, found.height) != (expected.columns, expected.height):
+        if (table.columns, table.height) != (expected.columns, expected.height):
             yield Problem(file, "has other columns or rows than its run's predictions give")
             continue
         differing = [
             column
             for column in expected.columns
-            if not same(found[column].to_list(), expected[column].to_list())
+            if not same(table[column].to_list(), expected[column].to_list())
         ]
         if differing:
             yield Problem(file, f"is not what the predictions give: {', '.join(differing)}")

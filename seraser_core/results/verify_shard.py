@@ -16,7 +16,7 @@ from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.counting import COUNTED, count_rows, proper_scores
-from seraser_core.results.parquet import inputs_of
+from seraser_core.results.parquet_files import inputs_of
 from seraser_core.results.problems import Problem
 from seraser_core.results.records import Commit
 from seraser_core.results.rows import failed_rows, is_of_run

@@ -16,7 +16,7 @@ from seraser_core.config.options import RuntimeOptions
 from seraser_core.errors import ItemError
 from seraser_core.kinds import View
 from seraser_core.models.device import stream
-from seraser_core.results.pictures import PictureFacts
+from seraser_core.results.picture_sums import PictureFacts
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.clock import Clock
 from seraser_core.runner.lookahead import Bounds, Lookahead

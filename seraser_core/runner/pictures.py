@@ -14,7 +14,7 @@ from seraser_core.auxiliary import Picture, make_view
 from seraser_core.errors import ConfigError, ItemError, TransientError
 from seraser_core.kinds import BOX, MASK, SEGMENT, View
 from seraser_core.proxy_check import check_proxy
-from seraser_core.results.pictures import CONSTANT_STD, PictureFacts
+from seraser_core.results.picture_sums import CONSTANT_STD, PictureFacts
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.clock import Clock
 from seraser_core.runner.mask_making import segment_mask

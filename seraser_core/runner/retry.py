@@ -19,8 +19,8 @@ from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.counting import shard_sums
 from seraser_core.results.outcomes import MethodOutcome
-from seraser_core.results.parquet import with_inputs
-from seraser_core.results.pictures import PictureSums
+from seraser_core.results.parquet_files import with_inputs
+from seraser_core.results.picture_sums import PictureSums
 from seraser_core.results.records import Commit, Input, RunRecord
 from seraser_core.results.schema import with_footer
 from seraser_core.results.shards import RunDirectory, opened
@@ -70,9 +70,9 @@ class Retry:
             for shard in directory.shards()
             if (errors := failed.get(shard.id))
         }
-        found = {shard: len(shard) if whole else n for shard, n in counts.items() if n}
+        images = {shard: len(shard) if whole else n for shard, n in counts.items() if n}
         learning = [method.id for method in methods if method.sample]
-        if learning and (found or not one_of_many):
+        if learning and (images or not one_of_many):
             raise ConfigError(
                 f"methods.{learning[0]}",
                 "learns from a sample of the images",
@@ -84,7 +84,7 @@ class Retry:
                 f"no image of {run_url} has the error code {' or '.join(map(repr, self.codes))}; "
                 f"there are: {', '.join(known) or 'none'}"
             )
-        return found
+        return images
 
     def __call__(
         self, run_url: str, shard_id: str, progress: Progress | None = None, attempt: int = 1
@@ -121,8 +121,8 @@ class Retry:
                 directory.items(shard_id), _mended(failed, 1 if whole else len(session.methods))
             )
             items = directory.items_to_read(shard_id, state)
-            found = _as_they_are_now(planned, items, session.config.dataset.storage_options)
-            items = with_inputs(items, found)
+            changed = _as_they_are_now(planned, items, session.config.dataset.storage_options)
+            items = with_inputs(items, changed)
             wanted = items if whole else _of(items, failed["item_index"].to_numpy())
             if failed["error_code"].is_in(["timeout", "crashed"]).any():
                 this = replace(this, isolated=True)
@@ -139,7 +139,7 @@ class Retry:
                         "timings": before.timings,
                     }
                 )
-            return directory.write_shard(shard_id, predictions, computed, state, "retry", found)
+            return directory.write_shard(shard_id, predictions, computed, state, "retry", changed)
 
     def _failed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """item_index, method and error_code of the rows that are to be computed again."""
@@ -182,8 +182,8 @@ def _as_they_are_now(
             return None
 
     with ThreadPoolExecutor(records.READERS) as pool:
-        found = list(pool.map(look, files["image"].to_pylist()))
-    now = dict(zip(files["item_index"].to_pylist(), found, strict=True))
+        infos = list(pool.map(look, files["image"].to_pylist()))
+    now = dict(zip(files["item_index"].to_pylist(), infos, strict=True))
     columns = (items[name].to_pylist() for name in ("item_index", "size", "version"))
     believed = {index: (size, version) for index, size, version in zip(*columns, strict=True)}
     return {

@@ -21,7 +21,7 @@ from seraser_core.kinds import IMAGE, RELEVANCE
 from seraser_core.methods import Scores
 from seraser_core.results.counting import shard_sums
 from seraser_core.results.outcomes import MethodOutcome, join, reduce_scores
-from seraser_core.results.pictures import PictureFacts, PictureSums
+from seraser_core.results.picture_sums import PictureFacts, PictureSums
 from seraser_core.results.records import Computed, Timings
 from seraser_core.results.rows import build_table
 from seraser_core.runner.attempt import Attempt
@@ -229,7 +229,7 @@ class _Work:
             self._reduce()
 
     def end(self) -> None:
-        """All batches are scored."""
+        """Note that all batches are scored."""
         self._wall_s = time.perf_counter() - self._started
 
     def outcomes(self) -> list[MethodOutcome]:
@@ -247,13 +247,13 @@ class _Work:
         none = np.empty((0, len(session.run.classes)), np.float32)
 
         def gather(method: str, name: str) -> np.ndarray | None:
-            found = [as_numpy(getattr(part[method], name)) for part in parts]
-            kept = [x for x in found if x is not None]
+            arrays = [as_numpy(getattr(part[method], name)) for part in parts]
+            kept = [x for x in arrays if x is not None]
             return np.concatenate(kept) if kept else None
 
         def logits(method: str) -> np.ndarray:
-            found = gather(method, "logits")
-            return none if found is None else found
+            gathered = gather(method, "logits")
+            return none if gathered is None else gathered
 
         zero_shot = logits("")
         for method in session.methods:
@@ -271,7 +271,7 @@ class _Work:
             self._outcomes.setdefault(method.id, []).append(outcome)
 
     def timings(self, rows_s: float) -> Timings:
-        """Where the time went, and on what; `rows_s` is that of making rows and sums."""
+        """Return the times of all steps; `rows_s` is that of making rows and sums."""
         session, clock = self._session, self._clock
         seconds = {
             name: self._seconds[name] + session.sample_fits.seconds.pop(name, 0.0)
@@ -302,13 +302,13 @@ class _Work:
         """Method -> time of the views that it needs beyond the image itself, were it alone."""
         session = self._session
         per_picture = encode_s / sum(view.count for view in session.views)
-        found = {}
+        seconds = {}
         for method in session.methods:
             views = [view for view in method.views if view != IMAGE]
-            found[method.id] = per_picture * sum(view.count for view in views)
+            seconds[method.id] = per_picture * sum(view.count for view in views)
             if any(view.region == RELEVANCE for view in views):
-                found[method.id] += self._clock["relevance_s"]
-        return found
+                seconds[method.id] += self._clock["relevance_s"]
+        return seconds
 
 
 def _with_relevance(facts: list[PictureFacts], masks: Tensor) -> list[PictureFacts]:

@@ -63,7 +63,7 @@ class Place(ABC):
         """Make the client, so that its configuration is checked before it is needed."""
 
     def read(self, most: int | None = None, version: str | None = None) -> bytes:
-        """All bytes of the file, or its first `most` bytes.
+        """Read all bytes of the file, or its first `most` bytes.
 
         Args:
             most: Number of bytes; None for all.

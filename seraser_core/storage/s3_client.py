@@ -93,10 +93,10 @@ def _profile(name: str | None, *files: str | None) -> tuple[str | None, str | No
         files: Where the configuration is, if not in its usual place.
     """
     session = Session(profile=name)
-    found = session.get_scoped_config()
-    services = session.full_config.get("services", {}).get(found.get("services"), {})
-    given = services.get("s3", {}).get("endpoint_url") or found.get("endpoint_url")
-    return given, found.get("region")
+    profile = session.get_scoped_config()
+    services = session.full_config.get("services", {}).get(profile.get("services"), {})
+    given = services.get("s3", {}).get("endpoint_url") or profile.get("endpoint_url")
+    return given, profile.get("region")
 
 
 class Part(NamedTuple):
@@ -138,7 +138,7 @@ class Store(S3FileSystem):
         return await self._again(ask, len(kwargs.get("Body") or b""))
 
     def read(self, path: str, most: int | None = None, tag: str | None = None) -> bytes:
-        """All bytes of an object, or its first `most`; of one object, if it is replaced meanwhile.
+        """Read all bytes of an object, or its first `most`, of one version.
 
         That is the one of this tag, when there is one.
 
@@ -257,14 +257,14 @@ class Store(S3FileSystem):
                 if tag is not None and answer.get("ETag") != tag:  # a store without conditions
                     raise translate_boto_error(_other_object())
                 data = await body.read()
-            found = _RANGE.fullmatch(answer.get("ContentRange") or "")
-            if found:
-                first, total = int(found[1]), int(found[2])
+            told = _RANGE.fullmatch(answer.get("ContentRange") or "")
+            if told:
+                first, total = int(told[1]), int(told[2])
             else:  # all of the object, perhaps; a range that covers it may be ignored
                 head = await call("head_object", **place)
                 first, total = 0, int(head["ContentLength"])
             # A whole answer may be less than what was asked for.
-            expected = min(length, total - start) if found else total
+            expected = min(length, total - start) if told else total
             if first != start or len(data) != expected:
                 raise ConnectionError(
                     f"{len(data)} bytes from byte {first} on came, not {expected} from {start} on"
@@ -311,7 +311,7 @@ def _other_object() -> ClientError:
 
 
 def _end(size: int) -> float:
-    """When, on the clock of the event loop, the transfer of some bytes has taken too long."""
+    """Return the time of the event loop at which a transfer of some bytes has taken too long."""
     return asyncio.get_running_loop().time() + ANSWER_S + size / SLOWEST
 
 

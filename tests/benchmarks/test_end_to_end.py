@@ -17,7 +17,7 @@ from seraser_core.results.status import status
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.feed import Feed
 from seraser_core.runner.infer import batch_size, score
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.session import open_session
 

@@ -11,7 +11,7 @@ from floors import FLOORS
 from seraser_core.config import load_config
 from seraser_core.demo.config import demo_config
 from seraser_core.demo.dataset import write_dataset
-from seraser_core.runner import local
+from seraser_core.runner import missing_shards
 from seraser_core.runner.clock import Clock
 from seraser_core.runner.lookahead import Bounds, Lookahead
 from seraser_core.runner.plan import plan_run
@@ -44,12 +44,12 @@ def seconds(tmp_path, monkeypatch):
         url = plan_run(load_config(tree))
         with monkeypatch.context() as patch:
             patch.setattr(
-                local,
+                missing_shards,
                 "ThreadPoolExecutor",
                 lambda threads, **options: ThreadPoolExecutor(threads - 1 + ahead, **options),
             )
             start = time.perf_counter()
-            local.run_local(url)
+            missing_shards.run_local(url)
             return time.perf_counter() - start
 
     run(32)  # warm

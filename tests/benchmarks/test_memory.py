@@ -22,7 +22,7 @@ _PICTURES, _SIDE = 50, 64
 _FEW, _MANY = 2_000, 20_000
 _RUN = """
 import sys
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 
 run_local(sys.argv[1])
 sys.path.append(sys.argv[2])

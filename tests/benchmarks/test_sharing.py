@@ -11,7 +11,7 @@ from seraser_core.config import load_config
 from seraser_core.demo.config import demo_config
 from seraser_core.demo.dataset import write_dataset
 from seraser_core.results.status import status
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 
 pytestmark = pytest.mark.benchmark

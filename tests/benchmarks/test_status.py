@@ -19,7 +19,7 @@ from seraser_core.config import load_config
 from seraser_core.methods.seraser import Seraser
 from seraser_core.models.clip_model import ClipModel
 from seraser_core.results.status import status
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.session import open_session
 

@@ -31,7 +31,7 @@ from seraser_core.cli.server import answers
 from seraser_core.config import load_config
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.redaction import redacted
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 
 VARIABLES = [name for kind in ("http", "https", "all", "no") for name in (f"{kind}_proxy",)]

@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from seraser_core.config import load_config
 from seraser_core.errors import SeraserError
 from seraser_core.results.verify import verify
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.retry import Retry
 

@@ -31,8 +31,8 @@ from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import commits_of, failures_of
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
-from seraser_core.runner import local
-from seraser_core.runner.local import run_local
+from seraser_core.runner import missing_shards
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.shard import run_shard
 from seraser_core.storage import s3_client
@@ -51,7 +51,7 @@ def patch():
     """Tries that follow each other soon, and little time for each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backoff, "POLICY", Policy(tries=TRIES, shortest_s=0.01, longest_s=0.1))
-        patch.setattr(local, "BACKOFF_S", (0.01, 0.1))
+        patch.setattr(missing_shards, "BACKOFF_S", (0.01, 0.1))
         patch.setattr(s3_client, "ANSWER_S", 2.0)
         patch.setattr(s3_client, "SLOWEST", 10**6)
         patch.setitem(s3_client.CONFIG, "read_timeout", 1)

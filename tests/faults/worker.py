@@ -35,7 +35,7 @@ from seraser_core.config.options import ModelOptions
 from seraser_core.errors import SeraserError
 from seraser_core.models.clip_model import get_model
 from seraser_core.results.summary import aggregate
-from seraser_core.runner import local
+from seraser_core.runner import missing_shards
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.retry import Retry
 
@@ -153,9 +153,9 @@ def work(job: dict[str, Any]) -> int:
         run_url = job.get("run") or plan_run(load_config(job["tree"]))
         if job.get("retry"):
             again = Retry()
-            local.run_local(run_url, shards=list(again.shards(run_url)), compute=again)
+            missing_shards.run_local(run_url, shards=list(again.shards(run_url)), compute=again)
         else:
-            local.run_local(run_url)
+            missing_shards.run_local(run_url)
         if job.get("report"):
             aggregate(run_url)
     except SeraserError as error:

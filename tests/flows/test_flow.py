@@ -27,7 +27,7 @@ from seraser_core.results.repair import mend, plan_repair
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import failures_of
 from seraser_core.results.verify import verify
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from tasks.observer import Silence, observe
 

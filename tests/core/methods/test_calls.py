@@ -21,7 +21,7 @@ from seraser_core.methods import Features, Method, MethodContext, Scores
 from seraser_core.methods.calls import build_method, fit, named, predict
 from seraser_core.methods.method import cosine_logits
 from seraser_core.models.prompts import build_prompts
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.session import open_session
 

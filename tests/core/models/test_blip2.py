@@ -33,7 +33,7 @@ from seraser_core.models.clip_model import get_model
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import build_prompts
 from seraser_core.results.shards import RunDirectory
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 
 CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]

@@ -16,7 +16,7 @@ from seraser_core.errors import ItemError
 from seraser_core.results.counting import shard_sums
 from seraser_core.results.fingerprints import fingerprint, plan_hash
 from seraser_core.results.outcomes import MethodOutcome, reduce_scores
-from seraser_core.results.pictures import PictureSums
+from seraser_core.results.picture_sums import PictureSums
 from seraser_core.results.records import Computed, Plan, RunRecord, Timings, encode, seal
 from seraser_core.results.rows import build_table
 from seraser_core.results.shards import RunDirectory

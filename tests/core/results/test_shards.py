@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError, TransientError
 from seraser_core.results import shards
-from seraser_core.results.parquet import predictions_to_parquet
+from seraser_core.results.parquet_files import predictions_to_parquet
 from seraser_core.results.reading import scan
 from seraser_core.results.records import Input
 from seraser_core.results.repair import mend, plan_repair

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seraser_core.errors import RunDirectoryError
-from seraser_core.results.parquet import items_to_parquet
+from seraser_core.results.parquet_files import items_to_parquet
 from seraser_core.results.records import encode, seal
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from seraser_core.config import load_config
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 
 

@@ -15,8 +15,8 @@ from seraser_core.errors import HangError, TransientError
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import failures_of
 from seraser_core.results.verify import verify
-from seraser_core.runner import local
-from seraser_core.runner.local import run_local
+from seraser_core.runner import missing_shards
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.session import open_session
 from seraser_core.runner.shard import run_shard
@@ -37,7 +37,7 @@ def undisturbed(run, tree, tmp_path) -> dict[str, bytes]:
 def test_a_decoder_that_hangs_is_left_and_the_shard_decoded_in_processes(
     tree, undisturbed, monkeypatch
 ):
-    monkeypatch.setattr(local, "BACKOFF_S", (0.0, 0.0))
+    monkeypatch.setattr(missing_shards, "BACKOFF_S", (0.0, 0.0))
     url = plan_run(load_config(tree, ["runtime.image_timeout=2"]))
     never, hung, whole = threading.Event(), [], isolated.decode_image
 
@@ -92,7 +92,7 @@ def test_another_fault_beside_a_hanging_decoder_is_not_waited_for(
 
 
 def test_a_hanging_image_in_a_sample_does_not_hold_the_run(tree, pictures, hangs, monkeypatch):
-    monkeypatch.setattr(local, "BACKOFF_S", (0.0, 0.0))
+    monkeypatch.setattr(missing_shards, "BACKOFF_S", (0.0, 0.0))
     hangs((pictures.parent / "picture 04é.png").read_bytes())
     tree["methods"] = ["zero_shot", {"name": "seraser_task", "sample": 14}]
     url = plan_run(load_config(tree, ["runtime.image_timeout=5"]))

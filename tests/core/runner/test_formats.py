@@ -19,7 +19,7 @@ import yaml
 from miniatures import MINIATURES
 from PIL import Image
 
-from seraser_core.results.masks import write_mask_table
+from seraser_core.results.mask_table import write_mask_table
 
 CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]
 COUNT = 9

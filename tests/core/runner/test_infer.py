@@ -13,7 +13,7 @@ from seraser_core.methods.seraser import Seraser
 from seraser_core.results.shards import RunDirectory
 from seraser_core.runner import session
 from seraser_core.runner.infer import in_batches
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.session import open_session
 

@@ -13,7 +13,7 @@ from seraser_core.results.shards import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.retry import Retry
 
 

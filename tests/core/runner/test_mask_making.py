@@ -14,7 +14,7 @@ from PIL import Image
 from seraser_core import storage
 from seraser_core.config import load_config
 from seraser_core.errors import ConfigError, SeraserError
-from seraser_core.results.masks import write_mask_table
+from seraser_core.results.mask_table import write_mask_table
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.verify import verify

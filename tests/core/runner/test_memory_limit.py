@@ -19,7 +19,7 @@ ROOM = 600 * 2**20
 SCRIPT = """
 import resource, sys
 import torch
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.session import open_session
 torch.set_num_threads(1)
 open_session(sys.argv[1])

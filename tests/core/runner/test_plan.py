@@ -17,7 +17,7 @@ from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.models import clip_model
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.verify import verify
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.session import open_session
 

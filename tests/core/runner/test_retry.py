@@ -18,7 +18,7 @@ from seraser_core.results.states import failures_of
 from seraser_core.results.summary import aggregate, is_finished
 from seraser_core.results.verify import verify
 from seraser_core.runner import infer
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.retry import Retry
 from seraser_core.runner.shard import run_shard

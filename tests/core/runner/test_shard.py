@@ -19,7 +19,7 @@ from seraser_core.results.shards import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.verify import verify
 from seraser_core.runner import scoring
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 
 CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]
@@ -195,7 +195,7 @@ def test_labels_are_not_needed(run, tree):
 _KILLED = """
 import os, signal, sys, threading
 from seraser_core.results.shards import RunDirectory
-from seraser_core.runner.local import run_local
+from seraser_core.runner.missing_shards import run_local
 
 write, one_at_a_time, written = RunDirectory.write_shard, threading.Lock(), []
 

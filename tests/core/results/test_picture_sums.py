@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seraser_core.results.pictures import (
+from seraser_core.results.picture_sums import (
     PictureFacts,
     PictureSums,
     describe_pictures,

@@ -16,8 +16,8 @@ from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import failures_of
 from seraser_core.results.status import status
 from seraser_core.results.verify import verify
-from seraser_core.runner import feed, local, scoring, shard
-from seraser_core.runner.local import run_local
+from seraser_core.runner import feed, missing_shards, scoring, shard
+from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.shard import run_shard
 from seraser_core.sources import fetch as fetching
@@ -42,7 +42,7 @@ def fake(monkeypatch):
     """Puts a function of (shard id, progress, attempt) in the place of `run_shard`."""
 
     def put(compute):
-        monkeypatch.setattr(local, "run_shard", lambda _, *rest: compute(*rest))
+        monkeypatch.setattr(missing_shards, "run_shard", lambda _, *rest: compute(*rest))
 
     return put
 
@@ -165,7 +165,7 @@ def test_after_a_stop_no_shard_is_begun(planned, fake):
 
 
 def test_a_passing_fault_is_tried_again(planned, fake, monkeypatch):
-    monkeypatch.setattr(local, "BACKOFF_S", (0.0, 0.0))
+    monkeypatch.setattr(missing_shards, "BACKOFF_S", (0.0, 0.0))
     attempts = []
 
     def compute(shard_id, progress, attempt):
@@ -192,7 +192,7 @@ def test_a_passing_fault_is_tried_again(planned, fake, monkeypatch):
     ids=lambda value: str(value).rsplit(".", 1)[-1],
 )
 def test_wherever_memory_runs_out_the_shard_is_tried_again(planned, monkeypatch, place, error):
-    monkeypatch.setattr(local, "BACKOFF_S", (0.0, 0.0))
+    monkeypatch.setattr(missing_shards, "BACKOFF_S", (0.0, 0.0))
     owner, _, name = place.rpartition(".")
     owner = feed.Feed if owner.endswith(".Feed") else sys.modules[owner]
     whole, errors = getattr(owner, name), [error]
