@@ -96,7 +96,7 @@ def show_problems(report: VerifyReport, json: bool) -> None:
         problem_count = len(report.problems)
         results.print(
             f"{count(problem_count, 'problem') if problem_count else 'clean'}: {report.done} of "
-            f"{count(report.shards, 'shard')}, {count(report.rows, 'row')}",
+            f"{count(report.shards, 'shard')} done, {count(report.rows, 'row')}",
         )
     if report.problems:
         raise typer.Exit(1)

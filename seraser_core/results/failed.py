@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,12 +14,14 @@ from seraser_core.results import records
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Done, State
 
-_COLUMNS = ("item_index", "item_id", "status", "error_code", "error_message")
+_COLUMNS = ("item_index", "item_id", "method", "status", "error_code", "error_message")
 MOST = 5
 
 
 def first_failed(directory: RunDirectory, states: Mapping[str, State]) -> list[str]:
-    """The first images that no method could use, in order, each with its reason.
+    """The first images that could not be used, in order, each with its reason.
+
+    A method that alone could not use an image is named.
 
     Args:
         directory: The run.
@@ -28,8 +31,12 @@ def first_failed(directory: RunDirectory, states: Mapping[str, State]) -> list[s
     for state in states.values():
         if not isinstance(state, Done) or not state.commit.errors:
             continue
-        for row in _errors(directory.path(state.file)):
-            text = f"{row['item_id']}: {row['error_code']}: {row['error_message']}"
+        rows = _errors(directory.path(state.file))
+        failed = Counter(row["item_index"] for row in rows)
+        for row in rows:
+            some = failed[row["item_index"]] < len(directory.run.methods)
+            who = f" under {row['method']}" if some else ""
+            text = f"{row['item_id']}{who}: {row['error_code']}: {row['error_message']}"
             reasons.setdefault(row["item_index"], text)
             if len(reasons) == MOST:
                 return list(reasons.values())

@@ -60,7 +60,7 @@ def describe(directory: RunDirectory, states: Mapping[str, State]) -> dict[str, 
         "warnings": list(picture_warnings(pictures)),
         "damaged": {name: describe_damage(directory, state) for name, state in damaged.items()},
         "failures": {name: f"{why} (attempt {why.attempt})" for name, why in failures.items()},
-    } | _speed(commits, done)
+    } | _speed(commits)
 
 
 def describe_damage(directory: RunDirectory, damaged: Damaged) -> str:
@@ -77,9 +77,11 @@ def _errors(commits: Iterable[Commit]) -> dict[str, dict[str, int]]:
     return {method: dict(count) for method, count in counts.items() if count}
 
 
-def _speed(commits: Sequence[Commit], images: int) -> dict[str, Any]:
+def _speed(commits: Sequence[Commit]) -> dict[str, Any]:
+    """Speed of the images that the newest commits computed, all or those that had failed."""
     if not commits:
         return {}
+    images = sum(commit.timings.images for commit in commits)
     seconds: defaultdict[str, float] = defaultdict(float)
     methods: defaultdict[str, float] = defaultdict(float)
     for commit in commits:

@@ -136,7 +136,6 @@ class Retry:
                     update={
                         "methods": shard_sums(predictions, outcomes, before.methods),
                         "pictures": _pictures(before, old, part),
-                        "timings": before.timings,
                     }
                 )
             return directory.write_shard(shard_id, predictions, computed, state, "retry", changed)

@@ -47,8 +47,11 @@ def run_shard(
         session = open_session(run_url)
         runtime, items = session.config.runtime, directory.items_to_read(shard_id, state)
         this = replace(this, last=attempt > runtime.retries)
-        part = score_items(session, items, this, progress, runtime.max_error_rate)
-        cause = "run" if state.n < 0 else "repair"
+        is_new = state.n < 0
+        # Of a shard that was committed before, `write_shard` says which good rows would be lost.
+        most = runtime.max_error_rate if is_new else 1.0
+        part = score_items(session, items, this, progress, most)
+        cause = "run" if is_new else "repair"
         return directory.write_shard(shard_id, part.predictions, part.computed, state, cause)
 
 

@@ -41,7 +41,7 @@ def test_run_status_verify_summary(seraser, config, finished):
     assert "bound by" in seraser("status", finished).stdout
     checked = seraser("verify", finished)
     assert checked.exit_code == 0
-    assert checked.stdout == "clean: 3 of 3 shards, 42 rows\n"
+    assert checked.stdout == "clean: 3 of 3 shards done, 42 rows\n"
     summary = json.loads(seraser("summary", finished, "--json").stdout)
     assert [row["method"] for row in summary["summary"]] == ["zero_shot", "seraser", "foreground"]
     assert len(summary["groups"]) == 3 * 6

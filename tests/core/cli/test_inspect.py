@@ -75,7 +75,7 @@ def test_a_run_without_errors_says_nothing_of_them(seraser, finished):
 def test_one_of_something_is_singular(seraser, config):
     done = seraser("run", config, "--no-prefect", "--json", "--set", "shard.max_items=100")
     url = json.loads(done.stdout)["run"]
-    assert seraser("verify", url).stdout == "clean: 1 of 1 shard, 42 rows\n"
+    assert seraser("verify", url).stdout == "clean: 1 of 1 shard done, 42 rows\n"
 
 
 def test_the_report_names_the_whole_path_of_its_run(seraser, finished, monkeypatch):

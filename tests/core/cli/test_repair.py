@@ -143,9 +143,9 @@ def repair_and_check(seraser, run, damage, wrong):
     if wrong:
         said = f"computing {len(wrong)} shard{'s' * (len(wrong) > 1)}: {', '.join(wrong)}"
     assert said in done.stderr
-    assert done.stdout == "clean: 3 of 3 shards, 42 rows\n"
+    assert done.stdout == "clean: 3 of 3 shards done, 42 rows\n"
     check_repaired(run, before, wrong)
-    assert seraser("verify", run.url, "--deep").stdout == "clean: 3 of 3 shards, 42 rows\n"
+    assert seraser("verify", run.url, "--deep").stdout == "clean: 3 of 3 shards done, 42 rows\n"
 
 
 @pytest.mark.parametrize("name", DAMAGE)
@@ -162,7 +162,7 @@ def test_a_damaged_run_on_s3(seraser, on_s3):
 def test_a_run_that_is_right_is_not_touched(seraser, on_disk):
     before = {path: path.stat().st_mtime_ns for path in Path(on_disk.url).rglob("*")}
     done = seraser("repair", on_disk.url)
-    assert (done.exit_code, done.stdout) == (0, "clean: 3 of 3 shards, 42 rows\n")
+    assert (done.exit_code, done.stdout) == (0, "clean: 3 of 3 shards done, 42 rows\n")
     assert {path: path.stat().st_mtime_ns for path in Path(on_disk.url).rglob("*")} == before
 
 
@@ -259,5 +259,5 @@ def test_repair_under_prefect(environment, on_disk):
     flip_rows(on_disk)
     done = apart(environment, "repair", on_disk.url)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "clean: 3 of 3 shards, 42 rows\n"
+    assert done.stdout == "clean: 3 of 3 shards done, 42 rows\n"
     check_repaired(on_disk, before, ["00001"])

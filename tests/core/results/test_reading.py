@@ -139,6 +139,9 @@ def test_a_method_without_a_single_good_row_is_named(scored, tmp_path):
     said = []
     aggregate(directory.url, report=said.append)
     assert said == ["WARNING: every image failed under seraser: nan_output 12, undecodable 1"]
+    first = status(directory.url)["first_errors"]
+    assert first[0].startswith("item é 0000 under seraser: nan_output: "), "zero-shot could"
+    assert first[2].startswith("item é 0002: undecodable: ")
 
 
 def test_groups_whose_names_are_alike_stay_apart(scored, tmp_path):

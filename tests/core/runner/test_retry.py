@@ -73,6 +73,8 @@ def test_failed_images_alone_are_computed_and_the_run_is_as_if_they_had_not_fail
         for path in good:
             path.unlink()  # those are not even read
     assert retry(url) == ({"00000": 5, "00002": 4} if stateful else {"00000": 2, "00002": 1})
+    computed = [commit.timings.images for commit in RunDirectory(url).commits().values()]
+    assert computed == ([5, 5, 4] if stateful else [2, 5, 1]), "times are those of this attempt"
     assert verify(url).problems == []
     again = pl.read_parquet(f"{url}/predictions/*.parquet").sort("item_id", "method")
     if stateful:  # all of its images were in the same batches
