@@ -17,7 +17,7 @@ import yaml
 
 from seraser_core.errors import SeraserError
 from seraser_core.results import scan
-from seraser_core.runner import local
+from seraser_core.runner import missing_shards
 
 _SERASER = (sys.executable, "-c", "from seraser_core.cli.main import app; app()")
 _START_S = 120
@@ -165,14 +165,14 @@ def test_a_wrong_path_in_the_last_run_is_found_before_the_first_computes(seraser
 
 
 def test_a_failed_run_does_not_stop_the_others(seraser, quick, tmp_path, monkeypatch):
-    run_local = local.run_local
+    run_local = missing_shards.run_local
 
     def fail_one(run_url, *arguments, **options):
         if "study-water-tiny" in run_url:
             raise SeraserError("1 of 3 shards failed")
         run_local(run_url, *arguments, **options)
 
-    monkeypatch.setattr(local, "run_local", fail_one)
+    monkeypatch.setattr(missing_shards, "run_local", fail_one)
     done = seraser("compare", quick, "--no-prefect")
     assert done.exit_code == 1
     assert "1 of 4 runs failed" in done.stderr
