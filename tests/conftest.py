@@ -25,6 +25,7 @@ import s3fs
 import torch
 from PIL import Image
 from s3_server import S3Server, forget_clients
+from xdist.scheduler import LoadScopeScheduling
 
 from seraser_core import backoff
 
@@ -63,7 +64,7 @@ _FAST = (
 )
 """Files and folders of ``-m fast``, every package once; what needs a server is left out."""
 _SERVERS = {"s3", "gcs", "bucket", "gcs_folder"}
-_ONE_GROUP = "flows"
+_FLOWS = "tests/flows/"
 _LONGEST_FIRST = ("flows", "test_pages.py", "faults", "cli", "test_secrets_end_to_end.py", "runner")
 
 
@@ -85,14 +86,8 @@ def pytest_configure(config: pytest.Config) -> None:
         torch.set_num_threads(1)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, servers and killed workers: at the end, all would wait.
-
-    With ``--dist loadgroup`` a file stays in one process, and so does the folder of flows, whose
-    files share a server.
-    """
+    """Begin with what takes longest, servers and killed workers: at the end, all would wait."""
 
     def place(item: pytest.Item) -> int:
         parts = item.path.parts
@@ -102,11 +97,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=place)
     for item in items:
-        file = item.path.relative_to(Path(__file__).parent)
-        group = _ONE_GROUP if file.parts[0] == _ONE_GROUP else file.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
         if _is_fast(item):
             item.add_marker(pytest.mark.fast)
+
+
+class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps a file in one process, and the folder of flows, whose files share a server.
+
+    With pytest 9.2, xdist's own groups have no effect.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return _FLOWS if file.startswith(_FLOWS) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _ByFile(config, log)
 
 
 def _is_fast(item: pytest.Item) -> bool:
