@@ -4,41 +4,104 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seraser_core.results.records import Input
 from seraser_core.sources.items import ITEMS_SCHEMA, ShardRange
 
 _INPUTS = b"seraser_inputs"
-_ROW_GROUP = 8192
+_MAGIC = b"PAR1"
+_FOOTER_END = 8
+"""Bytes after a footer: its length and the magic number."""
 
 
-def items_to_parquet(items: pa.Table) -> bytes:
-    """plan/items.parquet; row groups are small so that one shard's rows read little."""
-    buffer = io.BytesIO()
-    pq.write_table(items.cast(ITEMS_SCHEMA), buffer, compression="zstd", row_group_size=_ROW_GROUP)
+def items_to_parquet(items: pa.Table, shards: Sequence[ShardRange]) -> bytes:
+    """Make plan/items.parquet: one row group per shard, which its worker reads alone."""
+    buffer, items = io.BytesIO(), items.cast(ITEMS_SCHEMA)
+    with pq.ParquetWriter(buffer, ITEMS_SCHEMA, compression="zstd") as writer:
+        for shard in shards:
+            rows = items.slice(shard.start, len(shard))
+            writer.write_table(rows, row_group_size=max(1, len(shard)))
     return buffer.getvalue()
 
 
-def read_items(parquet: pq.ParquetFile, shard: ShardRange | None) -> pa.Table:
-    """The items of one shard, or all; only the row groups that hold them are read."""
-    if shard is None:
-        return parquet.read().cast(ITEMS_SCHEMA)
-    groups, first = [], 0
-    for group in range(parquet.num_row_groups):
-        rows = parquet.metadata.row_group(group).num_rows
-        if first < shard.stop and first + rows > shard.start:
-            groups.append(group)
-        first += rows
-    table = parquet.read_row_groups(groups)
-    index = table["item_index"]
-    wanted = pc.and_(pc.greater_equal(index, shard.start), pc.less(index, shard.stop))
-    return table.filter(wanted).cast(ITEMS_SCHEMA)
+def footer_of(file: IO[bytes]) -> bytes:
+    """Read the footer of a Parquet file: where its row groups are, and what is in them.
+
+    Raises:
+        ValueError: It is no Parquet file.
+    """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - _FOOTER_END))
+    end = file.read(_FOOTER_END)
+    length = int.from_bytes(end[:4], "little") + _FOOTER_END
+    if end[4:] != _MAGIC or length > size:
+        raise ValueError("it is no whole Parquet file")
+    file.seek(size - length)
+    return file.read(length)
+
+
+def parse_footer(footer: bytes) -> pq.FileMetaData:
+    """Parse what `footer_of` has read."""
+    return pq.read_metadata(pa.BufferReader(_MAGIC + footer))
+
+
+def row_group_of(file: IO[bytes], footer: pq.FileMetaData, number: int) -> bytes:
+    """Read the bytes of a row group."""
+    start, size = _place(footer, number)
+    file.seek(start)
+    return file.read(size)
+
+
+def parse_row_group(footer: pq.FileMetaData, number: int, data: bytes) -> pa.Table:
+    """Parse what `row_group_of` has read, as items."""
+    part = _Part(data, _place(footer, number)[0])
+    with pq.ParquetFile(part, metadata=footer) as parquet:
+        return parquet.read_row_group(number).cast(ITEMS_SCHEMA)
+
+
+def parse_items(data: bytes) -> pa.Table:
+    """Parse plan/items.parquet."""
+    return pq.read_table(io.BytesIO(data)).cast(ITEMS_SCHEMA)
+
+
+def _place(footer: pq.FileMetaData, number: int) -> tuple[int, int]:
+    """Return the first byte of a row group, and its length."""
+    group = footer.row_group(number)
+    columns = [group.column(i) for i in range(group.num_columns)]
+    starts = [
+        place
+        for column in columns
+        for place in (column.dictionary_page_offset, column.data_page_offset)
+        if place is not None
+    ]
+    return min(starts), sum(column.total_compressed_size for column in columns)
+
+
+class _Part(io.BytesIO):
+    """A part of a file, whose bytes have the places that they have in the file.
+
+    Args:
+        data: The bytes.
+        start: Place of the first.
+    """
+
+    def __init__(self, data: bytes, start: int) -> None:
+        super().__init__(data)
+        self._start = start
+
+    def seek(self, place: int, whence: int = io.SEEK_SET, /) -> int:
+        if whence == io.SEEK_SET:
+            place -= self._start
+        return super().seek(place, whence) + self._start
+
+    def tell(self) -> int:
+        return super().tell() + self._start
 
 
 def with_inputs(items: pa.Table, inputs: Mapping[int, Input]) -> pa.Table:

@@ -180,6 +180,8 @@ class Plan(Record):
         limits: Most items and bytes of a shard.
         shards: In order.
         items_sha256: Of plan/items.parquet; empty before that is written.
+        footer_sha256: Of its footer.
+        groups_sha256: Of its row groups, one per shard.
     """
 
     planner_version: int
@@ -187,6 +189,8 @@ class Plan(Record):
     limits: dict[str, Any]
     shards: list[ShardRange]
     items_sha256: str = ""
+    footer_sha256: str = ""
+    groups_sha256: list[str] = []
 
 
 class Timings(Record):
@@ -350,6 +354,14 @@ class Failure(Record):
             isolated=isolated,
             time=now(),
         )
+
+    @property
+    def moment(self) -> datetime:
+        """When it began or failed; long ago where the record does not tell."""
+        try:
+            return datetime.fromisoformat(self.time).astimezone(UTC)
+        except ValueError:
+            return datetime.fromtimestamp(0, UTC)
 
     @property
     def is_suspicious(self) -> bool:

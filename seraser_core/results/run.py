@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +16,14 @@ from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.fingerprints import differing
-from seraser_core.results.parquet_files import items_to_parquet, read_items
+from seraser_core.results.parquet_files import (
+    footer_of,
+    items_to_parquet,
+    parse_footer,
+    parse_items,
+    parse_row_group,
+    row_group_of,
+)
 from seraser_core.results.records import Plan, RunRecord
 from seraser_core.sources.items import ShardRange
 
@@ -35,6 +45,7 @@ class PlannedRun:
         self._lock = threading.RLock()
         self._run: RunRecord | None = None
         self._plan: Plan | None = None
+        self._items_footer: pq.FileMetaData | None = None
 
     @classmethod
     def create(cls, url: str, run: RunRecord, items: pa.Table, plan: Plan) -> Self:
@@ -71,9 +82,18 @@ class PlannedRun:
         return cls(url)
 
     def _write_plan(self, items: pa.Table, plan: Plan) -> None:
-        data = items_to_parquet(items)
+        data = items_to_parquet(items, plan.shards)
         storage.write_bytes(self.path("plan", "items.parquet"), data)
-        plan = plan.model_copy(update={"items_sha256": hashlib.sha256(data).hexdigest()})
+        file = io.BytesIO(data)
+        footer = footer_of(file)
+        numbers = range(len(plan.shards))
+        groups = [row_group_of(file, parse_footer(footer), number) for number in numbers]
+        hashes = {
+            "items_sha256": _sha256(data),
+            "footer_sha256": _sha256(footer),
+            "groups_sha256": [_sha256(group) for group in groups],
+        }
+        plan = plan.model_copy(update=hashes)
         storage.write_bytes(self.path("plan", "plan.json"), plan.sealed())
 
     def _check_same(self, run: RunRecord) -> None:
@@ -154,27 +174,64 @@ class PlannedRun:
         raise RunDirectoryError(f"{self.url} has no shard {shard_id!r}")
 
     def check_items(self) -> None:
-        """See that plan/items.parquet is the file that was planned; all of it is read.
+        """See that the footer of plan/items.parquet is that of the file that was planned.
 
         Raises:
             RunDirectoryError: It is another file, or missing.
         """
-        data, url = self._planned("plan/items.parquet")
-        if hashlib.sha256(data).hexdigest() != self.plan.items_sha256:
-            raise RunDirectoryError(f"{url} is not the file that plan.json names; {_DELETE}")
+        with self._open_items() as file:
+            self._footer(file)
 
     def items(self, shard_id: str | None = None) -> pa.Table:
-        """The planned items of one shard, or all; only the row groups that hold them are read.
+        """The planned items of one shard, or all; of one, only its own row group is read.
 
         Raises:
-            RunDirectoryError: plan/items.parquet is missing or damaged, or there is no such shard.
+            RunDirectoryError: plan/items.parquet is missing, or not as it was planned, or there is
+                no such shard.
         """
+        if shard_id is None:
+            data = self._planned("plan/items.parquet")[0]
+            self._check_hash(data, self.plan.items_sha256)
+            return parse_items(data)
+        number = self.shards().index(self.shard(shard_id))
+        with self._open_items() as file:
+            footer = self._footer(file)
+            data = row_group_of(file, footer, number)
+        self._check_hash(data, self.plan.groups_sha256[number])
+        return parse_row_group(footer, number, data)
+
+    @contextmanager
+    def _open_items(self) -> Iterator[IO[bytes]]:
+        """Open plan/items.parquet."""
         url = self.path("plan", "items.parquet")
-        shard = None if shard_id is None else self.shard(shard_id)
         try:
-            with storage.open_file(url) as file, pq.ParquetFile(file) as parquet:
-                return read_items(parquet, shard)
+            with storage.open_file(url) as file:
+                yield file
         except FileNotFoundError:
             raise self._missing(url) from None
-        except (pa.ArrowException, ValueError, KeyError) as error:  # no Parquet, or other columns
-            raise RunDirectoryError(f"{url} is damaged: {error}") from error
+
+    def _footer(self, items: IO[bytes]) -> pq.FileMetaData:
+        """The footer of plan/items.parquet, which is read once."""
+        with self._lock:
+            if self._items_footer is None:
+                try:
+                    footer = footer_of(items)
+                except ValueError:
+                    footer = b""
+                self._check_hash(footer, self.plan.footer_sha256)
+                self._items_footer = parse_footer(footer)
+            return self._items_footer
+
+    def _check_hash(self, data: bytes, sha256: str) -> None:
+        """See that some bytes of plan/items.parquet are those that were planned.
+
+        Raises:
+            RunDirectoryError: They are others.
+        """
+        if _sha256(data) != sha256:
+            url = self.path("plan", "items.parquet")
+            raise RunDirectoryError(f"{url} is not the file that plan.json names; {_DELETE}")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

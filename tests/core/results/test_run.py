@@ -12,6 +12,7 @@ import pytest
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results.fingerprints import fingerprint, plan_hash
 from seraser_core.results.records import encode
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
@@ -60,14 +61,32 @@ def test_resuming_refuses_shards_that_were_edited(small, finished, edit):
 
 
 def test_items_that_were_edited_are_refused(finished):
-    finished.check_items()
     path = Path(finished.path("plan/items.parquet"))
     items = pq.read_table(path)
     place = items.schema.get_field_index("label")
     labels = pa.array([2] * items.num_rows, pa.int32())
     pq.write_table(items.set_column(place, items.schema.field(place), labels), path)
-    with pytest.raises(RunDirectoryError, match=r"items\.parquet is not the file that plan\.json"):
-        finished.check_items()
+    for check in (lambda run: run.check_items(), lambda run: run.items("00001")):
+        with pytest.raises(
+            RunDirectoryError, match=r"items\.parquet is not the file that plan\.json"
+        ):
+            check(RunDirectory(finished.url))
+
+
+def test_a_flipped_bit_in_the_items_of_a_shard_concerns_it_alone(finished):
+    path, expected = Path(finished.path("plan/items.parquet")), finished.items("00001")
+    group = pq.read_metadata(path).row_group(1)
+    columns = [group.column(i) for i in range(group.num_columns)]
+    start = min(c.dictionary_page_offset or c.data_page_offset for c in columns)
+    size = sum(c.total_compressed_size for c in columns)
+    assert expected["item_index"].to_pylist() == list(range(5, 10))
+    whole = path.read_bytes()
+    for place in range(start, start + size, 37):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        directory = RunDirectory(finished.url)
+        assert directory.items("00000").num_rows == 5
+        with pytest.raises(RunDirectoryError, match=r"items\.parquet is not the file that"):
+            directory.items("00001")
 
 
 @pytest.mark.parametrize("data", [b"PAR1xx", b"", None])
@@ -76,7 +95,7 @@ def test_items_that_cannot_be_read(finished, data):
     path.unlink()
     if data is not None:
         path.write_bytes(data)
-    with pytest.raises(RunDirectoryError, match=r"items\.parquet is (damaged|missing)"):
+    with pytest.raises(RunDirectoryError, match=r"items\.parquet is (not the file|missing)"):
         finished.items("00001")
 
 

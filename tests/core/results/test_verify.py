@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seraser_core.errors import RunDirectoryError
-from seraser_core.results.parquet_files import items_to_parquet
+from seraser_core.results.parquet_files import footer_of, items_to_parquet
 from seraser_core.results.records import encode, seal
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
@@ -257,12 +257,15 @@ def test_shards_that_do_not_cover_the_images_once(finished, edit, change):
 
 
 def test_another_plan(scored, finished, edit):
-    other = items_to_parquet(scored(seed=5).items)
+    other = scored(seed=5)
+    other = items_to_parquet(other.items, other.shards)
     Path(finished.path("plan/items.parquet")).write_bytes(other)
     (found,) = problems(finished)
     assert "plan/items.parquet is not the file that plan.json names" in found
-    mark = hashlib.sha256(other).hexdigest()
-    edit(finished, "plan/plan.json", lambda plan: plan.update(items_sha256=mark))
+    footer = footer_of(io.BytesIO(other))
+    marks = {"items_sha256": other, "footer_sha256": footer}
+    marks = {name: hashlib.sha256(data).hexdigest() for name, data in marks.items()}
+    edit(finished, "plan/plan.json", lambda plan: plan.update(marks))
     assert "plan/plan.json: the hash of the plan is not the one in run.json" in problems(finished)
 
 
