@@ -11,10 +11,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.labels import label, label_planned
 from flows.reasons import reasons
+from seraser_core.config import load_config, parse_config
 from seraser_core.errors import DeviceLostError, SeraserError
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.states import Done, failures_of
 from tasks.aggregate import aggregate, artifact_key
+from tasks.engine import computing_as, engine
 from tasks.observer import current
 from tasks.plan import plan
 from tasks.shard import shard_with_retries
@@ -38,25 +40,28 @@ def seraser(config: str | dict[str, Any], overrides: list[str] = []) -> str:  # 
         SeraserError: Shards failed for good; all others are computed and kept.
     """
     label(config, overrides)
-    with reasons():
+    with reasons(), computing_as(load_config(config, overrides)):
         run_url = plan(config, overrides)
         finish(run_url)
     return run_url
 
 
 @flow(name="seraser-planned", validate_parameters=True)
-def planned(run_url: str) -> None:
+def planned(run_url: str, execution: dict[str, Any] | None = None) -> None:
     """Complete a run that is already planned.
 
     Args:
         run_url: The run directory.
+        execution: Options that say where to compute; a run directory has none.
 
     Raises:
         SeraserError: Shards failed for good; all others are computed and kept.
     """
     with reasons():
-        label_planned(RunDirectory(run_url).run)
-        finish(run_url)
+        run = RunDirectory(run_url).run
+        label_planned(run)
+        with computing_as(parse_config({**run.config.document(), "execution": execution or {}})):
+            finish(run_url)
 
 
 def finish(run_url: str) -> None:
@@ -89,9 +94,9 @@ def compute_missing(directory: RunDirectory) -> list[str]:
     if not missing:
         return []
     runtime = run.config.runtime
-    # One more than compute at once: it prepares meanwhile, see run_shard.
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(runtime.parallel_shards + 1)
     names = [part.id for part in missing]
+    at_once = min(engine().slots(runtime.parallel_shards), len(names))
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(at_once)
     completed = set()
     with runner:
         futures = runner.map(

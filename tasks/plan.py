@@ -8,6 +8,7 @@ from prefect import get_run_logger, task
 
 from seraser_core.config import load_config
 from seraser_core.runner.plan import plan_run
+from tasks.engine import engine
 from tasks.observer import current
 
 
@@ -28,4 +29,4 @@ def plan(config: str | dict[str, Any], overrides: list[str]) -> str:
         logger.info(text)
         current().say(text)
 
-    return plan_run(load_config(config, overrides), report)
+    return plan_run(load_config(config, overrides), report, engine())

@@ -11,6 +11,7 @@ from prefect.tasks import Task, exponential_backoff
 
 from seraser_core.errors import DeviceLostError, ErrorRateError, SeraserError, TransientError
 from seraser_core.results.records import Commit
+from tasks.engine import engine
 from tasks.observer import ShardProgress, current
 
 BACKOFF_S = 2
@@ -43,17 +44,13 @@ def shard(run_url: str, shard_id: str) -> Commit:
     Returns:
         The shard's commit.
     """
-    from seraser_core.runner.shard import (
-        run_shard,
-    )  # imports torch; planning need not wait
-
     observer = current()
     progress = ShardProgress(observer)
     run = (str(flow_run.id), run_url)
     if run in _stopped:
         raise SeraserError(f"not begun: {_stopped[run]}")
     try:
-        commit = run_shard(run_url, shard_id, progress, attempt=task_run.run_count or 1)
+        commit = engine().compute(run_url, shard_id, progress, task_run.run_count or 1)
     except ErrorRateError:
         _stopped[run] = "too many images of another shard failed"
         raise

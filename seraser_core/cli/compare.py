@@ -46,18 +46,20 @@ def compare(
 def _run(comparison: Comparison, no_prefect: bool, display: RunDisplay) -> str:
     """Plan all runs, compute what is missing, and return the URL of the comparison's folder."""
     from seraser_core.config.grid import located
+    from seraser_core.engines import open_engine
     from seraser_core.results.comparison import ComparedRun, create_comparison
     from seraser_core.runner.plan import plan_run
 
     runs = []
-    for cell in comparison.cells:
-        with located(cell.source, cell.places):
-            run_url = plan_run(cell.config, display.say)
-        runs.append(ComparedRun(cell.dataset, cell.model, run_url))
-    for run in runs:
-        display.name(run.url, f"{run.dataset}, {run.model}")
-    url = create_comparison(comparison.output, comparison.name, runs)
-    execute_planned([run.url for run in runs], no_prefect, display)
+    with open_engine(comparison.cells[0].config) as engine:
+        for cell in comparison.cells:
+            with located(cell.source, cell.places):
+                run_url = plan_run(cell.config, display.say, engine)
+            runs.append(ComparedRun(cell.dataset, cell.model, run_url))
+        for run in runs:
+            display.name(run.url, f"{run.dataset}, {run.model}")
+        url = create_comparison(comparison.output, comparison.name, runs)
+        execute_planned([run.url for run in runs], no_prefect, display, engine)
     for run in runs:
         say_warnings(run.url, f"{run.dataset}, {run.model}: ")
     return url

@@ -43,6 +43,7 @@ def demo(
     from seraser_core.config import load_config
     from seraser_core.demo.config import demo_config
     from seraser_core.demo.dataset import CONTROL, SHORTCUT, write_dataset
+    from seraser_core.engines.threads import ThreadEngine
     from seraser_core.runner.plan import plan_run
 
     folder = output.absolute()
@@ -55,7 +56,7 @@ def demo(
             display.say(f"{_NAMES[name]}:")
             run_urls.append(plan_run(load_config(config), display.say))
             display.name(run_urls[-1], _NAMES[name])
-        execute_planned(run_urls, no_prefect, display)
+        execute_planned(run_urls, no_prefect, display, ThreadEngine())
     shortcut, control = map(_read, run_urls)
     if json:
         print_json({**_document(shortcut), "control": _document(control)})

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seraser_core.cli.console import count, errors
 from seraser_core.cli.interrupts import interruptible
@@ -16,6 +16,9 @@ from seraser_core.errors import DeviceLostError, SeraserError
 from seraser_core.proxies import prepare, refuse_unusable
 from seraser_core.proxy_check import check_proxy
 from seraser_core.waiting import waiting
+
+if TYPE_CHECKING:
+    from seraser_core.engines import Engine
 
 QUIET_PREFECT = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # faults reach the terminal as one message, at the end
@@ -31,7 +34,7 @@ def execute(config: str | dict[str, Any], overrides: list[str], no_prefect: bool
     Args:
         config: Path or URL of a YAML file, or the configuration itself.
         overrides: ``a.b=value`` texts.
-        no_prefect: Compute the shards in this process, without Prefect.
+        no_prefect: Compute the shards without Prefect.
 
     Returns:
         URL of the run directory.
@@ -42,10 +45,11 @@ def execute(config: str | dict[str, Any], overrides: list[str], no_prefect: bool
         typer.Exit: It was interrupted.
     """
     from seraser_core.config import load_config
+    from seraser_core.engines import open_engine
     from seraser_core.runner.plan import complete, find_finished, prepare_run
 
     loaded = load_config(config, overrides)
-    with watching() as display:
+    with watching() as display, open_engine(loaded) as engine:
         # Report mistakes before importing torch or starting a server for nothing.
         prepared = prepare_run(loaded, display.say)
         finished = find_finished(prepared, display.say)
@@ -54,26 +58,29 @@ def execute(config: str | dict[str, Any], overrides: list[str], no_prefect: bool
             return finished
 
         def plan() -> str:
-            return complete(prepared, display.say)
+            return engine.call(complete, prepared, display.say)
 
         if no_prefect:
             run_url = plan()
-            _compute(run_url, display)
+            _compute(run_url, display, engine)
             return run_url
-        with _flows(display, plan) as (flows, run_url):
+        with _flows(display, engine, plan) as (flows, run_url):
             flows.planned(run_url)
     return run_url
 
 
-def execute_planned(run_urls: Sequence[str], no_prefect: bool, display: RunDisplay) -> None:
+def execute_planned(
+    run_urls: Sequence[str], no_prefect: bool, display: RunDisplay, engine: Engine
+) -> None:
     """Complete planned runs, one after the other; finished ones are skipped.
 
     One that fails does not keep the others from being computed.
 
     Args:
         run_urls: The run directories.
-        no_prefect: Compute the shards in this process, without Prefect.
+        no_prefect: Compute the shards without Prefect.
         display: Shows them.
+        engine: Where their shards are computed.
 
     Raises:
         SeraserError: Runs failed; the message names the fault of each.
@@ -85,9 +92,9 @@ def execute_planned(run_urls: Sequence[str], no_prefect: bool, display: RunDispl
     if not todo:
         return
     if no_prefect:
-        faults = _each(todo, lambda url: _compute(url, display))
+        faults = _each(todo, lambda url: _compute(url, display, engine))
     else:
-        with _flows(display) as (flows, _):  # one server for all
+        with _flows(display, engine) as (flows, _):  # one server for all
             faults = _each(todo, flows.planned)
     if faults:
         raise SeraserError(
@@ -123,8 +130,8 @@ def watching() -> Iterator[RunDisplay]:
             yield display
 
 
-def _compute(run_url: str, display: RunDisplay) -> None:
-    """Compute the missing shards of a planned run in this process, and merge them."""
+def _compute(run_url: str, display: RunDisplay, engine: Engine) -> None:
+    """Compute the missing shards of a planned run without Prefect, and merge them."""
     from seraser_core.results.shards import RunDirectory
     from seraser_core.results.summary import aggregate
     from seraser_core.runner.missing_shards import run_local
@@ -134,18 +141,19 @@ def _compute(run_url: str, display: RunDisplay) -> None:
         missing = directory.missing()
     total = sum(map(len, directory.shards()))
     display.planned(run_url, total - sum(map(len, missing)), total)
-    run_local(run_url, display, shards=missing, committed=display.committed)
+    run_local(run_url, display, shards=missing, committed=display.committed, engine=engine)
     aggregate(run_url)
 
 
 @contextmanager
 def _flows(
-    display: RunDisplay, meanwhile: Callable[[], str] = str
+    display: RunDisplay, engine: Engine, meanwhile: Callable[[], str] = str
 ) -> Iterator[tuple[ModuleType, str]]:
     """The flows, on the server that the environment names or on a temporary one.
 
     Args:
         display: Told of what is waited for.
+        engine: Where shards are computed.
         meanwhile: Done while the server starts.
 
     Yields:
@@ -166,10 +174,11 @@ def _flows(
         done = meanwhile()
         with waiting("starting Prefect"):
             from flows import seraser as flows
+            from tasks.engine import computing_on
             from tasks.observer import observe
 
             url = ready()
-        with temporary_settings({PREFECT_API_URL: url}), observe(display):
+        with temporary_settings({PREFECT_API_URL: url}), observe(display), computing_on(engine):
             yield flows, done
 
 

@@ -34,7 +34,10 @@ def repair(run: RunArgument, no_prefect: NoPrefectOption = False, json: JsonOpti
 
 def _repaired(run: str, no_prefect: bool, display: RunDisplay) -> VerifyReport:
     """Repair a run and return what `verify` finds afterwards."""
+    from seraser_core.config import parse_config
+    from seraser_core.engines import open_engine
     from seraser_core.results.repair import mend, plan_repair
+    from seraser_core.results.shards import RunDirectory
     from seraser_core.results.summary import aggregate
     from seraser_core.results.verify import verify
 
@@ -45,7 +48,9 @@ def _repaired(run: str, no_prefect: bool, display: RunDisplay) -> VerifyReport:
     again = mend(run, todo.shards)
     if again:
         display.say(f"computing {count(len(again), 'shard')}: {', '.join(again)}")
-        execute_planned([run], no_prefect, display)
+        config = parse_config(RunDirectory(run).run.config.document())
+        with open_engine(config) as engine:
+            execute_planned([run], no_prefect, display, engine)
     elif todo.report:
         display.say("writing the report")
         aggregate(run)

@@ -48,6 +48,9 @@ def retry_errors(
 
 def _retried(run: str, retry: Retry, display: RunDisplay, one_of_many: bool = False) -> int:
     """Compute the failed images of a run again, merge, and return how many they were."""
+    from seraser_core.config import parse_config
+    from seraser_core.engines import open_engine
+    from seraser_core.results.shards import RunDirectory
     from seraser_core.results.summary import aggregate
     from seraser_core.runner.missing_shards import run_local
 
@@ -57,6 +60,14 @@ def _retried(run: str, retry: Retry, display: RunDisplay, one_of_many: bool = Fa
     if shards:
         display.say(f"{count(total, 'image')} in {count(len(shards), 'shard')} to compute again")
         display.planned(run, 0, total)
-        run_local(run, display, shards=list(shards), committed=display.committed, compute=retry)
+        with open_engine(parse_config(RunDirectory(run).run.config.document())) as engine:
+            run_local(
+                run,
+                display,
+                shards=list(shards),
+                committed=display.committed,
+                compute=retry,
+                engine=engine,
+            )
     aggregate(run)  # also without any: an interrupted command may have left the report behind
     return total

@@ -25,6 +25,8 @@ PATTERNS = {
     "digit",
     r"^[A-Za-z0-9_.+-]*$": "letters, digits, `_`, `.`, `+` and `-`",
     r"^[^{}]*[^{}\s][^{}]*$": "words without braces",
+    r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$": "the name of a class with its module, such as "
+    "dask_jobqueue.SLURMCluster",
 }
 """Every pattern of an option of ours -> what follows it, in words."""
 _TEXT, _WHOLE, _NUMBER = "a text", "a whole number", "a number"

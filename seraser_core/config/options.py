@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from seraser_core.config.auxiliary import RelevanceOptions, SegmentOptions
 from seraser_core.config.classes import Entry, entries
+from seraser_core.config.execution import ExecutionOptions
 from seraser_core.config.formats import ROW_OPTIONS, FormatName, format_choices, offered_formats
 from seraser_core.config.methods import AnyMethod, default_methods, offered_methods
 from seraser_core.config.option_group import TEMPLATE_RULE, Options, is_template, mistake
@@ -374,6 +375,9 @@ class RunConfig(Options):
     )
     shard: ShardOptions = Field(default_factory=ShardOptions, description="Size of a shard.")
     runtime: RuntimeOptions = Field(default_factory=RuntimeOptions, description="How to work.")
+    execution: ExecutionOptions = Field(
+        default_factory=ExecutionOptions, description="Where to work."
+    )
     save_logits: bool = Field(default=False, description="Keep every class logit in the rows.")
     save_masks: bool = Field(
         default=False,

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import psutil
 import torch
 from torch import Tensor
 
 from seraser_core.config.options import RuntimeOptions
+from seraser_core.cores import usable_cores
 from seraser_core.errors import ItemError
 from seraser_core.kinds import View
 from seraser_core.models.device import stream
@@ -161,7 +161,7 @@ class Feed:
 
 def _bounds(runtime: RuntimeOptions) -> Bounds:
     """The options; by default, one thread that decodes per core and two."""
-    cores = len(psutil.Process().cpu_affinity() or [0])
+    cores = len(usable_cores())
     fetch, decode = runtime.fetch_threads, runtime.decode_threads
     fetch_threads = _FETCHES_AT_ONCE if fetch == "auto" else fetch
     return Bounds(

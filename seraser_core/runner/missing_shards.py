@@ -1,4 +1,4 @@
-"""Computing the missing shards of a run in this process, without an orchestrator."""
+"""Computing the missing shards of a run on an engine, without an orchestrator."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from seraser_core.engines.base import Compute, Engine, Progress
+from seraser_core.engines.threads import ThreadEngine
 from seraser_core.errors import DeviceLostError, ErrorRateError, SeraserError, TransientError
-from seraser_core.results.records import Commit, Timings
+from seraser_core.results.records import Timings
 from seraser_core.results.shards import RunDirectory, opened
-from seraser_core.runner.scoring import Progress
-from seraser_core.runner.shard import run_shard
 from seraser_core.sources.items import ShardRange
 
-Compute = Callable[[str, str, Progress, int], Commit]
-"""Given run, shard, progress and number of the attempt."""
 logger = logging.getLogger(__name__)
 BACKOFF_S = (1.0, 60.0)
 """Shortest and longest pause before a shard is tried again."""
@@ -29,8 +27,9 @@ def run_local(
     shards: Sequence[ShardRange] | None = None,
     committed: Callable[[Timings], None] | None = None,
     compute: Compute | None = None,
+    engine: Engine | None = None,
 ) -> None:
-    """Compute every missing shard, ``runtime.parallel_shards`` at once; one more is made ready.
+    """Compute every missing shard, as many at once as the engine has slots.
 
     Passing faults are retried with backoff. A shard that fails for good does not keep the others
     from being computed, unless too many of its images do.
@@ -42,6 +41,7 @@ def run_local(
         shards: Those to compute; all that are missing when None.
         committed: Told of the timings of every shard that is committed, from the same threads.
         compute: What computes a shard; `run_shard` when None.
+        engine: Where; this process when None.
 
     Raises:
         SeraserError: Shards failed; the message names the first fault of each. A DeviceLostError
@@ -54,8 +54,10 @@ def run_local(
     runtime = directory.run.config.runtime
     todo = [shard.id for shard in (directory.missing() if shards is None else shards)]
     stop = stop or threading.Event()
-    work = _Work(directory, runtime.retries, progress, stop, committed, compute or run_shard)
-    with ThreadPoolExecutor(runtime.parallel_shards + 1, thread_name_prefix="shard") as pool:
+    engine = engine or ThreadEngine()
+    work = _Work(directory, runtime.retries, progress, stop, committed, engine, compute)
+    at_once = max(1, min(engine.slots(runtime.parallel_shards), len(todo)))
+    with ThreadPoolExecutor(at_once, thread_name_prefix="shard") as pool:
         try:
             faults = list(pool.map(work.compute, todo))
         except BaseException:
@@ -78,9 +80,11 @@ class _Work:
         progress: Progress | None,
         stop: threading.Event,
         committed: Callable[[Timings], None] | None,
-        compute: Compute,
+        engine: Engine,
+        compute: Compute | None,
     ) -> None:
-        self._directory, self._retries, self._compute = directory, retries, compute
+        self._directory, self._retries = directory, retries
+        self._engine, self._compute = engine, compute
         self._progress, self._stop, self._committed = progress, stop, committed
         self._interrupted = threading.Event()
         self.lost = False
@@ -122,7 +126,8 @@ class _Work:
         attempt = 1
         while True:
             try:
-                commit = self._compute(self._directory.url, shard_id, self, attempt)
+                given = self._directory.url, shard_id, self, attempt, self._compute
+                commit = self._engine.compute(*given)
                 if self._committed:
                     self._committed(commit.timings)
                 return

@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from seraser_core import storage
 from seraser_core.config.options import RunConfig
+from seraser_core.engines.base import Engine
+from seraser_core.engines.threads import ThreadEngine
 from seraser_core.errors import ConfigError
 from seraser_core.models.early import check_model
 from seraser_core.results.fingerprints import fingerprint, plan_hash
@@ -58,12 +60,18 @@ class Prepared:
     hashed: str
 
 
-def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> str:
+def plan_run(
+    config: RunConfig,
+    report: Callable[[str], None] | None = None,
+    engine: Engine | None = None,
+) -> str:
     """Plan `config` and create its run directory, or find the one it already has.
 
     Args:
         config: What to run.
         report: Called with one line of text per finished step.
+        engine: Where its shards will be computed: there, the model is loaded. This process when
+            None.
 
     Returns:
         URL of the run directory.
@@ -73,7 +81,10 @@ def plan_run(config: RunConfig, report: Callable[[str], None] | None = None) -> 
         RunDirectoryError: The directory belongs to another configuration.
     """
     prepared = prepare_run(config, report)
-    return find_finished(prepared, report) or complete(prepared, report)
+    finished = find_finished(prepared, report)
+    if finished is not None:
+        return finished
+    return (engine or ThreadEngine()).call(complete, prepared, report or logger.info)
 
 
 def prepare_run(
@@ -213,7 +224,7 @@ def _create(url: str, run: RunRecord, items: pa.Table, plan: Plan) -> RunDirecto
 
 
 def _config(config: RunConfig) -> ConfigRecord:
-    return ConfigRecord(**config.model_dump(mode="json"))
+    return ConfigRecord(**config.model_dump(mode="json", exclude={"execution"}))
 
 
 def _plan(prepared: Prepared) -> Plan:

@@ -143,7 +143,7 @@ def _local_mark(path: Path) -> str:
 
 
 def _place(prepared: Prepared) -> Path:
-    config = prepared.config.model_dump(mode="json", exclude={"runtime"})
+    config = prepared.config.model_dump(mode="json", exclude={"runtime", "execution"})
     decided = {
         "config": config,
         "plan": prepared.hashed,

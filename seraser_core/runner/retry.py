@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seraser_core import storage
+from seraser_core.engines.base import Progress
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.counting import shard_sums
@@ -26,7 +27,7 @@ from seraser_core.results.schema import with_footer
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.states import Done
 from seraser_core.runner.attempt import Attempt
-from seraser_core.runner.scoring import Progress, ScoredItems, score_items
+from seraser_core.runner.scoring import ScoredItems, score_items
 from seraser_core.runner.session import open_session
 from seraser_core.runner.shard import recorded
 from seraser_core.sources.items import ShardRange

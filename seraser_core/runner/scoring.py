@@ -10,12 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
+from seraser_core.engines.base import Progress
 from seraser_core.errors import ErrorRateError, ItemError, RunDirectoryError, TransientError
 from seraser_core.kinds import IMAGE, RELEVANCE
 from seraser_core.methods import Scores
@@ -40,13 +40,6 @@ _FEW_ERRORS = 32
 """As many images may fail, whatever their share."""
 # The number of a process is given again after its end; with the time, it is not.
 _PROCESS = f"{os.getpid()} since {datetime.now(UTC).isoformat(timespec='seconds')}"
-
-
-class Progress(Protocol):
-    """Told about progress from the thread that computes the shard."""
-
-    def advance(self, images: int) -> None:
-        """`images` more images are done."""
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import psutil
 import torch
 
 from seraser_core.auxiliary.relevance import Relevance
 from seraser_core.config import RunConfig, parse_config
 from seraser_core.config.options import ModelOptions
+from seraser_core.cores import usable_cores
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.kinds import IMAGE, RELEVANCE, SEGMENT, View
 from seraser_core.methods import Method, MethodContext
@@ -112,7 +112,7 @@ class Session:
         """The decoder whose processes can be killed; made once."""
         with self._lock:
             if self.isolated is None:
-                cores = len(psutil.Process().cpu_affinity() or [0])
+                cores = len(usable_cores())
                 self.isolated = IsolatedDecoder(cores + 1, self.config.runtime.image_timeout)
                 weakref.finalize(self, self.isolated.close)
             return self.isolated

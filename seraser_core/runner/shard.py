@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from seraser_core.engines.base import Progress
 from seraser_core.errors import DeviceLostError, TransientError
 from seraser_core.models.device import is_lost
 from seraser_core.models.memory import is_out_of_memory
@@ -14,7 +15,7 @@ from seraser_core.results.records import Commit
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.states import Done
 from seraser_core.runner.attempt import Attempt
-from seraser_core.runner.scoring import Progress, score_items
+from seraser_core.runner.scoring import score_items
 from seraser_core.runner.session import open_session
 from seraser_core.steps import reached
 

@@ -236,3 +236,12 @@ def test_a_run_of_which_no_image_is_there_stops_early(prefect_server, tree, tmp_
     directory = RunDirectory(plan_run(load_config(tree)))
     assert directory.commits() == {}
     assert 1 <= len(failures_of(directory.states())) < 6  # the others were not begun
+
+
+def test_shards_in_processes_give_the_same_bytes(prefect_server, tree, tmp_path):
+    def files(*overrides: str) -> dict[str, bytes]:
+        url = seraser(tree, list(overrides))
+        return {path.name: path.read_bytes() for path in Path(url, "predictions").iterdir()}
+
+    processes = ["execution.engine=processes", "execution.workers=2"]
+    assert files(*processes, f"output={tmp_path / 'other'}") == files()

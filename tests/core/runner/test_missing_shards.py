@@ -42,7 +42,7 @@ def fake(monkeypatch):
     """Puts a function of (shard id, progress, attempt) in the place of `run_shard`."""
 
     def put(compute):
-        monkeypatch.setattr(missing_shards, "run_shard", lambda _, *rest: compute(*rest))
+        monkeypatch.setattr(shard, "run_shard", lambda _, *rest: compute(*rest))
 
     return put
 

@@ -1,0 +1,63 @@
+"""Options of where a run is computed; none of them changes a prediction."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from seraser_core.config.option_group import Options, mistake
+from seraser_core.config.secrets import refuse_secret_url, refuse_secrets
+
+
+class ExecutionOptions(Options):
+    """Where shards are computed. It belongs to the place, not the run: run.json has none of it."""
+
+    engine: Literal["auto", "threads", "processes", "dask"] = Field(
+        default="auto",
+        description="threads: one device, in this process. processes: one process per CUDA device "
+        "that this process may use. dask: workers of a Dask cluster, see address and cluster. "
+        "auto: processes where there are several devices and model.device is auto or cuda, else "
+        "threads.",
+    )
+    workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
+        default="auto",
+        description="Number of processes, or workers that `cluster` is to start. auto: one per "
+        "CUDA device, one without any; a cluster decides for itself.",
+    )
+    address: str | None = Field(
+        default=None,
+        description="Dask scheduler: tcp:// or tls:// with host and port, or a scheduler file.",
+    )
+    cluster: str | None = Field(
+        default=None,
+        description="Class that starts a Dask cluster, e.g. dask_jobqueue.SLURMCluster.",
+        pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$",
+    )
+    cluster_options: dict[str, Any] = Field(
+        default={}, description="Arguments of `cluster`; secrets belong in the environment."
+    )
+    lost_workers: int = Field(
+        default=3,
+        ge=0,
+        le=100,
+        description="Workers that may die over one shard; then it failed.",
+    )
+    start_timeout: float = Field(
+        default=600,
+        gt=0,
+        le=7 * 86400,
+        description="Seconds to wait for a first worker, and for another one when all are gone.",
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ExecutionOptions:
+        refuse_secret_url("address", self.address or "")
+        refuse_secrets("cluster_options", self.cluster_options)
+        named = [name for name in ("address", "cluster") if getattr(self, name) is not None]
+        if self.engine == "dask" and len(named) != 1:
+            found = "has both address and cluster" if named else "has neither address nor cluster"
+            raise mistake(found, "write one of them: where Dask is, or how to start it", "engine")
+        if self.engine != "dask" and named:
+            raise mistake("is of engine: dask", "write engine: dask, or leave it out", named[0])
+        return self
