@@ -26,6 +26,7 @@ from seraser_core.cli import (
     run,
     runs,
     up,
+    work,
 )
 from seraser_core.cli.console import errors
 from seraser_core.cli.interrupts import interruptible
@@ -76,6 +77,7 @@ app.command()(demo.demo)
 app.command()(plan.plan)
 app.command()(run.run)
 app.command()(retry_errors.retry_errors)
+app.command()(work.work)
 app.command()(compare.compare)
 app.command()(runs.runs)
 app.command()(inspect.status)

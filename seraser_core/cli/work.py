@@ -1,0 +1,58 @@
+"""`seraser work`: one part of a run, for whatever starts processes by itself."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from seraser_core.cli.arguments import RunArgument, SetOption
+from seraser_core.cli.console import count
+from seraser_core.cli.execute import watching
+from seraser_core.errors import ConfigError
+
+_FREE = "execution."
+
+
+def work(
+    run: RunArgument,
+    part: Annotated[
+        str,
+        typer.Option(metavar="I/N|auto", help="Which part, from 0; auto: as Slurm or a Job says."),
+    ] = "0/1",
+    parts: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of parts of an Indexed Job, with --part auto."),
+    ] = None,
+    set_: SetOption = None,
+) -> None:
+    """Compute one part of RUN, help with the rest, and as the last one write the report.
+
+    For arrays of Slurm, Indexed Jobs of Kubernetes and the like: start as many as you want, on any
+    machines that reach RUN; none needs to know of another, and each may be killed and started
+    again. Only options of execution can be set.
+    """
+    from seraser_core.config import load_config
+    from seraser_core.engines import open_engine
+    from seraser_core.results.shards import RunDirectory
+    from seraser_core.runner.part import Part, work
+
+    mine = Part.parse(part, os.environ, parts)
+    for text in set_ or []:
+        if not text.startswith(_FREE):
+            raise ConfigError("--set", text, "only options of execution may differ between parts")
+    directory = RunDirectory(run)
+    config = load_config(directory.run.config.document(), set_ or [])
+    total = sum(map(len, directory.shards()))
+    with watching() as display, open_engine(config) as engine:
+        display.say(f"part {mine} of {count(len(directory.shards()), 'shard')}")
+        finished = work(
+            run,
+            mine,
+            engine,
+            display,
+            display.committed,
+            lambda todo: display.planned(run, total - sum(map(len, todo)), total),
+        )
+        display.say("the run is finished" if finished else "others are still computing")
