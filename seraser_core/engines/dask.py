@@ -155,10 +155,11 @@ class DaskEngine(Engine):
             future = client.submit(worker.compute, *given, key=key, pure=False, **where)
             try:
                 return self._result(future, handed)
-            except BaseException as error:
+            except KilledWorker:
                 handed.take_back()
-                if not isinstance(error, Exception):
-                    self._interrupt(client, future)
+                raise
+            except KeyboardInterrupt:
+                self._interrupt(client, future)
                 raise
         except (CommClosedError, OSError) as error:
             raise SeraserError(f"the Dask scheduler is gone: {error}; run again") from error
@@ -252,5 +253,5 @@ class _Handed:
         self._progress.advance(new)
 
     def take_back(self) -> None:
-        """Forget what was told: the shard begins again, or its retry takes it back itself."""
-        self._images = self._passed
+        """Take back what `progress` was told: the shard begins again elsewhere."""
+        self._progress.advance(-self._passed)
