@@ -134,7 +134,8 @@ class RunDirectory(ShardStates):
             one keeps all its good rows and has more.
 
         Raises:
-            RunDirectoryError: Rows that were good would become error rows; nothing is written.
+            TransientError: Rows that were good would become error rows; nothing is written. Another
+                worker may be about to commit them.
         """
         began = time.perf_counter()
         failed = failed_rows(rows)
@@ -242,28 +243,28 @@ class RunDirectory(ShardStates):
         """See that no row that was good becomes an error row.
 
         Raises:
-            RunDirectoryError: One would.
+            TransientError: One would.
         """
         if not failed:
             return
         commit = _commit(before)
         earlier = [] if commit is None else [commit.failed]
         if not isinstance(before, Done):
+            tables = [t for t in self._tables(shard_id, before) if is_same_rows(t, rows)]
             if self._newest(shard_id) not in (None, before.n):
                 return  # of another worker, see `_created`
-            tables = [t for t in self._tables(shard_id, before) if is_same_rows(t, rows)]
             earlier += [failed_rows(table) for table in tables]
             there = before.n >= 0 or self._files(shard_id)
             if there and not tables and not _is_readable(before):
                 item, method = next(newly_failed({}, failed))
-                raise RunDirectoryError(
+                raise TransientError(
                     f"{sum(map(len, failed.values()))} rows would be errors, e.g. "
                     f"{describe_row(rows, item, method)}, and what is there is too damaged to tell "
                     f"whether they were good; {self._remedy(shard_id, before)}"
                 )
         for known in earlier:
             if lost := list(newly_failed(known, failed)):
-                raise RunDirectoryError(
+                raise TransientError(
                     f"{len(lost)} rows that were good would become errors, e.g. "
                     f"{describe_row(rows, *lost[0])}; {self._remedy(shard_id, before)}"
                 )

@@ -187,7 +187,7 @@ def test_a_shard_that_is_damaged_and_cannot_be_computed_fails_the_flow(
     mend(url, plan_repair(verify(url)).shards)
     for picture in (tmp_path / "data").glob("picture*.png"):
         picture.rename(picture.with_suffix(".away"))
-    with pytest.raises(SeraserError, match=r"1 of 3 shards failed \(00001: RunDirectoryError: "):
+    with pytest.raises(SeraserError, match=r"1 of 3 shards failed \(00001: TransientError: "):
         seraser(tree, ["runtime.retries=0"])
     assert path.read_bytes() == data
     for picture in (tmp_path / "data").glob("*.away"):

@@ -299,7 +299,7 @@ def test_error_rows_take_the_place_of_no_good_row(scored, finished, damage):
         path.write_bytes(path.read_bytes()[:-9])
     files = {p: p.read_bytes() for p in Path(finished.url).rglob("*") if p.is_file()}
     told = "too damaged to tell" if damage == "all" else "1 rows that were good|2 rows that were"
-    with pytest.raises(RunDirectoryError, match=told) as caught:
+    with pytest.raises(TransientError, match=told) as caught:
         commit_from(finished, with_errors(scored, 6), finished.state("00001"))
     assert {p: p.read_bytes() for p in Path(finished.url).rglob("*") if p.is_file()} == files
     leave = "delete .*again$" if damage == "none" else r"delete .*commits/00001\.\*.* first$"
@@ -325,7 +325,7 @@ def stops_before(n, write):
         sys.setprofile(stop)
         try:
             write()
-        except RunDirectoryError:  # to be tried again
+        except TransientError:  # to be tried again
             os._exit(0)
         except BaseException:
             os._exit(1)
@@ -496,7 +496,7 @@ def test_a_commit_that_is_gone_costs_no_good_row_while_its_rows_are_there(scored
     aggregate(directory.url)
     Path(directory.path("commits", "00001.1.json")).unlink()
     repair(directory)
-    with pytest.raises(RunDirectoryError, match="6 rows that were good would become errors"):
+    with pytest.raises(TransientError, match="6 rows that were good would become errors"):
         commit_from(directory, one, directory.state("00001"))
     assert commit_from(directory, better, directory.state("00001")).errors == 0
 
@@ -603,7 +603,7 @@ class Life(RuleBasedStateMachine):
         run = with_errors(self.scored, *self.away)
         try:
             commit = commit_from(self.directory, run, state)
-        except RunDirectoryError:
+        except (TransientError, RunDirectoryError):
             return
         failed = {(i, m) for m, items in commit.failed.items() for i in items}
         self.good |= {(i, m) for i in range(5, 10) for m in commit.methods} - failed

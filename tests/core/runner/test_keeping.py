@@ -76,7 +76,7 @@ def test_no_good_row_is_lost_for_a_repair(run, tree, folder, name, monkeypatch):
     damaged = files(Path(url))
     folder.rename(folder.with_name("away"))
     for _ in range(2):  # what it leaves behind is as good a witness
-        with pytest.raises(SeraserError, match=r"00001: RunDirectoryError: .*picture 0[56]é.png"):
+        with pytest.raises(SeraserError, match=r"00001: TransientError: .*picture 0[56]é.png"):
             repair(url)
         assert files(Path(url)) == damaged
         assert {problem.shard for problem in verify(url).problems} >= {"00001"}
