@@ -47,12 +47,11 @@ def seraser(config: str | dict[str, Any], overrides: list[str] = []) -> str:  # 
 
 
 @flow(name="seraser-planned", validate_parameters=True)
-def planned(run_url: str, execution: dict[str, Any] | None = None) -> None:
+def planned(run_url: str) -> None:
     """Complete a run that is already planned.
 
     Args:
         run_url: The run directory.
-        execution: Options that say where to compute; a run directory has none.
 
     Raises:
         SeraserError: Shards failed for good; all others are computed and kept.
@@ -60,7 +59,7 @@ def planned(run_url: str, execution: dict[str, Any] | None = None) -> None:
     with reasons():
         run = RunDirectory(run_url).run
         label_planned(run)
-        with computing_as(parse_config({**run.config.document(), "execution": execution or {}})):
+        with computing_as(parse_config(run.config.document())):
             finish(run_url)
 
 

@@ -53,6 +53,6 @@ def work(
             engine,
             display,
             display.committed,
-            lambda todo: display.planned(run, total - sum(map(len, todo)), total),
+            lambda missing: display.planned(run, total - sum(map(len, missing)), total),
         )
         display.say("the run is finished" if finished else "others are still computing")

@@ -11,12 +11,13 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import dask
-from distributed import Client, Future, KilledWorker
+from distributed import Client, Future, KilledWorker, wait
+from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 
 from seraser_core.config.execution import ExecutionOptions
@@ -40,7 +41,7 @@ SETTINGS = {
     "distributed.worker.profile.enabled": False,
     "logging.distributed": "error",
 }
-_LOOK_EVERY_S = 5.0
+LOOK_EVERY_S = 5.0
 _STOP_WITHIN_S = 60.0
 
 
@@ -128,7 +129,7 @@ class DaskEngine(Engine):
         with self._suspects:
             while not (free := self._opened().nthreads().keys() - self._suspected):
                 self._check_workers()
-                self._suspects.wait(_LOOK_EVERY_S)
+                self._suspects.wait(LOOK_EVERY_S)
             address = min(free)
             self._suspected.add(address)
         try:
@@ -150,26 +151,27 @@ class DaskEngine(Engine):
         client, key = self._opened(), f"shard-{shard_id}-{uuid4().hex[:8]}"
         handed = self._handed[key] = _Handed(progress)
         given = self._name, key, work, run_url, shard_id, attempt
+        where = {"workers": address, "allow_other_workers": address is not None}
+        future = client.submit(worker.compute, *given, key=key, pure=False, **where)
         try:
-            where = {"workers": address, "allow_other_workers": address is not None}
-            future = client.submit(worker.compute, *given, key=key, pure=False, **where)
-            try:
-                return self._result(future, handed)
-            except KilledWorker:
-                handed.take_back()
-                raise
-            except KeyboardInterrupt:
-                self._interrupt(client, future)
-                raise
-        except (CommClosedError, OSError) as error:
-            raise SeraserError(f"the Dask scheduler is gone: {error}; run again") from error
+            return self._result(future, handed)
+        except KilledWorker:
+            handed.take_back()
+            raise
+        except worker.StoppedError:  # by another shard's interruption
+            raise KeyboardInterrupt from None
+        except FutureCancelledError as error:
+            raise SeraserError(f"the Dask scheduler is gone ({error}); run again") from error
+        except KeyboardInterrupt:
+            self._interrupt(client, future)
+            raise
         finally:
             del self._handed[key]
 
     def _result(self, future: Future[Any], handed: _Handed) -> Commit:
         future.add_done_callback(lambda _: handed.wake())
         while not future.done():
-            if not handed.wait(_LOOK_EVERY_S):
+            if not handed.wait(LOOK_EVERY_S):
                 self._check_workers()
             handed.pass_on()
         computed: worker.Computed = future.result()
@@ -183,8 +185,11 @@ class DaskEngine(Engine):
         Raises:
             SeraserError: There has been none for too long.
         """
-        client = self._opened()
-        if client.nthreads():
+        try:
+            there = self._opened().nthreads()
+        except (CommClosedError, OSError) as error:
+            raise SeraserError(f"the Dask scheduler is gone ({error}); run again") from error
+        if there:
             self._without_since = None
             return
         since = self._without_since = self._without_since or time.monotonic()
@@ -194,9 +199,8 @@ class DaskEngine(Engine):
     def _interrupt(self, client: Client, future: Future[Any]) -> None:
         """End what is being computed after the batch it is at, and wait for it."""
         client.run(worker.stop, self._name)
-        deadline = time.monotonic() + _STOP_WITHIN_S
-        while not future.done() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        with suppress(TimeoutError):
+            wait(future, timeout=_STOP_WITHIN_S)
         future.cancel()
 
     def call(self, function: Callable[[A, Say], T], argument: A, say: Say) -> T:

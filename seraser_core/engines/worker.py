@@ -1,4 +1,4 @@
-"""What runs in the workers of a Dask cluster. They import no Prefect, and hold no key of it."""
+"""Functions that run in the workers of a Dask cluster, which import no Prefect."""
 
 from __future__ import annotations
 

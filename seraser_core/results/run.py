@@ -86,8 +86,8 @@ class PlannedRun:
         storage.write_bytes(self.path("plan", "items.parquet"), data)
         file = io.BytesIO(data)
         footer = footer_of(file)
-        numbers = range(len(plan.shards))
-        groups = [row_group_of(file, parse_footer(footer), number) for number in numbers]
+        parsed = parse_footer(footer)
+        groups = [row_group_of(file, parsed, number) for number in range(len(plan.shards))]
         hashes = {
             "items_sha256": _sha256(data),
             "footer_sha256": _sha256(footer),

@@ -82,9 +82,9 @@ class RunDirectory(ShardStates):
                 if file == published_file(shard_id):
                     self.publish(shard_id)
                     continue
-                data = records.read(self.path(state.file))
+                data = self._data(state.file)
                 # Rows of an older commit may have the same size, and were published late.
-                if hashlib.sha256(data).hexdigest() == state.commit.sha256:
+                if data is not None and hashlib.sha256(data).hexdigest() == state.commit.sha256:
                     self._write(file, data)
 
     def rows_of(self, state: Done) -> bytes:

@@ -16,7 +16,7 @@ from seraser_core.errors import ConfigError
 from seraser_core.results.records import Timings
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Done, State
-from seraser_core.results.summary import aggregate, is_finished
+from seraser_core.results.summary import aggregate, is_finished, unfinished
 from seraser_core.runner.missing_shards import run_local
 from seraser_core.sources.items import ShardRange
 
@@ -97,7 +97,7 @@ def work(
         engine: Where shards are computed.
         progress: As of `run_local`.
         committed: As of `run_local`.
-        begun: Told of the shards of the part before they are computed.
+        begun: Told of all missing shards, also of other parts, before any is computed.
 
     Returns:
         Whether the run is finished.
@@ -107,18 +107,17 @@ def work(
     """
     directory = RunDirectory(run_url)
     mine = {shard.id for shard in directory.shards()[part.number :: part.parts]}
-    todo = [shard for shard in directory.missing() if shard.id in mine]
+    missing = directory.missing()
     if begun:
-        begun(todo)
+        begun(missing)
     compute = partial(run_local, run_url, progress, committed=committed, engine=engine)
-    compute(shards=todo)
+    compute(shards=[shard for shard in missing if shard.id in mine])
     slots = engine.slots(directory.run.config.runtime.parallel_shards)
-    while others := _left(directory.states()):
-        by_id = {shard.id: shard for shard in directory.shards()}
+    while others := _left(states := directory.states()):
         chosen = random.sample(others, min(slots, len(others)))  # other parts choose as well
         logger.info("helping with shards %s", ", ".join(chosen))
-        compute(shards=[by_id[name] for name in chosen])
-    if not all(isinstance(state, Done) for state in directory.states().values()):
+        compute(shards=[directory.shard(name) for name in chosen])
+    if unfinished(states):
         return False
     if not is_finished(run_url):
         aggregate(run_url)

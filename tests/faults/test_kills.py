@@ -27,7 +27,7 @@ LOCAL += ["commits named", "predictions unrenamed"]
 PLANNING = ["before plan", "plan unrenamed", "after plan"]
 REMOTE = ["attempts half sent", "commits half sent"]
 BETWEEN_WRITES = ["after attempts", "after commits", "after predictions"]
-"""What was written is there, and the next is not begun."""
+"""Steps after a write: its file is there, and the next is not begun."""
 IN_SECOND_SHARD = {"fetched": 8, "decoded": 8, "tuned": 18, "scored": 4}
 """Of three shards of 5, 5 and 4 images, in batches of 2: in the middle of it."""
 

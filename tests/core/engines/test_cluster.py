@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
+import cloudpickle
 import pytest
 from distributed import LocalCluster
 
 from seraser_core.config import load_config
-from seraser_core.engines import open_engine
+from seraser_core.engines import dask, open_engine
 from seraser_core.engines.threads import ThreadEngine
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.results.verify import verify
 from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import tests
 HERE = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": "127.0.0.1:0"}
 
 
@@ -37,6 +42,47 @@ def test_a_scheduler_that_is_there(compute):
 
 def test_a_class_that_starts_one(compute):
     compute({"cluster": "distributed.LocalCluster", "cluster_options": HERE})
+
+
+class Raise:
+    """Work that fails with a fault of its own."""
+
+    def __call__(self, run_url, shard_id, progress, attempt):
+        raise PermissionError("not yours")
+
+
+class Wait:
+    """Work that begins and does not end."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __call__(self, run_url, shard_id, progress, attempt):
+        self.marker.touch()
+        threading.Event().wait()
+
+
+class Close:
+    """Progress that closes the cluster as soon as the work has begun."""
+
+    def __init__(self, cluster, marker):
+        self.cluster, self.marker = cluster, marker
+
+    def advance(self, images):
+        if self.marker.exists():
+            self.cluster.close()
+
+
+def test_faults_of_the_work_are_told_from_those_of_the_cluster(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(dask, "LOOK_EVERY_S", 0.1)
+    with LocalCluster(**HERE) as cluster:
+        execution = {"engine": "dask", "address": cluster.scheduler_address}
+        with open_engine(load_config(tree | {"execution": execution})) as engine:
+            with pytest.raises(PermissionError, match="not yours"):
+                engine.compute("", "00000", Close(cluster, tmp_path / "none"), 1, Raise())
+            progress = Close(cluster, tmp_path / "begun")
+            with pytest.raises(SeraserError, match="the Dask scheduler is gone"):
+                engine.compute("", "00000", progress, 1, Wait(tmp_path / "begun"))
 
 
 @pytest.mark.parametrize(
