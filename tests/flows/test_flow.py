@@ -238,6 +238,7 @@ def test_a_run_of_which_no_image_is_there_stops_early(prefect_server, tree, tmp_
     assert 1 <= len(failures_of(directory.states())) < 6  # the others were not begun
 
 
+@pytest.mark.slow
 def test_shards_in_processes_give_the_same_bytes(prefect_server, tree, tmp_path):
     def files(*overrides: str) -> dict[str, bytes]:
         url = seraser(tree, list(overrides))

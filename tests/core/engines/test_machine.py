@@ -76,12 +76,20 @@ def here(tree, tmp_path):
     return url
 
 
-def test_processes_give_the_rows_of_threads(tree, here, tmp_path):
-    config = load_config(tree, [*TWO, f"output={tmp_path / 'there'}"])
+@pytest.fixture(scope="module")
+def engine():
+    """Two processes, one of which may die over a shard."""
+    data = {"path": "any.csv", "classes": ["a camel", "a deer"]}
+    tree = {"dataset": data, "model": {"device": "cpu"}}
+    with open_engine(load_config(tree, [*TWO, "execution.lost_workers=1"])) as engine:
+        yield engine
+
+
+def test_processes_give_the_rows_of_threads(tree, here, tmp_path, engine):
+    config = load_config(tree, ["shard.max_items=2", f"output={tmp_path / 'there'}"])
     progress, lines = Counter(), []
-    with open_engine(config) as engine:
-        url = plan_run(config, lines.append, engine)
-        run_local(url, progress, engine=engine)
+    url = plan_run(config, lines.append, engine)
+    run_local(url, progress, engine=engine)
     assert Path(url).name == Path(here).name
     assert files(url) == files(here)
     assert progress.images == 14
@@ -92,13 +100,12 @@ def test_processes_give_the_rows_of_threads(tree, here, tmp_path):
     assert verify(url).problems == []
 
 
-def test_a_worker_that_is_killed_costs_what_it_was_at(tree, here, tmp_path):
-    config = load_config(tree, [*TWO, f"output={tmp_path / 'there'}"])
+def test_a_worker_that_is_killed_costs_what_it_was_at(tree, here, tmp_path, engine):
+    config = load_config(tree, ["shard.max_items=2", f"output={tmp_path / 'there'}"])
     progress = Counter()
-    with open_engine(config) as engine:
-        url = plan_run(config, engine=engine)
-        kill = Kill("00003", tmp_path / "killed")
-        run_local(url, progress, compute=kill, engine=engine)
+    url = plan_run(config, engine=engine)
+    kill = Kill("00003", tmp_path / "killed")
+    run_local(url, progress, compute=kill, engine=engine)
     assert (tmp_path / "killed").exists()
     assert files(url) == files(here)
     assert progress.images == 14
@@ -108,12 +115,13 @@ def test_a_worker_that_is_killed_costs_what_it_was_at(tree, here, tmp_path):
     assert verify(url).problems == []
 
 
-def test_a_shard_that_kills_every_worker_fails_by_name_and_all_others_are_done(tree, tmp_path):
-    config = load_config(tree, [*TWO, f"output={tmp_path / 'there'}", "execution.lost_workers=1"])
-    with open_engine(config) as engine:
-        url = plan_run(config, engine=engine)
-        with pytest.raises(SeraserError, match=r"1 of 7 .*00003: .*its worker died 2 times"):
-            run_local(url, compute=Kill("00003"), engine=engine)
+def test_a_shard_that_kills_every_worker_fails_by_name_and_all_others_are_done(
+    tree, tmp_path, engine
+):
+    config = load_config(tree, ["shard.max_items=2", f"output={tmp_path / 'there'}"])
+    url = plan_run(config, engine=engine)
+    with pytest.raises(SeraserError, match=r"1 of 7 .*00003: .*its worker died 2 times"):
+        run_local(url, compute=Kill("00003"), engine=engine)
     assert sorted(RunDirectory(url).commits()) == [f"{i:05}" for i in range(7) if i != 3]
 
 
@@ -147,7 +155,7 @@ class Device:
         mine.touch()
         deadline = time.monotonic() + 60
         while len(list(self.folder.iterdir())) < self.processes and time.monotonic() < deadline:
-            time.sleep(0.05)
+            time.sleep(0.05)  # no other way leads from one worker to another
         return os.environ["CUDA_VISIBLE_DEVICES"]
 
 
