@@ -84,7 +84,7 @@ def plan_run(
     finished = find_finished(prepared, report)
     if finished is not None:
         return finished
-    return (engine or ThreadEngine()).call(complete, prepared, report or logger.info)
+    return (engine or ThreadEngine()).call(complete, prepared, report or _log)
 
 
 def prepare_run(
@@ -100,7 +100,7 @@ def prepare_run(
     Raises:
         ConfigError: The data set cannot be used as configured, or nothing can be written.
     """
-    say = report or logger.info
+    say = report or _log
     check_output(config.output)
     with waiting("looking for the model"):
         check_model(config.model, files=model)
@@ -134,7 +134,7 @@ def find_finished(prepared: Prepared, report: Callable[[str], None] | None = Non
     if (run.train_counts, run.labels) != (planned.train_counts, planned.labels):
         return None  # its report is to be made again
     if run.random_weights:
-        (report or logger.warning)(_RANDOM.format(prepared.config.model.name))
+        (report or _log)(_RANDOM.format(prepared.config.model.name))
     _create(
         url,
         run.model_copy(update={"config": _config(prepared.config)}),
@@ -159,7 +159,7 @@ def complete(prepared: Prepared, report: Callable[[str], None] | None = None) ->
         ConfigError: The model or the methods cannot be used as configured.
         RunDirectoryError: The directory belongs to another configuration.
     """
-    say = report or logger.info
+    say = report or _log
     config, planned, hashed = prepared.config, prepared.planned, prepared.hashed
     with waiting("looking at some masks and boxes"):
         check_foregrounds(config, planned.table, say)
@@ -181,14 +181,14 @@ def complete(prepared: Prepared, report: Callable[[str], None] | None = None) ->
         f"weights {model.weights_hash[:12]}"
     )
     if model.random:
-        (report or logger.warning)(_RANDOM.format(config.model.name))
+        (report or _log)(_RANDOM.format(config.model.name))
     for method in config.methods:
         method_class(method).check(method, prompts, model)
     inputs = fingerprint_inputs(config, planned.classes, planned.attributes, prompts, model, hashed)
     mark = fingerprint(inputs)
     run_id = f"{config.name}-{mark[:12]}"
     if not storage.honours_create(config.output):
-        (report or logger.warning)(_UNCONDITIONAL.format(config.output))
+        (report or _log)(_UNCONDITIONAL.format(config.output))
     directory = _create(
         storage.join(config.output, run_id),
         RunRecord(
@@ -218,6 +218,10 @@ def complete(prepared: Prepared, report: Callable[[str], None] | None = None) ->
     return directory.url
 
 
+def _log(line: str) -> None:
+    logger.log(logging.WARNING if line.startswith("WARNING: ") else logging.INFO, line)
+
+
 def _create(url: str, run: RunRecord, items: pa.Table, plan: Plan) -> RunDirectory:
     opened.cache_clear()  # what this process knew of it may be otherwise now
     return RunDirectory.create(url, run, items, plan)
@@ -240,7 +244,7 @@ def _say_planned(
     run_id: str, prepared: Prepared, report: Callable[[str], None] | None = None
 ) -> None:
     shards = len(prepared.planned.shards)
-    (report or logger.info)(
+    (report or _log)(
         f"run {run_id}: {prepared.planned.table.num_rows} images in {shards} "
         f"shard{'s' if shards > 1 else ''}"
     )
