@@ -30,6 +30,7 @@ from seraser_core.models.hub import check_server, fetching, hub, is_cached
 from seraser_core.models.model_json import check_size, read_model_json
 from seraser_core.models.torchscript import is_torchscript
 from seraser_core.models.transformers_clip import read_folder
+from seraser_core.models.weights import locked, weights_cache
 
 _RANDOM_WEIGHTS_SEED = 0
 _QUICK = "-quickgelu"
@@ -140,12 +141,13 @@ def _check_hub(repo: str, value: str, files: Sequence[str]) -> None:
 def _fetch(name: str, tag: str, described: dict[str, Any]) -> str:
     """The file with the weights of a tag, on this machine's disk; fetched if it is not there."""
     check_fetchable(name, tag)
-    here = next(cached_files(name, tag), None)
-    if here is not None and not is_from_url(here):
-        return str(here)
-    with fetching("model.pretrained", repr(tag), "the weights", NO_WEIGHTS):
-        # open_clip compares the hash of a file from a URL.
-        return str(download_pretrained(described, prefer_hf_hub=here is None))
+    with locked(weights_cache() / f"{name}-{tag}"):  # else all write one file, of a URL
+        here = next(cached_files(name, tag), None)
+        if here is not None and not is_from_url(here):
+            return str(here)
+        with fetching("model.pretrained", repr(tag), "the weights", NO_WEIGHTS):
+            # open_clip compares the hash of a file from a URL.
+            return str(download_pretrained(described, prefer_hf_hub=here is None))
 
 
 def _build(name: str, called: str, described: dict[str, Any]) -> Any:

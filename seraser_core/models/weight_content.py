@@ -48,7 +48,7 @@ def read_weights(url: str) -> object:
     except Exception as error:  # safetensors and torch raise their own types on damaged files
         fault = _fault(file, error)
         if not here:
-            file.unlink()  # or a damaged copy would be used for ever
+            file.unlink(missing_ok=True)  # or a damaged copy would be used for ever
         raise ConfigError(_FIELD, url, fault) from error
 
 

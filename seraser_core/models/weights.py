@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -17,7 +20,8 @@ CACHE = "SERASER_CACHE"
 def local_weights(url: str) -> Path:
     """A weights file on this machine's disk.
 
-    One that is elsewhere is fetched whole, once for every version of it.
+    One that is elsewhere is fetched whole, once for every version of it, by one of all processes
+    that ask for it.
 
     Args:
         url: A local path or any fsspec URL.
@@ -31,8 +35,27 @@ def local_weights(url: str) -> Path:
     mark = hashlib.sha256(f"{url}\n{storage.version(url)}".encode()).hexdigest()
     place = weights_cache() / f"{mark[:32]}{Path(url).suffix}"
     if not place.exists():
-        storage.fetch_file(url, place)
+        with locked(place):
+            if not place.exists():
+                storage.fetch_file(url, place)
     return place
+
+
+@contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Let one process of this machine at a time fetch a file.
+
+    The system frees the lock of a process that dies. On a disk without locks, each fetches.
+
+    Args:
+        place: Path that the file is to have.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(place.with_name(f"{place.name}.lock").open("a"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def weights_cache() -> Path:
