@@ -33,6 +33,7 @@ def work(
     machines that reach RUN; none needs to know of another, and each may be killed and started
     again. Only options of execution can be set.
     """
+    from seraser_core import storage
     from seraser_core.config import load_config
     from seraser_core.engines import open_engine
     from seraser_core.results.shards import RunDirectory
@@ -43,6 +44,8 @@ def work(
         if not text.startswith(_FREE):
             raise ConfigError("--set", text, "only options of execution may differ between parts")
     directory = RunDirectory(run)
+    if not storage.exists(directory.path("run.json")):
+        raise ConfigError("RUN", run, "has no run.json; plan it first, `seraser plan` prints it")
     config = load_config(directory.run.config.document(), set_ or [])
     total = sum(map(len, directory.shards()))
     with watching() as display, open_engine(config) as engine:

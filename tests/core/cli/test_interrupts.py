@@ -12,8 +12,10 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
+from seraser_core.config import load_config
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.verify import verify
+from seraser_core.runner.plan import plan_run
 
 _BEGIN = """
 import hashlib, subprocess, sys, threading
@@ -41,6 +43,17 @@ def advance(self, images):
     subprocess.Popen(["sleep", "1000"], start_new_session=True)
     wait()
 RunDisplay.advance = advance
+"""
+_WORKING = """
+from seraser_core.cli.progress import RunDisplay
+
+advance = RunDisplay.advance
+
+def advance_late(self, images):
+    reached()
+    self._stopped.wait()
+    advance(self, images)
+RunDisplay.advance = advance_late
 """
 _SERVER = """
 import pathlib
@@ -116,6 +129,18 @@ def test_a_second_one_ends_a_batch_that_does_not_end(seraser, config, environmen
     url = next(line for line in done.stderr.splitlines() if "run directory" in line).split()[-1]
     assert verify(url).problems == []
     assert len(RunDirectory(url).commits()) == 3
+
+
+def test_a_part_ends_at_the_end_of_a_batch_when_its_job_does(tree, environment):
+    """As Slurm and Kubernetes ask it to, and as their manifests expect."""
+    url = plan_run(load_config(tree))
+    with started(environment, _WORKING, "work", url) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+        assert process.stderr.read().endswith("the same command computes what is missing\n")
+    directory = RunDirectory(url)
+    assert directory.commits() == {}
+    assert list(directory.files("failures")) == []  # nothing is suspected of having killed it
 
 
 def test_while_the_server_starts(config, environment):

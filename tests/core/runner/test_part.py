@@ -54,7 +54,7 @@ def test_what_is_no_part(text, environment):
 
 @pytest.fixture
 def planned(tree, tmp_path):
-    one = ["shard.max_items=2"]
+    one = ["shard.max_items=2", "runtime.retries=0"]
     here = plan_run(load_config(tree, [*one, f"output={tmp_path / 'here'}"]))
     run_local(here)
     return here, plan_run(load_config(tree, [*one, f"output={tmp_path / 'there'}"]))
@@ -95,3 +95,17 @@ def test_options_that_change_the_run_are_refused(planned):
     shown = seraser("work", planned[1], "--set", "seed=3")
     assert shown.exit_code == 2
     assert "only options of execution" in shown.output
+
+
+def test_a_run_that_is_not_planned_is_no_work(tmp_path):
+    shown = seraser("work", str(tmp_path / "run"))
+    assert shown.exit_code == 2
+    assert "RUN" in shown.output
+    assert "plan it first" in shown.output
+
+
+def test_shards_that_fail_are_told_from_a_configuration_that_cannot_be_used(planned):
+    Path(planned[1], "attempts").write_text("a file where a folder should be")
+    shown = seraser("work", planned[1], "--part", "0/2")
+    assert shown.exit_code == 1
+    assert "shards failed" in shown.output
