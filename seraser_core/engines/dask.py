@@ -11,12 +11,12 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import dask
-from distributed import Client, Future, KilledWorker, wait
+from distributed import Client, Future, KilledWorker
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 
@@ -114,6 +114,8 @@ class DaskEngine(Engine):
                     return self._compute(run_url, shard_id, progress, attempt, work)
                 with self._without_suspect() as address:
                     return self._compute(run_url, shard_id, progress, attempt, work, address)
+            except _GoneError:  # before it began there
+                continue
             except KilledWorker as error:
                 deaths += 1
                 if deaths > self._options.lost_workers:
@@ -151,11 +153,11 @@ class DaskEngine(Engine):
         client, key = self._opened(), f"shard-{shard_id}-{uuid4().hex[:8]}"
         handed = self._handed[key] = _Handed(progress)
         given = self._name, key, work, run_url, shard_id, attempt
-        where = {"workers": address, "allow_other_workers": address is not None}
-        future = client.submit(worker.compute, *given, key=key, pure=False, **where)
+        future = client.submit(worker.compute, *given, key=key, pure=False, workers=address)
         try:
-            return self._result(future, handed)
-        except KilledWorker:
+            return self._result(future, handed, address)
+        except (KilledWorker, _GoneError):
+            future.cancel()
             handed.take_back()
             raise
         except worker.StoppedError:  # by another shard's interruption
@@ -168,22 +170,26 @@ class DaskEngine(Engine):
         finally:
             del self._handed[key]
 
-    def _result(self, future: Future[Any], handed: _Handed) -> Commit:
+    def _result(self, future: Future[Any], handed: _Handed, address: str | None) -> Commit:
         future.add_done_callback(lambda _: handed.wake())
         while not future.done():
             if not handed.wait(LOOK_EVERY_S):
-                self._check_workers()
+                self._check_workers(address)
             handed.pass_on()
         computed: worker.Computed = future.result()
         handed.tell(computed.images)
         handed.pass_on()
         return computed.commit
 
-    def _check_workers(self) -> None:
+    def _check_workers(self, address: str | None = None) -> None:
         """See that there is a worker, or was one not long ago.
+
+        Args:
+            address: The one that must be there, if any.
 
         Raises:
             SeraserError: There has been none for too long.
+            _GoneError: There are others only.
         """
         try:
             there = self._opened().nthreads()
@@ -191,6 +197,8 @@ class DaskEngine(Engine):
             raise SeraserError(f"the Dask scheduler is gone ({error}); run again") from error
         if there:
             self._without_since = None
+            if address is not None and address not in there:
+                raise _GoneError
             return
         since = self._without_since = self._without_since or time.monotonic()
         if time.monotonic() - since > self._options.start_timeout:
@@ -199,8 +207,9 @@ class DaskEngine(Engine):
     def _interrupt(self, client: Client, future: Future[Any]) -> None:
         """End what is being computed after the batch it is at, and wait for it."""
         client.run(worker.stop, self._name)
-        with suppress(TimeoutError):
-            wait(future, timeout=_STOP_WITHIN_S)
+        ended = threading.Event()
+        future.add_done_callback(lambda _: ended.set())
+        ended.wait(_STOP_WITHIN_S)
         future.cancel()
 
     def call(self, function: Callable[[A, Say], T], argument: A, say: Say) -> T:
@@ -221,6 +230,10 @@ class DaskEngine(Engine):
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+class _GoneError(Exception):
+    """The worker that was to compute a shard is gone."""
 
 
 class _Handed:

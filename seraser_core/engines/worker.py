@@ -82,15 +82,18 @@ def compute(
         TransientError: Also of a GPU that is lost to this process, which ends then.
     """
     from seraser_core.results.shards import opened
-    from seraser_core.runner.shard import run_shard
 
     global _engine
     if _engine != engine:  # the run may have been planned again since
         opened.cache_clear()
         _engine = engine
+    if work is None:
+        from seraser_core.runner.shard import run_shard  # the model, which other work may not need
+
+        work = run_shard
     reporter = _Reporter(engine, key)
     try:
-        commit = (work or run_shard)(run_url, shard_id, reporter, attempt)
+        commit = work(run_url, shard_id, reporter, attempt)
     except KeyboardInterrupt:  # which would end the worker
         raise StoppedError("interrupted") from None
     except DeviceLostError as error:

@@ -40,6 +40,7 @@ def test_a_scheduler_that_is_there(compute):
         assert len(cluster.scheduler_info["workers"]) == 1, "it goes on"
 
 
+@pytest.mark.slow
 def test_a_class_that_starts_one(compute):
     compute({"cluster": "distributed.LocalCluster", "cluster_options": HERE})
 

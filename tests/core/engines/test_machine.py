@@ -133,12 +133,15 @@ class Interrupted:
             raise KeyboardInterrupt
 
 
-def test_an_interruption_ends_all_shards_after_their_batch(tree, tmp_path):
-    config = load_config(tree, [*TWO, f"output={tmp_path / 'there'}"])
+def test_an_interruption_ends_all_shards_after_their_batch(tree, tmp_path, caplog):
+    one = ["execution.engine=processes", "execution.workers=1", "shard.max_items=2"]
+    config = load_config(tree, [*one, f"output={tmp_path / 'there'}"])
     with open_engine(config) as engine:
+        assert engine.slots(1) == 2, "two shards at once"
         url = plan_run(config, engine=engine)
         with pytest.raises(KeyboardInterrupt):
             run_local(url, Interrupted(), engine=engine)
+        assert "failed" not in caplog.text
         assert RunDirectory(url).files("failures") == {}, "none is taken for one that died"
         run_local(url, engine=open_engine(load_config(tree)))
     assert verify(url).problems == []
