@@ -21,6 +21,7 @@ from seraser_core import storage
 from seraser_core.results import scan
 from seraser_core.results.verify import verify
 
+ROOT = Path(__file__).parents[2]
 CLASSES = ["a camel", "a deer"]
 RUN = ("deployment", "run", "seraser/batch-eval", "--watch")
 
@@ -125,6 +126,19 @@ def test_deployment_completes_as_delivered_and_is_scheduled(up):
     assert schedule["active"]
     assert schedule["schedule"]["cron"] == "0 2 * * *"
     _wait_for_a_scheduled_run(up)
+
+
+def test_the_server_takes_the_template_of_a_kubernetes_pool(up):
+    template = json.loads((ROOT / "deployments" / "kubernetes" / "pool.json").read_text())
+    url = f"{up.exports['PREFECT_API_URL']}/work_pools/"
+    pool = {"name": "gpu", "type": "kubernetes", "base_job_template": template}
+    made = httpx.post(url, json=pool, trust_env=False)
+    assert made.status_code == 201, made.text
+    assert made.json()["base_job_template"] == template
+    template["variables"]["properties"].pop("image")
+    wrong = httpx.post(url, json=pool | {"name": "other"}, trust_env=False)
+    assert wrong.status_code == 422
+    assert "image" in wrong.text
 
 
 def _wait_for_a_scheduled_run(up):
