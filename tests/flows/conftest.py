@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from http_proxy import HttpProxy
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 _START_S = 300
 _COMMAND_S = 300
@@ -145,6 +146,13 @@ def up(s3: str, start_up: Callable[..., Up], tmp_path_factory: pytest.TempPathFa
     One for all files of this folder: the last test of the last file ends it.
     """
     return start_up(tmp_path_factory.mktemp("prefect"))
+
+
+@pytest.fixture
+def prefect_server(up: Up) -> Iterator[None]:
+    """The server of `seraser up`, for flows in this process."""
+    with temporary_settings({PREFECT_API_URL: up.exports["PREFECT_API_URL"]}):
+        yield
 
 
 def _behind(company: HttpProxy) -> dict[str, str]:

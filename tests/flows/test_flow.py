@@ -17,7 +17,6 @@ import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.seraser import seraser
 from seraser_core.config import load_config
@@ -32,13 +31,6 @@ from seraser_core.runner.plan import plan_run
 from tasks.observer import Silence, observe
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def prefect_server(up) -> Iterator[None]:
-    """The server of `seraser up`, for flows in this process."""
-    with temporary_settings({PREFECT_API_URL: up.exports["PREFECT_API_URL"]}):
-        yield
 
 
 def artifacts(key: str) -> list[Any]:
