@@ -11,7 +11,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.labels import label, label_planned
 from flows.reasons import reasons
-from seraser_core.config import load_config, parse_config
+from seraser_core.config import load_config
+from seraser_core.engines.planned import config_here
 from seraser_core.errors import DeviceLostError, SeraserError
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.states import Done, failures_of
@@ -57,9 +58,8 @@ def planned(run_url: str) -> None:
         SeraserError: Shards failed for good; all others are computed and kept.
     """
     with reasons():
-        run = RunDirectory(run_url).run
-        label_planned(run)
-        with computing_as(parse_config(run.config.document())):
+        label_planned(RunDirectory(run_url).run)
+        with computing_as(config_here(run_url)):
             finish(run_url)
 
 
@@ -92,6 +92,7 @@ def compute_missing(directory: RunDirectory) -> list[str]:
     )
     if not missing:
         return []
+    engine().start()
     runtime = run.config.runtime
     names = [part.id for part in missing]
     at_once = min(engine().slots(runtime.parallel_shards), len(names))

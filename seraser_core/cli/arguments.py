@@ -34,6 +34,14 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Change an option; repeat for more."),
 ]
+ExecutionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="execution.A=VALUE",
+        help="Change where shards are computed; repeat for more.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 NoPrefectOption = Annotated[
     bool, typer.Option("--no-prefect", help="Compute the same shards without Prefect.")

@@ -91,6 +91,7 @@ def execute_planned(
         todo = [url for url in run_urls if not is_finished(url)]
     if not todo:
         return
+    engine.start()  # before a server is started for nothing
     if no_prefect:
         faults = _each(todo, lambda url: _compute(url, display, engine))
     else:

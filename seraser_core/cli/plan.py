@@ -13,6 +13,7 @@ from seraser_core.cli.execute import watching
 
 if TYPE_CHECKING:
     from seraser_core.cli.progress import RunDisplay
+    from seraser_core.config import RunConfig
     from seraser_core.runner.plan import Prepared
     from seraser_core.sources.check_files import FileFaults
 
@@ -43,13 +44,14 @@ def plan(
     Shows an image of every class and group, by which to see that labels and names go together.
     """
     from seraser_core.config import load_config
+    from seraser_core.engines import open_engine
     from seraser_core.runner.foregrounds import check_foregrounds
     from seraser_core.runner.plan import complete, prepare_run
     from seraser_core.sources.examples import examples, hidden
 
     loaded = load_config(config, set_ or [])
     files, run_url = None, None
-    with watching() as display:
+    with watching() as display, open_engine(loaded) as engine:
         prepared = prepare_run(loaded, display.say, model=not no_model)
         shown = examples(prepared.planned)
         for line in (*shown, *hidden(prepared.planned)):
@@ -60,7 +62,8 @@ def plan(
             check_foregrounds(prepared.config, prepared.planned.table, display.say)
             display.say(_NOT_CHECKED)
         else:
-            run_url = complete(prepared, display.say)
+            run_url = engine.call(complete, prepared, display.say)
+            _warn(run_url, loaded, display)
     if json:
         document = _document(prepared, run_url)
         document["examples"] = [dataclasses.asdict(one) for one in shown]
@@ -71,6 +74,16 @@ def plan(
         typer.echo(run_url)
     if files is not None and files.faults:
         raise typer.Exit(1)
+
+
+def _warn(run_url: str, config: RunConfig, display: RunDisplay) -> None:
+    from seraser_core.results.shards import RunDirectory
+    from seraser_core.runner.precision import slow_elsewhere
+
+    run = RunDirectory(run_url).run
+    planned = run.fingerprint_inputs.document()["precision"]
+    if told := slow_elsewhere(config.model, planned, str(run.device["type"])):
+        display.say(f"WARNING: {told}")
 
 
 def _check_files(prepared: Prepared, display: RunDisplay) -> FileFaults:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from seraser_core.cli.arguments import JsonOption, NoPrefectOption, RunArgument
+from seraser_core.cli.arguments import (
+    ExecutionOption,
+    JsonOption,
+    NoPrefectOption,
+    RunArgument,
+)
 from seraser_core.cli.console import count
 from seraser_core.cli.execute import execute_planned, watching
 from seraser_core.cli.inspect import show_all_problems, show_problems
@@ -15,7 +20,12 @@ if TYPE_CHECKING:
     from seraser_core.results.problems import VerifyReport
 
 
-def repair(run: RunArgument, no_prefect: NoPrefectOption = False, json: JsonOption = False) -> None:
+def repair(
+    run: RunArgument,
+    set_: ExecutionOption = None,
+    no_prefect: NoPrefectOption = False,
+    json: JsonOption = False,
+) -> None:
     """Repair the shards of RUN that `verify` finds wrong or missing, and write its report.
 
     Rows that are whole in one of their two files are restored from there, and all others computed
@@ -24,31 +34,33 @@ def repair(run: RunArgument, no_prefect: NoPrefectOption = False, json: JsonOpti
     a comparison: then all its runs are repaired.
     """
     with watching() as display:
-        done = each_run(run, lambda url: _repaired(url, no_prefect, display))
-        report = _repaired(run, no_prefect, display) if done is None else None
+        set_ = set_ or []
+        done = each_run(run, lambda url: _repaired(url, set_, no_prefect, display))
+        report = _repaired(run, set_, no_prefect, display) if done is None else None
     if report is not None:
         show_problems(report, json)
     elif done is not None:
         show_all_problems(run, done, json)
 
 
-def _repaired(run: str, no_prefect: bool, display: RunDisplay) -> VerifyReport:
+def _repaired(
+    run: str, overrides: list[str], no_prefect: bool, display: RunDisplay
+) -> VerifyReport:
     """Repair a run and return what `verify` finds afterwards."""
-    from seraser_core.config import parse_config
     from seraser_core.engines import open_engine
+    from seraser_core.engines.planned import config_here
     from seraser_core.results.repair import mend, plan_repair
-    from seraser_core.results.shards import RunDirectory
     from seraser_core.results.summary import aggregate
     from seraser_core.results.verify import verify
 
     report = verify(run)
     todo = plan_repair(report)
+    config = config_here(run, overrides)
     for problem in report.problems:
         display.say(str(problem))
     again = mend(run, todo.shards)
     if again:
         display.say(f"computing {count(len(again), 'shard')}: {', '.join(again)}")
-        config = parse_config(RunDirectory(run).run.config.document())
         with open_engine(config) as engine:
             execute_planned([run], no_prefect, display, engine)
     elif todo.report:

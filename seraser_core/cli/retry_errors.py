@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seraser_core.cli.arguments import JsonOption, RunArgument
+from seraser_core.cli.arguments import ExecutionOption, JsonOption, RunArgument
 from seraser_core.cli.console import count, results
 from seraser_core.cli.execute import watching
 from seraser_core.cli.inspect import show_compared, show_run
@@ -24,6 +24,7 @@ def retry_errors(
         list[str] | None,
         typer.Option("--code", help="Only images with this error code; repeat for more."),
     ] = None,
+    set_: ExecutionOption = None,
     json: JsonOption = False,
 ) -> None:
     """Compute the failed images of RUN again, and merge; good rows stay as they are.
@@ -36,8 +37,9 @@ def retry_errors(
         with waiting("importing PyTorch"):
             from seraser_core.runner.retry import Retry
         retry = Retry(tuple(code or ()))
-        done = each_run(run, lambda url: _retried(url, retry, display, one_of_many=True))
-        images = _retried(run, retry, display) if done is None else 0
+        set_ = set_ or []
+        done = each_run(run, lambda url: _retried(url, set_, retry, display, one_of_many=True))
+        images = _retried(run, set_, retry, display) if done is None else 0
     if done is not None:
         show_compared(run, done, json)
     elif images or json:
@@ -46,21 +48,27 @@ def retry_errors(
         results.print("no image failed")
 
 
-def _retried(run: str, retry: Retry, display: RunDisplay, one_of_many: bool = False) -> int:
+def _retried(
+    run: str,
+    overrides: list[str],
+    retry: Retry,
+    display: RunDisplay,
+    one_of_many: bool = False,
+) -> int:
     """Compute the failed images of a run again, merge, and return how many they were."""
-    from seraser_core.config import parse_config
     from seraser_core.engines import open_engine
-    from seraser_core.results.shards import RunDirectory
+    from seraser_core.engines.planned import config_here
     from seraser_core.results.summary import aggregate
     from seraser_core.runner.missing_shards import run_local
 
+    config = config_here(run, overrides)
     with waiting("looking for failed images"):
         shards = retry.shards(run, one_of_many)
     total = sum(shards.values())
     if shards:
         display.say(f"{count(total, 'image')} in {count(len(shards), 'shard')} to compute again")
         display.planned(run, 0, total)
-        with open_engine(parse_config(RunDirectory(run).run.config.document())) as engine:
+        with open_engine(config) as engine:
             run_local(
                 run,
                 display,

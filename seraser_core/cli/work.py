@@ -7,12 +7,10 @@ from typing import Annotated
 
 import typer
 
-from seraser_core.cli.arguments import RunArgument, SetOption
+from seraser_core.cli.arguments import ExecutionOption, RunArgument
 from seraser_core.cli.console import count
 from seraser_core.cli.execute import watching
 from seraser_core.errors import ConfigError
-
-_FREE = "execution."
 
 
 def work(
@@ -25,28 +23,25 @@ def work(
         int | None,
         typer.Option(min=1, help="Number of parts of an Indexed Job, with --part auto."),
     ] = None,
-    set_: SetOption = None,
+    set_: ExecutionOption = None,
 ) -> None:
     """Compute one part of RUN, help with the rest, and as the last one write the report.
 
     For arrays of Slurm, Indexed Jobs of Kubernetes and the like: start as many as you want, on any
     machines that reach RUN; none needs to know of another, and each may be killed and started
-    again. Only options of execution can be set.
+    again.
     """
     from seraser_core import storage
-    from seraser_core.config import load_config
     from seraser_core.engines import open_engine
+    from seraser_core.engines.planned import config_here
     from seraser_core.results.shards import RunDirectory
     from seraser_core.runner.part import Part, work
 
     mine = Part.parse(part, os.environ, parts)
-    for text in set_ or []:
-        if not text.startswith(_FREE):
-            raise ConfigError("--set", text, "only options of execution may differ between parts")
     directory = RunDirectory(run)
     if not storage.exists(directory.path("run.json")):
         raise ConfigError("RUN", run, "has no run.json; plan it first, `seraser plan` prints it")
-    config = load_config(directory.run.config.document(), set_ or [])
+    config = config_here(run, set_ or [])
     total = sum(map(len, directory.shards()))
     with watching() as display, open_engine(config) as engine:
         display.say(f"part {mine} of {count(len(directory.shards()), 'shard')}")

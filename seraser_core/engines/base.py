@@ -41,6 +41,13 @@ class Engine(ABC):
             parallel_shards: As ``runtime.parallel_shards`` of the run.
         """
 
+    def start(self) -> None:  # noqa: B027 (threads need none)
+        """Start or find what computes; asked for shards, an engine that has not does so.
+
+        Raises:
+            SeraserError: There is none, or none that can be used: told once, not for every shard.
+        """
+
     @abstractmethod
     def compute(
         self,

@@ -66,6 +66,10 @@ class DaskEngine(Engine):
     def _connect(self) -> Client:
         """Start or find a scheduler and return a client of it."""
 
+    def start(self) -> None:
+        """See `Engine.start`."""
+        self._opened()
+
     def _opened(self) -> Client:
         with self._lock:
             if self._client is None:

@@ -44,8 +44,8 @@ def run_local(
         engine: Where; this process when None.
 
     Raises:
-        SeraserError: Shards failed; the message names the first fault of each. A DeviceLostError
-            where this process can compute no more.
+        SeraserError: The engine cannot be started, or shards failed; the message names the first
+            fault of each. A DeviceLostError where this process can compute no more.
         KeyboardInterrupt: By a signal or by `progress`; every shard ended after the batch it was
             at.
     """
@@ -55,6 +55,8 @@ def run_local(
     todo = [shard.id for shard in (directory.missing() if shards is None else shards)]
     stop = stop or threading.Event()
     engine = engine or ThreadEngine()
+    if todo:
+        engine.start()
     work = _Work(directory, runtime.retries, progress, stop, committed, engine, compute)
     at_once = max(1, min(engine.slots(runtime.parallel_shards), len(todo)))
     with ThreadPoolExecutor(at_once, thread_name_prefix="shard") as pool:

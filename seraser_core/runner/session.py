@@ -11,11 +11,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import torch
-
 from seraser_core.auxiliary.relevance import Relevance
 from seraser_core.config import RunConfig, parse_config
-from seraser_core.config.options import ModelOptions
 from seraser_core.cores import usable_cores
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.kinds import IMAGE, RELEVANCE, SEGMENT, View
@@ -27,6 +24,7 @@ from seraser_core.results.fingerprints import differing, fingerprint
 from seraser_core.results.records import RunRecord
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.runner.inputs import build_run_prompts, fingerprint_inputs
+from seraser_core.runner.precision import slow_here
 from seraser_core.runner.segmenting import SegmentingThread, get_segmenter
 from seraser_core.sources.isolated import IsolatedDecoder
 
@@ -163,7 +161,7 @@ def _open(directory: RunDirectory, run: RunRecord, compute: ThreadPoolExecutor) 
     planned = run.fingerprint_inputs.document()
     # The plan decided the precision; a worker with another device must not change it.
     model = get_model(config.model.model_copy(update={"precision": planned["precision"]}))
-    if told := slow_precision(config.model, planned["precision"], model.device):
+    if told := slow_here(config.model, planned["precision"], model.device.type):
         logger.warning(told)
     classes, attributes = run.classes, run.attributes
     prompts = build_run_prompts(config, classes, model)
@@ -202,17 +200,6 @@ def _open(directory: RunDirectory, run: RunRecord, compute: ThreadPoolExecutor) 
         segmenter=segmenter,
         load_s=time.perf_counter() - began,
     )
-
-
-def slow_precision(options: ModelOptions, planned: str, device: torch.device) -> str | None:
-    """Return a warning if the planning machine chose a precision that is slow on this one."""
-    if options.precision == "auto" and planned == "fp32" and device.type == "cuda":
-        return (
-            "this run was planned on a machine without a GPU, so its towers are computed in fp32; "
-            "in bf16, this GPU would be many times faster. To have that, run it with "
-            "model.precision=bf16, which makes another run; set fp32 to silence this warning"
-        )
-    return None
 
 
 def _same_memory(config: RunConfig, planned: dict[str, Any], model: ClipModel) -> str:

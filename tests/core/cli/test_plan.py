@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -163,3 +164,21 @@ def test_run_and_report_name_the_first_images_that_cannot_be_used(seraser, confi
     assert named[1].startswith("  item-03: undecodable: ")
     (report,) = Path(config).parent.glob("runs/*/report/report.html")
     assert "<li>item-03: undecodable: " in report.read_text()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_plan_without_a_gpu_for_workers_that_may_have_one(seraser, config):
+    done = seraser("plan", config, "--set=model.device=auto")
+    assert done.exit_code == 0, done.output
+    assert "WARNING: this machine has no GPU" in done.stderr
+    assert "model.precision=bf16" in done.stderr
+    done = seraser("plan", config)
+    assert "WARNING: this machine" not in done.stderr, "model.device=cpu is for all workers"
+
+
+def test_a_plan_is_made_where_shards_are_computed(seraser, config):
+    nowhere = ["execution.engine=dask", "execution.address=tcp://127.0.0.1:1"]
+    nowhere += ["execution.start_timeout=1"]
+    done = seraser("plan", config, *(f"--set={option}" for option in nowhere))
+    assert done.exit_code == 2
+    assert "no Dask scheduler answers there" in done.stderr

@@ -261,3 +261,27 @@ def test_repair_under_prefect(environment, on_disk):
     assert done.returncode == 0, done.stderr
     assert done.stdout == "clean: 3 of 3 shards done, 42 rows\n"
     check_repaired(on_disk, before, ["00001"])
+
+
+NOWHERE = [
+    "--set=execution.engine=dask",
+    "--set=execution.address=tcp://127.0.0.1:1",
+    "--set=execution.start_timeout=1",
+]
+
+
+@pytest.mark.parametrize("prefect", [[], ["--no-prefect"]])
+def test_shards_are_repaired_where_the_options_say(seraser, on_disk, prefect):
+    flip_rows(on_disk)
+    done = seraser("repair", on_disk.url, *NOWHERE, *prefect)
+    assert done.exit_code == 2
+    assert "no Dask scheduler answers there" in done.stderr
+
+
+def test_options_of_the_run_are_not_changed_by_a_repair(seraser, on_disk):
+    before = on_disk.files()
+    for command in ("repair", "retry-errors", "work"):
+        done = seraser(command, on_disk.url, "--set", "seed=3")
+        assert done.exit_code == 2
+        assert "only options of execution" in done.stderr
+    assert on_disk.files() == before

@@ -10,7 +10,7 @@ import torch
 from seraser_core.config.options import ModelOptions
 from seraser_core.models import device
 from seraser_core.models.memory import is_out_of_memory
-from seraser_core.runner.session import slow_precision
+from seraser_core.runner.precision import slow_elsewhere, slow_here
 
 CUDA, CPU = torch.device("cuda", 1), torch.device("cpu")
 LOST = [
@@ -107,7 +107,11 @@ def test_faults_that_do_not(message):
 
 def test_a_precision_that_a_machine_without_a_gpu_chose_is_said():
     auto, fp32 = ModelOptions(), ModelOptions(precision="fp32")
-    assert "model.precision=bf16" in str(slow_precision(auto, "fp32", CUDA))
-    assert slow_precision(auto, "fp32", CPU) is None
-    assert slow_precision(auto, "bf16", CUDA) is None
-    assert slow_precision(fp32, "fp32", CUDA) is None
+    assert "model.precision=bf16" in str(slow_here(auto, "fp32", "cuda"))
+    assert slow_here(auto, "fp32", "cpu") is None
+    assert slow_here(auto, "bf16", "cuda") is None
+    assert slow_here(fp32, "fp32", "cuda") is None
+    assert "model.precision=bf16" in str(slow_elsewhere(auto, "fp32", "cpu"))
+    assert slow_elsewhere(auto, "bf16", "cuda") is None
+    assert slow_elsewhere(fp32, "fp32", "cpu") is None
+    assert slow_elsewhere(ModelOptions(device="cpu"), "fp32", "cpu") is None, "workers have none"

@@ -91,12 +91,6 @@ def test_a_shard_that_was_begun_long_ago_is_computed_by_whoever_helps(planned):
     assert is_finished(url)
 
 
-def test_options_that_change_the_run_are_refused(planned):
-    shown = seraser("work", planned[1], "--set", "seed=3")
-    assert shown.exit_code == 2
-    assert "only options of execution" in shown.output
-
-
 def test_a_run_that_is_not_planned_is_no_work(tmp_path):
     shown = seraser("work", str(tmp_path / "run"))
     assert shown.exit_code == 2
