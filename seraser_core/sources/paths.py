@@ -12,6 +12,7 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.sources.decode import IMAGE_ENDINGS
+from seraser_core.sources.shown import all_composed
 
 _WINDOWS = r"^(/?[A-Za-z]:[\\/]|\\\\)"
 _FILE = r"^(?i)(file|local)://(localhost)?/"
@@ -82,7 +83,10 @@ def clean_paths(
 
 def same_files(paths: pl.Series, base: str) -> pl.Series:
     """Return one text per file, however its path is spelt."""
-    return paths.str.strip_prefix(base.rstrip("/") + "/").str.normalize("NFC")
+    inside = base.rstrip("/") + "/"
+    if paths.str.starts_with(inside).any():
+        paths = paths.str.strip_prefix(inside)
+    return all_composed(paths)
 
 
 def _check_places(paths: pl.Series, folder: Path, setting: str) -> None:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
+import polars as pl
+
 from seraser_core.sources.decode import IMAGE_ENDINGS
 
 _SHOWN = 5
@@ -62,6 +64,12 @@ def is_text(name: str) -> bool:
 def composed(name: str) -> str:
     """Return the name with é as one character (Unicode NFC), however the disk has it."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def all_composed(names: pl.Series) -> pl.Series:
+    """Return the names `composed`; they are not copied if all are ASCII."""
+    is_ascii = names.str.len_bytes().sum() == names.str.len_chars().sum()
+    return names if is_ascii else names.str.normalize("NFC")
 
 
 def left_out(names: Collection[str], why: str = "are no images by their endings") -> list[str]:

@@ -13,6 +13,7 @@ from seraser_core.config.options import DatasetOptions
 from seraser_core.config.secrets import PLAIN_URL, URL_RULE
 from seraser_core.errors import ConfigError
 from seraser_core.redaction import SECRET_URL
+from seraser_core.sources.shown import all_composed
 from seraser_core.storage import FileInfo
 
 ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
@@ -63,7 +64,7 @@ def listed(
     """Return items without labels, masks and boxes; see `Listing`."""
     rows = len(ids)
     # One id, wherever the data set lies: some disks take names apart, é into e and an accent.
-    whole = ids.str.normalize("NFC")
+    whole = all_composed(ids)
     if not whole.equals(ids) and whole.n_unique() == rows:
         ids = whole
     files = [None] * rows if files_by_row is None else files_by_row

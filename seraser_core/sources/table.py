@@ -21,6 +21,7 @@ from seraser_core.sources.names import (
 )
 from seraser_core.sources.numbers import to_numbers
 from seraser_core.sources.paths import clean_paths, same_files
+from seraser_core.sources.shown import all_composed
 from seraser_core.sources.source import Listing, Source, check_paths
 from seraser_core.sources.splits import rows_of_split
 from seraser_core.sources.table_file import read_table
@@ -50,7 +51,7 @@ class TableSource(Source):
         attributes = attribute_names(options) or self._found_attributes(table)
         items = pl.DataFrame(
             {
-                "item_id": self._texts(table, "id") if options.id else image.str.normalize("NFC"),
+                "item_id": self._texts(table, "id") if options.id else all_composed(image),
                 "image": image,
                 "label": self._indices(table, "label", classes, "dataset.classes"),
                 "attribute": self._indices(
@@ -218,9 +219,11 @@ class TableSource(Source):
         Raises:
             ConfigError: Rows of one image differ.
         """
+        ids = [] if self.options.id is None else ["item_id"]
+        if _all_differ(items["item_id"] if ids else same_files(items["image"], base)):
+            return items
         # Different spellings of a path may be one file.
         files = [same_files(items[name], base).alias(f"{name} file") for name in ("image", "mask")]
-        ids = [] if self.options.id is None else ["item_id"]
         told = [*ids, "image file", "mask file", "label", "attribute", "box"]
         once = items.with_columns(files).unique(told, keep="first", maintain_order=True)
         name = ids[0] if ids else "image file"
@@ -237,6 +240,14 @@ class TableSource(Source):
                 f"{items.height - once.height} rows repeat other rows; each image is evaluated once"
             )
         return once.drop("image file", "mask file")
+
+
+def _all_differ(texts: pl.Series) -> bool:
+    """Return whether no two texts have the same hash: so no two are the same.
+
+    Hashes of millions of texts take a fraction of their memory.
+    """
+    return texts.hash().n_unique() == len(texts)
 
 
 def several_columns(setting: str, name: str, count: int, where: str) -> ConfigError:

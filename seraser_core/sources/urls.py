@@ -12,6 +12,7 @@ from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.names import class_names
 from seraser_core.sources.paths import clean_paths, same_files
 from seraser_core.sources.patterns import expand, expand_braces, split_root
+from seraser_core.sources.shown import all_composed
 from seraser_core.sources.source import Listing, Source, check_paths, listed
 from seraser_core.sources.table_file import no_file
 from seraser_core.sources.texts import read_text, text_lines, unpacked
@@ -64,7 +65,7 @@ class UrlsSource(Source):
                 f"{len(again)} lines repeat others, e.g. {again[0]!r}; each image is evaluated once"
             )
         column = column.filter(first)
-        items = listed(column.str.normalize("NFC"), column)
+        items = listed(all_composed(column), column)
         facts = {"lines": len(lines)}
         return Listing(items, class_names(options) or [], [], facts, base, said)
 
