@@ -46,6 +46,7 @@ class PlannedRun:
         self._run: RunRecord | None = None
         self._plan: Plan | None = None
         self._items_footer: pq.FileMetaData | None = None
+        self._places: dict[str, int] = {}
 
     @classmethod
     def create(cls, url: str, run: RunRecord, items: pa.Table, plan: Plan) -> Self:
@@ -168,10 +169,16 @@ class PlannedRun:
         Raises:
             RunDirectoryError: There is no such shard.
         """
-        for shard in self.shards():
-            if shard.id == shard_id:
-                return shard
-        raise RunDirectoryError(f"{self.url} has no shard {shard_id!r}")
+        return self.shards()[self._place(shard_id)]
+
+    def _place(self, shard_id: str) -> int:
+        """The place of a shard among all."""
+        with self._lock:
+            if not self._places:
+                self._places = {shard.id: place for place, shard in enumerate(self.shards())}
+        if shard_id not in self._places:
+            raise RunDirectoryError(f"{self.url} has no shard {shard_id!r}")
+        return self._places[shard_id]
 
     def check_items(self) -> None:
         """See that the footer of plan/items.parquet is that of the file that was planned.
@@ -193,7 +200,7 @@ class PlannedRun:
             data = self._planned("plan/items.parquet")[0]
             self._check_hash(data, self.plan.items_sha256)
             return parse_items(data)
-        number = self.shards().index(self.shard(shard_id))
+        number = self._place(shard_id)
         with self._open_items() as file:
             footer = self._footer(file)
             data = row_group_of(file, footer, number)

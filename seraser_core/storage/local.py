@@ -99,9 +99,10 @@ class LocalPlace(Place):
     def _find_files(self, prefix: str) -> dict[str, FileInfo]:
         files = {}
         for folder, _, names in os.walk(self.path, onerror=_raise_unless_missing):
-            inside = Path(folder).relative_to(self.path)
-            for name in names:
-                path = (inside / name).as_posix()
+            inside = Path(folder).relative_to(self.path).as_posix()
+            begins = "" if inside == "." else f"{inside}/"
+            for name in names:  # of thousands, of which few may have the prefix
+                path = begins + name
                 if path.startswith(prefix) and (info := _info(Path(folder, name))) is not None:
                     files[path] = info
         return files
