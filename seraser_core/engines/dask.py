@@ -7,6 +7,7 @@ counted here, so that none is failed for the fault of another.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from abc import abstractmethod
@@ -33,13 +34,13 @@ A = TypeVar("A")
 T = TypeVar("T")
 SETTINGS = {
     "distributed.diagnostics.nvml": False,
-    "distributed.nanny.pre-spawn-environ": {},  # else one thread of OpenMP, here as well
+    # For processes to start with, in place of one thread of OpenMP; this process has it as well.
+    "distributed.nanny.pre-spawn-environ": {"DASK_LOGGING__DISTRIBUTED": "error"},
     "distributed.scheduler.allowed-failures": 0,  # they are counted here
     "distributed.scheduler.worker-saturation": 1.0,  # no shard waits at a worker
     "distributed.scheduler.worker-ttl": "10 minutes",
     "distributed.worker.daemon": False,  # decoders are children of a worker
     "distributed.worker.profile.enabled": False,
-    "logging.distributed": "error",
 }
 LOOK_EVERY_S = 5.0
 _STOP_WITHIN_S = 60.0
@@ -74,6 +75,7 @@ class DaskEngine(Engine):
         with self._lock:
             if self._client is None:
                 dask.config.set(SETTINGS)
+                logging.getLogger("distributed").setLevel(logging.ERROR)
                 with waiting("starting workers"):
                     client = self._connect()
                     self._client = client

@@ -133,7 +133,7 @@ class Interrupted:
             raise KeyboardInterrupt
 
 
-def test_an_interruption_ends_all_shards_after_their_batch(tree, tmp_path, caplog):
+def test_an_interruption_ends_all_shards_after_their_batch(tree, tmp_path, caplog, capfd):
     one = ["execution.engine=processes", "execution.workers=1", "shard.max_items=2"]
     config = load_config(tree, [*one, f"output={tmp_path / 'there'}"])
     with open_engine(config) as engine:
@@ -145,6 +145,7 @@ def test_an_interruption_ends_all_shards_after_their_batch(tree, tmp_path, caplo
         assert RunDirectory(url).files("failures") == {}, "none is taken for one that died"
         run_local(url, engine=open_engine(load_config(tree)))
     assert verify(url).problems == []
+    assert " - INFO - " not in capfd.readouterr().err, "Dask tells of what goes wrong alone"
 
 
 class Device:
