@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -18,10 +19,15 @@ CAMEL_DEER = Path(__file__).parents[4] / "shared" / "data" / "camel_deer"
 def tree(tmp_path):
     if not CAMEL_DEER.is_dir():
         pytest.skip("the camel_deer pictures are not here")
+    data = tmp_path / "camel_deer"
+    shutil.copytree(CAMEL_DEER, data)
+    table = data / "metadata.csv"
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *rows[:2], *rows[-2:]]))  # of ten, to save time
     return {
         "name": "camel-deer",
         "dataset": {
-            "path": str(CAMEL_DEER / "metadata.csv"),
+            "path": str(table),
             "image": "filename",
             "label": "y",
             "attribute": "a",
@@ -46,13 +52,14 @@ def test_real_pictures_give_the_same_rows_from_disk_and_s3(tree, run, bucket, ca
     with caplog.at_level(logging.WARNING):
         url, local = run(tree)
     assert "RANDOM WEIGHTS" in caplog.text
-    assert local.height == 10 * 4
+    assert local.height == 4 * 4
     assert set(local["status"]) == {"ok"}
     tuned = local.filter(pl.col("method").is_in(["mask", "augment"]))
     assert (tuned["loss_last"] < tuned["loss_first"]).mean() > 0.9
     assert verify(url).problems == []
 
-    s3fs.S3FileSystem().put(f"{CAMEL_DEER}/", f"{bucket}/camel_deer/", recursive=True)
+    data = Path(tree["dataset"]["path"]).parent
+    s3fs.S3FileSystem().put(f"{data}/", f"{bucket}/camel_deer/", recursive=True)
     remote_url, remote = run(
         tree,
         f"dataset.path={bucket}/camel_deer/metadata.csv",
