@@ -14,8 +14,11 @@ from flows.reasons import reasons
 from seraser_core.config import load_config
 from seraser_core.engines.planned import config_here
 from seraser_core.errors import DeviceLostError, SeraserError
+from seraser_core.results.nights import is_series
+from seraser_core.results.series import described_run
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.states import Done, failures_of
+from seraser_core.runner.series import finish_runs
 from tasks.aggregate import aggregate, artifact_key
 from tasks.engine import computing_as, engine
 from tasks.observer import current
@@ -35,7 +38,7 @@ def seraser(config: str | dict[str, Any], overrides: list[str] = []) -> str:  # 
         overrides: Changes to it, ``a.b=value`` each.
 
     Returns:
-        URL of the run directory.
+        URL of the run directory, or of the series.
 
     Raises:
         SeraserError: Shards failed for good; all others are computed and kept.
@@ -49,23 +52,27 @@ def seraser(config: str | dict[str, Any], overrides: list[str] = []) -> str:  # 
 
 @flow(name="seraser-planned", validate_parameters=True)
 def planned(run_url: str) -> None:
-    """Complete a run that is already planned.
+    """Complete a run, or the runs of a series, that are already planned.
 
     Args:
-        run_url: The run directory.
+        run_url: The run directory, or the series.
 
     Raises:
         SeraserError: Shards failed for good; all others are computed and kept.
     """
     with reasons():
-        label_planned(RunDirectory(run_url).run)
+        label_planned(described_run(run_url))
         with computing_as(config_here(run_url)):
             finish(run_url)
 
 
 def finish(run_url: str) -> None:
-    """Compute the missing shards of a planned run, and merge them all."""
+    """Compute the missing shards of a planned run, or a series, and merge them all."""
     opened.cache_clear()  # the run may have been planned again since
+    if is_series(run_url):
+        finish_runs(run_url, finish)
+        aggregate(run_url)
+        return
     directory = RunDirectory(run_url)
     check_complete(directory, compute_missing(directory))
     aggregate(run_url)

@@ -10,17 +10,23 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from seraser_core.display import sentence
-from seraser_core.results.columns import GROUPS, METHODS, Shown, shown_in
-from seraser_core.results.shards import RunDirectory
+from seraser_core.results.columns import GROUPS, METHODS, NIGHTS, Shown, shown_in
+from seraser_core.results.series import described_run
 from seraser_core.results.summary import aggregate as write_summary
 from seraser_core.results.table_formats import markdown_code, markdown_table
 from seraser_core.results.tables import small_groups_text
 from tasks.observer import current
 
+_NIGHTS = 10
+"""Nights that Prefect's pages show."""
+
 
 @task(name="aggregate", retries=2, retry_delay_seconds=10)
 def aggregate(run_url: str) -> list[dict[str, Any]]:
     """Merge the metrics of all shards, write the report and publish the summary as artifacts.
+
+    Args:
+        run_url: The run directory, or a series.
 
     Returns:
         The summary, one entry per method.
@@ -33,15 +39,16 @@ def aggregate(run_url: str) -> list[dict[str, Any]]:
 
     tables = write_summary(run_url, report=report)
     summary, groups = tables["summary"], tables["groups"]
-    run = RunDirectory(run_url).run
+    run = described_run(run_url)
+    name = f"{run.name}-series" if "nights" in tables else run.name
     create_table_artifact(
         table=_shown_rows(summary),
-        key=artifact_key(run.name, "summary"),
+        key=artifact_key(name, "summary"),
         description=f"Accuracy of each method in run {run.run_id}",
     )
     create_markdown_artifact(
-        markdown=markdown(run_url, run.run_id, summary, groups),
-        key=artifact_key(run.name, "report"),
+        markdown=markdown(run_url, run.run_id, summary, groups, tables.get("nights")),
+        key=artifact_key(name, "report"),
         description=f"Run {run.run_id}",
     )
     return plain_rows(summary)
@@ -70,13 +77,23 @@ def _shown_rows(summary: pl.DataFrame) -> list[dict[str, str]]:
     return [{c.heading: c.text(row[c.name]) for c in there} for row in summary.to_dicts()]
 
 
-def markdown(run_url: str, run_id: str, summary: pl.DataFrame, groups: pl.DataFrame) -> str:
-    """The report for Prefect's pages."""
+def markdown(
+    run_url: str,
+    run_id: str,
+    summary: pl.DataFrame,
+    groups: pl.DataFrame,
+    nights: pl.DataFrame | None = None,
+) -> str:
+    """The report for Prefect's pages; `nights` are those of a series."""
     parts = [f"# {run_id}", markdown_table(summary, shown_in(Shown.PREFECT, METHODS))]
     if groups.height:
         parts += ["## Groups", markdown_table(groups, shown_in(Shown.PREFECT, GROUPS))]
     if small := small_groups_text(summary):
         parts.append(sentence(small))
-    query = f"pl.scan_parquet({f'{run_url}/predictions/*.parquet'!r})"
+    if nights is not None:
+        last = nights.filter(pl.col("night") > pl.col("night").max() - _NIGHTS)
+        parts += ["## Nights", markdown_table(last, shown_in(Shown.PREFECT, NIGHTS))]
+    below = "predictions" if nights is None else "*/predictions"
+    query = f"pl.scan_parquet({f'{run_url}/{below}/*.parquet'!r})"
     parts.append(f"All rows: {markdown_code(query)}")
     return "\n\n".join(parts)

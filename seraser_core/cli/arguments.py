@@ -25,7 +25,7 @@ RunArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="Run directory, or where it makes sense a comparison's; a path or a URL.",
+        help="Run directory, or where it makes sense a comparison's or series'; a path or a URL.",
         show_default=False,
         callback=absolute_location,
     ),

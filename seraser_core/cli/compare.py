@@ -47,10 +47,15 @@ def _run(comparison: Comparison, no_prefect: bool, display: RunDisplay) -> str:
     """Plan all runs, compute what is missing, and return the URL of the comparison's folder."""
     from seraser_core.config.grid import located
     from seraser_core.engines import open_engine
+    from seraser_core.errors import ConfigError
     from seraser_core.results.comparison import ComparedRun, create_comparison
     from seraser_core.runner.plan import plan_run
 
     runs = []
+    for cell in comparison.cells:
+        with located(cell.source, cell.places):
+            if cell.config.series is not None:
+                raise ConfigError("series", "is of several runs", "leave it out: runs are compared")
     with open_engine(comparison.cells[0].config) as engine:
         for cell in comparison.cells:
             with located(cell.source, cell.places):

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from seraser_core.cli.console import count, errors
+from seraser_core.cli.console import errors
 from seraser_core.cli.interrupts import interruptible
 from seraser_core.cli.progress import RunDisplay
 from seraser_core.cli.server import answers, temporary_server
-from seraser_core.errors import DeviceLostError, SeraserError
+from seraser_core.errors import SeraserError
 from seraser_core.proxies import prepare, refuse_unusable
 from seraser_core.proxy_check import check_proxy
 from seraser_core.waiting import waiting
@@ -37,7 +37,7 @@ def execute(config: str | dict[str, Any], overrides: list[str], no_prefect: bool
         no_prefect: Compute the shards without Prefect.
 
     Returns:
-        URL of the run directory.
+        URL of the run directory, or of the series.
 
     Raises:
         ConfigError: The configuration cannot be used; nothing was started.
@@ -86,6 +86,7 @@ def execute_planned(
         SeraserError: Runs failed; the message names the fault of each.
     """
     from seraser_core.results.summary import is_finished
+    from seraser_core.runner.each_run import compute_each
 
     with waiting("looking for what is done"):
         todo = [url for url in run_urls if not is_finished(url)]
@@ -93,28 +94,10 @@ def execute_planned(
         return
     engine.start()  # before a server is started for nothing
     if no_prefect:
-        faults = _each(todo, lambda url: _compute(url, display, engine))
+        compute_each(todo, lambda url: _compute(url, display, engine))
     else:
         with _flows(display, engine) as (flows, _):  # one server for all
-            faults = _each(todo, flows.planned)
-    if faults:
-        raise SeraserError(
-            f"{len(faults)} of {count(len(run_urls), 'run')} failed; the same command computes "
-            "what is missing\n" + "\n".join(f"{url}: {error}" for url, error in faults.items())
-        )
-
-
-def _each(run_urls: Sequence[str], compute: Callable[[str], object]) -> dict[str, SeraserError]:
-    """Compute every run and return the faults of those that failed."""
-    faults = {}
-    for url in run_urls:
-        try:
-            compute(url)
-        except SeraserError as error:
-            faults[url] = error
-            if isinstance(error, DeviceLostError):  # this process can compute nothing more
-                break
-    return faults
+            compute_each(todo, flows.planned)
 
 
 @contextmanager
@@ -132,11 +115,18 @@ def watching() -> Iterator[RunDisplay]:
 
 
 def _compute(run_url: str, display: RunDisplay, engine: Engine) -> None:
-    """Compute the missing shards of a planned run without Prefect, and merge them."""
+    """Compute the missing shards of a planned run, or a series, without Prefect; merge them."""
+    from seraser_core.results.nights import is_series
     from seraser_core.results.shards import RunDirectory
     from seraser_core.results.summary import aggregate
     from seraser_core.runner.missing_shards import run_local
 
+    if is_series(run_url):
+        from seraser_core.runner.series import finish_runs
+
+        finish_runs(run_url, lambda url: _compute(url, display, engine))
+        aggregate(run_url)
+        return
     directory = RunDirectory(run_url)
     with waiting("looking for what is done"):
         missing = directory.missing()

@@ -19,7 +19,7 @@ from seraser_core.cli.status_lines import (
     unusable,
 )
 from seraser_core.display import Column
-from seraser_core.results.columns import GROUPS, METHODS, Shown, shown_in
+from seraser_core.results.columns import GROUPS, METHODS, NIGHTS, Shown, shown_in
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,19 +27,26 @@ if TYPE_CHECKING:
     from seraser_core.results.problems import VerifyReport
 
 _MOST_DISAGREEMENTS = 10
+_MOST_NIGHTS = 10
 
 
 def status(run: RunArgument, json: JsonOption = False) -> None:
     """Show how far RUN is, what failed, how fast it was and what bounded it.
 
-    RUN may be a comparison: then it is one line per run. Exit code 1 when shards failed in their
-    last attempt.
+    RUN may be a comparison or a series: then it is one line per run, and of a series also what
+    there is to tell of the whole. Exit code 1 when shards failed in their last attempt.
     """
+    from seraser_core.results.nights import is_series
     from seraser_core.results.status import status as read_status
 
     done = each_run(run, read_status)
     if done is not None:
-        show_each(run, done, "runs", STATUS_COLUMNS, status_row, dict, json)
+        whole = read_status(run) if is_series(run) and not any(one.fault for one in done) else {}
+        more = {"result": whole} if whole else None
+        show_each(run, done, "runs", STATUS_COLUMNS, status_row, dict, json, more)
+        if whole and not json:
+            for line in status_lines(whole):
+                results.print(line)
         failed = any(one.result["failures"] for one in done if one.result is not None)
     else:
         facts = read_status(run)
@@ -63,7 +70,7 @@ def verify(
     """Re-read everything in RUN, hash it and compare it; exit code 1 when it disagrees.
 
     Sums and report are made again from the rows. `seraser repair` fixes the problems. RUN may be a
-    comparison: then all its runs are verified.
+    comparison or a series: then all its runs are verified.
     """
     done = each_run(run, lambda url: _verified(url, deep))
     if done is None:
@@ -103,7 +110,7 @@ def show_problems(report: VerifyReport, json: bool) -> None:
 
 
 def show_all_problems(url: str, done: Sequence[Done[VerifyReport]], json: bool) -> None:
-    """Print what `verify` found in the runs of a comparison.
+    """Print what `verify` found in the runs of a comparison or a series.
 
     Raises:
         typer.Exit: There are problems.
@@ -135,16 +142,21 @@ def summary(
 ) -> None:
     """Merge the shards of RUN into its summary, write RUN/report and show the accuracies.
 
-    RUN may be a comparison: then all its runs are merged, and then the comparison.
+    RUN may be a comparison: then all its runs are merged, and then the comparison. Of a series,
+    the shards of all runs are merged into one summary.
     """
+    from seraser_core.results.nights import is_series
     from seraser_core.results.summary import aggregate
 
-    done = each_run(run, lambda url: aggregate(url, partial=partial))
+    def merge(url: str) -> Any:
+        return aggregate(url, partial=partial)
+
+    done = None if is_series(run) else each_run(run, merge)
     if done is not None:
         show_compared(run, done, json)
         return
-    tables = aggregate(run, partial=partial)
-    show_summary(tables["summary"], tables["groups"], run, json)
+    tables = merge(run)
+    show_summary(tables["summary"], tables["groups"], run, json, tables.get("nights"))
 
 
 def show_compared(url: str, done: Sequence[Done[Any]], json: bool) -> None:
@@ -156,28 +168,48 @@ def show_compared(url: str, done: Sequence[Done[Any]], json: bool) -> None:
     from seraser_core.cli.compare import show_comparison
     from seraser_core.results.comparison import write_comparison
 
-    if any(one.fault is not None for one in done):
-        show_each(url, done, "runs", ("merged",), lambda _: {"merged": "yes"}, None, json)
+    stop_at_faults(url, done, json)
     tables = write_comparison(url)
     show_comparison(tables["comparison"], tables["ranks"], url, json)
 
 
+def stop_at_faults(url: str, done: Sequence[Done[Any]], json: bool) -> None:
+    """Show which runs of a comparison or a series were merged, if not all of them.
+
+    Raises:
+        typer.Exit: Runs failed.
+    """
+    if any(one.fault is not None for one in done):
+        show_each(url, done, "runs", ("merged",), lambda _: {"merged": "yes"}, None, json)
+
+
 def show_run(run_url: str, json: bool) -> None:
-    """Show the report that a finished run has written."""
+    """Show the report that a finished run, or series, has written."""
+    from seraser_core.results.nights import is_series
     from seraser_core.results.reading import read_report
 
-    show_summary(read_report(run_url, "summary"), read_report(run_url, "groups"), run_url, json)
+    nights = read_report(run_url, "nights") if is_series(run_url) else None
+    summary, groups = read_report(run_url, "summary"), read_report(run_url, "groups")
+    show_summary(summary, groups, run_url, json, nights)
     if not json:
-        results.print(f"run    {run_url}")
+        results.print(f"{'run   ' if nights is None else 'series'} {run_url}")
         results.print(f"report {run_url}/report/report.html")
 
 
-def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json: bool) -> None:
-    """Print both tables, and the images that could not be used."""
+def show_summary(
+    summary: pl.DataFrame,
+    groups: pl.DataFrame,
+    run_url: str,
+    json: bool,
+    nights: pl.DataFrame | None = None,
+) -> None:
+    """Print the tables, and the images that could not be used; `nights` are those of a series."""
     if json:
         say_errors(summary, run_url, json)
         say_warnings(run_url)
         document = {"run": run_url, "summary": summary.to_dicts(), "groups": groups.to_dicts()}
+        if nights is not None:
+            document["nights"] = nights.to_dicts()
         if (disagreed := _disagreements(summary, run_url)) is not None:
             document["disagreements"] = disagreed.to_dicts()
         print_json(document)
@@ -188,10 +220,21 @@ def show_summary(summary: pl.DataFrame, groups: pl.DataFrame, run_url: str, json
     print_table("methods", columns, summary.to_dicts())
     if groups.height:
         print_table("groups", shown_in(Shown.SUMMARY, GROUPS), groups.to_dicts())
+    if nights is not None:
+        _show_nights(nights, run_url)
     say_small_groups(summary)
     show_disagreements(summary, run_url)
     say_errors(summary, run_url, json)
     say_warnings(run_url)
+
+
+def _show_nights(nights: pl.DataFrame, series_url: str) -> None:
+    """Show the last nights of a series."""
+    rows = nights.to_dicts()
+    last = [row for row in rows if row["night"] > rows[-1]["night"] - _MOST_NIGHTS]
+    print_table("nights", shown_in(Shown.SUMMARY, NIGHTS), last)
+    if len(last) < len(rows):
+        results.print(f"all nights are in {series_url}/report/nights.parquet")
 
 
 def show_disagreements(summary: pl.DataFrame, run_url: str) -> None:

@@ -41,16 +41,18 @@ def plan(
 ) -> None:
     """Check CONFIG, list its data set and make the run directory, without computing anything.
 
-    Shows an image of every class and group, by which to see that labels and names go together.
+    Shows an image of every class and group, by which to see that labels and names go together. Of
+    a series, makes the night's run, and prints the runs that are to be computed.
     """
     from seraser_core.config import load_config
     from seraser_core.engines import open_engine
+    from seraser_core.results.summary import unfinished_runs
     from seraser_core.runner.foregrounds import check_foregrounds
     from seraser_core.runner.plan import complete, prepare_run
     from seraser_core.sources.examples import examples, hidden
 
     loaded = load_config(config, set_ or [])
-    files, run_url = None, None
+    files, run_url, todo = None, None, []
     with watching() as display, open_engine(loaded) as engine:
         prepared = prepare_run(loaded, display.say, model=not no_model)
         shown = examples(prepared.planned)
@@ -63,24 +65,26 @@ def plan(
             display.say(_NOT_CHECKED)
         else:
             run_url = engine.call(complete, prepared, display.say)
+            todo = [run_url] if loaded.series is None else unfinished_runs(run_url)
             _warn(run_url, loaded, display)
     if json:
-        document = _document(prepared, run_url)
+        document = _document(prepared, run_url, todo)
         document["examples"] = [dataclasses.asdict(one) for one in shown]
         if files is not None:
             document["files"] = dataclasses.asdict(files)
         print_json(document)
-    elif run_url is not None:
-        typer.echo(run_url)
+    else:
+        for url in todo:
+            typer.echo(url)
     if files is not None and files.faults:
         raise typer.Exit(1)
 
 
 def _warn(run_url: str, config: RunConfig, display: RunDisplay) -> None:
-    from seraser_core.results.shards import RunDirectory
+    from seraser_core.results.series import described_run
     from seraser_core.runner.precision import slow_elsewhere
 
-    run = RunDirectory(run_url).run
+    run = described_run(run_url)
     planned = run.fingerprint_inputs.document()["precision"]
     if told := slow_elsewhere(config.model, planned, str(run.device["type"])):
         display.say(f"WARNING: {told}")
@@ -97,9 +101,11 @@ def _check_files(prepared: Prepared, display: RunDisplay) -> FileFaults:
     return files
 
 
-def _document(prepared: Prepared, run_url: str | None) -> dict[str, Any]:
+def _document(prepared: Prepared, run_url: str | None, todo: list[str]) -> dict[str, Any]:
     from seraser_core.results.shards import RunDirectory
 
+    if run_url is not None and prepared.config.series is not None:
+        return {"series": run_url, "runs": todo, "images": prepared.planned.table.num_rows}
     directory = None if run_url is None else RunDirectory(run_url)
     return {
         "run": run_url,

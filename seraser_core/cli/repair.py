@@ -31,12 +31,17 @@ def repair(
     Rows that are whole in one of their two files are restored from there, and all others computed
     again. All other files stay as they are. Then prints what `verify` finds; exit code 1 if there
     still are problems, or if run.json or the plan is damaged, which `repair` cannot fix. RUN may be
-    a comparison: then all its runs are repaired.
+    a comparison or a series: then all its runs are repaired, and the report of a series is written.
     """
+    from seraser_core.results.nights import is_series
+    from seraser_core.results.summary import aggregate
+
     with watching() as display:
         set_ = set_ or []
         done = each_run(run, lambda url: _repaired(url, set_, no_prefect, display))
         report = _repaired(run, set_, no_prefect, display) if done is None else None
+        if is_series(run) and all(one.result and not one.result.problems for one in done or ()):
+            aggregate(run)
     if report is not None:
         show_problems(report, json)
     elif done is not None:

@@ -9,7 +9,7 @@ import typer
 from seraser_core.cli.arguments import ExecutionOption, JsonOption, RunArgument
 from seraser_core.cli.console import count, results
 from seraser_core.cli.execute import watching
-from seraser_core.cli.inspect import show_compared, show_run
+from seraser_core.cli.inspect import show_compared, show_run, stop_at_faults
 from seraser_core.cli.several import each_run
 from seraser_core.waiting import waiting
 
@@ -31,8 +31,11 @@ def retry_errors(
 
     For files that were missing, forbidden or damaged and are fixed now. An image that changed
     since the run was planned needs a new plan: run the configuration again. RUN may be a
-    comparison: then the failed images of all its runs are computed again.
+    comparison or a series: then the failed images of all its runs are computed again.
     """
+    from seraser_core.results.nights import is_series
+    from seraser_core.results.summary import aggregate
+
     with watching() as display:
         with waiting("importing PyTorch"):
             from seraser_core.runner.retry import Retry
@@ -40,7 +43,11 @@ def retry_errors(
         set_ = set_ or []
         done = each_run(run, lambda url: _retried(url, set_, retry, display, one_of_many=True))
         images = _retried(run, set_, retry, display) if done is None else 0
-    if done is not None:
+    if done is not None and is_series(run):
+        stop_at_faults(run, done, json)
+        aggregate(run)
+        show_run(run, json)
+    elif done is not None:
         show_compared(run, done, json)
     elif images or json:
         show_run(run, json)

@@ -13,6 +13,7 @@ from seraser_core.display import Column
 from seraser_core.results.columns import METHODS, Shown, shown_in
 
 _RUN = ("run", "data set", "model", "methods", "differs", "state")
+_SERIES = ("series", "nights", "newest", "images", "data set", "model", "methods")
 _COMPARISON = ("comparison", "runs", "data set", "model")
 _LONGEST = 60
 
@@ -28,7 +29,7 @@ def runs(
     ] = "runs",
     json: JsonOption = False,
 ) -> None:
-    """List the runs and comparisons in OUTPUT, what differs between them, and how far they are.
+    """List the runs, series and comparisons in OUTPUT, how they differ, and how far they are.
 
     The figures are those of the method with the best worst group, or the best average.
     """
@@ -41,12 +42,14 @@ def runs(
     best: list[Column | str] = ["best method", *shown_in(Shown.RUNS, METHODS)]
     if listing["runs"]:
         print_table(f"runs in {output}", [*_RUN, *best], map(_run_row, listing["runs"]))
+    if listing["series"]:
+        print_table("series", [*_SERIES, *best], map(_series_row, listing["series"]))
     if listing["comparisons"]:
         rows = map(_comparison_row, listing["comparisons"])
         print_table("comparisons", [*_COMPARISON, *best], rows)
     for one in listing["unreadable"]:
         results.print(f"unreadable {one['run']}: {one['why']}")
-    if not any(listing[kind] for kind in ("runs", "comparisons", "unreadable")):
+    if not any(listing[kind] for kind in ("runs", "series", "comparisons", "unreadable")):
         from seraser_core import storage
 
         there = "" if storage.exists(output) else ": there is no such folder"
@@ -63,6 +66,19 @@ def _run_row(run: dict[str, Any]) -> dict[str, Any]:
         or None,
         "state": _state(run),
         **_figures(run["headline"]),
+    }
+
+
+def _series_row(series: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "series": series["series"].rsplit("/", 1)[-1],
+        "nights": series["nights"],
+        "newest": series["planned"],
+        "images": series["images"],
+        "data set": series["dataset"],
+        "model": series["model"],
+        "methods": ", ".join(series["methods"]),
+        **_figures(series["headline"]),
     }
 
 

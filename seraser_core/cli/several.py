@@ -1,4 +1,4 @@
-"""Applying a command to every run of a comparison."""
+"""Applying a command to every run of a comparison or a series."""
 
 from __future__ import annotations
 
@@ -19,38 +19,50 @@ class Done(Generic[T]):
     """Outcome of a command for one run.
 
     Attributes:
-        dataset: Name of its data set in the comparison.
-        model: Name of its model there.
+        names: What tells the run from the others: its data set and model in a comparison, its
+            night in a series.
         url: URL of its run directory.
         result: Return value of the function; None if it failed.
         fault: Reason why it failed.
     """
 
-    dataset: str
-    model: str
+    names: Mapping[str, str | int]
     url: str
     result: T | None
     fault: str | None
 
 
 def each_run(url: str, do: Callable[[str], T]) -> list[Done[T]] | None:
-    """Apply a function to every run of the comparison at `url`; None without a comparison.
+    """Apply a function to every run of the comparison or series at `url`; None without one.
 
     A run that fails does not keep the others from being looked at.
     """
-    from seraser_core.results.comparison import compared_runs, is_comparison
-
-    if not is_comparison(url):
+    named = _named_runs(url)
+    if named is None:
         return None
     done = []
-    for run in compared_runs(url):
+    for run_url, names in named:
         result, fault = None, None
         try:
-            result = do(run.url)
+            result = do(run_url)
         except SeraserError as error:
             fault = str(error)
-        done.append(Done(run.dataset, run.model, run.url, result, fault))
+        done.append(Done(names, run_url, result, fault))
     return done
+
+
+def _named_runs(url: str) -> list[tuple[str, Mapping[str, str | int]]] | None:
+    """The runs of a comparison or a series, each with what tells it from the others."""
+    from seraser_core.results.comparison import compared_runs, is_comparison
+    from seraser_core.results.nights import is_series
+    from seraser_core.results.series import Series
+
+    if is_comparison(url):
+        return [(r.url, {"dataset": r.dataset, "model": r.model}) for r in compared_runs(url)]
+    if not is_series(url):
+        return None
+    series = Series(url)
+    return [(series.path(night.run_id), {"night": night.n}) for night in series.nights()]
 
 
 def show_each(
@@ -61,37 +73,39 @@ def show_each(
     row: Callable[[T], Mapping[str, Any]],
     document: Callable[[T], Any] | None,
     json: bool,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """Print one table of all runs, or one JSON document, and name those that failed.
 
     Args:
-        url: URL of the comparison.
+        url: URL of the comparison or series.
         done: Outcomes of its runs.
         what: Title of the table.
-        columns: Columns of the table beside the run, its data set and model.
+        columns: Columns of the table beside the run and its names.
         row: A result's cells.
         document: A result for scripts; nothing is printed for them when None.
         json: Whether this is for scripts.
+        more: What is beside the runs in the JSON document.
 
     Raises:
         typer.Exit: Runs failed.
     """
-    named = [
-        {"run_id": o.url.rsplit("/", 1)[-1], "dataset": o.dataset, "model": o.model} for o in done
-    ]
+    names = list(done[0].names)
     if json and document is not None:
         runs = [
-            {"run": one.url, "dataset": one.dataset, "model": one.model}
+            {"run": one.url, **one.names}
             | ({"fault": one.fault} if one.result is None else {"result": document(one.result)})
             for one in done
         ]
-        print_json({"comparison": url, "runs": runs})
+        kind = "series" if "night" in names else "comparison"
+        print_json({kind: url, "runs": runs, **(more or {})})
     elif not json:
         rows = [
-            name | ({} if one.result is None else dict(row(one.result)))
-            for name, one in zip(named, done, strict=True)
+            {"run_id": one.url.rsplit("/", 1)[-1], **one.names}
+            | ({} if one.result is None else dict(row(one.result)))
+            for one in done
         ]
-        print_table(what, ("run_id", "dataset", "model", *columns), rows)
+        print_table(what, ("run_id", *names, *columns), rows)
     for one in done:
         if one.fault is not None:
             errors.print(f"failed {one.url}: {one.fault}")

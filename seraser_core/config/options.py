@@ -14,6 +14,7 @@ from seraser_core.config.formats import ROW_OPTIONS, FormatName, format_choices,
 from seraser_core.config.methods import AnyMethod, default_methods, offered_methods
 from seraser_core.config.option_group import TEMPLATE_RULE, Options, is_template, mistake
 from seraser_core.config.secrets import refuse_secret_url, refuse_secrets
+from seraser_core.config.series import SeriesOptions
 from seraser_core.kinds import Region
 
 _SIZE = re.compile(r"^\s*(\d{1,18}(?:\.\d{1,18})?)\s*([KMGT]?)(i?)B?\s*$", re.IGNORECASE)
@@ -378,6 +379,9 @@ class RunConfig(Options):
     execution: ExecutionOptions = Field(
         default_factory=ExecutionOptions, description="Where to work."
     )
+    series: SeriesOptions | None = Field(
+        default=None, description="Evaluate data that grows, in one run after the other."
+    )
     save_logits: bool = Field(default=False, description="Keep every class logit in the rows.")
     save_masks: bool = Field(
         default=False,
@@ -408,6 +412,17 @@ class RunConfig(Options):
     @model_validator(mode="after")
     def _no_secrets(self) -> RunConfig:
         refuse_secret_url("output", self.output)
+        return self
+
+    @model_validator(mode="after")
+    def _same_names_in_a_series(self) -> RunConfig:
+        data, remedy = self.dataset, "name them: in a series they must not depend on the images"
+        if self.series is None or data.format == "benchmark":
+            return self
+        if data.classes is None:
+            raise mistake("missing", remedy, "dataset.classes")
+        if data.attribute is not None and data.attributes is None:
+            raise mistake("missing", remedy, "dataset.attributes")
         return self
 
     @model_validator(mode="after")

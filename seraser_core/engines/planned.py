@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from seraser_core.config import RunConfig, load_config
 from seraser_core.errors import ConfigError
-from seraser_core.results.shards import RunDirectory
+from seraser_core.results.series import described_run
 
 _FREE = "execution."
 
@@ -15,7 +15,7 @@ def config_here(run_url: str, overrides: Sequence[str] = ()) -> RunConfig:
     """Return the configuration of a planned run, with options of ``execution`` for this place.
 
     Args:
-        run_url: The run directory.
+        run_url: The run directory, or a series.
         overrides: ``execution.a=value`` texts.
 
     Raises:
@@ -30,4 +30,4 @@ def config_here(run_url: str, overrides: Sequence[str] = ()) -> RunConfig:
                 "the run is planned; only options of execution, such as execution.engine, can be "
                 "set",
             )
-    return load_config(RunDirectory(run_url).run.config.document(), overrides)
+    return load_config(described_run(run_url).config.document(), overrides)

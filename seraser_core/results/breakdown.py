@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -109,6 +109,23 @@ class MethodResult:
         return min(large, key=lambda g: (g.accuracy, g.label, g.attribute), default=None)
 
 
+@dataclass(frozen=True)
+class NightResult:
+    """The figures of one method in one night of a series.
+
+    Attributes:
+        night: Number of the night, from 0.
+        run: Its run.json.
+        result: Figures of the method in that run.
+        new_groups: Groups that no earlier night had; None in the first, where all are new.
+    """
+
+    night: int
+    run: RunRecord
+    result: MethodResult
+    new_groups: tuple[str, ...] | None
+
+
 def method_results(sums: Mapping[str, MethodSums], run: RunRecord) -> Iterator[MethodResult]:
     """Yield the results of a run's methods, in its order.
 
@@ -147,3 +164,23 @@ def class_counts(result: MethodResult, classes: list[str]) -> Iterator[ClassCoun
     for label in sorted({*labels, *predictions}):
         counts = labels[label], predictions[label], hits[label]
         yield ClassCounts(result.method, label, classes[label], *counts)
+
+
+def night_results(
+    runs: Iterable[tuple[RunRecord, Mapping[str, MethodSums]]],
+) -> Iterator[NightResult]:
+    """Yield the results of the methods of every night, night by night.
+
+    Args:
+        runs: run.json and the sums of every run, in order; nights without any rows are left out.
+    """
+    seen: set[str] | None = None
+    for night, (run, sums) in enumerate(runs):
+        if not sums:
+            continue
+        results = list(method_results(sums, run))
+        groups = {group.key: group.name for result in results for group in result.groups}
+        new = None if seen is None else tuple(groups[k] for k in groups if k not in seen)
+        seen = (seen or set()) | set(groups)
+        for result in results:
+            yield NightResult(night, run, result, new)

@@ -17,7 +17,7 @@ from seraser_core.display import Column
 from seraser_core.results.significance import mcnemar
 
 if TYPE_CHECKING:  # commands have these columns before they import Polars
-    from seraser_core.results.breakdown import ClassCounts, Group, MethodResult
+    from seraser_core.results.breakdown import ClassCounts, Group, MethodResult, NightResult
 
 T = TypeVar("T")
 Value = str | int | float | bool | None
@@ -206,6 +206,34 @@ CLASSES: list[Metric[ClassCounts]] = [
     _share("precision", lambda c: c.hits / c.predicted if c.predicted else None),
 ]
 """One row per method and class that occurs: recall, and precision of its predictions."""
+
+
+def _new_groups(night: NightResult) -> int | None:
+    known = night.new_groups is not None and night.result.groups
+    return len(night.new_groups or ()) if known else None
+
+
+_NIGHTLY = Shown.SUMMARY | Shown.PREFECT
+NIGHTS: list[Metric[NightResult]] = [
+    Metric("night", int, shown=_NIGHTLY, of=lambda n: n.night),
+    Metric("planned", shown=_NIGHTLY, of=lambda n: n.run.created),
+    Metric("run_id", of=lambda n: n.run.run_id),
+    Metric("method", shown=_NIGHTLY, of=lambda n: n.result.method),
+    Metric("images", int, shown=_NIGHTLY, of=lambda n: n.result.sums.rows),
+    Metric("errors", int, shown=_NIGHTLY, of=lambda n: n.result.sums.rows - n.result.sums.ok),
+    Metric("n", int, of=lambda n: n.result.sums.labelled),
+    _share("accuracy", lambda n: _accuracy(n.result), _NIGHTLY),
+    Metric("worst_group", shown=_NIGHTLY, of=lambda n: _worst("name")(n.result)),
+    _share("worst_group_accuracy", lambda n: _worst("accuracy")(n.result), _NIGHTLY),
+    Metric("changed", int, shown=_NIGHTLY, of=lambda n: n.result.sums.changed),
+    Metric("new_groups", int, shown=_NIGHTLY, of=_new_groups),
+    Metric("new_group_names", of=lambda n: "; ".join(n.new_groups or ()) or None),
+]
+"""One row per night of a series and method, of the images of that night alone.
+
+``new_groups`` counts the groups that no night before had, and ``new_group_names`` are theirs; both
+are null in the first night.
+"""
 
 
 def shown_in(place: Shown, columns: Sequence[Metric[T]]) -> list[Metric[T]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,8 +12,8 @@ from seraser_core import storage
 from seraser_core.display import percent
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results.records import READERS, RunRecord
-from seraser_core.results.shards import RunDirectory
-from seraser_core.results.states import Done, State
+from seraser_core.results.shards import RunDirectory, RunStates
+from seraser_core.results.states import Done
 
 MOST = 100
 """Images that are listed."""
@@ -40,39 +40,43 @@ _SCHEMA: dict[str, Any] = {
         pl.Struct({"method": pl.String, "prediction_name": pl.String, "confidence": pl.Float64})
     ),
 }
-_ORDER = ("disagreement", "confidence", "item_index")
+_ORDER = ("disagreement", "confidence", "item_id")
 
 
-def disagreements(directory: RunDirectory, states: Mapping[str, State]) -> pl.DataFrame:
+def disagreements(runs: Iterable[RunStates]) -> pl.DataFrame:
     """The images on which the methods and the untouched prompt disagree most, at most `MOST`.
 
     Columns: ``disagreement``, the share of the methods that do not say what most of them say;
     ``confidence``, that of the least confident of them; ``predictions``, of every method. The
-    largest disagreement comes first, then the most confident one, then the image that is planned
-    first: whatever the shards, the list is the same.
+    largest disagreement comes first, then the most confident one, then the image of the first id:
+    whatever the shards and runs, the list is the same.
 
     Args:
-        directory: Where the run is.
-        states: Of its shards; one that is done is in memory per thread.
+        runs: Runs with the states of their shards; one that is done is in memory per thread.
 
     Raises:
         RunDirectoryError: The rows of a shard are damaged.
     """
-    paths = [directory.path(state.file) for state in states.values() if isinstance(state, Done)]
-    options = storage.polars_options(directory.url)
-
-    def of_shard(path: str) -> pl.DataFrame:
-        table = pl.scan_parquet(path, glob=False, storage_options=options)
-        try:
-            rows = table.select(_READ).collect()
-        except pl.exceptions.PolarsError as error:
-            what = f"{path} is damaged: {error}; `seraser repair {directory.url}` mends it"
-            raise RunDirectoryError(what) from None
-        return most_disagreed(rows, directory.run)
-
+    done = [
+        (directory, state.file)
+        for directory, states in runs
+        for state in states.values()
+        if isinstance(state, Done)
+    ]
     with ThreadPoolExecutor(READERS) as pool:
-        tables = list(pool.map(of_shard, paths))
+        tables = list(pool.map(lambda one: _of_shard(*one), done))
     return _first(pl.concat([pl.DataFrame(schema=_SCHEMA), *tables]))
+
+
+def _of_shard(directory: RunDirectory, file: str) -> pl.DataFrame:
+    path = directory.path(file)
+    table = pl.scan_parquet(path, glob=False, storage_options=storage.polars_options(directory.url))
+    try:
+        rows = table.select(_READ).collect()
+    except pl.exceptions.PolarsError as error:
+        what = f"{path} is damaged: {error}; `seraser repair {directory.url}` mends it"
+        raise RunDirectoryError(what) from None
+    return most_disagreed(rows, directory.run)
 
 
 def most_disagreed(rows: pl.DataFrame, run: RunRecord) -> pl.DataFrame:

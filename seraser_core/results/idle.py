@@ -11,8 +11,10 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
+from seraser_core.results.nights import is_series
 from seraser_core.results.reading import read_report
 from seraser_core.results.records import Record
+from seraser_core.results.series import Series
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Damaged, Done, State
 
@@ -67,17 +69,25 @@ class Unfinished:
 
 
 def run_directories(output: str) -> Iterator[str]:
-    """Yield the URLs of the runs directly inside of a folder, by name.
+    """Yield the URLs of the runs of a folder, those of the series in it among them.
+
+    Of a series, that are the runs of its nights: another one, whose planner was killed, would have
+    images a second time.
 
     Raises:
         RunDirectoryError: It cannot be read.
     """
+    if is_series(output):
+        yield from (run.url for run in Series(output).runs())
+        return
     with records.reading(output):
         names = sorted(storage.list_folders(output))
     for name in names:
         url = storage.join(output, name)
         if storage.exists(storage.join(url, "run.json")):
             yield url
+        elif is_series(url):
+            yield from run_directories(url)
 
 
 def unfinished(url: str) -> Unfinished | None:

@@ -19,7 +19,9 @@ from seraser_core.errors import RunDirectoryError, SeraserError
 from seraser_core.results import records
 from seraser_core.results.columns import METHODS, Shown, shown_in
 from seraser_core.results.comparison import compared_runs
+from seraser_core.results.nights import is_series
 from seraser_core.results.reading import read_report
+from seraser_core.results.series import Series
 from seraser_core.results.shards import RunDirectory
 from seraser_core.waiting import waiting
 
@@ -41,12 +43,12 @@ _HEADLINE = ("method", "n", "errors", "worst_group")
 
 @waiting("reading the runs")
 def overview(output: str) -> dict[str, Any]:
-    """The runs and comparisons directly inside of `output`, or the run that it is.
+    """The runs, series and comparisons directly inside of `output`, or the run that it is.
 
     Returns:
         ``runs``, the oldest first, each with ``differs``: the options that are not the same in all
-        runs of its data set and model; ``comparisons``; and ``unreadable`` directories of either,
-        with the reason.
+        runs of its data set and model; ``series``; ``comparisons``; and ``unreadable`` directories
+        of any kind, with the reason.
 
     Raises:
         RunDirectoryError: It cannot be read.
@@ -65,6 +67,7 @@ def overview(output: str) -> dict[str, Any]:
     return {
         "output": output,
         "runs": runs,
+        "series": [one["series"] for one in entries if "series" in one],
         "comparisons": [one["comparison"] for one in entries if "comparison" in one],
         "unreadable": [one["unreadable"] for one in entries if "unreadable" in one],
     }
@@ -75,13 +78,15 @@ def _age(run: dict[str, Any]) -> tuple[str, str]:
 
 
 def _look(url: str) -> dict[str, Any]:
-    """Read the directory at `url` as a ``run`` or ``comparison``, or why it is ``unreadable``."""
+    """Read the directory at `url`: a ``run``, ``series`` or ``comparison``, or ``unreadable``."""
     try:
         files = storage.list_files(url)
         if "comparison.json" in files:
             return {"comparison": _comparison(url)}
         if "run.json" in files:
             return {"run": _run(url)}
+        if is_series(url):
+            return {"series": _series(url)}
         if not _PARTS & set(storage.list_folders(url)):
             return {}
         why = "it has no run.json; run its configuration again to write it"
@@ -110,6 +115,24 @@ def _run(url: str) -> dict[str, Any]:
             "options": _options(config),
             "inputs": run.fingerprint_inputs.document(),
         },
+    }
+
+
+def _series(url: str) -> dict[str, Any]:
+    """A series: what its newest run says, how many nights there are, and the whole's headline."""
+    series = Series(url)
+    nights = series.nights()
+    newest = series.run(nights[-1]).run
+    config = newest.config.document()
+    return {
+        "series": url,
+        "nights": len(nights),
+        "planned": nights[-1].planned,
+        "images": sum(night.images for night in nights),
+        "dataset": _dataset(config["dataset"]),
+        "model": _model(config["model"]),
+        "methods": newest.method_ids,
+        "headline": _headline(url),
     }
 
 

@@ -65,9 +65,10 @@ def parse_row_group(footer: pq.FileMetaData, number: int, data: bytes) -> pa.Tab
         return parquet.read_row_group(number).cast(ITEMS_SCHEMA)
 
 
-def parse_items(data: bytes) -> pa.Table:
-    """Parse plan/items.parquet."""
-    return pq.read_table(io.BytesIO(data)).cast(ITEMS_SCHEMA)
+def parse_items(data: bytes, columns: Sequence[str] = tuple(ITEMS_SCHEMA.names)) -> pa.Table:
+    """Parse plan/items.parquet, or some of its columns."""
+    schema = pa.schema([ITEMS_SCHEMA.field(name) for name in columns])
+    return pq.read_table(io.BytesIO(data), columns=list(columns)).cast(schema)
 
 
 def _place(footer: pq.FileMetaData, number: int) -> tuple[int, int]:

@@ -9,19 +9,21 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
+from seraser_core.results.nights import is_series
 from seraser_core.results.schema import PREDICTIONS_SCHEMA
+from seraser_core.results.series import Series
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Done
 
 
 def scan(output: str) -> pl.LazyFrame:
-    """Return all committed prediction rows of a run directory, or of all runs in an output folder.
+    """Return all committed prediction rows of a run, a series, or all runs in an output folder.
 
     They are the rows that the commits name, whatever is published. Of runs that are all finished,
     ``pl.scan_parquet("<output>/*/predictions/*.parquet")`` gives the same.
 
     Args:
-        output: Path or URL of a run directory or of the folder that holds run directories.
+        output: Path or URL of a run directory, a series or a folder that holds run directories.
 
     Raises:
         RunDirectoryError: There is no run.
@@ -38,7 +40,7 @@ def scan(output: str) -> pl.LazyFrame:
 
 
 def find_runs(output: str) -> list[RunDirectory]:
-    """The run directory at `output`, or those directly inside it, by name.
+    """The run directory at `output`, those of the series there, or those directly inside it.
 
     Raises:
         RunDirectoryError: There is none.
@@ -46,6 +48,8 @@ def find_runs(output: str) -> list[RunDirectory]:
     try:
         if storage.exists(storage.join(output, "run.json")):
             return [RunDirectory(output)]
+        if is_series(output):
+            return Series(output).runs()
         names = [
             name
             for name in storage.list_folders(output)

@@ -11,7 +11,7 @@ import jinja2
 import polars as pl
 
 from seraser_core.display import percent, printable, sentence
-from seraser_core.results.columns import CLASSES, GROUPS, METHODS, Metric
+from seraser_core.results.columns import CLASSES, GROUPS, METHODS, NIGHTS, Metric
 from seraser_core.results.disagreements import beside_each_other
 from seraser_core.results.records import RunRecord
 from seraser_core.results.schema import TOP
@@ -36,8 +36,8 @@ def make_report(
 
     Args:
         run: run.json.
-        tables: ``summary``, ``groups`` and ``classes``.
-        status: The run's status.
+        tables: ``summary``, ``groups`` and ``classes``, and of a series ``nights``.
+        status: Status of the run or series.
         missing: Shards that are not in the tables.
     """
     svg, files = "", {}
@@ -52,6 +52,9 @@ def make_report(
         "classes": _worst(tables["classes"], ["label"], "recall"),
         "groups": _worst(tables["groups"], ["label", "attribute"], "accuracy"),
     }
+    nights = tables.get("nights")
+    if nights is not None:
+        cut["nights"] = nights.tail(_MOST_ROWS)
     hidden += [] if small else ["small", "small_groups"]
     page = _environment().get_template("report.html.jinja")
     html = page.render(
@@ -64,6 +67,7 @@ def make_report(
             "summary": _shown(tables["summary"], METHODS, hidden),
             "groups": _shown(cut["groups"], GROUPS, hidden),
             "classes": _shown(cut["classes"], CLASSES, hidden),
+            "nights": None if nights is None else _shown(cut["nights"], NIGHTS, ()),
         },
         disagreements=_disagreements(tables.get("disagreements")),
         cut={name: tables[name].height > part.height for name, part in cut.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Self
 
@@ -16,6 +16,7 @@ from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.fingerprints import differing
+from seraser_core.results.nights import named_runs, read_nights
 from seraser_core.results.parquet_files import (
     footer_of,
     items_to_parquet,
@@ -70,17 +71,20 @@ class PlannedRun:
             directory._write_plan(items, plan)
             storage.write_bytes(directory.path("run.json"), run.sealed())
             return directory
-        there = directory.run
         directory._check_same(run)
         if not all(storage.exists(directory.path("plan", name)) for name in _PLAN_FILES):
             directory._write_plan(items, plan)
         elif directory.plan.shards != plan.shards:
             place = directory.path("plan", "plan.json")
             raise RunDirectoryError(f"{place} has other shards than were planned; {_DELETE}")
-        resumed = run.model_copy(update={"created": there.created})
-        if storage.read_bytes(directory.path("run.json")) != resumed.sealed():
-            storage.write_bytes(directory.path("run.json"), resumed.sealed())
+        directory.take_on(run)
         return cls(url)
+
+    def take_on(self, run: RunRecord) -> None:
+        """Write what `run`, of the same fingerprint, says beside it into run.json."""
+        resumed = run.model_copy(update={"created": self.run.created})
+        if storage.read_bytes(self.path("run.json")) != resumed.sealed():
+            storage.write_bytes(self.path("run.json"), resumed.sealed())
 
     def _write_plan(self, items: pa.Table, plan: Plan) -> None:
         data = items_to_parquet(items, plan.shards)
@@ -128,9 +132,15 @@ class PlannedRun:
         try:
             data = records.read(url)
         except FileNotFoundError:
-            lacking = f"{self.url} is no run directory: it has no run.json"
-            raise RunDirectoryError(lacking) from None
+            raise RunDirectoryError(self._lacking()) from None
         return RunRecord.parse(data, url, remedy=_DELETE)
+
+    def _lacking(self) -> str:
+        """Say what is here without a run.json."""
+        nights = read_nights(self.url)
+        if nights:
+            return f"{self.url} is a series; name one of its runs: {named_runs(nights)}"
+        return f"{self.url} is no run directory: it has no run.json"
 
     @property
     def plan(self) -> Plan:
@@ -197,15 +207,27 @@ class PlannedRun:
                 no such shard.
         """
         if shard_id is None:
-            data = self._planned("plan/items.parquet")[0]
-            self._check_hash(data, self.plan.items_sha256)
-            return parse_items(data)
+            return parse_items(self._whole_items())
         number = self._place(shard_id)
         with self._open_items() as file:
             footer = self._footer(file)
             data = row_group_of(file, footer, number)
         self._check_hash(data, self.plan.groups_sha256[number])
         return parse_row_group(footer, number, data)
+
+    def item_columns(self, names: Sequence[str]) -> pa.Table:
+        """Some columns of all planned items.
+
+        Raises:
+            RunDirectoryError: As of `items`.
+        """
+        return parse_items(self._whole_items(), names)
+
+    def _whole_items(self) -> bytes:
+        """The bytes of plan/items.parquet."""
+        data = self._planned("plan/items.parquet")[0]
+        self._check_hash(data, self.plan.items_sha256)
+        return data
 
     @contextmanager
     def _open_items(self) -> Iterator[IO[bytes]]:

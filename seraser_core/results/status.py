@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from seraser_core.results.failed import first_failed
+from seraser_core.results.nights import is_series
 from seraser_core.results.picture_sums import PictureSums, describe_pictures, picture_warnings
 from seraser_core.results.records import Commit
-from seraser_core.results.shards import RunDirectory
+from seraser_core.results.series import Series
+from seraser_core.results.shards import RunDirectory, RunStates
 from seraser_core.results.states import Damaged, State, commits_of, failures_of
 from seraser_core.results.timings import bound_by, elapsed, overhead, process_times
+from seraser_core.sources.items import ShardRange
 from seraser_core.waiting import waiting
 
 
 @waiting("reading the run")
 def status(run_url: str) -> dict[str, Any]:
-    """State of a run as a document for people and scripts.
+    """State of a run, or of all runs of a series, as a document for people and scripts.
 
     ``seconds`` are sums: over processes of the ``wall`` time from their first shard to their last,
     times the shards that they compute at once; over shards of ``model`` (in which ``encode`` is
@@ -35,31 +38,52 @@ def status(run_url: str) -> dict[str, Any]:
     Raises:
         RunDirectoryError: There is no run.
     """
+    if is_series(run_url):
+        series = Series(run_url)
+        return describe_series(series, [(run, run.states()) for run in series.runs()])
     directory = RunDirectory(run_url)
     return describe(directory, directory.states())
 
 
 def describe(directory: RunDirectory, states: Mapping[str, State]) -> dict[str, Any]:
     """Return the document of `status` for a run whose shards have these states."""
-    run, shards = directory.run, directory.shards()
-    commits = list(commits_of(states).values())
-    damaged = {name: state for name, state in states.items() if isinstance(state, Damaged)}
-    failures = failures_of(states)
+    named = {"run": directory.url, "run_id": directory.run.run_id}
+    return named | _described([(directory, states)], lambda _, shard_id: shard_id)
+
+
+def describe_series(series: Series, runs: Sequence[RunStates]) -> dict[str, Any]:
+    """Return the document of `status` for a series whose runs have shards of these states."""
+    named = {"run": series.url, "run_id": series.name, "nights": len(runs)}
+    return named | _described(runs, lambda run, shard_id: f"{run.run.run_id}/{shard_id}")
+
+
+def _described(
+    runs: Sequence[RunStates], name: Callable[[RunDirectory, str], str]
+) -> dict[str, Any]:
+    """What `status` says of one or more runs; `name` gives the name of a shard."""
+    commits: list[Commit] = []
+    total: list[ShardRange] = []
+    damaged, failures = {}, {}
+    for run, states in runs:
+        commits += commits_of(states).values()
+        total += run.shards()
+        for shard_id, state in states.items():
+            if isinstance(state, Damaged):
+                damaged[name(run, shard_id)] = describe_damage(run, state)
+        for shard_id, failure in failures_of(states).items():
+            failures[name(run, shard_id)] = f"{failure} (attempt {failure.attempt})"
     pictures = PictureSums.total(commit.pictures for commit in commits)
-    done = sum(commit.images for commit in commits)
     return {
-        "run": directory.url,
-        "run_id": run.run_id,
-        "finished": len(commits) == len(shards),
-        "shards": {"done": len(commits), "total": len(shards), "failed": len(failures)},
-        "images": {"done": done, "total": sum(map(len, shards))},
+        "finished": len(commits) == len(total),
+        "shards": {"done": len(commits), "total": len(total), "failed": len(failures)},
+        "images": {"done": sum(c.images for c in commits), "total": sum(map(len, total))},
         "rows": sum(commit.rows for commit in commits),
         "errors": _errors(commits),
-        "first_errors": first_failed(directory, states),
+        "first_errors": first_failed(runs),
         "pictures": describe_pictures(pictures),
         "warnings": list(picture_warnings(pictures)),
-        "damaged": {name: describe_damage(directory, state) for name, state in damaged.items()},
-        "failures": {name: f"{why} (attempt {why.attempt})" for name, why in failures.items()},
+        "damaged": damaged,
+        "failures": failures,
     } | _speed(commits)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -14,20 +14,22 @@ from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results.disagreements import disagreements
 from seraser_core.results.fingerprints import fingerprint
+from seraser_core.results.nights import is_series
 from seraser_core.results.reading import read_report
 from seraser_core.results.records import Commit, ReportFiles, RunRecord
 from seraser_core.results.report import make_report
-from seraser_core.results.shards import RunDirectory
+from seraser_core.results.series import Series
+from seraser_core.results.shards import RunDirectory, RunStates
 from seraser_core.results.states import Damaged, Done, State, commits_of
-from seraser_core.results.status import describe, describe_damage
+from seraser_core.results.status import describe, describe_damage, describe_series
 from seraser_core.results.sums import MethodSums, merge
-from seraser_core.results.tables import make_tables
+from seraser_core.results.tables import make_nights, make_tables
 from seraser_core.waiting import waiting
 
 logger = logging.getLogger(__name__)
 Tables = dict[str, pl.DataFrame]
-"""``summary``, ``groups`` and ``classes``; without any label also ``disagreements``."""
-_WRITTEN = ("", "plan", "attempts", "commits", "predictions", "failures", "report")
+"""``summary``, ``groups``, ``classes``; in an audit ``disagreements``; of a series ``nights``."""
+_WRITTEN = ("", "plan", "attempts", "commits", "predictions", "failures", "report", "series")
 FILES = "files.json"
 """In RUN/report: what the report was made of, and the hashes of its files."""
 
@@ -39,7 +41,7 @@ def aggregate(
     """Merge the sums of all committed shards and write RUN/report.
 
     Args:
-        run_url: The run directory.
+        run_url: The run directory, or a series: then its report is of all its runs.
         partial: Accept that shards are missing.
         report: Told of what makes the result worthless; it is logged when None.
 
@@ -49,29 +51,57 @@ def aggregate(
     Raises:
         RunDirectoryError: Shards are missing, or none is there.
     """
-    directory = RunDirectory(run_url)
-    states = directory.states()
-    commits, missing = commits_of(states), unfinished(states)
-    if not commits or (missing and not partial):
-        raise RunDirectoryError(_missing_text(directory, states))
-    directory.restore(states)
-    directory.tidy(states)
-    sums = merge([commit.methods for commit in commits.values()])
+    series = Series(run_url) if is_series(run_url) else None
+    directories = [RunDirectory(run_url)] if series is None else series.runs()
+    runs = [(directory, directory.states()) for directory in directories]
+    _check_there(runs, partial)
+    for directory, states in runs:
+        directory.restore(states)
+        directory.tidy(states)
+    sums = merged(states for _, states in runs)
     for warning in failed_entirely(sums):
         (report or logger.warning)(f"WARNING: {warning}")
-    tables = make_tables(sums, directory.run)
+    record, missing = directories[-1].run, sum(len(unfinished(states)) for _, states in runs)
+    if series is None:
+        tables, status = make_tables(sums, record), describe(*runs[0])
+    else:
+        record = record.model_copy(update={"run_id": series.name})
+        tables, status = make_tables(sums, record), describe_series(series, runs)
+        tables["nights"] = make_nights([(d.run, merged([states])) for d, states in runs])
     if is_audit(tables["summary"]):
-        tables["disagreements"] = disagreements(directory, states)
+        tables["disagreements"] = disagreements(runs)
     files = {f"{name}.parquet": _to_parquet(table) for name, table in tables.items()}
-    files |= make_report(directory.run, tables, describe(directory, states), len(missing))
+    files |= make_report(record, tables, status, missing)
     for name, data in files.items():
-        storage.write_bytes(directory.path("report", name), data)
+        storage.write_bytes(storage.join(run_url, "report", name), data)
     marks = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    listed = ReportFiles(commits=report_mark(commits, directory.run), files=marks)
-    storage.write_bytes(directory.path("report", FILES), listed.sealed())
+    of_runs = {d.run.run_id: report_mark(commits_of(states), d.run) for d, states in runs}
+    made_of = of_runs[record.run_id] if series is None else fingerprint(of_runs)
+    listed = ReportFiles(commits=made_of, files=marks)
+    storage.write_bytes(storage.join(run_url, "report", FILES), listed.sealed())
     for folder in _WRITTEN:
-        storage.remove_unfinished(directory.path(folder))
+        storage.remove_unfinished(storage.join(run_url, folder))
     return tables
+
+
+def merged(runs: Iterable[Mapping[str, State]]) -> dict[str, MethodSums]:
+    """Method id -> sums over the shards that are done, of runs with shards of these states."""
+    commits = [commit for states in runs for commit in commits_of(states).values()]
+    return merge([commit.methods for commit in commits])
+
+
+def _check_there(runs: Iterable[RunStates], partial: bool) -> None:
+    """See that there is enough for a report.
+
+    Raises:
+        RunDirectoryError: As of `aggregate`.
+    """
+    known = list(runs)
+    lacking = [run for run in known if unfinished(run[1])]
+    if not any(commits_of(states) for _, states in known):
+        raise RunDirectoryError(_missing_text(*known[0]))
+    if lacking and not partial:
+        raise RunDirectoryError(_missing_text(*lacking[0]))
 
 
 def _to_parquet(table: pl.DataFrame) -> bytes:
@@ -116,6 +146,15 @@ def is_finished(run_url: str) -> bool:
     whole = (summary["images"] == sum(map(len, directory.shards()))).all()
     current = listed.commits == report_mark(commits_of(states), directory.run)
     return bool(whole) and current and summary["method"].to_list() == directory.run.method_ids
+
+
+def unfinished_runs(series_url: str) -> list[str]:
+    """URLs of the runs of a series that are not finished, in order.
+
+    Raises:
+        RunDirectoryError: A night or its run is damaged, or there is none.
+    """
+    return [run.url for run in Series(series_url).runs() if not is_finished(run.url)]
 
 
 def _missing_text(directory: RunDirectory, states: Mapping[str, State]) -> str:

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import polars as pl
 
-from seraser_core.results.breakdown import class_counts, method_results
-from seraser_core.results.columns import CLASSES, GROUPS, METHODS, Metric
+from seraser_core.results.breakdown import class_counts, method_results, night_results
+from seraser_core.results.columns import CLASSES, GROUPS, METHODS, NIGHTS, Metric
 from seraser_core.results.records import RunRecord
 from seraser_core.results.sums import MethodSums
 from seraser_core.sources.items import SMALL_GROUP
@@ -30,6 +30,15 @@ def make_tables(sums: Mapping[str, MethodSums], run: RunRecord) -> dict[str, pl.
         "groups": _table(GROUPS, [group for result in results for group in result.groups]),
         "classes": _table(CLASSES, classes),
     }
+
+
+def make_nights(runs: Sequence[tuple[RunRecord, Mapping[str, MethodSums]]]) -> pl.DataFrame:
+    """The table ``nights`` of a series, with the columns of `NIGHTS`.
+
+    Args:
+        runs: run.json and the sums of every run, in order; of one without any rows, none.
+    """
+    return _table(NIGHTS, night_results(runs))
 
 
 def _table(columns: Sequence[Metric[T]], rows: Iterable[T]) -> pl.DataFrame:

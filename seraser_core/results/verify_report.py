@@ -69,7 +69,7 @@ def _table_problems(directory: RunDirectory, checked: Sequence[CheckedShard]) ->
     tables = make_tables(sums, directory.run)
     if is_audit(tables["summary"]):
         states = {shard.id: shard.state for shard in checked}
-        tables["disagreements"] = disagreements(directory, states)
+        tables["disagreements"] = disagreements([(directory, states)])
     for name, expected in tables.items():
         file = f"report/{name}.parquet"
         try:

@@ -27,6 +27,7 @@ from seraser_core.results.records import (
 )
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.runner.foregrounds import check_foregrounds
+from seraser_core.runner.identify import RANDOM, Identified, identify
 from seraser_core.sources.items import PLANNER_VERSION
 from seraser_core.sources.planner import PlannedItems, plan_items
 from seraser_core.waiting import waiting
@@ -37,10 +38,6 @@ DEFAULT_TEMPLATE = "a photo of {}"
 _UNCONDITIONAL = (
     "WARNING: the storage of {} cannot create a file on the condition that there is none: "
     "let no two workers compute the same shard, or the rows of the last one count"
-)
-_RANDOM = (
-    "WARNING: model.pretrained is null: {} has RANDOM WEIGHTS. Its predictions mean nothing; use "
-    "this only to try the pipeline."
 )
 _PACKAGES = ("seraser", "torch", "open_clip_torch", "pillow", "numpy", "pyarrow", "polars")
 
@@ -74,7 +71,7 @@ def plan_run(
             None.
 
     Returns:
-        URL of the run directory.
+        URL of the run directory; of the series where the configuration is one's.
 
     Raises:
         ConfigError: The data set, the model or the methods cannot be used as configured.
@@ -124,6 +121,8 @@ def find_finished(prepared: Prepared, report: Callable[[str], None] | None = Non
     """
     from seraser_core.runner.recalled import recall
 
+    if prepared.config.series is not None:
+        return None
     with waiting("looking for a finished run"):
         url = recall(prepared)
     if url is None:
@@ -134,7 +133,7 @@ def find_finished(prepared: Prepared, report: Callable[[str], None] | None = Non
     if (run.train_counts, run.labels) != (planned.train_counts, planned.labels):
         return None  # its report is to be made again
     if run.random_weights:
-        (report or _log)(_RANDOM.format(prepared.config.model.name))
+        (report or _log)(RANDOM.format(prepared.config.model.name))
     _create(
         url,
         run.model_copy(update={"config": _config(prepared.config)}),
@@ -148,74 +147,95 @@ def find_finished(prepared: Prepared, report: Callable[[str], None] | None = Non
 def complete(prepared: Prepared, report: Callable[[str], None] | None = None) -> str:
     """Load the model of a prepared run, check what needs it and create the run directory.
 
+    Of a series, that is the directory of a run of the images that are new, if there are any.
+
     Args:
         prepared: The run.
         report: As of `plan_run`.
 
     Returns:
-        URL of the run directory.
+        URL of the run directory, or of the series.
 
     Raises:
         ConfigError: The model or the methods cannot be used as configured.
         RunDirectoryError: The directory belongs to another configuration.
     """
-    say = report or _log
-    config, planned, hashed = prepared.config, prepared.planned, prepared.hashed
+    say, config = report or _log, prepared.config
+    if config.series is not None:
+        from seraser_core.runner.series import plan_night
+
+        return plan_night(prepared, say)
     with waiting("looking at some masks and boxes"):
-        check_foregrounds(config, planned.table, say)
-    with waiting("importing PyTorch"):  # a typo in a column is told before
-        from seraser_core.methods import method_class
-        from seraser_core.models.clip_model import get_model
-        from seraser_core.runner.inputs import (
-            build_run_prompts,
-            describe_device,
-            fingerprint_inputs,
-        )
-        from seraser_core.runner.recalled import model_marks, remember
-    with waiting(f"loading the model {config.model.name}"):
-        before = model_marks(config)
-        model = get_model(config.model)
-    prompts = build_run_prompts(config, planned.classes, model)
-    say(
-        f"model {config.model.name}: {model.precision} on {model.device}, "
-        f"weights {model.weights_hash[:12]}"
-    )
-    if model.random:
-        (report or _log)(_RANDOM.format(config.model.name))
-    for method in config.methods:
-        method_class(method).check(method, prompts, model)
-    inputs = fingerprint_inputs(config, planned.classes, planned.attributes, prompts, model, hashed)
+        check_foregrounds(config, prepared.planned.table, say)
+    from seraser_core.runner.recalled import model_marks, remember
+
+    before = model_marks(config)
+    url = create_run(prepared, identify(prepared, say), config.output, say)
+    remember(prepared, url, before)
+    return url
+
+
+def create_run(
+    prepared: Prepared, identified: Identified, output: str, say: Callable[[str], None]
+) -> str:
+    """Create the directory of a prepared run, or find it.
+
+    Args:
+        prepared: The run.
+        identified: What it is made of beside its images.
+        output: Folder or URL under which it is made.
+        say: As of `identify`.
+
+    Returns:
+        Its URL.
+
+    Raises:
+        RunDirectoryError: It belongs to another configuration.
+    """
+    config, planned = prepared.config, prepared.planned
+    inputs = identified.inputs | {"plan": prepared.hashed}
     mark = fingerprint(inputs)
     run_id = f"{config.name}-{mark[:12]}"
     if not storage.honours_create(config.output):
-        (report or _log)(_UNCONDITIONAL.format(config.output))
+        say(_UNCONDITIONAL.format(config.output))
     directory = _create(
-        storage.join(config.output, run_id),
+        storage.join(output, run_id),
         RunRecord(
             run_id=run_id,
             name=config.name,
             fingerprint=mark,
             fingerprint_inputs=FingerprintInputs(**inputs),
-            plan_hash=hashed,
+            plan_hash=prepared.hashed,
             config=_config(config),
             classes=planned.classes,
             labels=planned.labels,
             attributes=planned.attributes,
             train_counts=planned.train_counts,
-            prompts=prompts.texts,
+            prompts=identified.prompts,
             methods=[MethodRecord(**method) for method in inputs["methods"]],
-            random_weights=model.random,
+            random_weights=identified.random_weights,
             versions={name: importlib.metadata.version(name) for name in _PACKAGES}
             | {"python": platform.python_version()},
-            device=describe_device(model.device),
+            device=identified.device,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         ),
         planned.table,
         _plan(prepared),
     )
-    remember(prepared, directory.url, before)
-    _say_planned(run_id, prepared, report)
+    _say_planned(run_id, prepared, say)
     return directory.url
+
+
+def resume(directory: RunDirectory, prepared: Prepared) -> None:
+    """Have a run take on what a configuration of the same fingerprint says beside it."""
+    planned = prepared.planned
+    told = {
+        "config": _config(prepared.config),
+        "labels": planned.labels,
+        "train_counts": planned.train_counts,
+    }
+    opened.cache_clear()
+    directory.take_on(directory.run.model_copy(update=told))
 
 
 def _log(line: str) -> None:
@@ -228,7 +248,7 @@ def _create(url: str, run: RunRecord, items: pa.Table, plan: Plan) -> RunDirecto
 
 
 def _config(config: RunConfig) -> ConfigRecord:
-    return ConfigRecord(**config.model_dump(mode="json", exclude={"execution"}))
+    return ConfigRecord(**config.model_dump(mode="json", exclude={"execution", "series"}))
 
 
 def _plan(prepared: Prepared) -> Plan:

@@ -24,7 +24,7 @@ def tables_of_rows(directory: RunDirectory) -> Tables:
     rows = scan(directory.url).select(COUNTED).collect()
     tables = make_tables(count_rows(rows, directory.run.method_ids), directory.run)
     if is_audit(tables["summary"]):
-        tables["disagreements"] = disagreements(directory, directory.states())
+        tables["disagreements"] = disagreements([(directory, directory.states())])
     return tables
 
 

@@ -1,0 +1,20 @@
+"""Options of a series: runs over data that grows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from seraser_core.config.option_group import Options
+
+
+class SeriesOptions(Options):
+    """Runs over data that grows; each evaluates what is new. They change no run, only which is."""
+
+    changed: Literal["keep"] = Field(
+        default="keep",
+        description="For data that grows: with `series: {changed: keep}`, every time a run "
+        "evaluates the images that are new, and the report is of all runs. keep: an image that "
+        "has changed since its run keeps its rows, which is said.",
+    )

@@ -1,0 +1,87 @@
+"""The nights of a series: which of its runs count, in order."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+from seraser_core import storage
+from seraser_core.errors import RunDirectoryError
+from seraser_core.results import records
+from seraser_core.results.records import Record
+
+_FOLDER = "series"
+_NAME = re.compile(r"(0|[1-9][0-9]*)\.json")
+_SHOWN = 5
+
+
+class Night(Record):
+    """series/<n>.json.
+
+    Attributes:
+        n: From 0.
+        run_id: Name of the run's directory, in that of the series.
+        fingerprint: That of the run.
+        images: Number of its images.
+        planned: When it was planned, ISO 8601 in UTC.
+    """
+
+    n: int
+    run_id: str
+    fingerprint: str
+    images: int
+    planned: str
+
+
+def night_file(n: int) -> str:
+    """Path of a night, in the folder of the series."""
+    return f"{_FOLDER}/{n}.json"
+
+
+def read_nights(series_url: str) -> list[Night]:
+    """All nights of a series, in order; none where there is no series.
+
+    Raises:
+        RunDirectoryError: One is missing or damaged, or they cannot be read.
+    """
+    numbers = _numbers(series_url)
+    with ThreadPoolExecutor(records.READERS) as pool:
+        return list(pool.map(lambda n: _read(series_url, n), range(max(numbers, default=-1) + 1)))
+
+
+def is_series(url: str) -> bool:
+    """Return whether a series is at `url`."""
+    try:
+        return bool(_numbers(url))
+    except (OSError, ValueError, ImportError, RunDirectoryError):
+        return False
+
+
+def named_runs(nights: list[Night]) -> str:
+    """Name the newest runs of a series, for whoever is to choose one of them."""
+    names = [night.run_id for night in reversed(nights)]
+    *most, last = names[:_SHOWN]
+    more = f"; {len(names) - _SHOWN} are older" if len(names) > _SHOWN else ""
+    return (f"{', '.join(most)} or {last}" if most else last) + more
+
+
+def _read(series_url: str, n: int) -> Night:
+    url = storage.join(series_url, night_file(n))
+    try:
+        data = records.read(url)
+    except FileNotFoundError:
+        raise RunDirectoryError(f"{url} is missing, and there are later nights") from None
+    night = Night.parse(data, url)
+    fault = records.seal_fault(data)
+    if fault is None and night.n != n:
+        fault = f"is of night {night.n}"
+    if fault is not None:
+        raise RunDirectoryError(f"{url} {fault}")
+    return night
+
+
+def _numbers(series_url: str) -> list[int]:
+    folder = storage.join(series_url, _FOLDER)
+    with records.reading(folder):
+        names = storage.list_files(folder)
+    return [int(match[1]) for match in map(_NAME.fullmatch, names) if match]
