@@ -34,13 +34,15 @@ from seraser_core.config import load_config
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import SeraserError
 from seraser_core.models.clip_model import get_model
+from seraser_core.results.nights import is_series
 from seraser_core.results.summary import aggregate
 from seraser_core.runner import missing_shards
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.retry import Retry
+from seraser_core.runner.series import finish_runs
 
 Reach = Callable[[str], None]
-_FOLDERS = ("plan", "attempts", "commits", "predictions", "failures", "report")
+_FOLDERS = ("plan", "attempts", "commits", "predictions", "failures", "report", "series")
 
 
 def announce_steps(reach: Reach) -> None:
@@ -154,6 +156,8 @@ def work(job: dict[str, Any]) -> int:
         if job.get("retry"):
             again = Retry()
             missing_shards.run_local(run_url, shards=list(again.shards(run_url)), compute=again)
+        elif is_series(run_url):
+            finish_runs(run_url, missing_shards.run_local)
         else:
             missing_shards.run_local(run_url)
         if job.get("report"):

@@ -96,7 +96,7 @@ def check_is(series_url: str, run_url: str) -> None:
 @pytest.mark.parametrize("place", ["disk", pytest.param("bucket", marks=pytest.mark.slow)])
 def test_nights_are_together_one_run_over_all_images(tree, grown, tmp_path, place, request):
     if place == "bucket":
-        tree["output"] = f"{request.getfixturevalue('bucket')}/runs é"
+        tree["output"] = f"{request.getfixturevalue('bucket')}/runs"
         tree["methods"].append({"name": "seraser", "preset": "preserve", "steps": 3})
     output = tree["output"]
     classes = "dataset.allow_empty_classes=true"
