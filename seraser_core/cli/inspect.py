@@ -70,9 +70,11 @@ def verify(
     """Re-read everything in RUN, hash it and compare it; exit code 1 when it disagrees.
 
     Sums and report are made again from the rows. `seraser repair` fixes the problems. RUN may be a
-    comparison or a series: then all its runs are verified.
+    comparison or a series: then all its runs are verified, and the nights and report of a series.
     """
-    done = each_run(run, lambda url: _verified(url, deep))
+    from seraser_core.results.verify_series import verify_series
+
+    done = each_run(run, lambda url: _verified(url, deep), verify_series)
     if done is None:
         show_problems(_verified(run, deep), json)
     else:

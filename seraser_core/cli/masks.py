@@ -56,6 +56,7 @@ def masks(
         f"methods=[{{name: foreground, auxiliary: {kind}}}]",
         "save_masks=true",
         "dataset.decode=full",
+        "series=null",
     ]
     run_url = execute(config, wanted, no_prefect)
     table = write_mask_table(run_url, kind)

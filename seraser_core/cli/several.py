@@ -32,19 +32,28 @@ class Done(Generic[T]):
     fault: str | None
 
 
-def each_run(url: str, do: Callable[[str], T]) -> list[Done[T]] | None:
+def each_run(
+    url: str, do: Callable[[str], T], whole: Callable[[str], T] | None = None
+) -> list[Done[T]] | None:
     """Apply a function to every run of the comparison or series at `url`; None without one.
 
     A run that fails does not keep the others from being looked at.
+
+    Args:
+        url: The comparison or series.
+        do: The function.
+        whole: What is done with the series itself afterwards.
     """
     named = _named_runs(url)
     if named is None:
         return None
+    if whole is not None and "night" in named[0][1]:
+        named.append((url, {"night": "all"}))
     done = []
     for run_url, names in named:
         result, fault = None, None
         try:
-            result = do(run_url)
+            result = whole(url) if whole and run_url == url else do(run_url)
         except SeraserError as error:
             fault = str(error)
         done.append(Done(names, run_url, result, fault))

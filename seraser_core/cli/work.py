@@ -34,12 +34,15 @@ def work(
     from seraser_core import storage
     from seraser_core.engines import open_engine
     from seraser_core.engines.planned import config_here
+    from seraser_core.results.nights import name_one, read_nights
     from seraser_core.results.shards import RunDirectory
     from seraser_core.runner.part import Part, work
 
     mine = Part.parse(part, os.environ, parts)
     directory = RunDirectory(run)
     if not storage.exists(directory.path("run.json")):
+        if nights := read_nights(run):
+            raise ConfigError("RUN", run, name_one(nights))
         raise ConfigError("RUN", run, "has no run.json; plan it first, `seraser plan` prints it")
     config = config_here(run, set_ or [])
     total = sum(map(len, directory.shards()))

@@ -57,12 +57,12 @@ def is_series(url: str) -> bool:
         return False
 
 
-def named_runs(nights: list[Night]) -> str:
-    """Name the newest runs of a series, for whoever is to choose one of them."""
-    names = [night.run_id for night in reversed(nights)]
-    *most, last = names[:_SHOWN]
-    more = f"; {len(names) - _SHOWN} are older" if len(names) > _SHOWN else ""
-    return (f"{', '.join(most)} or {last}" if most else last) + more
+def name_one(nights: list[Night]) -> str:
+    """Tell whoever took a series for a run which runs there are, the newest first."""
+    *most, last = [night.run_id for night in reversed(nights)][:_SHOWN]
+    names = f"{', '.join(most)} or {last}" if most else last
+    more = f"; {len(nights) - _SHOWN} are older" if len(nights) > _SHOWN else ""
+    return f"is a series; name one of its runs: {names}{more}"
 
 
 def _read(series_url: str, n: int) -> Night:

@@ -16,7 +16,7 @@ from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.fingerprints import differing
-from seraser_core.results.nights import named_runs, read_nights
+from seraser_core.results.nights import name_one, read_nights
 from seraser_core.results.parquet_files import (
     footer_of,
     items_to_parquet,
@@ -139,7 +139,7 @@ class PlannedRun:
         """Say what is here without a run.json."""
         nights = read_nights(self.url)
         if nights:
-            return f"{self.url} is a series; name one of its runs: {named_runs(nights)}"
+            return f"{self.url} {name_one(nights)}"
         return f"{self.url} is no run directory: it has no run.json"
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -64,10 +64,11 @@ def aggregate(
     record, missing = directories[-1].run, sum(len(unfinished(states)) for _, states in runs)
     if series is None:
         tables, status = make_tables(sums, record), describe(*runs[0])
+        mark = report_mark(commits_of(runs[0][1]), record)
     else:
         record = record.model_copy(update={"run_id": series.name})
-        tables, status = make_tables(sums, record), describe_series(series, runs)
-        tables["nights"] = make_nights([(d.run, merged([states])) for d, states in runs])
+        tables, status = series_tables(runs), describe_series(series, runs)
+        mark = series_report_mark(runs)
     if is_audit(tables["summary"]):
         tables["disagreements"] = disagreements(runs)
     files = {f"{name}.parquet": _to_parquet(table) for name, table in tables.items()}
@@ -75,9 +76,7 @@ def aggregate(
     for name, data in files.items():
         storage.write_bytes(storage.join(run_url, "report", name), data)
     marks = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    of_runs = {d.run.run_id: report_mark(commits_of(states), d.run) for d, states in runs}
-    made_of = of_runs[record.run_id] if series is None else fingerprint(of_runs)
-    listed = ReportFiles(commits=made_of, files=marks)
+    listed = ReportFiles(commits=mark, files=marks)
     storage.write_bytes(storage.join(run_url, "report", FILES), listed.sealed())
     for folder in _WRITTEN:
         storage.remove_unfinished(storage.join(run_url, folder))
@@ -90,16 +89,33 @@ def merged(runs: Iterable[Mapping[str, State]]) -> dict[str, MethodSums]:
     return merge([commit.methods for commit in commits])
 
 
-def _check_there(runs: Iterable[RunStates], partial: bool) -> None:
+def series_tables(runs: Sequence[RunStates]) -> Tables:
+    """The tables of a series, made of the sums of its runs' commits.
+
+    Args:
+        runs: Its runs in order, with the states of their shards.
+    """
+    sums = merged(states for _, states in runs)
+    nights = make_nights([(run.run, merged([states])) for run, states in runs])
+    return make_tables(sums, runs[-1][0].run) | {"nights": nights}
+
+
+def series_report_mark(runs: Iterable[RunStates]) -> str:
+    """SHA-256 over what the report of a series is made of, see `report_mark`."""
+    return fingerprint(
+        {run.run.run_id: report_mark(commits_of(states), run.run) for run, states in runs}
+    )
+
+
+def _check_there(runs: Sequence[RunStates], partial: bool) -> None:
     """See that there is enough for a report.
 
     Raises:
         RunDirectoryError: As of `aggregate`.
     """
-    known = list(runs)
-    lacking = [run for run in known if unfinished(run[1])]
-    if not any(commits_of(states) for _, states in known):
-        raise RunDirectoryError(_missing_text(*known[0]))
+    lacking = [run for run in runs if unfinished(run[1])]
+    if not any(commits_of(states) for _, states in runs):
+        raise RunDirectoryError(_missing_text(*runs[0]))
     if lacking and not partial:
         raise RunDirectoryError(_missing_text(*lacking[0]))
 

@@ -15,7 +15,7 @@ from seraser_core.results.fingerprints import differing, fingerprint, plan_hash
 from seraser_core.results.problems import Problem, VerifyReport
 from seraser_core.results.records import RunRecord
 from seraser_core.results.shards import RunDirectory
-from seraser_core.results.verify_report import report_problems
+from seraser_core.results.verify_report import run_report_problems
 from seraser_core.results.verify_shard import CheckedShard, check_shard
 from seraser_core.sources.items import ShardRange
 from seraser_core.waiting import waiting
@@ -69,7 +69,7 @@ def verify(run_url: str) -> VerifyReport:
     report.problems += [problem for shard in checked for problem in shard.problems]
     report.problems += _strays(directory, {shard.id for shard in shards})
     if whole:
-        report.problems += report_problems(directory, checked)
+        report.problems += run_report_problems(directory, checked)
     else:
         report.unchecked.append("report: the plan that says what belongs in it is not whole")
     return report

@@ -22,10 +22,12 @@ from flows.seraser import seraser
 from seraser_core.config import load_config
 from seraser_core.demo.config import demo_config
 from seraser_core.errors import ConfigError, SeraserError
+from seraser_core.results.nights import read_nights
 from seraser_core.results.repair import mend, plan_repair
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import failures_of
 from seraser_core.results.verify import verify
+from seraser_core.results.verify_series import verify_series
 from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from tasks.observer import Silence, observe
@@ -228,6 +230,25 @@ def test_a_run_of_which_no_image_is_there_stops_early(prefect_server, tree, tmp_
     directory = RunDirectory(plan_run(load_config(tree)))
     assert directory.commits() == {}
     assert 1 <= len(failures_of(directory.states())) < 6  # the others were not begun
+
+
+def test_nights_with_and_without_new_images(prefect_server, tree, pictures, tmp_path):
+    shutil.copytree(pictures.parent, tmp_path / "own")
+    lines = pictures.read_text().splitlines()
+    table = tmp_path / "own" / "now.csv"
+    tree |= {"name": "nightly", "series": {}, "methods": ["zero_shot"]}
+    tree["dataset"]["path"] = str(table)
+    urls = set()
+    for images in (6, 6, 14):
+        table.write_text("\n".join(lines[: images + 1]) + "\n")
+        urls.add(seraser(tree, []))
+    (url,) = urls
+    assert [night.images for night in read_nights(url)] == [6, 8]
+    assert verify_series(url).problems == []
+    assert verify_series(url).images == 14
+    page = artifacts("nightly-series-report")[0].data
+    assert f"{url}/*/predictions/*.parquet" in str(page)
+    assert len(artifacts("nightly-summary")) == 2  # of each run that has images
 
 
 @pytest.mark.slow

@@ -131,6 +131,8 @@ def test_nights_are_together_one_run_over_all_images(tree, grown, tmp_path, plac
 
 def test_an_unfinished_night_is_finished_first_with_the_options_of_now(tree, grown, tmp_path):
     url, _ = plan(tree, "runtime.retries=0")
+    with pytest.raises(RunDirectoryError, match="is a series; name one of its runs: small-"):
+        _ = RunDirectory(url).run
     first = Series(url).runs()[0]
     run_local(first.url, shards=first.shards()[:1])
     kept = (Path(first.url) / "commits" / "00000.0.json").read_bytes()
