@@ -15,6 +15,7 @@ from seraser_core import storage
 from seraser_core.config import load_config
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.results import scan
+from seraser_core.results.idle import run_directories
 from seraser_core.results.nights import read_nights
 from seraser_core.results.reading import read_report
 from seraser_core.results.series import Series
@@ -160,6 +161,7 @@ def test_a_run_that_no_night_names_does_not_count(tree, grown, tmp_path, monkeyp
     assert [one.images for one in read_nights(url)] == [14]
     assert read_nights(url)[0].run_id != orphan.name
     assert RunDirectory(str(orphan)).commits() == {}
+    assert list(run_directories(tree["output"])) == [run.url for run in Series(url).runs()]
     check_is(url, union(tree, str(tmp_path / "union")))
 
 
