@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow, get_run_logger, unmapped
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.futures import as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.labels import label, label_planned
 from flows.reasons import reasons
+from flows.watching import on_pages
 from seraser_core.config import load_config
 from seraser_core.engines.planned import config_here
 from seraser_core.errors import DeviceLostError, SeraserError
@@ -18,10 +17,11 @@ from seraser_core.results.nights import is_series
 from seraser_core.results.series import described_run
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.states import Done, failures_of
+from seraser_core.results.watched import WatchedRun
 from seraser_core.runner.series import finish_runs
-from tasks.aggregate import aggregate, artifact_key
+from tasks.aggregate import aggregate
 from tasks.engine import computing_as, engine
-from tasks.observer import current
+from tasks.observer import current, observing_as
 from tasks.plan import plan
 from tasks.shard import shard_with_retries
 
@@ -44,9 +44,11 @@ def seraser(config: str | dict[str, Any], overrides: list[str] = []) -> str:  # 
         SeraserError: Shards failed for good; all others are computed and kept.
     """
     label(config, overrides)
-    with reasons(), computing_as(load_config(config, overrides)):
-        run_url = plan(config, overrides)
-        finish(run_url)
+    with reasons():
+        loaded = load_config(config, overrides)
+        with computing_as(loaded), observing_as(loaded):
+            run_url = plan(config, overrides)
+            finish(run_url)
     return run_url
 
 
@@ -62,7 +64,8 @@ def planned(run_url: str) -> None:
     """
     with reasons():
         label_planned(described_run(run_url))
-        with computing_as(config_here(run_url)):
+        config = config_here(run_url)
+        with computing_as(config), observing_as(config):
             finish(run_url)
 
 
@@ -73,13 +76,13 @@ def finish(run_url: str) -> None:
         finish_runs(run_url, finish)
         aggregate(run_url)
         return
-    directory = RunDirectory(run_url)
+    directory = WatchedRun(run_url)
     check_complete(directory, compute_missing(directory))
     aggregate(run_url)
 
 
-def compute_missing(directory: RunDirectory) -> list[str]:
-    """Map the shard task over the shards that are not done, and report progress as they end.
+def compute_missing(directory: WatchedRun) -> list[str]:
+    """Compute the shards that are not done, and show progress meanwhile.
 
     Returns:
         Ids of the shards whose task did not complete, in order.
@@ -92,33 +95,28 @@ def compute_missing(directory: RunDirectory) -> list[str]:
     get_run_logger().info(
         "run %s: %d of %d shards to compute", run.run_id, len(missing), len(shards)
     )
-    progress: Any = create_progress_artifact(
-        progress=round(100.0 * done / max(1, total), 1),
-        key=artifact_key(run.name, "progress"),
-        description=f"Images of run {run.run_id} with their rows committed",
-    )
-    if not missing:
-        return []
+    with on_pages(directory, done, total):
+        return _failed(directory, [shard.id for shard in missing]) if missing else []
+
+
+def _failed(directory: RunDirectory, names: list[str]) -> list[str]:
+    """Map the shard task over some shards, and return those whose task did not complete."""
     engine().start()
-    runtime = run.config.runtime
-    names = [part.id for part in missing]
+    runtime = directory.run.config.runtime
     at_once = min(engine().slots(runtime.parallel_shards), len(names))
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(at_once)
-    completed = set()
     with runner:
         futures = runner.map(
             shard_with_retries(runtime.retries),
             {"run_url": unmapped(directory.url), "shard_id": names},
         )
-        name_of = dict(zip(futures, names, strict=True))
-        for future in as_completed(list(futures)):
-            future.wait()  # it has ended; this fetches its state without the server
-            if future.state.is_completed():
-                commit: Any = future.result()
-                completed.add(name_of[future])
-                done += int(commit.images)
-                update_progress_artifact(progress, round(100.0 * done / total, 1))
-    return [name for name in names if name not in completed]
+        for future in futures:
+            future.wait()
+        return [
+            name
+            for name, future in zip(names, futures, strict=True)
+            if not future.state.is_completed()
+        ]
 
 
 def check_complete(directory: RunDirectory, failed: list[str]) -> None:

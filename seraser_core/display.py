@@ -66,6 +66,20 @@ def columns_of(columns: Iterable[Column | str]) -> list[Column]:
     return [Column(column) if isinstance(column, str) else column for column in columns]
 
 
+def duration(seconds: float) -> str:
+    """A time such as ``8 s``, ``12 min``, ``3 h 20 min`` or ``2 d 5 h``."""
+    minutes, hours, days = (round(seconds / unit) for unit in (60, 3600, 86400))
+    if seconds < 60 - 0.5:
+        return f"{max(0, round(seconds))} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 24 * 60:
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
 def percent(share: float) -> str:
     """A share such as ``90.2 %``."""
     return f"{100 * share:.1f} %"

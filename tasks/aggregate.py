@@ -7,8 +7,13 @@ from typing import Any
 
 import polars as pl
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 
+from seraser_core import storage
 from seraser_core.display import sentence
 from seraser_core.results.columns import GROUPS, METHODS, NIGHTS, Shown, shown_in
 from seraser_core.results.series import described_run
@@ -51,7 +56,20 @@ def aggregate(run_url: str) -> list[dict[str, Any]]:
         key=artifact_key(name, "report"),
         description=f"Run {run.run_id}",
     )
+    create_link_artifact(
+        link=_page(run_url),
+        link_text=f"{run.run_id}/report/report.html",
+        key=artifact_key(name, "page"),
+        description=f"Page of run {run.run_id}",
+    )
     return plain_rows(summary)
+
+
+def _page(run_url: str) -> str:
+    """URL of the report's page."""
+    url = storage.join(run_url, "report", "report.html")
+    path = storage.local_path(url)
+    return url if path is None else path.absolute().as_uri()
 
 
 def artifact_key(name: str, kind: str) -> str:
@@ -96,4 +114,5 @@ def markdown(
     below = "predictions" if nights is None else "*/predictions"
     query = f"pl.scan_parquet({f'{run_url}/{below}/*.parquet'!r})"
     parts.append(f"All rows: {markdown_code(query)}")
+    parts.append(f"Page with figures: {markdown_code(f'{run_url}/report/report.html')}")
     return "\n\n".join(parts)

@@ -8,42 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
-from seraser_core.results.records import Timings
-
-
-class Observer(Protocol):
-    """Gets the events of a run, in the threads where they happen."""
-
-    def say(self, text: str) -> None:
-        """Report a finished step of planning, or a fault that is handled."""
-
-    def planned(self, run_url: str, done: int, total: int) -> None:
-        """Report a planned run; `done` of its `total` images already have rows."""
-
-    def advance(self, images: int) -> None:
-        """`images` more images are done; negative when a shard has to begin again."""
-
-    def committed(self, timings: Timings) -> None:
-        """A shard was committed; `timings` say where its time went."""
-
-
-class Silence:
-    """The observer of a process in which nobody watches."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def planned(self, run_url: str, done: int, total: int) -> None:
-        """Nothing."""
-
-    def advance(self, images: int) -> None:
-        """Nothing."""
-
-    def committed(self, timings: Timings) -> None:
-        """Nothing."""
-
+from seraser_core.config import RunConfig
+from seraser_core.runner.observers import Observer, Silence, with_textfile
 
 _current: Observer = Silence()
 
@@ -62,6 +29,13 @@ def observe(observer: Observer) -> Iterator[None]:
         yield
     finally:
         _current = before
+
+
+@contextmanager
+def observing_as(config: RunConfig) -> Iterator[None]:
+    """Register the observers of a configuration meanwhile, beside the one that is there."""
+    with with_textfile(_current, config.execution.textfile) as observer, observe(observer):
+        yield
 
 
 class ShardProgress:

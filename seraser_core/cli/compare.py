@@ -49,6 +49,7 @@ def _run(comparison: Comparison, no_prefect: bool, display: RunDisplay) -> str:
     from seraser_core.engines import open_engine
     from seraser_core.errors import ConfigError
     from seraser_core.results.comparison import ComparedRun, create_comparison
+    from seraser_core.runner.observers import with_textfile
     from seraser_core.runner.plan import plan_run
 
     runs = []
@@ -56,7 +57,9 @@ def _run(comparison: Comparison, no_prefect: bool, display: RunDisplay) -> str:
         with located(cell.source, cell.places):
             if cell.config.series is not None:
                 raise ConfigError("series", "is of several runs", "leave it out: runs are compared")
-    with open_engine(comparison.cells[0].config) as engine:
+    first = comparison.cells[0].config
+    textfile = with_textfile(display, first.execution.textfile)
+    with textfile as observer, open_engine(first) as engine:
         for cell in comparison.cells:
             with located(cell.source, cell.places):
                 run_url = plan_run(cell.config, display.say, engine)
@@ -64,7 +67,7 @@ def _run(comparison: Comparison, no_prefect: bool, display: RunDisplay) -> str:
         for run in runs:
             display.name(run.url, f"{run.dataset}, {run.model}")
         url = create_comparison(comparison.output, comparison.name, runs)
-        execute_planned([run.url for run in runs], no_prefect, display, engine)
+        execute_planned([run.url for run in runs], no_prefect, observer, engine)
     for run in runs:
         say_warnings(run.url, f"{run.dataset}, {run.model}: ")
     return url

@@ -47,7 +47,14 @@ def print_json(document: Any) -> None:
 def print_table(
     title: str, columns: Iterable[Column | str], rows: Iterable[Mapping[str, Any]]
 ) -> None:
-    """Print the given columns of `rows`, without those that are empty in every row.
+    """Print the given columns of `rows`, see `make_table`."""
+    results.print(make_table(title, columns, rows))
+
+
+def make_table(
+    title: str, columns: Iterable[Column | str], rows: Iterable[Mapping[str, Any]]
+) -> Table:
+    """Return the given columns of `rows`, without those that are empty in every row.
 
     Texts wrap between words and no word is shortened: a table whose words do not fit is wider
     than the terminal.
@@ -75,7 +82,7 @@ def print_table(
         table.add_column(Text(header), justify="right" if numbers else "left", width=width)
     for texts in zip(*cells, strict=True):
         table.add_row(*map(Text, texts))
-    results.print(table)
+    return table
 
 
 def _is_number(value: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from seraser_core.waiting import waiting
 
 if TYPE_CHECKING:
     from seraser_core.engines import Engine
+    from seraser_core.runner.observers import Observer
 
 QUIET_PREFECT = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # faults reach the terminal as one message, at the end
@@ -46,10 +47,14 @@ def execute(config: str | dict[str, Any], overrides: list[str], no_prefect: bool
     """
     from seraser_core.config import load_config
     from seraser_core.engines import open_engine
+    from seraser_core.runner.observers import with_textfile
     from seraser_core.runner.plan import complete, find_finished, prepare_run
 
     loaded = load_config(config, overrides)
-    with watching() as display, open_engine(loaded) as engine:
+    with ExitStack() as stack:
+        display = stack.enter_context(watching())
+        observer = stack.enter_context(with_textfile(display, loaded.execution.textfile))
+        engine = stack.enter_context(open_engine(loaded))
         # Report mistakes before importing torch or starting a server for nothing.
         prepared = prepare_run(loaded, display.say)
         finished = find_finished(prepared, display.say)
@@ -62,15 +67,15 @@ def execute(config: str | dict[str, Any], overrides: list[str], no_prefect: bool
 
         if no_prefect:
             run_url = plan()
-            _compute(run_url, display, engine)
+            _compute(run_url, observer, engine)
             return run_url
-        with _flows(display, engine, plan) as (flows, run_url):
+        with _flows(observer, engine, plan) as (flows, run_url):
             flows.planned(run_url)
     return run_url
 
 
 def execute_planned(
-    run_urls: Sequence[str], no_prefect: bool, display: RunDisplay, engine: Engine
+    run_urls: Sequence[str], no_prefect: bool, observer: Observer, engine: Engine
 ) -> None:
     """Complete planned runs, one after the other; finished ones are skipped.
 
@@ -79,7 +84,7 @@ def execute_planned(
     Args:
         run_urls: The run directories.
         no_prefect: Compute the shards without Prefect.
-        display: Shows them.
+        observer: Shows them.
         engine: Where their shards are computed.
 
     Raises:
@@ -94,9 +99,9 @@ def execute_planned(
         return
     engine.start()  # before a server is started for nothing
     if no_prefect:
-        compute_each(todo, lambda url: _compute(url, display, engine))
+        compute_each(todo, lambda url: _compute(url, observer, engine))
     else:
-        with _flows(display, engine) as (flows, _):  # one server for all
+        with _flows(observer, engine) as (flows, _):  # one server for all
             compute_each(todo, flows.planned)
 
 
@@ -114,7 +119,7 @@ def watching() -> Iterator[RunDisplay]:
             yield display
 
 
-def _compute(run_url: str, display: RunDisplay, engine: Engine) -> None:
+def _compute(run_url: str, observer: Observer, engine: Engine) -> None:
     """Compute the missing shards of a planned run, or a series, without Prefect; merge them."""
     from seraser_core.results.nights import is_series
     from seraser_core.results.shards import RunDirectory
@@ -124,26 +129,26 @@ def _compute(run_url: str, display: RunDisplay, engine: Engine) -> None:
     if is_series(run_url):
         from seraser_core.runner.series import finish_runs
 
-        finish_runs(run_url, lambda url: _compute(url, display, engine))
+        finish_runs(run_url, lambda url: _compute(url, observer, engine))
         aggregate(run_url)
         return
     directory = RunDirectory(run_url)
     with waiting("looking for what is done"):
         missing = directory.missing()
     total = sum(map(len, directory.shards()))
-    display.planned(run_url, total - sum(map(len, missing)), total)
-    run_local(run_url, display, shards=missing, committed=display.committed, engine=engine)
+    observer.planned(run_url, total - sum(map(len, missing)), total)
+    run_local(run_url, observer, shards=missing, committed=observer.committed, engine=engine)
     aggregate(run_url)
 
 
 @contextmanager
 def _flows(
-    display: RunDisplay, engine: Engine, meanwhile: Callable[[], str] = str
+    observer: Observer, engine: Engine, meanwhile: Callable[[], str] = str
 ) -> Iterator[tuple[ModuleType, str]]:
     """The flows, on the server that the environment names or on a temporary one.
 
     Args:
-        display: Told of what is waited for.
+        observer: Told of what is waited for.
         engine: Where shards are computed.
         meanwhile: Done while the server starts.
 
@@ -161,7 +166,7 @@ def _flows(
     with waiting("importing Prefect"):
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with _server(PREFECT_API_URL.value(), display) as ready:
+    with _server(PREFECT_API_URL.value(), observer) as ready:
         done = meanwhile()
         with waiting("starting Prefect"):
             from flows import seraser as flows
@@ -169,12 +174,12 @@ def _flows(
             from tasks.observer import observe
 
             url = ready()
-        with temporary_settings({PREFECT_API_URL: url}), observe(display), computing_on(engine):
+        with temporary_settings({PREFECT_API_URL: url}), observe(observer), computing_on(engine):
             yield flows, done
 
 
 @contextmanager
-def _server(url: str | None, display: RunDisplay) -> Iterator[Callable[[], str]]:
+def _server(url: str | None, observer: Observer) -> Iterator[Callable[[], str]]:
     """The Prefect server at `url`, or a temporary one.
 
     Yields:
@@ -185,7 +190,7 @@ def _server(url: str | None, display: RunDisplay) -> Iterator[Callable[[], str]]
         SeraserError: None answers.
     """
     if url is None:
-        display.say("starting a temporary Prefect server")
+        observer.say("starting a temporary Prefect server")
         with temporary_server() as ready:
             yield ready
         return

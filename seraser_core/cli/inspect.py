@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +14,13 @@ from seraser_core.cli.console import count, errors, print_json, print_table, res
 from seraser_core.cli.several import Done, each_run, show_each
 from seraser_core.cli.status_lines import (
     STATUS_COLUMNS,
+    WORKER_COLUMNS,
     first_unusable,
     status_lines,
     status_row,
     unusable,
+    worker_rows,
+    workers_title,
 )
 from seraser_core.display import Column
 from seraser_core.results.columns import GROUPS, METHODS, NIGHTS, Shown, shown_in
@@ -30,8 +34,15 @@ _MOST_DISAGREEMENTS = 10
 _MOST_NIGHTS = 10
 
 
-def status(run: RunArgument, json: JsonOption = False) -> None:
-    """Show how far RUN is, what failed, how fast it was and what bounded it.
+def status(
+    run: RunArgument,
+    watch: Annotated[
+        float | None,
+        typer.Option(min=1, metavar="SECONDS", help="Look again and again, until it is finished."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show how far RUN is, who computes it, what failed, how fast it was and what bounded it.
 
     RUN may be a comparison or a series: then it is one line per run, and of a series also what
     there is to tell of the whole. Exit code 1 when shards failed in their last attempt.
@@ -39,6 +50,12 @@ def status(run: RunArgument, json: JsonOption = False) -> None:
     from seraser_core.results.nights import is_series
     from seraser_core.results.status import status as read_status
 
+    if watch is not None:
+        from seraser_core.cli.watch import watch_run
+
+        if watch_run(run, watch, json):
+            raise typer.Exit(1)
+        return
     done = each_run(run, read_status)
     if done is not None:
         whole = read_status(run) if is_series(run) and not any(one.fault for one in done) else {}
@@ -56,6 +73,8 @@ def status(run: RunArgument, json: JsonOption = False) -> None:
         else:
             for line in status_lines(facts):
                 results.print(line)
+            if rows := worker_rows(facts, time.time()):
+                print_table(workers_title(facts), WORKER_COLUMNS, rows)
     if failed:
         raise typer.Exit(1)
 

@@ -43,11 +43,11 @@ def interruptible() -> Iterator[Interruptions]:
         with _current:
             yield _current
     except BaseException:
-        if not _current.received:
+        if not _current.received or _current.is_meant:
             raise
     finally:
         ended, _current = _current, None
-    if ended.received:
+    if ended.received and not ended.is_meant:
         text = "interrupted"
         if ended.resumes:
             text += "; the same command computes what is missing"
@@ -64,11 +64,12 @@ class Interruptions:
     Attributes:
         received: Signals whose handler ran.
         resumes: Whether the same command goes on where it was ended.
+        is_meant: Whether a signal is how the command is meant to end, so that nothing is said.
     """
 
     def __init__(self) -> None:
         self.received: list[int] = []
-        self.resumes = False
+        self.resumes = self.is_meant = False
         self._display: RunDisplay | None = None
         self._seen = 0
 
@@ -115,7 +116,8 @@ class Interruptions:
             if self._display is not None:
                 self._display.stop()
                 after = " after this batch" if self._display.computes else ""
-            errors.print(f"ending{after}; again to end now")
+            if not self.is_meant:
+                errors.print(f"ending{after}; again to end now")
 
     def _end_now(self, number: int) -> None:
         with suppress(Exception):

@@ -6,8 +6,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seraser_core.cli.console import count
-from seraser_core.display import percent
+from seraser_core.display import Column, duration, percent
 
+WORKER_COLUMNS = (
+    "host",
+    "process",
+    "device",
+    Column("shards", int),
+    Column("images", int),
+    "images/s",
+    "last commit",
+)
+_MOST_WORKERS = 20
 STATUS_COLUMNS = ("state", "images", "unusable", "images/s", "bound by")
 _NAME = 10
 
@@ -31,6 +41,51 @@ def status_row(status: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def worker_rows(status: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
+    """Return the workers of a status as rows of `WORKER_COLUMNS`, those that committed last."""
+    return [
+        worker
+        | {
+            "process": worker["process"].partition(" ")[0],
+            "images/s": f"{worker['images_per_s']:,.1f}",
+            "last commit": f"{duration(max(0.0, now - worker['last_commit']))} ago",
+        }
+        for worker in status.get("workers", [])[:_MOST_WORKERS]
+    ]
+
+
+def workers_title(status: Mapping[str, Any]) -> str:
+    """Return the title of the table of workers, which says how many are left out."""
+    more = len(status.get("workers", [])) - _MOST_WORKERS
+    return (
+        "workers" if more <= 0 else f"workers, the last {_MOST_WORKERS} of {more + _MOST_WORKERS:,}"
+    )
+
+
+def progress_line(status: Mapping[str, Any]) -> str:
+    """Return how far a run is, how long it still takes and what failed, as one line."""
+    images, shards = status["images"], status["shards"]
+    share = percent(images["done"] / max(1, images["total"]))
+    parts = [f"{images['done']:,} of {count(images['total'], 'image')} ({share})"]
+    if (left := _left(status)) is not None:
+        parts.append(left)
+    if codes := unusable(status):
+        parts.append(f"unusable: {codes}")
+    if shards["failed"]:
+        parts.append(f"{count(shards['failed'], 'shard')} failed")
+    return ", ".join(parts)
+
+
+def _left(status: Mapping[str, Any]) -> str | None:
+    """Return how long the rest takes; None where nothing is left or nobody computes."""
+    remaining = status.get("remaining_s")
+    if not remaining:
+        return None
+    images = status["images"]
+    speed = (images["total"] - images["done"]) / remaining
+    return f"about {duration(remaining)} left at {speed:,.1f} images/s"
+
+
 def _groups(status: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
     images, shards = status["images"], status["shards"]
     yield "run", [f"{status['run_id']}: {_state(status)}", str(status["run"])]
@@ -41,6 +96,8 @@ def _groups(status: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
             f"{count(images['total'], 'image')}, {count(status['rows'], 'row')}"
         ],
     )
+    if (left := _left(status)) is not None:
+        yield "left", [left]
     if codes := unusable(status):
         yield "unusable", [f"images: {codes}", *first_unusable(status)]
     if status["damaged"]:
@@ -79,7 +136,7 @@ def first_unusable(status: Mapping[str, Any]) -> Iterator[str]:
     """Lines that name the first images that could not be used, and how many more there are."""
     yield from (f"  {one}" for one in status["first_errors"])
     more = sum(_codes(status).values()) - len(status["first_errors"])
-    if more > 0:
+    if status["first_errors"] and more > 0:
         yield f'  and {more:,} more: the rows with status = "error"'
 
 

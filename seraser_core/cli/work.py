@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -36,6 +37,7 @@ def work(
     from seraser_core.engines.planned import config_here
     from seraser_core.results.nights import name_one, read_nights
     from seraser_core.results.shards import RunDirectory
+    from seraser_core.runner.observers import with_textfile
     from seraser_core.runner.part import Part, work
 
     mine = Part.parse(part, os.environ, parts)
@@ -46,14 +48,17 @@ def work(
         raise ConfigError("RUN", run, "has no run.json; plan it first, `seraser plan` prints it")
     config = config_here(run, set_ or [])
     total = sum(map(len, directory.shards()))
-    with watching() as display, open_engine(config) as engine:
+    with ExitStack() as stack:
+        display = stack.enter_context(watching())
+        observer = stack.enter_context(with_textfile(display, config.execution.textfile))
+        engine = stack.enter_context(open_engine(config))
         display.say(f"part {mine} of {count(len(directory.shards()), 'shard')}")
         finished = work(
             run,
             mine,
             engine,
-            display,
-            display.committed,
-            lambda missing: display.planned(run, total - sum(map(len, missing)), total),
+            observer,
+            observer.committed,
+            lambda missing: observer.planned(run, total - sum(map(len, missing)), total),
         )
         display.say("the run is finished" if finished else "others are still computing")

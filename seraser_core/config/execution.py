@@ -50,6 +50,13 @@ class ExecutionOptions(Options):
         description="Seconds to wait for a first worker, and for another one when all are gone.",
     )
 
+    textfile: str | None = Field(
+        default=None,
+        description="File for Prometheus, e.g. /var/lib/node_exporter/seraser.prom: progress, "
+        "errors and accuracy so far, every 15 seconds.",
+        pattern=r"^/.+\.prom$",
+    )
+
     @model_validator(mode="after")
     def _one_place(self) -> ExecutionOptions:
         refuse_secret_url("address", self.address or "")

@@ -18,7 +18,8 @@ from seraser_core.sources.items import ShardRange
 
 _NUMBER = r"0|[1-9][0-9]*"
 _OTHER_FILE = "is not the file that its commit names"
-_WANTED = "asks for the shard to be computed again"
+WANTED = "asks for the shard to be computed again"
+"""What is wrong with a shard of which somebody wants other rows."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ class ShardStates(PlannedRun):
             file = files[0] if published is None else files[1]
             return Damaged(file, faults[file], n, commit, again, latest)
         if again:
-            return Damaged(wanted, _WANTED, n, commit, again, latest)
+            return Damaged(wanted, WANTED, n, commit, again, latest)
         return Done(commit, next(file for file in files if file not in faults), faults)
 
     def _look(self, file: str) -> storage.FileInfo | None:

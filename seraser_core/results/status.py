@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from seraser_core.results.series import Series
 from seraser_core.results.shards import RunDirectory, RunStates
 from seraser_core.results.states import Damaged, State, commits_of, failures_of
 from seraser_core.results.timings import bound_by, elapsed, overhead, process_times
+from seraser_core.results.workers import remaining_s, workers_of
 from seraser_core.sources.items import ShardRange
 from seraser_core.waiting import waiting
 
@@ -34,6 +36,10 @@ def status(run_url: str) -> dict[str, Any]:
     ``pictures`` holds how many are almost of one colour, and what share of a picture is foreground;
     ``warnings``, what of it makes one doubt. ``damaged`` says what is wrong with shards that were
     committed and yet are not done. ``first_errors`` names the first images that could not be used.
+    ``workers`` are the processes that made the newest commits, the last one first, each with its
+    ``host``, ``process``, ``device``, ``shards``, ``images``, ``images_per_s`` and the time of its
+    ``last_commit`` in seconds since 1970; ``remaining_s`` is how long those that still commit need
+    for the rest, null where none does.
 
     Raises:
         RunDirectoryError: There is no run.
@@ -45,10 +51,18 @@ def status(run_url: str) -> dict[str, Any]:
     return describe(directory, directory.states())
 
 
-def describe(directory: RunDirectory, states: Mapping[str, State]) -> dict[str, Any]:
-    """Return the document of `status` for a run whose shards have these states."""
+def describe(
+    directory: RunDirectory, states: Mapping[str, State], rows: bool = True
+) -> dict[str, Any]:
+    """Return the document of `status` for a run.
+
+    Args:
+        directory: The run.
+        states: Of its shards.
+        rows: Whether to read rows, for the first images that could not be used.
+    """
     named = {"run": directory.url, "run_id": directory.run.run_id}
-    return named | _described([(directory, states)], lambda _, shard_id: shard_id)
+    return named | _described([(directory, states)], lambda _, shard_id: shard_id, rows)
 
 
 def describe_series(series: Series, runs: Sequence[RunStates]) -> dict[str, Any]:
@@ -58,7 +72,7 @@ def describe_series(series: Series, runs: Sequence[RunStates]) -> dict[str, Any]
 
 
 def _described(
-    runs: Sequence[RunStates], name: Callable[[RunDirectory, str], str]
+    runs: Sequence[RunStates], name: Callable[[RunDirectory, str], str], rows: bool = True
 ) -> dict[str, Any]:
     """What `status` says of one or more runs; `name` gives the name of a shard."""
     commits: list[Commit] = []
@@ -73,18 +87,19 @@ def _described(
         for shard_id, failure in failures_of(states).items():
             failures[name(run, shard_id)] = f"{failure} (attempt {failure.attempt})"
     pictures = PictureSums.total(commit.pictures for commit in commits)
+    done, images = sum(commit.images for commit in commits), sum(map(len, total))
     return {
         "finished": len(commits) == len(total),
         "shards": {"done": len(commits), "total": len(total), "failed": len(failures)},
-        "images": {"done": sum(c.images for c in commits), "total": sum(map(len, total))},
+        "images": {"done": done, "total": images},
         "rows": sum(commit.rows for commit in commits),
         "errors": _errors(commits),
-        "first_errors": first_failed(runs),
+        "first_errors": first_failed(runs) if rows else [],
         "pictures": describe_pictures(pictures),
         "warnings": list(picture_warnings(pictures)),
         "damaged": damaged,
         "failures": failures,
-    } | _speed(commits)
+    } | _speed(commits, images - done)
 
 
 def describe_damage(directory: RunDirectory, damaged: Damaged) -> str:
@@ -101,8 +116,13 @@ def _errors(commits: Iterable[Commit]) -> dict[str, dict[str, int]]:
     return {method: dict(count) for method, count in counts.items() if count}
 
 
-def _speed(commits: Sequence[Commit]) -> dict[str, Any]:
-    """Speed of the images that the newest commits computed, all or those that had failed."""
+def _speed(commits: Sequence[Commit], left: int) -> dict[str, Any]:
+    """Speed of the images that the newest commits computed, all or those that had failed.
+
+    Args:
+        commits: Of the shards that are done.
+        left: Number of images without rows.
+    """
     if not commits:
         return {}
     images = sum(commit.timings.images for commit in commits)
@@ -116,7 +136,10 @@ def _speed(commits: Sequence[Commit]) -> dict[str, Any]:
                 methods[method] += value
     processes = process_times(commits)
     seconds["wall_s"] = sum(process.wall_s for process in processes)
+    workers, now = workers_of(commits), time.time()
     return {
+        "workers": [worker.document() for worker in workers],
+        "remaining_s": remaining_s(workers, left, now),
         "images_per_s": images / max(elapsed(process.span for process in processes), 1e-9),
         "bound_by": bound_by(seconds),
         "overhead": overhead(seconds) / seconds["wall_s"],

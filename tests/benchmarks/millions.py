@@ -259,7 +259,7 @@ class _Look:
         self._thread.join()
 
 
-def measure(images: int, folder: Path, methods: int = 1, workers: int = 2) -> dict[str, Measured]:
+def measure(images: int, folder: Path, methods: int = 2, workers: int = 2) -> dict[str, Measured]:
     """Take all steps, and print what each took.
 
     Args:
@@ -284,7 +284,7 @@ def main() -> None:
     """Measure, or take one step."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=10_000_000)
-    parser.add_argument("--methods", type=int, default=1, choices=(1, 2, 3))
+    parser.add_argument("--methods", type=int, default=2, choices=(1, 2, 3))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="kept; else a temporary one")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from seraser_core.display import Column
+from seraser_core.display import Column, duration
 from seraser_core.results.columns import GROUPS, METHODS
 
 
@@ -45,3 +45,20 @@ def test_a_heading_says_which_average_it_is():
 def test_a_method_goes_by_its_id():
     assert Column("zero_shot_2").heading == "zero_shot 2"
     assert Column("my_method", words="my_method").heading == "my_method"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (3569, "59 min"),
+        (3571, "1 h"),
+        (12000, "3 h 20 min"),
+        (86399, "1 d"),
+        (190800, "2 d 5 h"),
+    ],
+)
+def test_times_have_two_units_at_most(seconds, text):
+    assert duration(seconds) == text

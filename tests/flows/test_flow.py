@@ -29,8 +29,9 @@ from seraser_core.results.states import failures_of
 from seraser_core.results.verify import verify
 from seraser_core.results.verify_series import verify_series
 from seraser_core.runner.missing_shards import run_local
+from seraser_core.runner.observers import Silence
 from seraser_core.runner.plan import plan_run
-from tasks.observer import Silence, observe
+from tasks.observer import observe
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +65,10 @@ def test_a_run_and_what_it_publishes(prefect_server, tree, tmp_path):
     assert "zero_shot" in str(summary.data)
     (text,) = artifacts("the-published-report")
     assert RunDirectory(url).run.run_id in str(text.data)
+    so_far = max(artifacts("the-published-so-far"), key=lambda one: one.created)
+    assert str(so_far.data).startswith(f"# {Path(url).name}: 100.0 %")
+    (page,) = artifacts("the-published-page")
+    assert f"({Path(url, 'report', 'report.html').as_uri()})" in str(page.data)
     before = commit_times(url)
     assert seraser(str(path), ["methods.1.steps=2"]) == url
     assert commit_times(url) == before

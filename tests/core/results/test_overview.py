@@ -275,4 +275,6 @@ def test_the_status_of_a_run_has_words_and_units(make, seraser):
         "seraser 75.0 ms",
     ):
         assert text in shown, text
-    assert "_" not in shown.replace("zero_shot", "").replace(directory.url, "")
+    lines, _, workers = shown.partition("workers\n")
+    assert "_" not in lines.replace("zero_shot", "").replace(directory.url, "")
+    assert ["here", "1", "x86_64", "3", "60"] in [line.split()[:5] for line in workers.splitlines()]
