@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,10 @@ from seraser_core.waiting import waiting
 
 _COMPARED = ("size", "version", "label", "attribute")
 """Columns that tell whether an image is as it was when it was planned."""
+_READ = ("item_id", *_COMPARED)
 _SHOWN = 3
+_AT_ONCE = 2**20
+"""Images that are compared at once: of tens of millions, all would take gigabytes."""
 
 
 def plan_night(prepared: Prepared, say: Callable[[str], None]) -> str:
@@ -55,10 +59,10 @@ def plan_night(prepared: Prepared, say: Callable[[str], None]) -> str:
             runs = [series.run(night) for night in series.nights()[known:]]
             images.take_out(reversed(runs))
         known += len(runs)
-        if not images.new.height:
+        if not images.new.num_rows:
             break
         say(
-            f"series {series.name}, night {known}: {images.new.height:,} of "
+            f"series {series.name}, night {known}: {images.new.num_rows:,} of "
             f"{prepared.planned.table.num_rows:,} images are new"
         )
         tonight = _of(prepared, images.planned())
@@ -68,7 +72,7 @@ def plan_night(prepared: Prepared, say: Callable[[str], None]) -> str:
             break
     for text in images.told():
         say(text)
-    if not images.new.height:
+    if not images.new.num_rows:
         say(f"series {series.name}: none of the images is new")
     with waiting("looking for what is done"):
         newest = series.run(series.nights()[-1])
@@ -123,29 +127,37 @@ class _Images:
         table: As `PlannedItems.table`.
 
     Attributes:
-        new: Those that no night has planned: their `item_index` and what tells a change.
+        new: Those that no night has planned: their index and what tells a change.
     """
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
-        self.new = pl.DataFrame(table.select(["item_index", "item_id", *_COMPARED]))
+        self.new = table.select(["item_index", *_READ])
         self._changed: list[pl.Series] = []
         self._gone = 0
 
     def take_out(self, runs: Iterable[RunDirectory]) -> None:
         """Take out the images that these runs have planned."""
         for run in runs:
-            planned = pl.DataFrame(run.item_columns(("item_id", *_COMPARED)))
-            both = self.new.join(planned, on="item_id", suffix="_then", maintain_order="left")
-            self._changed.append(both.filter(_is_changed())["item_id"])
-            self._gone += planned.height - both.height
-            self.new = self.new.join(
-                planned.select("item_id"), on="item_id", how="anti", maintain_order="left"
-            )
+            planned = run.item_columns(_READ)
+            self._gone += planned.num_rows
+            left = [self._left(*parts) for parts in _side_by_side(self.new, planned)]
+            self.new = pa.concat_tables([self.new.slice(0, 0), *left])
+
+    def _left(self, listed: pa.Table, planned: pa.Table) -> pa.Table:
+        """The listed images that are not planned; what is to be told of the others is noted."""
+        then, now = pl.DataFrame(planned), pl.DataFrame(listed)
+        both = now.join(then, on="item_id", suffix="_then")
+        self._changed.append(both.filter(_is_changed())["item_id"])
+        self._gone -= both.height
+        if both.height == now.height:
+            return listed.slice(0, 0)
+        is_new = ~now["item_id"].is_in(both["item_id"].implode())
+        return listed.filter(is_new.to_arrow())
 
     def planned(self) -> pa.Table:
         """The new ones as a plan of their own."""
-        rows = self._table.take(self.new["item_index"].to_arrow())
+        rows = self._table.take(self.new["item_index"])
         index = pa.array(np.arange(rows.num_rows), pa.int64())
         return rows.set_column(0, ITEMS_SCHEMA.field("item_index"), index)
 
@@ -161,6 +173,21 @@ class _Images:
             )
         if self._gone:
             yield f"{self._gone:,} images of earlier nights are there no more; their rows stay"
+
+
+def _side_by_side(listed: pa.Table, planned: pa.Table) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Yield parts of two tables, both sorted by id, with the same range of ids."""
+
+    def place_after(item_id: str) -> int:
+        ids = planned["item_id"]
+        return bisect_right(range(len(ids)), item_id, key=lambda place: ids[place].as_py())
+
+    start = 0
+    for first in range(0, listed.num_rows, _AT_ONCE):
+        part = listed.slice(first, _AT_ONCE)
+        stop = place_after(part["item_id"][-1].as_py())
+        yield part, planned.slice(start, stop - start)
+        start = stop
 
 
 def _is_changed() -> pl.Expr:
