@@ -32,7 +32,7 @@ from seraser_core.config.methods import method_options
 SERASER = str(Path(sysconfig.get_path("scripts"), "seraser"))
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OPTIONS = ROOT / "docs" / "options.md"
 _SHARED = tuple(MethodOptions.model_fields)
 _BEGIN, _END = "<!-- options -->\n", "<!-- end of options -->\n"

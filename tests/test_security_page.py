@@ -1,4 +1,4 @@
-"""SECURITY.md names tests that exist."""
+"""Pages that name tests name those that exist."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NAMED = re.findall(r"`(tests/[^`:]+)::(\w+)`", (ROOT / "SECURITY.md").read_text())
+PAGES = [ROOT / "SECURITY.md", *(ROOT / "docs" / "operations").glob("*.md")]
+NAMED = [
+    named for page in PAGES for named in re.findall(r"`(tests/[^`:]+)::(\w+)`", page.read_text())
+]
 
 
 def test_it_names_some():

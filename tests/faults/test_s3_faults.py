@@ -31,6 +31,7 @@ from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import commits_of, failures_of
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
+from seraser_core.results.watched import WatchedRun
 from seraser_core.runner import missing_shards
 from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
@@ -581,7 +582,26 @@ def test_a_new_shard_takes_few_requests(proxy, small):
     asked = {
         key: n for key, n in proxy.seen.items() if "picture" not in key[1] and "mask" not in key[1]
     }
-    assert sum(asked.values()) <= 14, asked
+    kinds: Counter[str] = Counter()
+    for (method, path), n in asked.items():
+        kinds["LIST" if method == "GET" and path.count("/") == 1 else method] += n
+    assert kinds == {"PUT": 4, "LIST": 3, "GET": 3, "HEAD": 1, "DELETE": 1}, asked
+
+
+def test_a_look_at_a_run_reads_what_is_new(proxy, small):
+    url = plan_run(load_config(small))
+    run_shard(url, "00000")
+    run = WatchedRun(url)
+    assert run.look().status["shards"]["done"] == 1
+    run_shard(url, "00001")
+    proxy.forget()
+    assert run.look().status["shards"]["done"] == 2
+    read = {key[1].rpartition("/")[2]: n for key, n in proxy.seen.items() if key[0] == "GET"}
+    listings = read.pop(url.removeprefix("s3://").partition("/")[0])
+    assert read == {"00001.0.json": 1}
+    proxy.forget()
+    run.look()
+    assert proxy.seen.total() <= listings + 1, "a folder that seems to be empty is looked for"
 
 
 def test_a_finished_run_takes_one_request_for_every_shard(proxy, few, tree, bucket):
