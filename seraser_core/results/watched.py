@@ -151,6 +151,7 @@ class Watch:
 
     def __init__(self, run: WatchedRun, show: Callable[[Seen], None], every_s: float) -> None:
         self._run, self._show, self._every_s = run, show, every_s
+        self._fails = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look_on, name="watch", daemon=True)
 
@@ -178,8 +179,11 @@ class Watch:
     def _look(self) -> None:
         try:
             self._show(self._run.look())
+            self._fails = False
         except Exception as error:  # what is shown must not cost what is computed
-            logger.warning("%s cannot be watched: %s", self._run.url, error)
+            level = logging.DEBUG if self._fails else logging.WARNING
+            logger.log(level, "%s cannot be watched: %s", self._run.url, error)
+            self._fails = True
 
 
 def _light(commit: Commit) -> Commit:

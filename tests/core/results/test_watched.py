@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from seraser_core.results import records
@@ -67,14 +69,18 @@ def test_a_request_to_compute_a_shard_again_is_seen(finished):
     assert "asks for the shard to be computed again" in status["damaged"]["00001"]
 
 
-def test_a_watch_shows_the_end_and_outlives_faults(small, tmp_path):
+def test_a_watch_shows_the_end_and_outlives_faults(small, tmp_path, caplog):
     directory = small.create(str(tmp_path))
-    shown = []
+    shown, twice = [], threading.Semaphore(0)
 
     def show(seen):
         shown.append(seen.status["images"]["done"])
+        twice.release()
         raise OSError("nobody listens")
 
     with Watch(WatchedRun(directory.url), show, every_s=0.01):
+        twice.acquire(timeout=60)
+        twice.acquire(timeout=60)
         small.write(directory)
     assert shown[-1] == 13
+    assert caplog.text.count("cannot be watched: nobody listens") == 1
