@@ -29,13 +29,15 @@ def label(config: str | dict[str, Any], overrides: list[str]) -> None:
         _set(loaded.name, tags_of(loaded))
 
 
-def label_planned(run: RunRecord) -> None:
+def label_planned(run: RunRecord, part: str = "") -> None:
     """Label the current flow run, whose run is already planned; see `label`.
 
     Args:
         run: Its run.json.
+        part: Which part of it the flow run computes; empty for all of it.
     """
-    _set(run.name, tags_of(parse_config(run.config.document())))
+    name = f"{run.name} part {part}" if part else run.name
+    _set(name, tags_of(parse_config(run.config.document())))
 
 
 def tags_of(config: RunConfig) -> list[str]:

@@ -8,6 +8,7 @@ from prefect import flow, get_run_logger, unmapped
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.labels import label, label_planned
+from flows.parts import compute_in_parts
 from flows.reasons import reasons
 from flows.watching import on_pages
 from seraser_core.config import load_config
@@ -20,7 +21,7 @@ from seraser_core.results.states import Done, failures_of
 from seraser_core.results.watched import WatchedRun
 from seraser_core.runner.series import finish_runs
 from tasks.aggregate import aggregate
-from tasks.engine import computing_as, engine
+from tasks.engine import computing_as, engine, in_parts
 from tasks.observer import current, observing_as
 from tasks.plan import plan
 from tasks.shard import shard_with_retries
@@ -95,8 +96,13 @@ def compute_missing(directory: WatchedRun) -> list[str]:
     get_run_logger().info(
         "run %s: %d of %d shards to compute", run.run_id, len(missing), len(shards)
     )
+    names, options = [shard.id for shard in missing], in_parts()
     with on_pages(directory, done, total):
-        return _failed(directory, [shard.id for shard in missing]) if missing else []
+        if not names:
+            return []
+        if options is not None:
+            return compute_in_parts(directory, names, options)
+        return _failed(directory, names)
 
 
 def _failed(directory: RunDirectory, names: list[str]) -> list[str]:
@@ -131,8 +137,9 @@ def check_complete(directory: RunDirectory, failed: list[str]) -> None:
         return
     failures = failures_of(missing)
     lost = any(failure.error == DeviceLostError.__name__ for failure in failures.values())
+    names = ", ".join(list(missing)[:3])  # of workers that were killed there is no record
     first = "; ".join(f"{name}: {failure}" for name, failure in list(failures.items())[:3])
     raise (DeviceLostError if lost else SeraserError)(
-        f"{len(missing)} of {len(directory.shards())} shards failed ({first or 'no record'}); "
-        "run the same configuration again to compute them"
+        f"{len(missing)} of {len(directory.shards())} shards failed "
+        f"({first or names}); run the same configuration again to compute them"
     )

@@ -13,10 +13,11 @@ from seraser_core.config.secrets import refuse_secret_url, refuse_secrets
 class ExecutionOptions(Options):
     """Where shards are computed. It belongs to the place, not the run: run.json has none of it."""
 
-    engine: Literal["auto", "threads", "processes", "dask"] = Field(
+    engine: Literal["auto", "threads", "processes", "dask", "deployments"] = Field(
         default="auto",
         description="threads: one device, in this process. processes: one process per CUDA device "
         "that this process may use. dask: workers of a Dask cluster, see address and cluster. "
+        "deployments: flow runs of a Prefect deployment, see deployment; only in a flow. "
         "auto: processes where there are several devices and model.device is auto or cuda, else "
         "threads.",
     )
@@ -37,11 +38,19 @@ class ExecutionOptions(Options):
     cluster_options: dict[str, Any] = Field(
         default={}, description="Arguments of `cluster`; secrets belong in the environment."
     )
+    deployment: str | None = Field(
+        default=None,
+        description="Prefect deployment of the flow seraser-part, e.g. seraser-part/gpu.",
+    )
+    parts: int = Field(
+        default=8, ge=1, le=100, description="Flow runs of `deployment` that compute a run."
+    )
     lost_workers: int = Field(
         default=3,
         ge=0,
         le=100,
-        description="Workers that may die over one shard; then it failed.",
+        description="Workers that may die over one shard, or flow runs over one part; then it "
+        "failed.",
     )
     start_timeout: float = Field(
         default=600,
@@ -67,4 +76,12 @@ class ExecutionOptions(Options):
             raise mistake(found, "write one of them: where Dask is, or how to start it", "engine")
         if self.engine != "dask" and named:
             raise mistake("is of engine: dask", "write engine: dask, or leave it out", named[0])
+        if self.engine == "deployments" and self.deployment is None:
+            raise mistake("has no deployment", "write deployment: seraser-part/gpu", "engine")
+        if self.deployment is not None and not all(self.deployment.partition("/")):
+            remedy = "write flow and deployment, such as seraser-part/gpu"
+            raise mistake(repr(self.deployment), remedy, "deployment")
+        if self.engine != "deployments" and self.deployment is not None:
+            remedy = "write engine: deployments, or leave it out"
+            raise mistake("is of engine: deployments", remedy, "deployment")
         return self

@@ -100,10 +100,17 @@ def open_engine(config: RunConfig) -> Engine:
     """Return the engine of a run's ``execution`` options; nothing is started yet.
 
     Raises:
-        ConfigError: There are fewer devices than workers are wanted.
+        ConfigError: There are fewer devices than workers are wanted, or the engine needs a flow.
     """
     options = config.execution
     match options.engine:
+        case "deployments":
+            raise ConfigError(
+                "execution.engine",
+                options.engine,
+                "only a flow can start flow runs: `prefect deployment run seraser/batch-eval` with "
+                "this configuration does, and other engines need none",
+            )
         case "dask":
             from seraser_core.engines.cluster import ClusterEngine
 

@@ -37,12 +37,19 @@ def check(content: dict[str, Any]) -> None:
     for deployment in content["deployments"]:
         known = {field.alias or name for name, field in DeploymentConfig.model_fields.items()}
         assert deployment.keys() <= known
-        assert deployment["concurrency_limit"].keys() <= ConcurrencyLimitSpec.model_fields.keys()
+        limit = deployment.get("concurrency_limit", {})
+        assert limit.keys() <= ConcurrencyLimitSpec.model_fields.keys()
         schema = parameter_schema(load_flow_from_entrypoint(deployment["entrypoint"]))
-        given = deployment["parameters"]
-        for more in ({}, *(one.get("parameters", {}) for one in deployment.get("schedules", []))):
+        given = deployment.get("parameters", {})
+        schedules = deployment.get("schedules", [])
+        for more in ({}, *(one.get("parameters", {}) for one in schedules)):
             assert (given | more).keys() <= schema.properties.keys()
-            validate(given | more, schema.model_dump_for_openapi(), raise_on_error=True)
+            validate(
+                given | more,
+                schema.model_dump_for_openapi(),
+                raise_on_error=True,
+                ignore_required=not schedules,
+            )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -64,6 +71,10 @@ def _wrong_parameter(content):
     content["deployments"][0]["parameters"]["config"] = 3
 
 
+def _no_parameter(content):
+    del content["deployments"][0]["parameters"]["config"]
+
+
 def _no_flow(content):
     content["deployments"][0]["entrypoint"] = "flows/seraser.py:evaluate"
 
@@ -78,6 +89,7 @@ def _other_step(content):
         (_two_schedules_in_one, ValidationError),
         (_other_parameter, AssertionError),
         (_wrong_parameter, WrongParameterError),
+        (_no_parameter, WrongParameterError),
         (_no_flow, MissingFlowError),
         (_other_step, TypeError),
     ],

@@ -116,12 +116,12 @@ def start_up(company: HttpProxy) -> Iterator[Callable[..., Up]]:
     """
     started: list[Up] = []
 
-    def start(home: Path, port: int = 0) -> Up:
+    def start(home: Path, port: int = 0, limit: int = 1) -> Up:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = port or int(probe.getsockname()[1])
         process = subprocess.Popen(
-            [*_SERASER, "up", "--port", str(port), "--home", str(home)],
+            [*_SERASER, "up", f"--port={port}", f"--home={home}", f"--limit={limit}"],
             env=_behind(company) | {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
