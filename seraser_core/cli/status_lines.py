@@ -98,6 +98,8 @@ def _groups(status: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
     )
     if (left := _left(status)) is not None:
         yield "left", [left]
+    if replaced := status.get("replaced"):
+        yield "replaced", [f"{count(replaced, 'image')} evaluated again; old rows do not count"]
     if codes := unusable(status):
         yield "unusable", [f"images: {codes}", *first_unusable(status)]
     if status["damaged"]:

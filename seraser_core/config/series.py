@@ -12,9 +12,10 @@ from seraser_core.config.option_group import Options
 class SeriesOptions(Options):
     """Runs over data that grows; each evaluates what is new. They change no run, only which is."""
 
-    changed: Literal["keep"] = Field(
+    changed: Literal["keep", "again"] = Field(
         default="keep",
         description="For data that grows: with `series: {changed: keep}`, every time a run "
-        "evaluates the images that are new, and the report is of all runs. keep: an image that "
-        "has changed since its run keeps its rows, which is said.",
+        "evaluates the images that are new, and the report is of all runs. keep: an image whose "
+        "file or label has changed since its run keeps its rows, which is said. again: it is "
+        "evaluated again, and its old rows count no more.",
     )

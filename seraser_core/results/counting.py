@@ -63,6 +63,22 @@ def proper_scores(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]
     return math.fsum(nll), math.fsum(brier)
 
 
+def proper_sums(rows: pl.DataFrame) -> dict[str, float] | None:
+    """Sum NLL and Brier score of one method's rows; None if these have no logits.
+
+    Args:
+        rows: With the columns status, label and logits.
+    """
+    known = rows.filter((pl.col("status") == "ok") & pl.col("label").is_not_null())
+    if not known.height:
+        return {"nll": 0.0, "brier": 0.0}
+    if known["logits"].null_count():
+        return None
+    logits = known["logits"].explode().to_numpy().reshape(known.height, -1)
+    nll, brier = proper_scores(logits, known["label"].to_numpy())
+    return {"nll": nll, "brier": brier}
+
+
 def count_rows(frame: pl.DataFrame, methods: Iterable[str]) -> dict[str, MethodSums]:
     """Method id -> the sums that prediction rows alone give (all but NLL and Brier score)."""
     return {method: _count(frame.filter(pl.col("method") == method)) for method in methods}

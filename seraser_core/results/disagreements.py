@@ -11,8 +11,8 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.display import percent
 from seraser_core.errors import RunDirectoryError
+from seraser_core.results.counted import CountedRun
 from seraser_core.results.records import READERS, RunRecord
-from seraser_core.results.shards import RunDirectory, RunStates
 from seraser_core.results.states import Done
 
 MOST = 100
@@ -43,7 +43,7 @@ _SCHEMA: dict[str, Any] = {
 _ORDER = ("disagreement", "confidence", "item_id")
 
 
-def disagreements(runs: Iterable[RunStates]) -> pl.DataFrame:
+def disagreements(runs: Iterable[CountedRun]) -> pl.DataFrame:
     """The images on which the methods and the untouched prompt disagree most, at most `MOST`.
 
     Columns: ``disagreement``, the share of the methods that do not say what most of them say;
@@ -52,15 +52,15 @@ def disagreements(runs: Iterable[RunStates]) -> pl.DataFrame:
     whatever the shards and runs, the list is the same.
 
     Args:
-        runs: Runs with the states of their shards; one that is done is in memory per thread.
+        runs: The runs that are looked at; a shard that is done is in memory per thread.
 
     Raises:
         RunDirectoryError: The rows of a shard are damaged.
     """
     done = [
-        (directory, state.file)
-        for directory, states in runs
-        for state in states.values()
+        (run, state.file)
+        for run in runs
+        for state in run.states.values()
         if isinstance(state, Done)
     ]
     with ThreadPoolExecutor(READERS) as pool:
@@ -68,7 +68,8 @@ def disagreements(runs: Iterable[RunStates]) -> pl.DataFrame:
     return _first(pl.concat([pl.DataFrame(schema=_SCHEMA), *tables]))
 
 
-def _of_shard(directory: RunDirectory, file: str) -> pl.DataFrame:
+def _of_shard(run: CountedRun, file: str) -> pl.DataFrame:
+    directory = run.directory
     path = directory.path(file)
     table = pl.scan_parquet(path, glob=False, storage_options=storage.polars_options(directory.url))
     try:
@@ -76,7 +77,7 @@ def _of_shard(directory: RunDirectory, file: str) -> pl.DataFrame:
     except pl.exceptions.PolarsError as error:
         what = f"{path} is damaged: {error}; `seraser repair {directory.url}` mends it"
         raise RunDirectoryError(what) from None
-    return most_disagreed(rows, directory.run)
+    return most_disagreed(run.that_count(rows), directory.run)
 
 
 def most_disagreed(rows: pl.DataFrame, run: RunRecord) -> pl.DataFrame:

@@ -24,6 +24,7 @@ class Night(Record):
         fingerprint: That of the run.
         images: Number of its images.
         planned: When it was planned, ISO 8601 in UTC.
+        again: Number of its images that an earlier night has, too: their rows there count no more.
     """
 
     n: int
@@ -31,6 +32,7 @@ class Night(Record):
     fingerprint: str
     images: int
     planned: str
+    again: int = 0
 
 
 def night_file(n: int) -> str:

@@ -9,6 +9,7 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
+from seraser_core.results.counted import CountedRun
 from seraser_core.results.nights import is_series
 from seraser_core.results.schema import PREDICTIONS_SCHEMA
 from seraser_core.results.series import Series
@@ -19,7 +20,8 @@ from seraser_core.results.states import Done
 def scan(output: str) -> pl.LazyFrame:
     """Return all committed prediction rows of a run, a series, or all runs in an output folder.
 
-    They are the rows that the commits name, whatever is published. Of runs that are all finished,
+    They are the rows that the commits name, whatever is published, and of a series those that
+    count. Of runs that are all finished, and where no image was evaluated again,
     ``pl.scan_parquet("<output>/*/predictions/*.parquet")`` gives the same.
 
     Args:
@@ -28,19 +30,28 @@ def scan(output: str) -> pl.LazyFrame:
     Raises:
         RunDirectoryError: There is no run.
     """
-    paths = [
-        run.path(state.file)
-        for run in find_runs(output)
-        for state in run.states().values()
-        if isinstance(state, Done)
-    ]
-    if not paths:
-        return pl.DataFrame(PREDICTIONS_SCHEMA.empty_table()).lazy()
-    return pl.scan_parquet(paths, glob=False, storage_options=storage.polars_options(output))
+    options = storage.polars_options(output)
+    parts = []
+    for run in _counted(output):
+        paths = [
+            run.directory.path(state.file)
+            for state in run.states.values()
+            if isinstance(state, Done)
+        ]
+        if paths:
+            rows = pl.scan_parquet(paths, glob=False, storage_options=options)
+            parts.append(run.that_count(rows))
+    return pl.concat(parts) if parts else pl.DataFrame(PREDICTIONS_SCHEMA.empty_table()).lazy()
+
+
+def _counted(output: str) -> list[CountedRun]:
+    if is_series(output):
+        return Series(output).counted()
+    return [CountedRun(run, run.states()) for run in find_runs(output)]
 
 
 def find_runs(output: str) -> list[RunDirectory]:
-    """The run directory at `output`, those of the series there, or those directly inside it.
+    """The run directory at `output`, or those directly inside it, by name.
 
     Raises:
         RunDirectoryError: There is none.
@@ -48,8 +59,6 @@ def find_runs(output: str) -> list[RunDirectory]:
     try:
         if storage.exists(storage.join(output, "run.json")):
             return [RunDirectory(output)]
-        if is_series(output):
-            return Series(output).runs()
         names = [
             name
             for name in storage.list_folders(output)

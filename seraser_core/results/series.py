@@ -15,9 +15,12 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
+import polars as pl
+
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
+from seraser_core.results.counted import CountedRun, no_images
 from seraser_core.results.fingerprints import fingerprint
 from seraser_core.results.nights import Night, is_series, night_file, read_nights
 from seraser_core.results.records import RunRecord
@@ -81,14 +84,41 @@ class Series:
         with ThreadPoolExecutor(records.READERS) as pool:
             return list(pool.map(self.run, nights))
 
-    def add(self, n: int, directory: RunDirectory) -> bool:
-        """Make a planned run that of night n; returns False if there is that night already."""
+    def counted(self) -> list[CountedRun]:
+        """The runs of all nights as the report counts them, in order.
+
+        Raises:
+            RunDirectoryError: As of `runs`.
+        """
+        nights, counted = self.nights(), []
+        later = no_images()
+        for night, run in reversed([*zip(nights, self.runs(), strict=True)]):
+            replaced = no_images()
+            if night.again or len(later):
+                ids = pl.Series("item_id", run.item_columns(["item_id"])["item_id"])
+                replaced = ids.filter(ids.is_in(later.implode()))
+                later = pl.concat([later, ids]) if night.again else later
+            counted.append(CountedRun(run, run.states(), replaced))
+        return counted[::-1]
+
+    def add(self, n: int, directory: RunDirectory, again: int = 0) -> bool:
+        """Make a planned run that of night n.
+
+        Args:
+            n: The night.
+            directory: The run.
+            again: Number of its images that an earlier night has, too.
+
+        Returns:
+            False if there is that night already.
+        """
         night = Night(
             n=n,
             run_id=directory.run.run_id,
             fingerprint=directory.run.fingerprint,
             images=sum(map(len, directory.shards())),
             planned=records.now(),
+            again=again,
         )
         return storage.create(self.path(night_file(n)), night.sealed())
 

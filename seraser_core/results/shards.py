@@ -367,7 +367,3 @@ def _is_readable(state: State) -> bool:
     """Return whether the newest commit can be read."""
     commit = _commit(state)
     return commit is not None and commit.n == state.n
-
-
-RunStates = tuple[RunDirectory, Mapping[str, State]]
-"""A run and the states of its shards."""

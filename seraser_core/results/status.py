@@ -7,13 +7,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from seraser_core.results.counted import CountedRun
 from seraser_core.results.failed import first_failed
 from seraser_core.results.nights import is_series
 from seraser_core.results.picture_sums import PictureSums, describe_pictures, picture_warnings
 from seraser_core.results.records import Commit
 from seraser_core.results.series import Series
-from seraser_core.results.shards import RunDirectory, RunStates
-from seraser_core.results.states import Damaged, State, commits_of, failures_of
+from seraser_core.results.shards import RunDirectory
+from seraser_core.results.states import Damaged, State, failures_of
+from seraser_core.results.sums import MethodSums
 from seraser_core.results.timings import bound_by, elapsed, overhead, process_times
 from seraser_core.results.workers import remaining_s, workers_of
 from seraser_core.sources.items import ShardRange
@@ -46,7 +48,7 @@ def status(run_url: str) -> dict[str, Any]:
     """
     if is_series(run_url):
         series = Series(run_url)
-        return describe_series(series, [(run, run.states()) for run in series.runs()])
+        return describe_series(series, series.counted())
     directory = RunDirectory(run_url)
     return describe(directory, directory.states())
 
@@ -62,38 +64,49 @@ def describe(
         rows: Whether to read rows, for the first images that could not be used.
     """
     named = {"run": directory.url, "run_id": directory.run.run_id}
-    return named | _described([(directory, states)], lambda _, shard_id: shard_id, rows)
+    return named | _described([CountedRun(directory, states)], lambda _, shard: shard, rows)
 
 
-def describe_series(series: Series, runs: Sequence[RunStates]) -> dict[str, Any]:
-    """Return the document of `status` for a series whose runs have shards of these states."""
-    named = {"run": series.url, "run_id": series.name, "nights": len(runs)}
-    return named | _described(runs, lambda run, shard_id: f"{run.run.run_id}/{shard_id}")
+def describe_series(series: Series, runs: Sequence[CountedRun]) -> dict[str, Any]:
+    """Return the document of `status` for a series of these runs.
+
+    ``replaced`` counts images of which another night's rows count, see `CountedRun`.
+    """
+    named = {
+        "run": series.url,
+        "run_id": series.name,
+        "nights": len(runs),
+        "replaced": sum(len(run.replaced) for run in runs),
+    }
+    return named | _described(runs, lambda run, shard: f"{run.run.run_id}/{shard}")
 
 
 def _described(
-    runs: Sequence[RunStates], name: Callable[[RunDirectory, str], str], rows: bool = True
+    runs: Sequence[CountedRun], name: Callable[[RunDirectory, str], str], rows: bool = True
 ) -> dict[str, Any]:
     """What `status` says of one or more runs; `name` gives the name of a shard."""
     commits: list[Commit] = []
     total: list[ShardRange] = []
     damaged, failures = {}, {}
-    for run, states in runs:
-        commits += commits_of(states).values()
-        total += run.shards()
-        for shard_id, state in states.items():
+    for run in runs:
+        directory = run.directory
+        commits += run.commits.values()
+        total += directory.shards()
+        for shard_id, state in run.states.items():
             if isinstance(state, Damaged):
-                damaged[name(run, shard_id)] = describe_damage(run, state)
-        for shard_id, failure in failures_of(states).items():
-            failures[name(run, shard_id)] = f"{failure} (attempt {failure.attempt})"
+                damaged[name(directory, shard_id)] = describe_damage(directory, state)
+        for shard_id, failure in failures_of(run.states).items():
+            failures[name(directory, shard_id)] = f"{failure} (attempt {failure.attempt})"
     pictures = PictureSums.total(commit.pictures for commit in commits)
-    done, images = sum(commit.images for commit in commits), sum(map(len, total))
+    done = sum(run.images for run in runs)
+    images = sum(map(len, total)) - sum(len(run.replaced) for run in runs)
+    sums = [sums for run in runs for sums in run.sums.values()]
     return {
         "finished": len(commits) == len(total),
         "shards": {"done": len(commits), "total": len(total), "failed": len(failures)},
         "images": {"done": done, "total": images},
-        "rows": sum(commit.rows for commit in commits),
-        "errors": _errors(commits),
+        "rows": sum(of_method.rows for of_shard in sums for of_method in of_shard.values()),
+        "errors": _errors(sums),
         "first_errors": first_failed(runs) if rows else [],
         "pictures": describe_pictures(pictures),
         "warnings": list(picture_warnings(pictures)),
@@ -107,11 +120,11 @@ def describe_damage(directory: RunDirectory, damaged: Damaged) -> str:
     return f"{directory.path(damaged.file)} {damaged.what}; `seraser repair` computes it again"
 
 
-def _errors(commits: Iterable[Commit]) -> dict[str, dict[str, int]]:
+def _errors(shards: Iterable[Mapping[str, MethodSums]]) -> dict[str, dict[str, int]]:
     """Method -> error code -> rows."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for commit in commits:
-        for method, sums in commit.methods.items():
+    for shard in shards:
+        for method, sums in shard.items():
             counts[method].update(sums.errors)
     return {method: dict(count) for method, count in counts.items() if count}
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
+from seraser_core.results.counted import CountedRun
 from seraser_core.results.disagreements import disagreements
 from seraser_core.results.fingerprints import fingerprint
 from seraser_core.results.nights import is_series
@@ -19,7 +20,7 @@ from seraser_core.results.reading import read_report
 from seraser_core.results.records import Commit, ReportFiles, RunRecord
 from seraser_core.results.report import make_report
 from seraser_core.results.series import Series
-from seraser_core.results.shards import RunDirectory, RunStates
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Damaged, Done, State, commits_of
 from seraser_core.results.status import describe, describe_damage, describe_series
 from seraser_core.results.sums import MethodSums, merge
@@ -30,6 +31,10 @@ logger = logging.getLogger(__name__)
 Tables = dict[str, pl.DataFrame]
 """``summary``, ``groups``, ``classes``; in an audit ``disagreements``; of a series ``nights``."""
 _WRITTEN = ("", "plan", "attempts", "commits", "predictions", "failures", "report", "series")
+_NO_SCORES = (
+    "NLL and Brier score are not known: images were evaluated again, and what their old rows added "
+    "to these can only be told with save_logits"
+)
 FILES = "files.json"
 """In RUN/report: what the report was made of, and the hashes of its files."""
 
@@ -52,25 +57,26 @@ def aggregate(
         RunDirectoryError: Shards are missing, or none is there.
     """
     series = Series(run_url) if is_series(run_url) else None
-    directories = [RunDirectory(run_url)] if series is None else series.runs()
-    runs = [(directory, directory.states()) for directory in directories]
+    runs = [_counted(RunDirectory(run_url))] if series is None else series.counted()
     _check_there(runs, partial)
-    for directory, states in runs:
-        directory.restore(states)
-        directory.tidy(states)
-    sums = merged(states for _, states in runs)
+    for run in runs:
+        run.directory.restore(run.states)
+        run.directory.tidy(run.states)
+    sums = merged(runs)
     for warning in failed_entirely(sums):
         (report or logger.warning)(f"WARNING: {warning}")
-    record, missing = directories[-1].run, sum(len(unfinished(states)) for _, states in runs)
+    record, missing = runs[-1].directory.run, sum(len(unfinished(run.states)) for run in runs)
     if series is None:
-        tables, status = make_tables(sums, record), describe(*runs[0])
-        mark = report_mark(commits_of(runs[0][1]), record)
+        tables, status = make_tables(sums, record), describe(runs[0].directory, runs[0].states)
+        mark = report_mark(runs[0].commits, record)
     else:
         record = record.model_copy(update={"run_id": series.name})
         tables, status = series_tables(runs), describe_series(series, runs)
         mark = series_report_mark(runs)
     if is_audit(tables["summary"]):
         tables["disagreements"] = disagreements(runs)
+    if series is not None and any(of_method.nll is None for of_method in sums.values()):
+        (report or logger.warning)(f"WARNING: {_NO_SCORES}")
     files = {f"{name}.parquet": _to_parquet(table) for name, table in tables.items()}
     files |= make_report(record, tables, status, missing)
     for name, data in files.items():
@@ -83,41 +89,42 @@ def aggregate(
     return tables
 
 
-def merged(runs: Iterable[Mapping[str, State]]) -> dict[str, MethodSums]:
-    """Method id -> sums over the shards that are done, of runs with shards of these states."""
-    commits = [commit for states in runs for commit in commits_of(states).values()]
-    return merge([commit.methods for commit in commits])
+def _counted(directory: RunDirectory) -> CountedRun:
+    return CountedRun(directory, directory.states())
 
 
-def series_tables(runs: Sequence[RunStates]) -> Tables:
+def merged(runs: Iterable[CountedRun]) -> dict[str, MethodSums]:
+    """Method id -> sums of the rows that count, over the shards of these runs that are done."""
+    return merge([sums for run in runs for sums in run.sums.values()])
+
+
+def series_tables(runs: Sequence[CountedRun]) -> Tables:
     """The tables of a series, made of the sums of its runs' commits.
 
     Args:
-        runs: Its runs in order, with the states of their shards.
+        runs: Its runs, in order.
     """
-    sums = merged(states for _, states in runs)
-    nights = make_nights([(run.run, merged([states])) for run, states in runs])
-    return make_tables(sums, runs[-1][0].run) | {"nights": nights}
+    nights = make_nights([(run.directory.run, run.merged) for run in runs])
+    return make_tables(merged(runs), runs[-1].directory.run) | {"nights": nights}
 
 
-def series_report_mark(runs: Iterable[RunStates]) -> str:
+def series_report_mark(runs: Iterable[CountedRun]) -> str:
     """SHA-256 over what the report of a series is made of, see `report_mark`."""
-    return fingerprint(
-        {run.run.run_id: report_mark(commits_of(states), run.run) for run, states in runs}
-    )
+    records = [(run.directory.run, run.commits) for run in runs]
+    return fingerprint({record.run_id: report_mark(commits, record) for record, commits in records})
 
 
-def _check_there(runs: Sequence[RunStates], partial: bool) -> None:
+def _check_there(runs: Sequence[CountedRun], partial: bool) -> None:
     """See that there is enough for a report.
 
     Raises:
         RunDirectoryError: As of `aggregate`.
     """
-    lacking = [run for run in runs if unfinished(run[1])]
-    if not any(commits_of(states) for _, states in runs):
-        raise RunDirectoryError(_missing_text(*runs[0]))
+    lacking = [run for run in runs if unfinished(run.states)]
+    if not any(run.commits for run in runs):
+        raise RunDirectoryError(_missing_text(runs[0].directory, runs[0].states))
     if lacking and not partial:
-        raise RunDirectoryError(_missing_text(*lacking[0]))
+        raise RunDirectoryError(_missing_text(lacking[0].directory, lacking[0].states))
 
 
 def _to_parquet(table: pl.DataFrame) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
+from seraser_core.results.counted import CountedRun
 from seraser_core.results.disagreements import disagreements
 from seraser_core.results.problems import Problem
 from seraser_core.results.reading import read_report
@@ -37,7 +38,7 @@ def run_report_problems(
         made = make_tables(sums, directory.run)
         if is_audit(made["summary"]):
             states = {shard.id: shard.state for shard in checked}
-            made["disagreements"] = disagreements([(directory, states)])
+            made["disagreements"] = disagreements([CountedRun(directory, states)])
         return made
 
     whole = not any(shard.problems for shard in checked if shard.commit is not None)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
-from seraser_core.results.counting import COUNTED, count_rows, proper_scores
+from seraser_core.results.counting import COUNTED, count_rows, proper_sums
 from seraser_core.results.parquet_files import inputs_of
 from seraser_core.results.problems import Problem
 from seraser_core.results.records import Commit
@@ -112,7 +112,9 @@ def _row_problems(
     counted = count_rows(frame.select(COUNTED), methods)
     for method, sums in counted.items():
         kept = commit.methods[method]
-        scores = _scores(frame.filter(pl.col("method") == method), kept)
+        of_method = frame.filter(pl.col("method") == method)
+        known = proper_sums(of_method)
+        scores = {"nll": kept.nll, "brier": kept.brier} if known is None else known
         counted[method] = sums = sums.model_copy(update=scores)
         names = [name for name, value in sums if not same(value, getattr(kept, name))]
         if names:
@@ -133,18 +135,6 @@ def _read_rows(directory: RunDirectory, done: Done) -> pa.Table:
     if not is_of_run(rows, directory.run):
         raise RunDirectoryError("has another schema or fingerprint")
     return rows
-
-
-def _scores(rows: pl.DataFrame, kept: MethodSums) -> dict[str, float | None]:
-    """NLL and Brier score: from the logits where rows have them, else as kept."""
-    known = rows.filter((pl.col("status") == "ok") & pl.col("label").is_not_null())
-    if not known.height:
-        return {"nll": 0.0, "brier": 0.0}
-    if known["logits"].null_count():
-        return {"nll": kept.nll, "brier": kept.brier}
-    logits = known["logits"].explode().to_numpy().reshape(known.height, -1)
-    nll, brier = proper_scores(logits, known["label"].to_numpy())
-    return {"nll": nll, "brier": brier}
 
 
 def same(a: Any, b: Any) -> bool:

@@ -164,7 +164,7 @@ def complete(prepared: Prepared, report: Callable[[str], None] | None = None) ->
     if config.series is not None:
         from seraser_core.runner.series import plan_night
 
-        return plan_night(prepared, say)
+        return plan_night(prepared, config.series, say)
     with waiting("looking at some masks and boxes"):
         check_foregrounds(config, prepared.planned.table, say)
     from seraser_core.runner.recalled import model_marks, remember

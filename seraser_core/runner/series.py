@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from seraser_core.config.series import SeriesOptions
 from seraser_core.errors import ConfigError
 from seraser_core.results.fingerprints import plan_hash
+from seraser_core.results.nights import Night
 from seraser_core.results.series import Series
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.summary import unfinished_runs
@@ -31,7 +33,7 @@ _AT_ONCE = 2**20
 """Images that are compared at once: of tens of millions, all would take gigabytes."""
 
 
-def plan_night(prepared: Prepared, say: Callable[[str], None]) -> str:
+def plan_night(prepared: Prepared, options: SeriesOptions, say: Callable[[str], None]) -> str:
     """Plan a run of the images that no run of the series has, and make it the next night.
 
     Of two that plan at the same time, one makes the night; the other plans what is left then.
@@ -39,6 +41,7 @@ def plan_night(prepared: Prepared, say: Callable[[str], None]) -> str:
 
     Args:
         prepared: All images that there are now.
+        options: Of the series.
         say: Called with one line of text per finished step.
 
     Returns:
@@ -52,14 +55,14 @@ def plan_night(prepared: Prepared, say: Callable[[str], None]) -> str:
     identified = identify(prepared, say)
     config = prepared.config
     series = Series.of(config.output, config.name, identified.inputs)
-    images = _Images(prepared.planned.table)
+    images = _Images(prepared.planned.table, options)
     known = 0
     while True:
         with waiting("looking for new images"):
-            runs = [series.run(night) for night in series.nights()[known:]]
-            images.take_out(reversed(runs))
-        known += len(runs)
-        if not images.new.num_rows:
+            nights = series.nights()[known:]
+            images.take_out([(night, series.run(night)) for night in nights])
+        known += len(nights)
+        if not images.count:
             break
         say(
             f"series {series.name}, night {known}: {images.new.num_rows:,} of "
@@ -68,11 +71,11 @@ def plan_night(prepared: Prepared, say: Callable[[str], None]) -> str:
         tonight = _of(prepared, images.planned())
         check_foregrounds(config, tonight.planned.table, say)
         run_url = create_run(tonight, identified, series.url, say)
-        if series.add(known, RunDirectory(run_url)):
+        if series.add(known, RunDirectory(run_url), images.again.num_rows):
             break
     for text in images.told():
         say(text)
-    if not images.new.num_rows:
+    if not images.count:
         say(f"series {series.name}: none of the images is new")
     with waiting("looking for what is done"):
         newest = series.run(series.nights()[-1])
@@ -125,54 +128,82 @@ class _Images:
 
     Args:
         table: As `PlannedItems.table`.
+        options: What is done with those that have changed.
 
     Attributes:
         new: Those that no night has planned: their index and what tells a change.
+        again: Those that have changed since the last night that planned them, and are to be
+            evaluated again, in the same way.
     """
 
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
+    def __init__(self, table: pa.Table, options: SeriesOptions) -> None:
+        self._table, self._keep = table, options.changed == "keep"
         self.new = table.select(["item_index", *_READ])
-        self._changed: list[pl.Series] = []
+        self.again = self.new.slice(0, 0)
+        self._kept: list[pa.Table] = []
         self._gone = 0
 
-    def take_out(self, runs: Iterable[RunDirectory]) -> None:
-        """Take out the images that these runs have planned."""
-        for run in runs:
-            planned = run.item_columns(_READ)
-            self._gone += planned.num_rows
-            left = [self._left(*parts) for parts in _side_by_side(self.new, planned)]
-            self.new = pa.concat_tables([self.new.slice(0, 0), *left])
+    @property
+    def count(self) -> int:
+        """Number of images to plan."""
+        return int(self.new.num_rows + self.again.num_rows)
 
-    def _left(self, listed: pa.Table, planned: pa.Table) -> pa.Table:
-        """The listed images that are not planned; what is to be told of the others is noted."""
-        then, now = pl.DataFrame(planned), pl.DataFrame(listed)
-        both = now.join(then, on="item_id", suffix="_then")
-        self._changed.append(both.filter(_is_changed())["item_id"])
-        self._gone -= both.height
-        if both.height == now.height:
-            return listed.slice(0, 0)
-        is_new = ~now["item_id"].is_in(both["item_id"].implode())
-        return listed.filter(is_new.to_arrow())
+    def take_out(self, nights: Sequence[tuple[Night, RunDirectory]]) -> None:
+        """Take out the images that these nights, later than those so far, have planned.
+
+        What counts is the last night that planned an image.
+        """
+        before, changed = self.again, []
+        for night, run in reversed(nights):
+            planned = run.item_columns(_READ)
+            listed = self.new.num_rows
+            self.new, new = _compared(self.new, planned)
+            before, old = _compared(before, planned)
+            self._gone += planned.num_rows - night.again - (listed - self.new.num_rows)
+            changed += [new, old]
+        if self._keep:
+            self._kept += changed
+        else:
+            self.again = pa.concat_tables([before, *changed]).sort_by("item_index")
 
     def planned(self) -> pa.Table:
-        """The new ones as a plan of their own."""
-        rows = self._table.take(self.new["item_index"])
+        """The new ones and those to evaluate again, as a plan of their own."""
+        places = pa.concat_tables([self.new, self.again])["item_index"]
+        rows = self._table.take(pa.array(np.sort(places.to_numpy())))
         index = pa.array(np.arange(rows.num_rows), pa.int64())
         return rows.set_column(0, ITEMS_SCHEMA.field("item_index"), index)
 
-    def told(self) -> Iterable[str]:
+    def told(self) -> Iterator[str]:
         """Yield what people should know of those that are not new."""
-        changed = pl.concat([pl.Series("item_id", [], pl.String), *self._changed]).sort()
-        if len(changed):
-            first = ", ".join(changed.head(_SHOWN))
+        changed = pa.concat_tables([self.again, *self._kept])["item_id"].to_pylist()
+        if changed:
+            first = ", ".join(sorted(changed)[:_SHOWN])
             more = ", ..." if len(changed) > _SHOWN else ""
+            what = "and keep their rows" if self._keep else "and are evaluated again"
             yield (
                 f"WARNING: {len(changed):,} images have another file or label than when they were "
-                f"planned, and keep their rows: {first}{more}"
+                f"planned, {what}: {first}{more}"
             )
         if self._gone:
             yield f"{self._gone:,} images of earlier nights are there no more; their rows stay"
+
+
+def _compared(listed: pa.Table, planned: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return the listed images that are not planned, and those that were and have changed."""
+    left, changed = [listed.slice(0, 0)], [listed.slice(0, 0)]
+    for now, then in _side_by_side(listed, planned):
+        both = pl.DataFrame(now).join(pl.DataFrame(then), on="item_id", suffix="_then")
+        if both.height < now.num_rows:
+            left.append(_of_ids(now, both["item_id"], False))
+        if len(ids := both.filter(_is_changed())["item_id"]):
+            changed.append(_of_ids(now, ids, True))
+    return pa.concat_tables(left), pa.concat_tables(changed)
+
+
+def _of_ids(images: pa.Table, ids: pl.Series, wanted: bool) -> pa.Table:
+    """The images whose ids are, or are not, among `ids`."""
+    among = pl.Series(images["item_id"]).is_in(ids.implode())
+    return images.filter((among if wanted else ~among).to_arrow())
 
 
 def _side_by_side(listed: pa.Table, planned: pa.Table) -> Iterator[tuple[pa.Table, pa.Table]]:

@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import scan
+from seraser_core.results.counted import CountedRun
 from seraser_core.results.counting import COUNTED, count_rows
 from seraser_core.results.disagreements import disagreements
 from seraser_core.results.schema import PREDICTIONS_SCHEMA
@@ -24,7 +25,7 @@ def tables_of_rows(directory: RunDirectory) -> Tables:
     rows = scan(directory.url).select(COUNTED).collect()
     tables = make_tables(count_rows(rows, directory.run.method_ids), directory.run)
     if is_audit(tables["summary"]):
-        tables["disagreements"] = disagreements([(directory, directory.states())])
+        tables["disagreements"] = disagreements([CountedRun(directory, directory.states())])
     return tables
 
 

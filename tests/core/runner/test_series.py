@@ -23,6 +23,7 @@ from seraser_core.results.shards import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.summary import aggregate, unfinished_runs
 from seraser_core.results.verify import verify
+from seraser_core.results.verify_series import verify_series
 from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.series import finish_runs
@@ -171,11 +172,11 @@ def test_of_two_that_plan_one_makes_the_night_and_the_other_plans_the_rest(
     """The second one has seen more images, and plans while the first one does."""
     add = Series.add
 
-    def add_late(self: Series, n: int, directory: RunDirectory) -> bool:
+    def add_late(self: Series, *of_night: Any) -> bool:
         monkeypatch.setattr(Series, "add", add)
         grown(6)
         plan(tree)
-        return add(self, n, directory)
+        return add(self, *of_night)
 
     monkeypatch.setattr(Series, "add", add_late)
     grown(14)
@@ -193,9 +194,9 @@ def test_of_two_that_plan_one_makes_the_night_and_the_other_plans_the_rest(
 def test_two_that_plan_the_same_images_make_one_night(tree, grown, monkeypatch):
     add = Series.add
 
-    def add_twice(self: Series, n: int, directory: RunDirectory) -> bool:
-        assert add(self, n, directory)
-        return add(self, n, directory)
+    def add_twice(self: Series, *of_night: Any) -> bool:
+        assert add(self, *of_night)
+        return add(self, *of_night)
 
     monkeypatch.setattr(Series, "add", add_twice)
     url, _ = plan(tree)
@@ -221,6 +222,83 @@ def test_changed_images_keep_their_rows_and_are_named(tree, grown, tmp_path):
     after = scan(url).sort("item_id", "method").collect()
     assert after.filter(pl.col("item_id") != "item-13").equals(before)
     assert folder.exists()
+
+
+@pytest.mark.parametrize("logits", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_changed_images_are_evaluated_again_and_their_old_rows_count_no_more(
+    tree, grown, tmp_path, logits
+):
+    """As if all had been evaluated as they are at the end."""
+    tree |= {"series": {"changed": "again"}, "save_logits": logits}
+    grown(8)
+    path = Path(tree["dataset"]["path"])
+
+    def change(line: int, end: str) -> None:
+        lines = path.read_text().splitlines()
+        lines[line] = lines[line].rsplit(",", 2)[0] + end
+        path.write_text("\n".join(lines) + "\n")
+
+    url, _ = night(tree)
+    change(2, ",2,0")
+    change(7, ",1,1")
+    _, said = night(tree)
+    assert "night 1: 0 of 8 images are new" in " ".join(said)
+    (told,) = [line for line in said if "than when they were planned" in line]
+    assert told.endswith(
+        "2 images have another file or label than when they were planned, and "
+        "are evaluated again: item-01, item-06"
+    )
+    grown(14)
+    change(2, ",0,1")  # item-06 is as it was in the first night
+    assert not any("no more" in line for line in night(tree)[1])
+    assert "none of the images is new" in " ".join(night(tree)[1])
+    assert [(one.images, one.again) for one in read_nights(url)] == [(8, 0), (2, 2), (8, 2)]
+    assert verify_series(url).problems == []
+    found = status(url)
+    assert (found["images"], found["replaced"]) == ({"done": 14, "total": 14}, 4)
+    whole = union(tree, str(tmp_path / "union"))
+    if logits:
+        check_is(url, whole)
+    else:
+        for name in ("summary", "groups", "classes"):
+            ours, theirs = read_report(url, name), read_report(whole, name)
+            real = [column for column in ROUNDED if column in ours.columns]
+            assert ours.drop(real).equals(theirs.drop(real))
+        assert read_report(url, "summary")["nll"].null_count() == len(tree["methods"])
+
+
+def test_of_two_that_evaluate_changed_images_again_one_does(tree, grown, monkeypatch):
+    add = Series.add
+
+    def add_late(self: Series, *of_night: Any) -> bool:
+        monkeypatch.setattr(Series, "add", add)
+        plan(tree)
+        return add(self, *of_night)
+
+    tree["series"] = {"changed": "again"}
+    url, _ = night(tree)
+    lines = Path(tree["dataset"]["path"]).read_text().splitlines()
+    lines[2] = lines[2].rsplit(",", 2)[0] + ",2,0"
+    Path(tree["dataset"]["path"]).write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(Series, "add", add_late)
+    assert not any("no more" in line for line in plan(tree)[1])
+    assert [(one.images, one.again) for one in read_nights(url)] == [(6, 0), (1, 1)]
+
+
+@pytest.mark.slow
+def test_the_methods_disagree_on_the_images_of_all_nights(tree, grown, tmp_path):
+    tree["dataset"] |= {"label": None, "attribute": None, "attributes": None}
+    tree["methods"] = [{"name": "seraser", "lr": 0.05, "steps": 5}, "foreground"]
+    url, _ = night(tree)
+    grown(14)
+    night(tree)
+    assert verify_series(url).problems == []
+    tables = [
+        read_report(one, "disagreements").drop("item_index")
+        for one in (url, union(tree, str(tmp_path / "union")))
+    ]
+    assert tables[0].height
+    assert tables[0].equals(tables[1])
 
 
 def folders(tmp_path: Path, images: Sequence[str]) -> Path:
