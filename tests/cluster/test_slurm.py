@@ -99,7 +99,7 @@ def logs(tmp_path):
 
 
 def test_an_array_goes_on_after_its_time_limit(slurm, submit, tree, tmp_path):
-    url, job = submit(1000, "--time=0:01:00", "--signal=B:TERM@20")
+    url, job = submit(1000, "--time=0:02:00", "--signal=B:TERM@80")
     tasks = slurm.wait_for_end(job, LONG_S)
     assert {task.state for task in tasks.values()} == {"COMPLETED"}
     assert all(task.restarts for task in tasks.values())
@@ -108,6 +108,16 @@ def test_an_array_goes_on_after_its_time_limit(slurm, submit, tree, tmp_path):
         assert "TIME LIMIT" not in log
     assert is_finished(url)
     check_complete(url, tree, tmp_path)
+
+
+def test_an_array_that_is_cancelled_stays_so(slurm, submit):
+    url, job = submit(1000)
+    slurm.wait_for(lambda: RunDirectory(url).files("commits"), "commits", LONG_S)
+    slurm("scancel", job)
+    tasks = slurm.wait_for_end(job, LONG_S)
+    assert {task.state for task in tasks.values()} == {"CANCELLED"}
+    slurm.wait_for(lambda: not workers(url), "end of the workers")
+    assert not slurm("squeue", "-h")
 
 
 def test_a_dask_cluster_of_jobs(slurm, tree, tmp_path, monkeypatch):
