@@ -168,16 +168,20 @@ class _Images:
 
     def planned(self) -> pa.Table:
         """The new ones and those to evaluate again, as a plan of their own."""
-        places = pa.concat_tables([self.new, self.again])["item_index"]
-        rows = self._table.take(pa.array(np.sort(places.to_numpy())))
+        wanted = np.zeros(self._table.num_rows, bool)
+        for images in (self.new, self.again):
+            wanted[images["item_index"].to_numpy()] = True
+        if wanted.all():
+            return self._table
+        rows = self._table.filter(pa.array(wanted))
         index = pa.array(np.arange(rows.num_rows), pa.int64())
         return rows.set_column(0, ITEMS_SCHEMA.field("item_index"), index)
 
     def told(self) -> Iterator[str]:
         """Yield what people should know of those that are not new."""
-        changed = pa.concat_tables([self.again, *self._kept])["item_id"].to_pylist()
-        if changed:
-            first = ", ".join(sorted(changed)[:_SHOWN])
+        changed = pl.Series(pa.concat_tables([self.again, *self._kept])["item_id"])
+        if len(changed):
+            first = ", ".join(changed.sort().head(_SHOWN))
             more = ", ..." if len(changed) > _SHOWN else ""
             what = "and keep their rows" if self._keep else "and are evaluated again"
             yield (

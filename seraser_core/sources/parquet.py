@@ -82,7 +82,7 @@ class ParquetSource(TableSource):
         the row, version of the file."""
         urls = list(expand(self.options, PARQUET_ENDINGS, self.said))
         tables, places, empty = [], [], []
-        for url, name in zip(urls, short_names(urls), strict=True):
+        for url, name in zip(urls, short_names(urls, self.options.path), strict=True):
             table, place = self._read_file(url)
             if not place.height:
                 empty.append(url)

@@ -98,9 +98,18 @@ def _too_many(pattern: str) -> ConfigError:
     )
 
 
-def short_names(urls: Sequence[str]) -> list[str]:
-    """Return the names of files without their common folder."""
-    folders = [url.split("/")[:-1] for url in urls]
+def short_names(urls: Sequence[str], path: str) -> list[str]:
+    """Return the names of files without the folder that all names of a pattern begin with.
+
+    That depends on the pattern alone, so a file has the same name whatever other files are there.
+
+    Args:
+        urls: Files that `expand` found.
+        path: The pattern.
+    """
+    patterns = expand_braces(path)
+    roots = [split_root(p)[0] if _WILDCARD.search(p) else storage.parent(p) for p in patterns]
+    folders = [root.rstrip("/").split("/") for root in roots]
     common = 0
     while all(len(f) > common and f[common] == folders[0][common] for f in folders):
         common += 1

@@ -53,7 +53,7 @@ class WebDatasetSource(Source):
         tars = _with_bytes(expand(options, [".tar"], warnings), warnings)
         # Listing a local tar is CPU work; several remote ones are awaited at once.
         with ThreadPoolExecutor(1 if storage.local_path(tars[0]) else _TARS_AT_ONCE) as pool:
-            samples = pl.concat(pool.map(self._samples, tars, short_names(tars)))
+            samples = pl.concat(pool.map(self._samples, tars, short_names(tars, options.path)))
         warnings += _empty(tars, samples) + self._split(samples)
         samples = samples.filter(pl.col("image_offset").is_not_null())
         if not samples.height:

@@ -331,6 +331,30 @@ def test_files_that_changed_in_a_folder_are_named_and_new_classes_refused(tree, 
         plan(tree)
 
 
+def test_files_in_other_folders_are_new_and_those_before_are_not(tree, tmp_path):
+    """The first night has one folder only."""
+    tree |= {
+        "dataset": {
+            "format": "parquet",
+            "path": f"{tmp_path}/lake/**/*.parquet",
+            "label": "label",
+            "classes": ["cat", "dog"],
+            "allow_empty_classes": True,
+        },
+        "methods": ["zero_shot"],
+        "series": {},
+    }
+    for day, rows in (("01", 3), ("02", 2)):
+        pictures = folders(tmp_path / day, [f"{row}.png" for row in range(rows)])
+        content = [path.read_bytes() for path in sorted(pictures.glob("*.png"))]
+        path = tmp_path / "lake" / day / "images.parquet"
+        path.parent.mkdir(parents=True)
+        pl.DataFrame({"image": content, "label": [0] * rows}).write_parquet(path)
+        url, said = plan(tree)
+        assert not any("no more" in line for line in said)
+    assert [one.images for one in read_nights(url)] == [3, 2]
+
+
 @pytest.mark.parametrize(
     ("dataset", "field"),
     [

@@ -16,6 +16,7 @@ from seraser_core.sources.patterns import (
     expand,
     expand_braces,
     regular_expression,
+    short_names,
     split_root,
 )
 
@@ -120,6 +121,20 @@ def test_braces_of_too_many_names_or_digits_are_refused_at_once(braces):
     with pytest.raises(ConfigError, match="1000000 names") as caught:
         expand_braces(f"/tmp/{braces}.jpg")
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("path", "found", "names"),
+    [
+        ("/data/**/*.tar", ["/data/1/a.tar"], ["1/a.tar"]),
+        ("/data/**/*.tar", ["/data/1/a.tar", "/data/2/b.tar"], ["1/a.tar", "2/b.tar"]),
+        ("s3://b/{x,y}/*.tar", ["s3://b/x/1.tar"], ["x/1.tar"]),
+        ("/data/a-{0..1}.tar", ["/data/a-0.tar", "/data/a-1.tar"], ["a-0.tar", "a-1.tar"]),
+        ("/**.tar", ["/data/a.tar"], ["data/a.tar"]),
+    ],
+)
+def test_the_name_of_a_file_does_not_depend_on_other_files(path, found, names):
+    assert short_names(found, path) == names
 
 
 def test_a_pattern_right_below_the_root_of_the_disk(tmp_path, monkeypatch):
