@@ -40,6 +40,11 @@ def label_planned(run: RunRecord, part: str = "") -> None:
     _set(name, tags_of(parse_config(run.config.document())))
 
 
+def label_as(name: str) -> None:
+    """Name the current flow run, which is of several runs; see `label`."""
+    _set(name, [])
+
+
 def tags_of(config: RunConfig) -> list[str]:
     """Return the names of the run, the data set and the model."""
     dataset = config.dataset

@@ -85,6 +85,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def count(number: int, noun: str) -> str:
+    """A number of things, such as ``1 shard`` or ``2,000 shards``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """Return a text with visible control characters, such as ``\\x1b``; lines and tabs stay."""
     return text.translate(CONTROLS)

@@ -116,3 +116,5 @@ KINDS: Mapping[str, Kind] = {
 }
 REGIONS: Mapping[str, Region] = {one.name: one for one in (MASK, BOX, SEGMENT, RELEVANCE)}
 """All foregrounds by name; a kind of the same name consists of its two sides."""
+MADE_MASKS = sorted(name for name, region in REGIONS.items() if region.made)
+"""Kinds of masks that are made, not read."""

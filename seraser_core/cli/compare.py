@@ -45,28 +45,16 @@ def compare(
 
 def _run(comparison: Comparison, no_prefect: bool, display: RunDisplay) -> str:
     """Plan all runs, compute what is missing, and return the URL of the comparison's folder."""
-    from seraser_core.config.grid import located
     from seraser_core.engines import open_engine
-    from seraser_core.errors import ConfigError
-    from seraser_core.results.comparison import ComparedRun, create_comparison
+    from seraser_core.runner.comparing import plan_comparison
     from seraser_core.runner.observers import with_textfile
-    from seraser_core.runner.plan import plan_run
 
-    runs = []
-    for cell in comparison.cells:
-        with located(cell.source, cell.places):
-            if cell.config.series is not None:
-                raise ConfigError("series", "is of several runs", "leave it out: runs are compared")
     first = comparison.cells[0].config
     textfile = with_textfile(display, first.execution.textfile)
     with textfile as observer, open_engine(first) as engine:
-        for cell in comparison.cells:
-            with located(cell.source, cell.places):
-                run_url = plan_run(cell.config, display.say, engine)
-            runs.append(ComparedRun(cell.dataset, cell.model, run_url))
+        url, runs = plan_comparison(comparison, display.say, engine)
         for run in runs:
             display.name(run.url, f"{run.dataset}, {run.model}")
-        url = create_comparison(comparison.output, comparison.name, runs)
         execute_planned([run.url for run in runs], no_prefect, observer, engine)
     for run in runs:
         say_warnings(run.url, f"{run.dataset}, {run.model}: ")

@@ -106,11 +106,6 @@ def _widths(headers: Sequence[str], cells: Sequence[Sequence[str]], room: int) -
     return widths
 
 
-def count(number: int, noun: str) -> str:
-    """A number of things, such as ``1 shard`` or ``2,000 shards``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}

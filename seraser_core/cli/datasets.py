@@ -10,7 +10,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from seraser_core.cli.arguments import JsonOption
-from seraser_core.cli.console import count, errors, print_json, print_table, results
+from seraser_core.cli.console import errors, print_json, print_table, results
+from seraser_core.display import count
 
 _IN_LIST = ("layout", "source", "licence")
 _FACTS = ("name", "what", "layout", "source", "licence", "trap")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seraser_core.cli.arguments import JsonOption, RunArgument
-from seraser_core.cli.console import count, errors, print_json, print_table, results
+from seraser_core.cli.console import errors, print_json, print_table, results
 from seraser_core.cli.several import Done, each_run, show_each
 from seraser_core.cli.status_lines import (
     STATUS_COLUMNS,
@@ -22,7 +22,7 @@ from seraser_core.cli.status_lines import (
     worker_rows,
     workers_title,
 )
-from seraser_core.display import Column
+from seraser_core.display import Column, count
 from seraser_core.results.columns import GROUPS, METHODS, NIGHTS, Shown, shown_in
 
 if TYPE_CHECKING:

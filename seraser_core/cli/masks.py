@@ -8,17 +8,15 @@ from typing import Annotated
 import typer
 
 from seraser_core.cli.arguments import ConfigArgument, JsonOption, NoPrefectOption, SetOption
-from seraser_core.cli.console import count, print_json, results
+from seraser_core.cli.console import print_json, results
 from seraser_core.cli.execute import execute
-from seraser_core.display import printable
-from seraser_core.kinds import REGIONS
-
-_MADE = sorted(name for name, region in REGIONS.items() if region.made)
+from seraser_core.display import count, printable
+from seraser_core.kinds import MADE_MASKS
 
 
 def _known(kind: str) -> str:
-    if kind not in _MADE:
-        raise typer.BadParameter(f"{kind!r} is not one of {', '.join(map(repr, _MADE))}.")
+    if kind not in MADE_MASKS:
+        raise typer.BadParameter(f"{kind!r} is not one of {', '.join(map(repr, MADE_MASKS))}.")
     return kind
 
 
@@ -27,7 +25,7 @@ def masks(
     kind: Annotated[
         str,
         typer.Option(
-            metavar=f"[{'|'.join(_MADE)}]",
+            metavar=f"[{'|'.join(MADE_MASKS)}]",
             callback=_known,
             help="relevance: the model's own patch evidence. segment: a text-prompted detector "
             "and a segmenter, see the options segment.*.",
@@ -46,19 +44,10 @@ def masks(
     """
     import yaml
 
-    from seraser_core.config import load_config
     from seraser_core.results.mask_table import write_mask_table
+    from seraser_core.runner.mask_options import mask_options
 
-    wanted = list(set_ or [])
-    name = load_config(config, wanted).name
-    wanted += [
-        f"name={name}-masks",
-        f"methods=[{{name: foreground, auxiliary: {kind}}}]",
-        "save_masks=true",
-        "dataset.decode=full",
-        "series=null",
-    ]
-    run_url = execute(config, wanted, no_prefect)
+    run_url = execute(config, mask_options(config, kind, set_ or []), no_prefect)
     table = write_mask_table(run_url, kind)
     if json:
         print_json({"run": run_url, **dataclasses.asdict(table)})

@@ -10,10 +10,10 @@ from seraser_core.cli.arguments import (
     NoPrefectOption,
     RunArgument,
 )
-from seraser_core.cli.console import count
 from seraser_core.cli.execute import execute_planned, watching
 from seraser_core.cli.inspect import show_all_problems, show_problems
 from seraser_core.cli.several import each_run
+from seraser_core.display import count
 
 if TYPE_CHECKING:
     from seraser_core.cli.progress import RunDisplay

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seraser_core.cli.arguments import ExecutionOption, JsonOption, RunArgument
-from seraser_core.cli.console import count, results
+from seraser_core.cli.console import results
 from seraser_core.cli.execute import watching
 from seraser_core.cli.inspect import show_compared, show_run, stop_at_faults
 from seraser_core.cli.several import each_run
 from seraser_core.waiting import waiting
-
-if TYPE_CHECKING:
-    from seraser_core.cli.progress import RunDisplay
-    from seraser_core.runner.retry import Retry
 
 
 def retry_errors(
@@ -39,10 +35,12 @@ def retry_errors(
     with watching() as display:
         with waiting("importing PyTorch"):
             from seraser_core.runner.retry import Retry
+            from seraser_core.runner.retry_run import retry_run
         retry = Retry(tuple(code or ()))
-        set_ = set_ or []
-        done = each_run(run, lambda url: _retried(url, set_, retry, display, one_of_many=True))
-        images = _retried(run, set_, retry, display) if done is None else 0
+        done = each_run(
+            run, lambda url: retry_run(url, retry, display, set_ or [], one_of_many=True)
+        )
+        images = retry_run(run, retry, display, set_ or []) if done is None else 0
     if done is not None and is_series(run):
         stop_at_faults(run, done, json)
         aggregate(run)
@@ -53,36 +51,3 @@ def retry_errors(
         show_run(run, json)
     else:
         results.print("no image failed")
-
-
-def _retried(
-    run: str,
-    overrides: list[str],
-    retry: Retry,
-    display: RunDisplay,
-    one_of_many: bool = False,
-) -> int:
-    """Compute the failed images of a run again, merge, and return how many they were."""
-    from seraser_core.engines import open_engine
-    from seraser_core.engines.planned import config_here
-    from seraser_core.results.summary import aggregate
-    from seraser_core.runner.missing_shards import run_local
-
-    config = config_here(run, overrides)
-    with waiting("looking for failed images"):
-        shards = retry.shards(run, one_of_many)
-    total = sum(shards.values())
-    if shards:
-        display.say(f"{count(total, 'image')} in {count(len(shards), 'shard')} to compute again")
-        display.planned(run, 0, total)
-        with open_engine(config) as engine:
-            run_local(
-                run,
-                display,
-                shards=list(shards),
-                committed=display.committed,
-                compute=retry,
-                engine=engine,
-            )
-    aggregate(run)  # also without any: an interrupted command may have left the report behind
-    return total

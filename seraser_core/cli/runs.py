@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from seraser_core.cli.arguments import JsonOption, absolute_location
-from seraser_core.cli.console import count, print_json, print_table, results
-from seraser_core.display import Column
+from seraser_core.cli.console import print_json, print_table, results
+from seraser_core.display import Column, count
 from seraser_core.results.columns import METHODS, Shown, shown_in
 
 _RUN = ("run", "data set", "model", "methods", "differs", "state")

@@ -44,7 +44,9 @@ def each_run(
         do: The function.
         whole: What is done with the series itself afterwards.
     """
-    named = _named_runs(url)
+    from seraser_core.results.members import named_runs
+
+    named = named_runs(url)
     if named is None:
         return None
     if whole is not None and "night" in named[0][1]:
@@ -58,20 +60,6 @@ def each_run(
             fault = str(error)
         done.append(Done(names, run_url, result, fault))
     return done
-
-
-def _named_runs(url: str) -> list[tuple[str, Mapping[str, str | int]]] | None:
-    """The runs of a comparison or a series, each with what tells it from the others."""
-    from seraser_core.results.comparison import compared_runs, is_comparison
-    from seraser_core.results.nights import is_series
-    from seraser_core.results.series import Series
-
-    if is_comparison(url):
-        return [(r.url, {"dataset": r.dataset, "model": r.model}) for r in compared_runs(url)]
-    if not is_series(url):
-        return None
-    series = Series(url)
-    return [(series.path(night.run_id), {"night": night.n}) for night in series.nights()]
 
 
 def show_each(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from seraser_core.cli.console import count
-from seraser_core.display import Column, duration, percent
+from seraser_core.display import Column, count, duration, percent
 
 WORKER_COLUMNS = (
     "host",

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from seraser_core.cli.arguments import ExecutionOption, RunArgument
-from seraser_core.cli.console import count
 from seraser_core.cli.execute import watching
+from seraser_core.display import count
 from seraser_core.errors import ConfigError
 
 

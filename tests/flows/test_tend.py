@@ -48,6 +48,7 @@ def test_it_finishes_what_was_left_and_touches_nothing_else(tree, finished_once)
     assert files(output) == once
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_for_good_is_left_alone_after_some_tries(tree):
     url = plan_run(load_config(tree, ["runtime.retries=0"]))
     other = plan_run(load_config(tree, ["name=the-other"]))
