@@ -226,7 +226,9 @@ def _to_arrow(items: pl.DataFrame, base: str) -> pa.Table:
     for field in ITEMS_SCHEMA:
         if field.name == "item_index":
             columns.append(pa.chunked_array([np.arange(rows)]))
-        elif field.name in items.columns:
+        elif field.name not in items.columns or items[field.name].null_count() == rows:
+            columns.append(_nulls(rows, field.type))
+        else:
             series = items.drop_in_place(field.name)
             parts = (series.slice(i, _ROWS_AT_ONCE) for i in range(0, rows, _ROWS_AT_ONCE))
             if base and field.name in ("image", "mask"):
@@ -234,9 +236,14 @@ def _to_arrow(items: pl.DataFrame, base: str) -> pa.Table:
             arrays = [part.to_arrow().cast(field.type) for part in parts]
             columns.append(pa.chunked_array(arrays, field.type))
             del series, parts  # before the next column is copied
-        else:
-            columns.append(pa.chunked_array([pa.nulls(rows, field.type)]))
     return pa.Table.from_arrays(columns, schema=ITEMS_SCHEMA)
+
+
+def _nulls(rows: int, kind: pa.DataType) -> pa.ChunkedArray:
+    """A column of nulls, in the memory of a part of it."""
+    part = pa.nulls(min(rows, _ROWS_AT_ONCE), kind)
+    parts = (part.slice(0, rows - start) for start in range(0, rows, _ROWS_AT_ONCE))
+    return pa.chunked_array(parts, kind)
 
 
 def _locate(paths: pl.Series, base: str) -> pl.Series:
