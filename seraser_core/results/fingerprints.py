@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -35,9 +35,14 @@ def plan_hash(items: pa.Table, shards: Sequence[ShardRange]) -> str:
 
     Not over the bytes of a Parquet file: those change with the version of the library.
     """
+    starts = range(0, items.num_rows, _HASHED_ROWS)
+    return plan_hash_of((items.slice(start, _HASHED_ROWS) for start in starts), shards)
+
+
+def plan_hash_of(parts: Iterable[pa.Table], shards: Sequence[ShardRange]) -> str:
+    """Return the `plan_hash` of items that come in parts."""
     digest = hashlib.sha256()
-    for start in range(0, items.num_rows, _HASHED_ROWS):
-        part = items.slice(start, _HASHED_ROWS).cast(ITEMS_SCHEMA)
-        digest.update(pl.DataFrame(part).write_ndjson().encode())
+    for part in parts:
+        digest.update(pl.DataFrame(part.cast(ITEMS_SCHEMA)).write_ndjson().encode())
     digest.update(json.dumps([[s.id, s.start, s.stop] for s in shards]).encode())
     return digest.hexdigest()

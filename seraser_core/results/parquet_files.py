@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
 import numpy as np
@@ -69,6 +69,13 @@ def parse_items(data: bytes, columns: Sequence[str] = tuple(ITEMS_SCHEMA.names))
     """Parse plan/items.parquet, or some of its columns."""
     schema = pa.schema([ITEMS_SCHEMA.field(name) for name in columns])
     return pq.read_table(io.BytesIO(data), columns=list(columns)).cast(schema)
+
+
+def item_parts(data: bytes) -> Iterator[pa.Table]:
+    """Parse plan/items.parquet, one row group after the other."""
+    with pq.ParquetFile(io.BytesIO(data)) as parquet:
+        for number in range(parquet.num_row_groups):
+            yield parquet.read_row_group(number).cast(ITEMS_SCHEMA)
 
 
 def _place(footer: pq.FileMetaData, number: int) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from seraser_core.results.fingerprints import differing
 from seraser_core.results.nights import name_one, read_nights
 from seraser_core.results.parquet_files import (
     footer_of,
+    item_parts,
     items_to_parquet,
     parse_footer,
     parse_items,
@@ -222,6 +223,14 @@ class PlannedRun:
             RunDirectoryError: As of `items`.
         """
         return parse_items(self._whole_items(), names)
+
+    def item_parts(self) -> Iterator[pa.Table]:
+        """Yield all planned items shard by shard: millions at once take gigabytes.
+
+        Raises:
+            RunDirectoryError: As of `items`.
+        """
+        return item_parts(self._whole_items())
 
     def _whole_items(self) -> bytes:
         """The bytes of plan/items.parquet."""

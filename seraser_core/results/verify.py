@@ -7,16 +7,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pyarrow as pa
-
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
-from seraser_core.results.fingerprints import differing, fingerprint, plan_hash
+from seraser_core.results.fingerprints import differing, fingerprint, plan_hash_of
 from seraser_core.results.problems import Problem, VerifyReport
-from seraser_core.results.records import RunRecord
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.verify_report import run_report_problems
-from seraser_core.results.verify_shard import CheckedShard, check_shard
+from seraser_core.results.verify_shard import PLANNED, CheckedShard, check_shard
 from seraser_core.sources.items import ShardRange
 from seraser_core.waiting import waiting
 
@@ -40,7 +37,7 @@ def verify(run_url: str) -> VerifyReport:
         RunDirectoryError: There is no run, or its run.json cannot be read.
     """
     directory = RunDirectory(run_url)
-    run, report = directory.run, VerifyReport(directory.url)
+    report = VerifyReport(directory.url)
     report.problems += _run_problems(directory)
     try:
         shards = directory.shards()
@@ -49,11 +46,11 @@ def verify(run_url: str) -> VerifyReport:
         return report
     report.problems += _seal_problems(directory, _PLAN)
     try:
-        items = directory.items()  # what is in a damaged file is not looked at
+        items = directory.item_columns(PLANNED)  # in a damaged file, nothing is looked at
     except RunDirectoryError as error:
         report.problems.append(Problem(_ITEMS, str(error)))
         return report
-    report.problems += _plan_problems(run, items, shards)
+    report.problems += _plan_problems(directory, items.num_rows, shards)
     whole = not report.problems
     report.images, report.shards = items.num_rows, len(shards)
 
@@ -76,8 +73,8 @@ def verify(run_url: str) -> VerifyReport:
 
 
 def _run_problems(directory: RunDirectory) -> Iterator[Problem]:
-    yield from _seal_problems(directory, _RUN)
     run, inputs = directory.run.model_dump(), directory.run.fingerprint_inputs.document()
+    yield from _seal_problems(directory, _RUN)
     config = run["config"]
     if fingerprint(inputs) != run["fingerprint"]:
         yield Problem(_RUN, "the fingerprint is not that of its inputs")
@@ -105,11 +102,13 @@ def _seal_problems(directory: RunDirectory, name: str) -> Iterator[Problem]:
         yield Problem(name, fault)
 
 
-def _plan_problems(run: RunRecord, items: pa.Table, shards: list[ShardRange]) -> Iterator[Problem]:
-    if plan_hash(items, shards) != run.plan_hash:
+def _plan_problems(
+    directory: RunDirectory, images: int, shards: list[ShardRange]
+) -> Iterator[Problem]:
+    if plan_hash_of(directory.item_parts(), shards) != directory.run.plan_hash:
         yield Problem(_PLAN, "the hash of the plan is not the one in run.json")
     edges = [0, *(shard.stop for shard in shards)]
-    if [shard.start for shard in shards] != edges[:-1] or edges[-1] != items.num_rows:
+    if [shard.start for shard in shards] != edges[:-1] or edges[-1] != images:
         yield Problem(_PLAN, "the shards do not cover the images once")
 
 

@@ -24,7 +24,8 @@ from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Damaged, Done, State
 from seraser_core.results.sums import MethodSums
 
-_PLANNED = ("item_index", "item_id", "image", "label", "attribute")
+PLANNED = ("item_index", "item_id", "image", "label", "attribute")
+"""Columns of the plan that rows repeat."""
 
 
 @dataclass
@@ -94,7 +95,7 @@ def _row_problems(
         yield done.file, str(error)
         return
     frame = pl.DataFrame(rows)
-    expected = pl.DataFrame(planned.select(_PLANNED)).join(
+    expected = pl.DataFrame(planned.select(PLANNED)).join(
         pl.DataFrame({"method": methods}), how="cross", maintain_order="left_right"
     )
     if not frame.select(expected.columns).equals(expected):
