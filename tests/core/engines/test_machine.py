@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ import cloudpickle
 import psutil
 import pytest
 import yaml
+from listeners import check_loopback, listening
+from sabotage import Counter, Kill, files
 
 from seraser_core.config import load_config
 from seraser_core.engines import open_engine
@@ -25,47 +26,6 @@ from seraser_core.runner.plan import plan_run
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import tests
 TWO = ["execution.engine=processes", "execution.workers=2", "shard.max_items=2"]
-
-
-class Counter:
-    def __init__(self):
-        self.images = 0
-
-    def advance(self, images):
-        self.images += images
-
-
-class Deadly:
-    """Progress that ends its process at the first image, once."""
-
-    def __init__(self, progress, marker):
-        self.progress, self.marker = progress, marker
-
-    def advance(self, images):
-        if not self.marker.exists():
-            self.marker.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.progress.advance(images)
-
-
-class Kill:
-    """Work that kills its worker in the middle of a shard: once, or always."""
-
-    def __init__(self, shard_id, marker=None):
-        self.shard_id, self.marker = shard_id, marker
-
-    def __call__(self, run_url, shard_id, progress, attempt):
-        from seraser_core.runner.shard import run_shard
-
-        if shard_id == self.shard_id:
-            if self.marker is None:
-                os.kill(os.getpid(), signal.SIGKILL)
-            progress = Deadly(progress, self.marker)
-        return run_shard(run_url, shard_id, progress, attempt)
-
-
-def files(url):
-    return {path.name: path.read_bytes() for path in Path(url, "predictions").iterdir()}
 
 
 @pytest.fixture
@@ -98,6 +58,14 @@ def test_processes_give_the_rows_of_threads(tree, here, tmp_path, engine):
     assert len([c for c in commits if c.timings.load_s]) == 2, "one model per process"
     assert any("RANDOM WEIGHTS" in line for line in lines)
     assert verify(url).problems == []
+
+
+def test_its_processes_listen_on_this_machine_only(engine):
+    """Scheduler and client are in this process; workers and their keepers, too, have servers."""
+    engine.start()
+    found = listening(os.getpid())
+    assert len(found) >= 5, "a scheduler, and two workers with a keeper each"
+    check_loopback(found)
 
 
 def test_a_worker_that_is_killed_costs_what_it_was_at(tree, here, tmp_path, engine):
