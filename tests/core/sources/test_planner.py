@@ -14,6 +14,7 @@ from seraser_core import storage
 from seraser_core.config import load_config
 from seraser_core.config.options import ShardOptions
 from seraser_core.errors import ConfigError
+from seraser_core.sources import planner
 from seraser_core.sources.items import ITEMS_SCHEMA
 from seraser_core.sources.planner import cut_shards, plan_items
 from seraser_core.sources.table import TableSource
@@ -88,6 +89,14 @@ def test_a_table_and_its_images_on_s3(plan, table, bucket, tmp_path):
     assert remote.table["item_id"].equals(local.table["item_id"])
     assert remote.table["image"].to_pylist()[2] == f"{bucket}/set/b b.png"
     assert remote.table["mask"].to_pylist()[5] == f"{bucket}/set/m/é.png"
+
+
+def test_a_plan_in_many_parts_is_the_same(plan, monkeypatch):
+    whole = plan().table
+    monkeypatch.setattr(planner, "_ROWS_AT_ONCE", 4)
+    parts = plan().table
+    assert parts["size"].num_chunks == parts["image"].num_chunks > 1
+    assert parts.equals(whole)
 
 
 def test_labels_may_be_names(plan, table):
