@@ -331,6 +331,27 @@ def test_files_that_changed_in_a_folder_are_named_and_new_classes_refused(tree, 
         plan(tree)
 
 
+@pytest.mark.slow
+def test_an_object_of_the_same_size_is_known_to_have_changed(tree, tmp_path, bucket):
+    root = folders(tmp_path, ["cat/1.png", "dog/1.png"])
+    tree |= {
+        "dataset": {"format": "folder", "path": f"{bucket}/data", "classes": ["cat", "dog"]},
+        "methods": ["zero_shot"],
+        "series": {"changed": "again"},
+        "output": f"{bucket}/runs",
+    }
+    content = {name: (root / name / "1.png").read_bytes() for name in ("cat", "dog")}
+    for name, data in content.items():
+        storage.write_bytes(f"{bucket}/data/{name}/1.png", data)
+    url, _ = night(tree)
+    changed = content["dog"][:-1] + bytes([content["dog"][-1] ^ 1])
+    storage.write_bytes(f"{bucket}/data/dog/1.png", changed)
+    _, said = plan(tree)
+    (told,) = [line for line in said if "than when they were planned" in line]
+    assert told.endswith("are evaluated again: dog/1.png")
+    assert [(one.images, one.again) for one in read_nights(url)] == [(2, 0), (1, 1)]
+
+
 def test_files_in_other_folders_are_new_and_those_before_are_not(tree, tmp_path):
     """The first night has one folder only."""
     tree |= {
