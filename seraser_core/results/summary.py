@@ -171,6 +171,21 @@ def is_finished(run_url: str) -> bool:
     return bool(whole) and current and summary["method"].to_list() == directory.run.method_ids
 
 
+def is_series_finished(series_url: str) -> bool:
+    """Return whether all runs of a series are finished and its report is of all of them.
+
+    Raises:
+        RunDirectoryError: A night or its run is damaged, or there is none.
+    """
+    if unfinished_runs(series_url):
+        return False
+    try:
+        listed = ReportFiles.read(storage.join(series_url, "report", FILES))
+    except (FileNotFoundError, RunDirectoryError):
+        return False
+    return listed.commits == series_report_mark(Series(series_url).counted())
+
+
 def unfinished_runs(series_url: str) -> list[str]:
     """URLs of the runs of a series that are not finished, in order.
 

@@ -25,6 +25,7 @@ from seraser_core.results.records import (
     Plan,
     RunRecord,
 )
+from seraser_core.results.series import described_run
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.runner.foregrounds import check_foregrounds
 from seraser_core.runner.identify import RANDOM, Identified, identify
@@ -39,6 +40,7 @@ _UNCONDITIONAL = (
     "WARNING: the storage of {} cannot create a file on the condition that there is none: "
     "let no two workers compute the same shard, or the rows of the last one count"
 )
+NOTHING_NEW = "series {}: none of the images is new"
 _PACKAGES = ("seraser", "torch", "open_clip_torch", "pillow", "numpy", "pyarrow", "polars")
 
 
@@ -110,30 +112,30 @@ def prepare_run(
 def find_finished(prepared: Prepared, report: Callable[[str], None] | None = None) -> str | None:
     """The finished run that `complete` would find, if it is sure that nothing has changed.
 
-    It is found without loading the model, and takes on options that change no prediction.
+    It is found without loading the model, and takes on options that change no prediction. Of a
+    series, all nights are finished, and none of the images is new.
 
     Args:
         prepared: The run.
         report: As of `plan_run`.
 
     Returns:
-        URL of the run directory.
+        URL of the run directory, or of the series.
     """
     from seraser_core.runner.recalled import recall
 
-    if prepared.config.series is not None:
-        return None
     with waiting("looking for a finished run"):
         url = recall(prepared)
     if url is None:
         return None
-    directory = RunDirectory(url)
-    run = directory.run
-    planned = prepared.planned
+    run, planned = described_run(url), prepared.planned
     if (run.train_counts, run.labels) != (planned.train_counts, planned.labels):
         return None  # its report is to be made again
     if run.random_weights:
         (report or _log)(RANDOM.format(prepared.config.model.name))
+    if prepared.config.series is not None:
+        (report or _log)(NOTHING_NEW.format(run.run_id))
+        return url
     _create(
         url,
         run.model_copy(update={"config": _config(prepared.config)}),
@@ -160,17 +162,18 @@ def complete(prepared: Prepared, report: Callable[[str], None] | None = None) ->
         ConfigError: The model or the methods cannot be used as configured.
         RunDirectoryError: The directory belongs to another configuration.
     """
+    from seraser_core.runner.recalled import model_marks, remember
+
     say, config = report or _log, prepared.config
+    before = model_marks(config)
     if config.series is not None:
         from seraser_core.runner.series import plan_night
 
-        return plan_night(prepared, config.series, say)
-    with waiting("looking at some masks and boxes"):
-        check_foregrounds(config, prepared.planned.table, say)
-    from seraser_core.runner.recalled import model_marks, remember
-
-    before = model_marks(config)
-    url = create_run(prepared, identify(prepared, say), config.output, say)
+        url = plan_night(prepared, config.series, say)
+    else:
+        with waiting("looking at some masks and boxes"):
+            check_foregrounds(config, prepared.planned.table, say)
+        url = create_run(prepared, identify(prepared, say), config.output, say)
     remember(prepared, url, before)
     return url
 

@@ -1,4 +1,4 @@
-"""Recognising a finished run without loading its model, if nothing relevant has changed.
+"""Recognising a finished run or series without its model, if nothing relevant has changed.
 
 What was planned is remembered on this machine, in small files beside the weights that were fetched:
 under all that decided it, the run that it made, and the files of the model with their marks. A
@@ -26,8 +26,8 @@ from seraser_core.models.weights import cache_folder
 from seraser_core.results import records
 from seraser_core.results.fingerprints import fingerprint
 from seraser_core.results.records import RunRecord
-from seraser_core.results.shards import RunDirectory
-from seraser_core.results.summary import is_finished
+from seraser_core.results.series import described_run
+from seraser_core.results.summary import is_finished, is_series_finished
 
 if TYPE_CHECKING:
     from seraser_core.config.options import RunConfig
@@ -65,12 +65,15 @@ _seen: dict[str, Marks | None] = {}
 
 
 def recall(prepared: Prepared) -> str | None:
-    """Return the URL of the finished run that planning `prepared` would find; None if unsure."""
+    """Return the URL of the finished run or series that planning would find; None if unsure."""
     with suppress(*_FAULTS):
         known = json.loads(_place(prepared).read_bytes())
         url = storage.join(prepared.config.output, known["run_id"])
         if not known["marks"] or _marks(known["marks"]) != known["marks"]:
             return None
+        if prepared.config.series is not None:
+            same = described_run(url).fingerprint == known["fingerprint"]
+            return url if same and is_series_finished(url) else None
         data = records.read(storage.join(url, "run.json"))
         run = RunRecord.parse(data, url)
         same = (run.fingerprint, run.plan_hash) == (known["fingerprint"], prepared.hashed)
@@ -84,11 +87,11 @@ def remember(prepared: Prepared, url: str, before: Marks | None) -> None:
 
     Args:
         prepared: The run.
-        url: Its directory.
+        url: Its directory; that of the series if it is of one.
         before: `model_marks` before the model was loaded; also None if it was fetched.
     """
     with suppress(*_FAULTS):
-        place, run, config = _place(prepared), RunDirectory(url).run, prepared.config
+        place, run, config = _place(prepared), described_run(url), prepared.config
         marks = model_marks(config)
         loaded = _seen.setdefault(fingerprint([repr(config.model), repr(config.segment)]), marks)
         if marks is None or before not in (None, marks) or loaded != marks:

@@ -20,7 +20,7 @@ from seraser_core.results.summary import unfinished_runs
 from seraser_core.runner.each_run import compute_each
 from seraser_core.runner.foregrounds import check_foregrounds
 from seraser_core.runner.identify import identify
-from seraser_core.runner.plan import Prepared, create_run, resume
+from seraser_core.runner.plan import NOTHING_NEW, Prepared, create_run, resume
 from seraser_core.sources.items import ITEMS_SCHEMA
 from seraser_core.sources.planner import cut_shards
 from seraser_core.waiting import waiting
@@ -76,7 +76,7 @@ def plan_night(prepared: Prepared, options: SeriesOptions, say: Callable[[str], 
     for text in images.told():
         say(text)
     if not images.count:
-        say(f"series {series.name}: none of the images is new")
+        say(NOTHING_NEW.format(series.name))
     with waiting("looking for what is done"):
         newest = series.run(series.nights()[-1])
         for url in {newest.url, *unfinished_runs(series.url)}:

@@ -24,6 +24,7 @@ from seraser_core.results.status import status
 from seraser_core.results.summary import aggregate, unfinished_runs
 from seraser_core.results.verify import verify
 from seraser_core.results.verify_series import verify_series
+from seraser_core.runner import series
 from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.series import finish_runs
@@ -129,6 +130,23 @@ def test_nights_are_together_one_run_over_all_images(tree, grown, tmp_path, plac
     )
     assert rows.select("item_id", "method").collect().is_duplicated().sum() == 0
     assert rows.collect().height == 14 * len(tree["methods"])
+
+
+def test_a_series_without_new_images_is_known_without_its_model(tree, grown, monkeypatch):
+    url, _ = night(tree)
+    plan(tree)  # as of now, the marks of the model's files are known
+    with monkeypatch.context() as gone:
+        gone.setattr(series, "identify", None)
+        found, said = plan(tree)
+    assert found == url
+    assert said[-1] == f"series {Series(url).name}: none of the images is new"
+    Path(url, "report", "files.json").unlink()
+    with monkeypatch.context() as gone:
+        gone.setattr(series, "identify", None)
+        with pytest.raises(TypeError):
+            plan(tree)
+    assert night(tree)[0] == url
+    assert Path(url, "report", "files.json").exists()
 
 
 def test_an_unfinished_night_is_finished_first_with_the_options_of_now(tree, grown, tmp_path):
