@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +15,13 @@ from flows.reasons import reasons
 from flows.seraser import planned
 from seraser_core import storage
 from seraser_core.errors import DeviceLostError, SeraserError
-from seraser_core.results.idle import MOST_TRIES, forget_tries, run_directories, unfinished
+from seraser_core.results.idle import (
+    MOST_TRIES,
+    forget_tries,
+    run_directories,
+    series_to_report,
+    unfinished,
+)
 
 
 @flow(name="seraser-tend", validate_parameters=True)
@@ -23,7 +31,7 @@ def tend(output: str, idle_minutes: Annotated[float, Field(ge=0)] = 60) -> list[
     It reads their files and no states of Prefect, so it sees runs whose machine or server is gone,
     too. A mistake costs nothing but time: a shard that two compute is committed once. A run that
     was taken up three times without a new commit is left alone, and named, until somebody commits
-    one of its shards.
+    one of its shards. Of a series whose runs are finished, the report is written.
 
     Args:
         output: Folder of runs, a path or a URL.
@@ -31,17 +39,17 @@ def tend(output: str, idle_minutes: Annotated[float, Field(ge=0)] = 60) -> list[
             a shard takes.
 
     Returns:
-        One line about every run that was not finished.
+        One line about every run or series that was not finished.
 
     Raises:
         SeraserError: Runs failed; all others are finished.
     """
-    logger = get_run_logger()
+    folder, logger = storage.absolute(output, Path.cwd()), get_run_logger()
     lines, failed = [], []
     with reasons():
-        for url in run_directories(storage.absolute(output, Path.cwd())):
+        for url, finish in _to_finish(folder, idle_minutes):
             try:
-                line = _tended(url, idle_minutes)
+                line = finish(url)
             except DeviceLostError:  # this process can compute nothing more
                 raise
             except SeraserError as error:
@@ -57,6 +65,16 @@ def tend(output: str, idle_minutes: Annotated[float, Field(ge=0)] = 60) -> list[
         if failed:
             raise SeraserError("\n".join(failed))
     return lines
+
+
+def _to_finish(
+    folder: str, idle_minutes: float
+) -> Iterator[tuple[str, Callable[[str], str | None]]]:
+    """Yield what is to be looked at, and by what: the runs of a folder, then its series."""
+    for url in run_directories(folder):
+        yield url, partial(_tended, idle_minutes=idle_minutes)
+    for url in series_to_report(folder):  # as they are once their runs are tended
+        yield url, _reported
 
 
 def _tended(url: str, idle_minutes: float) -> str | None:
@@ -79,3 +97,9 @@ def _tended(url: str, idle_minutes: float) -> str | None:
     planned(url)
     forget_tries(run.directory)
     return f"finished: {run} before"
+
+
+def _reported(series_url: str) -> str:
+    """Write the report of a series."""
+    planned(series_url)
+    return f"finished: the report of {series_url}"

@@ -11,7 +11,7 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
-from seraser_core.results.nights import is_series
+from seraser_core.results.nights import is_series, read_nights
 from seraser_core.results.reading import read_report
 from seraser_core.results.records import Record
 from seraser_core.results.series import Series
@@ -90,6 +90,21 @@ def run_directories(output: str) -> Iterator[str]:
             yield from run_directories(url)
 
 
+def series_to_report(output: str) -> Iterator[str]:
+    """Yield the URLs of the series of a folder whose runs are finished and whose report is not.
+
+    Raises:
+        RunDirectoryError: It cannot be read, or a night or its run is damaged.
+        TransientError: A fault that may pass.
+    """
+    with records.reading(output):
+        folders = [storage.join(output, name) for name in sorted(storage.list_folders(output))]
+    for url in filter(is_series, [output, *folders]):
+        runs = Series(url).runs()
+        if not _is_reported(url) and all(unfinished(run.url) is None for run in runs):
+            yield url
+
+
 def unfinished(url: str) -> Unfinished | None:
     """Return a run as it is found; None if it is finished.
 
@@ -113,6 +128,15 @@ def unfinished(url: str) -> Unfinished | None:
 def forget_tries(directory: RunDirectory) -> None:
     """Remove the record of tries of a run that is finished."""
     storage.delete(directory.path(_FILE))
+
+
+def _is_reported(series_url: str) -> bool:
+    """Return whether there is a report of all nights."""
+    try:
+        reported = set(read_report(series_url, "nights")["night"])
+    except (RunDirectoryError, pl.exceptions.ColumnNotFoundError):
+        return False
+    return reported == {night.n for night in read_nights(series_url)}
 
 
 def _has_report(directory: RunDirectory) -> bool:

@@ -11,6 +11,8 @@ from flows.tend import tend
 from seraser_core.config import load_config
 from seraser_core.errors import SeraserError
 from seraser_core.results.idle import MOST_TRIES, unfinished
+from seraser_core.results.reading import read_report
+from seraser_core.results.series import Series
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.summary import is_finished
 from seraser_core.results.verify import verify
@@ -46,6 +48,29 @@ def test_it_finishes_what_was_left_and_touches_nothing_else(tree, finished_once)
     once = files(output)
     assert tend(str(output), idle_minutes=0) == []
     assert files(output) == once
+
+
+@pytest.mark.slow
+def test_nights_of_a_series_are_finished_and_then_its_report(tree, tmp_path):
+    data = Path(shutil.copytree(Path(tree["dataset"]["path"]).parent, tmp_path / "data"))
+    table = data / "metadata.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    tree["dataset"]["path"] = str(table)
+    tree |= {"series": {"changed": "keep"}, "methods": ["zero_shot"]}
+    table.write_text("".join(lines[:7]))
+    series = plan_run(load_config(tree))
+    done = tend(tree["output"], idle_minutes=0)
+    assert done[-1] == f"finished: the report of {series}"
+    table.write_text("".join(lines))
+    assert plan_run(load_config(tree)) == series
+    _, second = (run.url for run in Series(series).runs())
+    done = tend(tree["output"], idle_minutes=0)
+    assert done == [
+        f"finished: {second} (0 of 2 shards done) before",
+        f"finished: the report of {series}",
+    ]
+    assert read_report(series, "nights")["night"].to_list() == [0, 1]
+    assert tend(series, idle_minutes=0) == []
 
 
 @pytest.mark.slow
