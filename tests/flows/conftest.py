@@ -112,17 +112,17 @@ def seraser(company: HttpProxy) -> Callable[..., subprocess.CompletedProcess[str
 def start_up(company: HttpProxy) -> Iterator[Callable[..., Up]]:
     """Starts `seraser up` behind a proxy with its state in a folder; it is ready on return.
 
-    On a free port, unless one is given.
+    On a free port, unless one is given; with more variables in its environment.
     """
     started: list[Up] = []
 
-    def start(home: Path, port: int = 0, limit: int = 1) -> Up:
+    def start(home: Path, port: int = 0, limit: int = 1, **more: str) -> Up:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = port or int(probe.getsockname()[1])
         process = subprocess.Popen(
             [*_SERASER, "up", f"--port={port}", f"--home={home}", f"--limit={limit}"],
-            env=_behind(company) | {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2"},
+            env=_behind(company) | {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2"} | more,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
