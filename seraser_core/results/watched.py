@@ -145,7 +145,8 @@ class Watch:
 
     Args:
         run: The run.
-        show: Given what was seen, from that thread; at the end once more, by whoever ends it.
+        show: Given what was seen, from that thread; at the end once more, by whoever ends it,
+            unless that is an interruption.
         every_s: Seconds from one look to the next; more where a look takes long.
     """
 
@@ -166,8 +167,9 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         self._ended.set()
-        self._thread.join()
-        self._look()
+        if kind is None or issubclass(kind, Exception):  # no interruption, which waits for nobody
+            self._thread.join()
+            self._look()
 
     def _look_on(self) -> None:
         pause = 0.0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
 from seraser_core.errors import ConfigError
@@ -121,8 +122,13 @@ class _Textfile(Silence):
     def __enter__(self) -> _Textfile:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._watch.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._watch.__exit__(kind, error, trace)
 
     def planned(self, run_url: str, done: int, total: int) -> None:
         """Begin with a run, and end with the one before."""

@@ -84,3 +84,18 @@ def test_a_watch_shows_the_end_and_outlives_faults(small, tmp_path, caplog):
         small.write(directory)
     assert shown[-1] == 13
     assert caplog.text.count("cannot be watched: nobody listens") == 1
+
+
+def test_an_interruption_does_not_wait_for_a_look(finished):
+    looks, ends = threading.Event(), threading.Event()
+
+    def show(seen):
+        looks.set()
+        ends.wait(60)
+
+    watch = Watch(WatchedRun(finished.url), show, every_s=1)
+    with pytest.raises(KeyboardInterrupt), watch:
+        looks.wait(60)
+        raise KeyboardInterrupt
+    assert any(thread.name == "watch" for thread in threading.enumerate())
+    ends.set()
