@@ -90,6 +90,7 @@ def test_what_is_damaged_is_found_and_repaired(seraser, config, grow):
     assert seraser("verify", url).exit_code == 1
 
 
+@pytest.mark.slow
 def test_failed_images_of_all_nights_are_computed_again(seraser, config, grow, tmp_path):
     grow(6)
     folder = tmp_path / "own"
