@@ -26,6 +26,9 @@ from seraser_core.results.nights import Night, is_series, night_file, read_night
 from seraser_core.results.records import RunRecord
 from seraser_core.results.shards import RunDirectory
 
+RUNS_AT_ONCE = 8
+"""Runs that are looked at at once: each takes several small reads from far away at a time."""
+
 
 class Series:
     """A series on a local disk or in object storage.
@@ -90,15 +93,17 @@ class Series:
         Raises:
             RunDirectoryError: As of `runs`.
         """
-        nights, counted = self.nights(), []
+        nights, runs, counted = self.nights(), self.runs(), []
+        with ThreadPoolExecutor(RUNS_AT_ONCE) as pool:
+            states = list(pool.map(RunDirectory.states, runs))
         later = no_images()
-        for night, run in reversed([*zip(nights, self.runs(), strict=True)]):
+        for night, run, of_shards in reversed([*zip(nights, runs, states, strict=True)]):
             replaced = no_images()
             if night.again or len(later):
                 ids = pl.Series("item_id", run.item_columns(["item_id"])["item_id"])
                 replaced = ids.filter(ids.is_in(later.implode()))
                 later = pl.concat([later, ids]) if night.again else later
-            counted.append(CountedRun(run, run.states(), replaced))
+            counted.append(CountedRun(run, of_shards, replaced))
         return counted[::-1]
 
     def add(self, n: int, directory: RunDirectory, again: int = 0) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import polars as pl
@@ -19,7 +20,7 @@ from seraser_core.results.nights import is_series
 from seraser_core.results.reading import read_report
 from seraser_core.results.records import Commit, ReportFiles, RunRecord
 from seraser_core.results.report import make_report
-from seraser_core.results.series import Series
+from seraser_core.results.series import RUNS_AT_ONCE, Series
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Damaged, Done, State, commits_of
 from seraser_core.results.status import describe, describe_damage, describe_series
@@ -192,7 +193,10 @@ def unfinished_runs(series_url: str) -> list[str]:
     Raises:
         RunDirectoryError: A night or its run is damaged, or there is none.
     """
-    return [run.url for run in Series(series_url).runs() if not is_finished(run.url)]
+    urls = [run.url for run in Series(series_url).runs()]
+    with ThreadPoolExecutor(RUNS_AT_ONCE) as pool:
+        finished = pool.map(is_finished, urls)
+        return [url for url, done in zip(urls, finished, strict=True) if not done]
 
 
 def _missing_text(directory: RunDirectory, states: Mapping[str, State]) -> str:
