@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 
+import dask
 import numpy as np
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
@@ -14,6 +15,9 @@ from seraser_core.engines import worker
 from seraser_core.engines.dask import DaskEngine
 
 _HERE = "127.0.0.1"
+_KEEP = {"distributed.deploy.lost-worker-timeout": "1000 days"}
+"""Else a process that dies is given up unless its successor comes within 15 s, which takes longer
+where many start at once, or from a slow disk."""
 
 
 class MachineEngine(DaskEngine):
@@ -38,6 +42,7 @@ class MachineEngine(DaskEngine):
         return len(self._devices) * self._threads
 
     def _connect(self) -> Client:
+        dask.config.set(_KEEP)
         scratch = self._scratch = tempfile.TemporaryDirectory(prefix="seraser-")
         workers = {}
         parts = np.array_split(usable_cores(), len(self._devices))

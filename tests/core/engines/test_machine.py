@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cloudpickle
+import dask
 import psutil
 import pytest
 import yaml
@@ -41,7 +42,11 @@ def engine():
     """Two processes, one of which may die over a shard."""
     data = {"path": "any.csv", "classes": ["a camel", "a deer"]}
     tree = {"dataset": data, "model": {"device": "cpu"}}
-    with open_engine(load_config(tree, [*TWO, "execution.lost_workers=1"])) as engine:
+    # Dask gives up a worker whose successor takes longer: here, any.
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "0 s"}),
+        open_engine(load_config(tree, [*TWO, "execution.lost_workers=1"])) as engine,
+    ):
         yield engine
 
 
