@@ -23,7 +23,7 @@ from flows.reasons import reasons
 from seraser_core.config.execution import ExecutionOptions
 from seraser_core.engines import open_engine
 from seraser_core.engines.planned import config_here
-from seraser_core.errors import ConfigError, SeraserError
+from seraser_core.errors import ConfigError, SeraserError, TransientError
 from seraser_core.results.records import Timings
 from seraser_core.results.shards import RunDirectory
 from seraser_core.runner.part import Part, work
@@ -90,12 +90,18 @@ def compute_in_parts(
 
 
 def _wait_for_commits(directory: RunDirectory, children: _Children) -> None:
-    seen, since = None, time.monotonic()
+    total, seen, since = len(directory.shards()), None, time.monotonic()
     while True:
-        done, begun = directory.listed()
-        if seen != (done, begun):
-            seen, since = (done, begun), time.monotonic()
-        if len(done) == len(directory.shards()) or not children.look():
+        try:
+            now = done, _ = directory.listed()
+        except TransientError as error:  # the flow runs go on meanwhile
+            get_run_logger().warning("%s; looking again", error)
+        else:
+            if len(done) == total:
+                return
+            if seen != now:
+                seen, since = now, time.monotonic()
+        if not children.look():
             return
         if time.monotonic() - since > _SILENT_S:
             children.replace(Part(), "nothing was begun or committed for long")
@@ -157,7 +163,12 @@ class _Children:
         Raises:
             SeraserError: None has started in time.
         """
-        for child in self._read():
+        try:
+            found = self._read()
+        except httpx.HTTPError as error:  # they go on without Prefect's server
+            get_run_logger().warning("%s; looking again", error)
+            return True
+        for child in found:
             state = child.state
             if state is None:
                 continue

@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import httpx
 import psutil
 import pytest
 import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import parts
 from flows.parts import seraser_part
 from flows.seraser import seraser as seraser_flow
 from seraser_core.config import load_config
-from seraser_core.errors import ConfigError
+from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Running
 from seraser_core.results.summary import is_finished
@@ -99,9 +102,9 @@ def stop_at_a_shard(up, output: str, before: set[str]) -> tuple[psutil.Process, 
             except psutil.NoSuchProcess:
                 continue
             (url,) = map(str, Path(output).iterdir())
-            number, parts = run["parameters"]["part"], run["parameters"]["parts"]
+            number, step = run["parameters"]["part"], run["parameters"]["parts"]
             directory = RunDirectory(url)
-            mine = [shard.id for shard in directory.shards()[number::parts]]
+            mine = [shard.id for shard in directory.shards()[number::step]]
             for shard in mine:
                 if isinstance(directory.state(shard), Running):
                     return process, shard
@@ -168,3 +171,44 @@ def test_a_run_whose_part_may_not_be_started_again_fails_by_name(roomy, slow):
     assert named in parent["state"]["message"]
     run_local(url)  # the same again computes it
     assert RunDirectory(url).missing() == []
+
+
+@pytest.fixture
+def on_roomy(roomy, monkeypatch):
+    """Has a flow of this process start its parts on the server with room, and look often."""
+    monkeypatch.setattr(parts, "_LOOK_EVERY_S", 0.2)
+    with temporary_settings({PREFECT_API_URL: roomy.exports["PREFECT_API_URL"]}):
+        yield roomy
+
+
+@pytest.mark.slow
+def test_one_more_helps_where_a_part_only_seems_to_run(on_roomy, slow, monkeypatch):
+    """As when its machine is gone, which Prefect does not notice."""
+    monkeypatch.setattr(parts, "_SILENT_S", 10)
+    before = {run["id"] for run in flow_runs(on_roomy, "seraser-part")}
+    output = load_config(slow).output
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(stop_at_a_shard, on_roomy, output, before)
+        url = seraser_flow(slow, [*IN_PARTS, "execution.parts=1"])
+    process, _ = stopping.result()
+    assert process.status() == psutil.STATUS_STOPPED
+    of_run = [run for run in flow_runs(on_roomy, "seraser-part") if run["id"] not in before]
+    assert Counter(run["state_type"] for run in of_run)["RUNNING"] >= 1
+    process.kill()
+    assert is_finished(url)
+    assert verify(url).problems == []
+
+
+@pytest.mark.slow
+def test_parts_that_nobody_starts_are_cancelled_and_said(on_roomy, slow):
+    before = {run["id"] for run in flow_runs(on_roomy, "seraser-part")}
+    children = psutil.Process(on_roomy.process.pid).children()
+    (worker,) = [child for child in children if "worker" in child.cmdline()]
+    worker.suspend()
+    try:
+        with pytest.raises(SeraserError, match=r"no flow run of seraser-part/gpu has started"):
+            seraser_flow(slow, [*IN_PARTS, "execution.parts=2", "execution.start_timeout=1"])
+        of_run = [run for run in flow_runs(on_roomy, "seraser-part") if run["id"] not in before]
+        assert [run["state_type"] for run in of_run] == ["CANCELLED"] * 2
+    finally:
+        worker.resume()
