@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import os
+import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import psutil
@@ -24,6 +28,7 @@ from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 
 SHARDS = 200
+STORM_S, EVERY_S = 120, 5
 TWO = ["execution.engine=processes", "execution.workers=2"]
 _SERASER = "from seraser_core.cli.main import app; app()"
 
@@ -93,6 +98,38 @@ def test_a_shard_that_kills_every_worker_costs_no_other_one(tree, tmp_path):
         with pytest.raises(SeraserError, match=r"1 of 200 .*00077: .*its worker died 4 times"):
             run_local(url, compute=Kill("00077"), engine=engine)
     assert sorted(RunDirectory(url).commits()) == [f"{i:05}" for i in range(SHARDS) if i != 77]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_workers_that_are_killed_all_the_time(tree, here, tmp_path):
+    """One of two every five seconds for two minutes, also while it starts or loads its model."""
+    storm = f"execution.lost_workers={STORM_S // EVERY_S}"
+    work, over, kills = Noted(tmp_path / "begun"), threading.Event(), []
+
+    def kill():
+        end = time.monotonic() + STORM_S
+        while time.monotonic() < end and not over.wait(EVERY_S):
+            with suppress(psutil.NoSuchProcess, ValueError):
+                victim = random.choice([*worker_processes(os.getpid())])
+                victim.kill()
+                kills.append(victim.pid)
+
+    with open_engine(load_config(tree, [*TWO, storm])) as engine, ThreadPoolExecutor(1) as pool:
+        engine.start()
+        killer, runs = pool.submit(kill), 0
+        try:
+            while not (runs and killer.done()):
+                output = f"output={tmp_path / f'there{runs}'}"
+                url = plan_run(load_config(tree, [output]))
+                run_local(url, compute=work, engine=engine)
+                check_whole(url, here)
+                runs += 1
+        finally:
+            over.set()
+    again = len(work.begun()) - runs * SHARDS
+    print(f"{len(kills)} kills, {runs} runs, {again} shards begun again")
+    assert len(kills) > STORM_S / EVERY_S / 2
 
 
 @pytest.mark.slow
