@@ -23,6 +23,7 @@ from seraser_core.runner.plan import plan_run
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
+@pytest.mark.slow
 def test_a_comparison_is_that_of_the_command(tree, tmp_path):
     tree["methods"] = ["zero_shot"]
     other = tree | {"name": "other", "seed": 1}
