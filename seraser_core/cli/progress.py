@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -26,6 +28,9 @@ from seraser_core.waiting import printed
 
 if TYPE_CHECKING:
     from seraser_core.results.records import Timings
+
+
+_SAY_EVERY_S = 30.0
 
 
 class _Speed(ProgressColumn):
@@ -67,6 +72,7 @@ class RunDisplay:
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._said = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -142,3 +148,17 @@ class RunDisplay:
             bound = bound_by(self._seconds)
         if self._task is not None:
             self._bar.update(self._task, bound=f"bound by {bound}")
+            if not self._console.is_terminal:
+                self._say_progress(f"bound by {bound}")
+
+    def _say_progress(self, bound: str) -> None:
+        """Print how far the run is where no bar moves, as in the log of a job, now and then."""
+        with self._lock:
+            if time.monotonic() - self._said < _SAY_EVERY_S:
+                return
+            self._said = time.monotonic()
+        task = next(task for task in self._bar.tasks if task.id == self._task)
+        self._console.print(
+            f"{datetime.now().astimezone():%H:%M:%S} {task.completed:,.0f} of {task.total:,.0f} "
+            f"images, {task.speed or 0:,.1f} images/s, {bound}"
+        )

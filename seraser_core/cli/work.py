@@ -13,6 +13,11 @@ from seraser_core.cli.execute import watching
 from seraser_core.display import count
 from seraser_core.errors import ConfigError
 
+_OTHERS = (
+    "others have begun what is left, less than ten minutes ago; if they are gone, start any part "
+    "again after that"
+)
+
 
 def work(
     run: RunArgument,
@@ -61,4 +66,4 @@ def work(
             observer.committed,
             lambda missing: observer.planned(run, total - sum(map(len, missing)), total),
         )
-        display.say("the run is finished" if finished else "others are still computing")
+        display.say("the run is finished" if finished else _OTHERS)

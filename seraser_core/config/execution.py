@@ -76,6 +76,11 @@ class ExecutionOptions(Options):
             raise mistake(found, "write one of them: where Dask is, or how to start it", "engine")
         if self.engine != "dask" and named:
             raise mistake("is of engine: dask", "write engine: dask, or leave it out", named[0])
+        if self.cluster_options and self.cluster is None:
+            raise mistake("is of cluster", "write cluster, or leave it out", "cluster_options")
+        if self.workers not in ("auto", 1) and self.engine in ("threads", "deployments"):
+            remedy = "write engine: processes, or leave it out; of deployments, write parts"
+            raise mistake(f"is not of engine: {self.engine}", remedy, "workers")
         if self.engine == "deployments" and self.deployment is None:
             raise mistake("has no deployment", "write deployment: seraser-part/gpu", "engine")
         if self.deployment is not None and not all(self.deployment.partition("/")):

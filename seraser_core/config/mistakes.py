@@ -27,6 +27,7 @@ PATTERNS = {
     r"^[^{}]*[^{}\s][^{}]*$": "words without braces",
     r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$": "the name of a class with its module, such as "
     "dask_jobqueue.SLURMCluster",
+    r"^/.+\.prom$": "a whole path that ends in .prom, such as /var/lib/node_exporter/seraser.prom",
 }
 """Every pattern of an option of ours -> what follows it, in words."""
 _TEXT, _WHOLE, _NUMBER = "a text", "a whole number", "a number"

@@ -47,8 +47,15 @@ def read_nights(series_url: str) -> list[Night]:
         RunDirectoryError: One is missing or damaged, or they cannot be read.
     """
     numbers = _numbers(series_url)
+    lacking = set(range(len(numbers))) - set(numbers)
+    if lacking:
+        url = storage.join(series_url, night_file(min(lacking)))
+        raise RunDirectoryError(
+            f"{url} is missing, and there are later nights; bring it back, or remove them if they "
+            f"are none: {max(numbers)}.json"
+        )
     with ThreadPoolExecutor(records.READERS) as pool:
-        return list(pool.map(lambda n: _read(series_url, n), range(max(numbers, default=-1) + 1)))
+        return list(pool.map(lambda n: _read(series_url, n), range(len(numbers))))
 
 
 def is_series(url: str) -> bool:
@@ -72,7 +79,7 @@ def _read(series_url: str, n: int) -> Night:
     try:
         data = records.read(url)
     except FileNotFoundError:
-        raise RunDirectoryError(f"{url} is missing, and there are later nights") from None
+        raise RunDirectoryError(f"{url} is gone; it was there a moment ago") from None
     night = Night.parse(data, url)
     fault = records.seal_fault(data)
     if fault is None and night.n != n:

@@ -71,7 +71,12 @@ class Series:
             RunDirectoryError: It is missing or damaged, or another one.
         """
         directory = RunDirectory(self.path(night.run_id))
-        if directory.run.fingerprint != night.fingerprint:
+        try:
+            run = directory.run
+        except RunDirectoryError as error:
+            named = f"{error}; night {night.n} names this run: restore it from a copy"
+            raise RunDirectoryError(named) from error
+        if run.fingerprint != night.fingerprint:
             raise RunDirectoryError(f"{directory.url} is not the run that night {night.n} names")
         return directory
 

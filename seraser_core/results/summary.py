@@ -64,8 +64,9 @@ def aggregate(
         run.directory.restore(run.states)
         run.directory.tidy(run.states)
     sums = merged(runs)
+    warn = logger.warning if report is None else lambda text: report(f"WARNING: {text}")
     for warning in failed_entirely(sums):
-        (report or logger.warning)(f"WARNING: {warning}")
+        warn(warning)
     record, missing = runs[-1].directory.run, sum(len(unfinished(run.states)) for run in runs)
     if series is None:
         tables, status = make_tables(sums, record), describe(runs[0].directory, runs[0].states)
@@ -77,7 +78,7 @@ def aggregate(
     if is_audit(tables["summary"]):
         tables["disagreements"] = disagreements(runs)
     if series is not None and any(of_method.nll is None for of_method in sums.values()):
-        (report or logger.warning)(f"WARNING: {_NO_SCORES}")
+        warn(_NO_SCORES)
     files = {f"{name}.parquet": _to_parquet(table) for name, table in tables.items()}
     files |= make_report(record, tables, status, missing)
     for name, data in files.items():

@@ -103,6 +103,8 @@ class WatchedRun(RunDirectory):
             TransientError: A fault that may pass.
         """
         names, begun = self._commit_names(), self.files("failures")
+        if self._commits and not any(names.values()):
+            self._read_run()  # whose folder may be gone by now
 
         def state(shard: ShardRange) -> State:
             return self._seen(shard.id, names[shard.id], begun.get(f"{shard.id}.json"))

@@ -63,7 +63,8 @@ class Part:
         if all(name in numbers for name in _SLURM):
             number, first, count = (numbers[name] for name in _SLURM)
             step = numbers.get("SLURM_ARRAY_TASK_STEP") or 1
-            return cls((number - first) // step, count)
+            # Of --array=3,7,9 the place is not told: two may have one part, and help with the rest.
+            return cls((number - first) // step % count, count)
         if "SLURM_PROCID" in numbers and numbers.get("SLURM_NTASKS"):
             return cls(numbers["SLURM_PROCID"], numbers["SLURM_NTASKS"])
         if "JOB_COMPLETION_INDEX" in numbers and parts is not None:

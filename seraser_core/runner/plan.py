@@ -36,6 +36,7 @@ from seraser_core.waiting import waiting
 logger = logging.getLogger(__name__)
 ALGORITHM_VERSION = 2
 DEFAULT_TEMPLATE = "a photo of {}"
+_WARNING = "WARNING: "
 _UNCONDITIONAL = (
     "WARNING: the storage of {} cannot create a file on the condition that there is none: "
     "let no two workers compute the same shard, or the rows of the last one count"
@@ -242,7 +243,8 @@ def resume(directory: RunDirectory, prepared: Prepared) -> None:
 
 
 def _log(line: str) -> None:
-    logger.log(logging.WARNING if line.startswith("WARNING: ") else logging.INFO, line)
+    warning = line.startswith(_WARNING)
+    logger.log(logging.WARNING if warning else logging.INFO, line.removeprefix(_WARNING))
 
 
 def _create(url: str, run: RunRecord, items: pa.Table, plan: Plan) -> RunDirectory:

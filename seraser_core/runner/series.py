@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +27,8 @@ from seraser_core.waiting import waiting
 
 _COMPARED = ("size", "version", "label", "attribute")
 """Columns that tell whether an image is as it was when it was planned."""
-_READ = ("item_id", *_COMPARED)
+_OF_TABLES = ("image", "mask", "box")
+"""Columns that tell more where nothing is known of the files themselves."""
 _SHOWN = 3
 _AT_ONCE = 2**20
 """Images that are compared at once: of tens of millions, all would take gigabytes."""
@@ -79,8 +80,11 @@ def plan_night(prepared: Prepared, options: SeriesOptions, say: Callable[[str], 
         say(NOTHING_NEW.format(series.name))
     with waiting("looking for what is done"):
         newest = series.run(series.nights()[-1])
-        for url in {newest.url, *unfinished_runs(series.url)}:
+        left = unfinished_runs(series.url)
+        for url in {newest.url, *left}:
             resume(RunDirectory(url), prepared)
+    if left and not images.count:
+        say(f"{len(left)} of the earlier nights are unfinished")
     return series.url
 
 
@@ -138,7 +142,9 @@ class _Images:
 
     def __init__(self, table: pa.Table, options: SeriesOptions) -> None:
         self._table, self._keep = table, options.changed == "keep"
-        self.new = table.select(["item_index", *_READ])
+        known = table["size"].null_count < table.num_rows
+        self._read = ("item_id", *_COMPARED, *(() if known else _OF_TABLES))
+        self.new = table.select(["item_index", *self._read])
         self.again = self.new.slice(0, 0)
         self._kept: list[pa.Table] = []
         self._gone = 0
@@ -155,7 +161,7 @@ class _Images:
         """
         before, changed = self.again, []
         for night, run in reversed(nights):
-            planned = run.item_columns(_READ)
+            planned = run.item_columns(self._read)
             listed = self.new.num_rows
             self.new, new = _compared(self.new, planned)
             before, old = _compared(before, planned)
@@ -185,8 +191,8 @@ class _Images:
             more = ", ..." if len(changed) > _SHOWN else ""
             what = "and keep their rows" if self._keep else "and are evaluated again"
             yield (
-                f"WARNING: {len(changed):,} images have another file or label than when they were "
-                f"planned, {what}: {first}{more}"
+                f"WARNING: {len(changed):,} images have another file, mask or label than when they "
+                f"were planned, {what}: {first}{more}"
             )
         if self._gone:
             yield f"{self._gone:,} images of earlier nights are there no more; their rows stay"
@@ -199,7 +205,7 @@ def _compared(listed: pa.Table, planned: pa.Table) -> tuple[pa.Table, pa.Table]:
         both = pl.DataFrame(now).join(pl.DataFrame(then), on="item_id", suffix="_then")
         if both.height < now.num_rows:
             left.append(_of_ids(now, both["item_id"], False))
-        if len(ids := both.filter(_is_changed())["item_id"]):
+        if len(ids := both.filter(_is_changed(now.column_names))["item_id"]):
             changed.append(_of_ids(now, ids, True))
     return pa.concat_tables(left), pa.concat_tables(changed)
 
@@ -225,11 +231,21 @@ def _side_by_side(listed: pa.Table, planned: pa.Table) -> Iterator[tuple[pa.Tabl
         start = stop
 
 
-def _is_changed() -> pl.Expr:
-    """Whether a size or version differs, where both are known, or a label or an attribute."""
+def _is_changed(columns: Collection[str]) -> pl.Expr:
+    """Whether an image differs in one of these columns; in size or version where both are known."""
     files = [pl.col(name) != pl.col(f"{name}_then") for name in ("size", "version")]
-    facts = [pl.col(name).ne_missing(pl.col(f"{name}_then")) for name in ("label", "attribute")]
+    facts = [
+        _fact(name).ne_missing(_fact(name, "_then"))
+        for name in ("label", "attribute", *_OF_TABLES)
+        if name in columns
+    ]
     return pl.any_horizontal(*(one.fill_null(False) for one in files), *facts)
+
+
+def _fact(name: str, suffix: str = "") -> pl.Expr:
+    """A column of `_is_changed`; of a file its name, as data may be moved as a whole."""
+    column = pl.col(f"{name}{suffix}")
+    return column.str.extract(r"([^/]*)$") if name in ("image", "mask") else column
 
 
 def _of(prepared: Prepared, table: pa.Table) -> Prepared:

@@ -359,7 +359,9 @@ def storm(proxy, tree, seed, rate):
         proxy.rate = 0
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    "kind", ["table", *(pytest.param(k, marks=pytest.mark.slow) for k in ("tar", "parquet"))]
+)
 def test_a_run_in_a_storm_is_complete_and_the_same(proxy, bucket, pictures, tree, tmp_path, kind):
     tree = put(f"{bucket}/set", kind, pictures, tree)
     expected = undisturbed(tree, tmp_path)

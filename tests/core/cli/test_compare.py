@@ -69,6 +69,7 @@ def predictions(output: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_resumes_with_what_is_missing(seraser, study, tmp_path):
     output, undisturbed = tmp_path / "runs", tmp_path / "undisturbed"
     command = [*_SERASER, "compare", study, "--no-prefect", "--json"]

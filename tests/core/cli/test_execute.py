@@ -9,6 +9,7 @@ import sys
 import time
 
 import psutil
+import pytest
 from listeners import check_loopback, listening
 
 from seraser_core.results.shards import RunDirectory
@@ -34,6 +35,7 @@ app()
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_run_and_its_temporary_server(config, environment, unused_port, tmp_path):
     """Behind a proxy that is gone, which nothing here needs."""
     dead = f"127.0.0.1:{unused_port}"

@@ -69,3 +69,16 @@ def test_bars_of_several_runs_have_names():
     first, second = console.file.getvalue().splitlines()[-3:-1]
     assert "birds [small], b32" in first
     assert "images" in second
+
+
+def test_a_log_has_a_line_now_and_then(monkeypatch):
+    console = Console(file=io.StringIO(), width=200)
+    display = RunDisplay(console)
+    with display:
+        display.planned("runs/large", 0, 4)
+        display.advance(1)
+        display.committed(timings(wall_s=1.0))
+        assert "1 of 4" not in console.file.getvalue()
+        monkeypatch.setattr(progress, "_SAY_EVERY_S", 0.0)
+        display.committed(timings(wall_s=1.0))
+        assert " 1 of 4 images" in console.file.getvalue()

@@ -34,6 +34,7 @@ def compute(tree):
     return plan_and_run
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_there(compute):
     with LocalCluster(**HERE) as cluster:
         compute({"address": cluster.scheduler_address})
@@ -123,6 +124,8 @@ def test_workers_that_do_not_come_are_not_waited_for_for_ever(compute):
         ({"engine": "dask", "address": "tcp://a:1", "cluster": "a.B"}, "has both"),
         ({"address": "tcp://a:1"}, "is of engine: dask"),
         ({"engine": "processes", "workers": 0}, "must be 1 or more"),
+        ({"engine": "threads", "workers": 4}, "is not of engine: threads"),
+        ({"engine": "dask", "address": "tcp://a:1", "cluster_options": {"cores": 1}}, "cluster"),
         ({"engine": "dask", "address": "tcp://me:secret@a:1"}, "secret|password"),
     ],
 )

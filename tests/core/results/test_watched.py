@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 
 import pytest
 
+from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.states import Done, Failed, Open, Running
 from seraser_core.results.summary import aggregate
@@ -37,6 +39,16 @@ def test_no_record_is_read_twice(small, tmp_path, reads):
     reads.clear()
     assert watched.look().status["images"] == {"done": 10, "total": 13}
     assert reads == [directory.path("commits/00001.0.json")]
+
+
+def test_a_run_that_is_deleted_is_not_one_that_begins_again(small, tmp_path):
+    directory = small.create(str(tmp_path))
+    small.write(directory, "00000")
+    watched = WatchedRun(directory.url)
+    watched.look()
+    shutil.rmtree(directory.url)
+    with pytest.raises(RunDirectoryError, match=r"it has no run\.json"):
+        watched.look()
 
 
 def test_attempts_are_seen_to_begin_and_to_fail(small, tmp_path, reads):

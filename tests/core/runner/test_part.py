@@ -28,6 +28,7 @@ SLURM = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_T
         ("3/4", SLURM, None, Part(3, 4)),
         ("auto", SLURM | {"SLURM_ARRAY_TASK_STEP": "2"}, None, Part(2, 4)),
         ("auto", {**SLURM, "SLURM_ARRAY_TASK_ID": "3"}, None, Part(0, 4)),
+        ("auto", {**SLURM, "SLURM_ARRAY_TASK_ID": "12"}, None, Part(1, 4)),
         ("auto", {"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}, None, Part(1, 2)),
         ("auto", {"JOB_COMPLETION_INDEX": "5"}, 8, Part(5, 8)),
     ],
@@ -70,7 +71,7 @@ def test_parts_give_the_run_and_the_last_one_its_report(planned):
     directory.begin("00001", 1)  # another part is at it
     shown = seraser("work", url, "--part", "0/2")
     assert shown.exit_code == 0, shown.output
-    assert "others are still computing" in shown.output
+    assert "others have begun what is left" in shown.output
     assert sorted(directory.commits()) == [f"{i:05}" for i in range(7) if i != 1]
     assert not is_finished(url)
     shown = seraser("work", url, "--part", "1/2")

@@ -48,6 +48,7 @@ def tree(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_real_pictures_give_the_same_rows_from_disk_and_s3(tree, run, bucket, caplog):
     with caplog.at_level(logging.WARNING):
         url, local = run(tree)

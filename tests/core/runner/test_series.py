@@ -227,13 +227,31 @@ def test_changed_images_keep_their_rows_and_are_named(tree, grown, tmp_path):
     _, said = night(tree)
     (told,) = [line for line in said if "than when they were planned" in line]
     assert told.endswith(
-        "1 images have another file or label than when they were planned, and "
+        "1 images have another file, mask or label than when they were planned, and "
         "keep their rows: item-01"
     )
     assert "1 images of earlier nights are there no more; their rows stay" in said
     after = scan(url).sort("item_id", "method").collect()
     assert after.filter(pl.col("item_id") != "item-13").equals(before)
     assert folder.exists()
+
+
+def test_other_names_of_files_and_masks_are_changes_and_other_folders_are_none(
+    tree, grown, tmp_path
+):
+    folder = grown(6)
+    url, _ = plan(tree)
+    path = Path(tree["dataset"]["path"])
+    lines = path.read_text().splitlines()
+    lines[1] = lines[1].replace("mask0.png", "mask1.png")
+    lines[3] = lines[3].replace("picture 02é.png", "picture 03é.png")
+    path.write_text("\n".join(lines) + "\n")
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(folder, moved)
+    tree["dataset"] |= {"path": str(moved / path.relative_to(folder)), "id": "id"}
+    (told,) = [line for line in plan(tree)[1] if "than when they were planned" in line]
+    assert told.endswith("keep their rows: item-00, item-02")
+    assert plan(tree)[0] == url
 
 
 @pytest.mark.parametrize("logits", [True, pytest.param(False, marks=pytest.mark.slow)])
@@ -257,7 +275,7 @@ def test_changed_images_are_evaluated_again_and_their_old_rows_count_no_more(
     assert "night 1: 0 of 8 images are new" in " ".join(said)
     (told,) = [line for line in said if "than when they were planned" in line]
     assert told.endswith(
-        "2 images have another file or label than when they were planned, and "
+        "2 images have another file, mask or label than when they were planned, and "
         "are evaluated again: item-01, item-06"
     )
     grown(14)
@@ -442,7 +460,7 @@ def test_a_report_of_some_nights_says_that_shards_are_missing(tree, grown):
     assert aggregate(url, partial=True)["summary"]["images"].to_list() == [6, 6]
     page = storage.read_bytes(f"{url}/report/report.html").decode()
     assert "2 of 4 shards are missing from this report" in page
-    assert f'pl.scan_parquet("{url}/*/predictions/*.parquet")' in page
+    assert f'rows = scan("{url}")' in page
     found = status(url)
     assert (found["nights"], found["finished"]) == (2, False)
     assert found["images"] == {"done": 6, "total": 14}
@@ -457,10 +475,11 @@ def test_a_night_that_is_damaged_or_missing_is_named(tree, grown):
     first.write_bytes(data.replace(b'"images": 6', b'"images": 7'))
     with pytest.raises(RunDirectoryError, match=r"0\.json is not as it was written"):
         plan(tree)
-    first.unlink()
-    with pytest.raises(RunDirectoryError, match=r"0\.json is missing, and there are later nights"):
+    first.rename(first.with_name("20261129.json"))
+    with pytest.raises(RunDirectoryError, match=r"0\.json is missing, .* later nights.*20261129"):
         plan(tree)
     first.write_bytes(data)
+    first.with_name("20261129.json").unlink()
     shutil.rmtree(Series(url).runs()[0].url)
     with pytest.raises(RunDirectoryError, match="is no run directory"):
         plan(tree)
