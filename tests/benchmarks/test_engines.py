@@ -107,7 +107,7 @@ def test_two_processes_compute_nearly_twice_as_much_as_one(run, engines):
     one, two = [], []
     for _ in range(TURNS):  # in turns: how fast the machine is changes from minute to minute
         for processes, seconds in ((1, one), (2, two)):
-            took, directory = run(engines(processes), 20, 40)
+            took, directory = run(engines(processes), 300, 40)
             seconds.append(took)
     model = mean(commit.timings.model_s for commit in directory.commits().values())
     print(f"shards of {model:.1f} s: one process {one}, two {two}")

@@ -27,6 +27,7 @@ def test_kills_at_random_on_a_local_disk(workers, tree, undisturbed, tmp_path, s
     Soak(workers, tree, undisturbed, [str(tmp_path / "soak")], seed).kill(6)
 
 
+@pytest.mark.slow
 def test_kills_at_random_in_object_storage(workers, tree, undisturbed, bucket, seed):
     Soak(workers, tree, undisturbed, [f"{bucket}/soak"], seed).kill(4)
 

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import polars as pl
+import pytest
 from PIL import Image
 
 from seraser_core.config import load_config
@@ -30,6 +31,7 @@ run_local(sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_many_large_images_do_not_need_the_memory_of_all(tree, tmp_path):
     pixels = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
     assert IMAGES * pixels.nbytes > 2.9 * ROOM
