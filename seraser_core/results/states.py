@@ -19,7 +19,7 @@ from seraser_core.sources.items import ShardRange
 _NUMBER = r"0|[1-9][0-9]*"
 _OTHER_FILE = "is not the file that its commit names"
 WANTED = "asks for the shard to be computed again"
-"""What is wrong with a shard of which somebody wants other rows."""
+"""The fault of a shard of which somebody wants other rows."""
 
 
 @dataclass(frozen=True)

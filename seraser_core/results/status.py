@@ -84,7 +84,7 @@ def describe_series(series: Series, runs: Sequence[CountedRun]) -> dict[str, Any
 def _described(
     runs: Sequence[CountedRun], name: Callable[[RunDirectory, str], str], rows: bool = True
 ) -> dict[str, Any]:
-    """What `status` says of one or more runs; `name` gives the name of a shard."""
+    """Return what `status` says of one or more runs; `name` gives the name of a shard."""
     commits: list[Commit] = []
     total: list[ShardRange] = []
     damaged, failures = {}, {}

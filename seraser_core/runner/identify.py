@@ -1,4 +1,4 @@
-"""What decides the rows of a run beside its images: the model, the prompts, the methods."""
+"""The inputs of a run beside its images: the model, the prompts, the methods."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RANDOM = (
 
 @dataclass(frozen=True)
 class Identified:
-    """What a run is made of beside its images.
+    """The inputs of a run beside its images.
 
     Attributes:
         inputs: All that can change a row, see `fingerprint_inputs`.

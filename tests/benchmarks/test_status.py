@@ -1,4 +1,4 @@
-"""What `status` says of the time agrees with timers around the functions that take it."""
+"""Return what `status` says of the time agrees with timers around the functions that take it."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_all_that_it_copies_is_there():
 
 
 def wrong_in(compose: dict) -> list[str]:
-    """What is wrong with the services of a compose file, which only Docker itself reads whole."""
+    """Return the faults of the services of a compose file, which only Docker itself reads whole."""
     services, faults = compose["services"], []
     for name, service in services.items():
         if not {"image", "build"} & service.keys():

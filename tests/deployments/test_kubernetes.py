@@ -65,7 +65,7 @@ def test_the_command_of_a_pod_takes_its_arguments(spec):
 
 
 def test_only_a_configuration_that_cannot_be_used_is_not_tried_again(spec):
-    """What a schema does not say: the server refuses a policy without these."""
+    """A rule that no schema has: the server refuses a policy without these."""
     pod = spec["template"]["spec"]
     ignored, failed = spec["podFailurePolicy"]["rules"]
     assert failed["action"] == "FailIndex"
