@@ -73,8 +73,7 @@ def test_an_array_goes_on_when_a_worker_is_killed_and_reports_at_the_end(
     last = slurm(
         "sbatch",
         "--parsable",
-        "--dependency=singleton",
-        "--job-name=seraser",
+        f"--dependency=afterany:{job}",
         f"--output={tmp_path}/report.log",
         f"--wrap={command}",
     ).strip()
@@ -99,7 +98,7 @@ def logs(tmp_path):
 
 
 def test_an_array_goes_on_after_its_time_limit(slurm, submit, tree, tmp_path):
-    url, job = submit(1000, "--time=0:02:00", "--signal=B:TERM@80")
+    url, job = submit(3000, "--time=0:02:00", "--signal=B:TERM@80")
     tasks = slurm.wait_for_end(job, LONG_S)
     assert {task.state for task in tasks.values()} == {"COMPLETED"}
     assert all(task.restarts for task in tasks.values())
