@@ -160,7 +160,7 @@ class Slurm:
         deadline = time.monotonic() + seconds
         while not is_so():
             assert time.monotonic() < deadline, f"no {what} in {seconds} s\n{self.logs()}"
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two looks at what Slurm says
 
     def logs(self) -> str:
         """Return the end of what its daemons wrote."""

@@ -41,7 +41,7 @@ OF_A_RUN = {"name": "birds", "command": "prefect flow-run execute"}
 
 
 class Job(BaseJobConfiguration):
-    """What a worker of the pool gets to start, without the package of that worker."""
+    """A job as a worker of the pool would start it, without the package of that worker."""
 
     namespace: str
     job_manifest: dict[str, Any]

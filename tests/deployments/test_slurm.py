@@ -13,7 +13,7 @@ SHELLCHECK = str(Path(sysconfig.get_path("scripts"), "shellcheck"))
 
 
 def faults(text: str) -> str:
-    """What bash and shellcheck say against a script."""
+    """Return the faults that bash and shellcheck find in a script."""
     said = ""
     for command in (["bash", "-n"], [SHELLCHECK, "--shell=bash", "-"]):
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""What a run shows on Prefect's pages while it is computed, in which steps."""
+"""Prefect's pages of a run while it is computed, step by step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.so_far import so_far
 
 @pytest.fixture
 def published(monkeypatch):
-    """What goes to Prefect's server: progress, and markdown with its description."""
+    """Record what goes to Prefect's server: progress, and markdown with its description."""
     sent: list[object] = []
 
     def markdown(markdown, key, description):

@@ -45,7 +45,7 @@ class Scored:
     run: RunRecord
 
     def outcomes(self, places: Sequence[int]) -> list[MethodOutcome]:
-        """What the methods found for those images at `places` that did not fail."""
+        """Return what the methods found for those images at `places` that did not fail."""
         good = [i for i in places if i not in self.errors]
         return [
             reduce_scores(

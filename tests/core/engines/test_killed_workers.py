@@ -56,7 +56,7 @@ def here(tree, tmp_path):
 
 
 def worker_processes(driver):
-    """Those of the engine of a process, from their very beginning."""
+    """Processes that the engine of a process starts, from their very beginning."""
     for one in psutil.Process(driver).children(recursive=True):
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
             if "spawn_main" in " ".join(one.cmdline()):

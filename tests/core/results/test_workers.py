@@ -1,4 +1,4 @@
-"""Who computes a run, and how long the rest takes."""
+"""Workers of a run, and how long the rest takes."""
 
 from __future__ import annotations
 
