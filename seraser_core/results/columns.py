@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from seraser_core.display import Column
 from seraser_core.results.significance import mcnemar
+from seraser_core.results.sums import ONE, real
 
 if TYPE_CHECKING:  # commands have these columns before they import Polars
     from seraser_core.results.breakdown import ClassCounts, Group, MethodResult, NightResult
@@ -105,10 +106,15 @@ def _harmonic_mean(result: MethodResult) -> float | None:
     return len(shares) / math.fsum(1 / share for share in shares) if min(shares) else 0.0
 
 
+def _mean(name: str) -> Callable[[MethodResult], Value]:
+    """Return what reads the mean of a sum of real numbers."""
+    return lambda result: result.share(result.sums.figures()[name])
+
+
 def _calibration_error(result: MethodResult) -> float | None:
     """Expected calibration error: mean gap of accuracy and confidence over the bins' images."""
     bins = result.sums.calibration
-    return result.share(math.fsum(abs(correct - total) for _, correct, total in bins))
+    return result.share(real(sum(abs(correct * ONE - total) for _, correct, total in bins)))
 
 
 def _gap(result: MethodResult) -> float | None:
@@ -162,8 +168,8 @@ METHODS: list[Metric[MethodResult]] = [
     Metric("mcnemar_p", float, shown=Shown.COMPARISON_DATA, of=_mcnemar),
     Metric("mcnemar_p_holm", float, shown=_COMPARED),
     _share("harmonic_mean", _harmonic_mean, words="harmonic mean of groups"),
-    Metric("nll", float, better="lower", of=lambda m: m.share(m.sums.nll)),
-    Metric("brier", float, better="lower", of=lambda m: m.share(m.sums.brier)),
+    Metric("nll", float, better="lower", of=_mean("nll")),
+    Metric("brier", float, better="lower", of=_mean("brier")),
     _share("ece", _calibration_error, better="lower"),
     Metric("seconds_per_image", float, better="lower", shown=_COMPARED),
     Metric("rank_accuracy", float, "rank of average", shown=Shown.COMPARISON, ranks="accuracy"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from seraser_core.results.outcomes import MethodOutcome, row_scores
-from seraser_core.results.sums import ECE_BINS, Bin, GroupSums, MethodSums
+from seraser_core.results.sums import ECE_BINS, Bin, GroupSums, MethodSums, units
 
 COUNTED = (
     "method",
@@ -48,8 +47,7 @@ def shard_sums(
     sums = count_rows(pl.DataFrame(predictions.select(COUNTED)), [o.method for o in outcomes])
     for outcome in outcomes:
         labelled = outcome.finite & ~np.isnan(outcome.nll)
-        scores = {"nll": math.fsum(outcome.nll[labelled])}
-        scores["brier"] = math.fsum(outcome.brier[labelled])
+        scores = {"nll": units(outcome.nll[labelled]), "brier": units(outcome.brier[labelled])}
         if before is not None:
             kept = before[outcome.method]
             scores = {name: getattr(kept, name) + value for name, value in scores.items()}
@@ -57,26 +55,20 @@ def shard_sums(
     return sums
 
 
-def proper_scores(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Sums of negative log-likelihood (nats) and Brier score, see `row_scores`."""
-    nll, brier = row_scores(logits, labels)
-    return math.fsum(nll), math.fsum(brier)
-
-
-def proper_sums(rows: pl.DataFrame) -> dict[str, float] | None:
-    """Sum NLL and Brier score of one method's rows; None if these have no logits.
+def proper_sums(rows: pl.DataFrame) -> dict[str, int] | None:
+    """Sum NLL and Brier score of one method's rows, in units; None if these have no logits.
 
     Args:
         rows: With the columns status, label and logits.
     """
     known = rows.filter((pl.col("status") == "ok") & pl.col("label").is_not_null())
     if not known.height:
-        return {"nll": 0.0, "brier": 0.0}
+        return {"nll": 0, "brier": 0}
     if known["logits"].null_count():
         return None
     logits = known["logits"].explode().to_numpy().reshape(known.height, -1)
-    nll, brier = proper_scores(logits, known["label"].to_numpy())
-    return {"nll": nll, "brier": brier}
+    nll, brier = row_scores(logits, known["label"].to_numpy())
+    return {"nll": units(nll), "brier": units(brier)}
 
 
 def count_rows(frame: pl.DataFrame, methods: Iterable[str]) -> dict[str, MethodSums]:
@@ -129,13 +121,14 @@ def _groups(known: pl.DataFrame) -> dict[str, GroupSums]:
 
 def _calibration(known: pl.DataFrame) -> tuple[Bin, ...]:
     confidence = known["confidence"].cast(pl.Float64).fill_null(0.0).to_numpy()
+    confidence = np.where(np.isfinite(confidence), confidence, 0.0)
     correct = known["correct"].cast(pl.Boolean).fill_null(False).to_numpy()
     place = np.clip((confidence * ECE_BINS).astype(int), 0, ECE_BINS - 1)
     return tuple(
         (
             int((place == b).sum()),
             int(correct[place == b].sum()),
-            math.fsum(confidence[place == b]),
+            units(confidence[place == b]),
         )
         for b in range(ECE_BINS)
     )

@@ -6,20 +6,42 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 ECE_BINS = 15
+ONE = 2**40
+"""Real numbers are summed in units of 2^-40, as integers: so a sum is the same to the last digit,
+however its images are cut into shards and runs."""
+
+
+def units(values: np.ndarray) -> int:
+    """Sum finite numbers in units, each rounded to the nearest one."""
+    return sum(map(int, np.rint(values.astype(np.float64) * ONE).tolist()))
+
+
+def real(total: int) -> float:
+    """Return the number that a sum of units stands for."""
+    return total / ONE
+
+
+def _of_real(value: Any) -> Any:
+    """Turn the real number of an earlier version into units."""
+    return round(value * ONE) if isinstance(value, float) and math.isfinite(value) else value
+
+
+Units = Annotated[int, BeforeValidator(_of_real)]
 GroupSums = Annotated[tuple[int, int, int], Field(strict=False)]
 """Images of a group, those classified rightly, and those that zero-shot classifies rightly."""
-Bin = Annotated[tuple[int, int, float], Field(strict=False)]
-"""Images in a bin of confidence, those classified rightly, and the sum of their confidences."""
+Bin = Annotated[tuple[int, int, Units], Field(strict=False)]
+"""Images in a bin of confidence, those classified rightly, and the units of their confidences."""
 
 
 class MethodSums(BaseModel):
     """The sums of one method over some images.
 
-    A field is an integer, a real number, or tuples and mappings of them, and merges by itself; one
-    that is added later is None in earlier documents. What a newer version wrote is kept when read,
+    A field is an integer, or tuples and mappings of integers, and merges by itself; one that is
+    added later is None in earlier documents. What a newer version wrote is kept when read,
     and left out of a total.
 
     Attributes:
@@ -36,8 +58,8 @@ class MethodSums(BaseModel):
         confusion: ``"<label> <prediction>"`` -> images.
         groups: ``"<label> <attribute>"`` -> sums of the group.
         calibration: Of `ECE_BINS` equal bins of confidence in [0, 1].
-        nll: Negative log-likelihood of the label in nats; None if only rows are known.
-        brier: Brier score, sum_c (p_c - [c = y])^2; None if only rows are known.
+        nll: Negative log-likelihood of the label in nats, in units; None if only rows are known.
+        brier: Brier score, sum_c (p_c - [c = y])^2, in units; None if only rows are known.
     """
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
@@ -56,12 +78,12 @@ class MethodSums(BaseModel):
     calibration: Annotated[
         tuple[Bin, ...], Field(strict=False, min_length=ECE_BINS, max_length=ECE_BINS)
     ]
-    nll: float | None
-    brier: float | None
+    nll: Units | None
+    brier: Units | None
 
     @classmethod
     def total(cls, parts: Iterable[MethodSums]) -> MethodSums:
-        """Merge the sums of one or more parts, in any order: reals are rounded once, at the end.
+        """Merge the sums of one or more parts, in any order.
 
         A sum that one part does not know is not known of all.
         """
@@ -71,9 +93,18 @@ class MethodSums(BaseModel):
     def __add__(self, other: MethodSums) -> MethodSums:
         return MethodSums.total((self, other))
 
+    def figures(self) -> dict[str, Any]:
+        """Return the sums by name, with real numbers in place of units."""
+        return {
+            **{name: getattr(self, name) for name in type(self).model_fields},
+            "calibration": [(n, correct, real(total)) for n, correct, total in self.calibration],
+            "nll": None if self.nll is None else real(self.nll),
+            "brier": None if self.brier is None else real(self.brier),
+        }
+
 
 def _total(values: Sequence[Any]) -> Any:
-    """Add values of one kind: numbers, tuples place by place, mappings key by key."""
+    """Add values of one kind: integers, tuples place by place, mappings key by key."""
     if any(value is None for value in values):
         return None
     if isinstance(values[0], dict):
@@ -81,7 +112,7 @@ def _total(values: Sequence[Any]) -> Any:
         return {key: _total([value[key] for value in values if key in value]) for key in keys}
     if isinstance(values[0], tuple):
         return tuple(map(_total, zip(*values, strict=True)))
-    return math.fsum(values) if isinstance(values[0], float) else sum(values)
+    return sum(values)
 
 
 def merge(parts: Sequence[Mapping[str, MethodSums]]) -> dict[str, MethodSums]:

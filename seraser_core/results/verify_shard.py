@@ -117,7 +117,8 @@ def _row_problems(
         known = proper_sums(of_method)
         scores = {"nll": kept.nll, "brier": kept.brier} if known is None else known
         counted[method] = sums = sums.model_copy(update=scores)
-        names = [name for name, value in sums if not same(value, getattr(kept, name))]
+        figures = kept.figures()
+        names = [name for name, value in sums.figures().items() if not same(value, figures[name])]
         if names:
             yield file, f"the sums of {method} are not those of its rows: {', '.join(names)}"
     shard.sums = counted
