@@ -1,0 +1,286 @@
+"""Findings of the shortcut finder, as they are written beside the report."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from seraser_core.errors import RunDirectoryError
+from seraser_core.results.significance import wilson
+
+
+class _Part(BaseModel):
+    """What a newer version wrote into it is ignored when it is read."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Rate(_Part):
+    """A share of images with Wilson's 95 % interval.
+
+    Attributes:
+        hits: Images that count.
+        n: Images looked at; without any, the interval is all of 0 to 1.
+        value: hits / n, 0 without images.
+        low: Lower end of the interval.
+        high: Upper end.
+    """
+
+    hits: int
+    n: int
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, hits: int, n: int) -> Self:
+        """Return the share of `hits` in `n`."""
+        low, high = (round(end, 6) for end in wilson(hits, n))
+        return cls(hits=hits, n=n, value=round(hits / n, 6) if n else 0.0, low=low, high=high)
+
+
+class LabelSplit(_Part):
+    """A class's rates in a place and elsewhere, from labels.
+
+    Attributes:
+        tpr_inside: Share of the class's images in the place that are predicted as the class.
+        tpr_outside: The same elsewhere.
+        fpr_inside: Share of other classes' images in the place that are predicted as the class.
+        fpr_outside: The same elsewhere.
+        verdict: ``shortcut`` if the place draws images into the class; ``merely hard`` if the
+            class is only recognised less often there.
+    """
+
+    tpr_inside: Rate
+    tpr_outside: Rate
+    fpr_inside: Rate
+    fpr_outside: Rate
+    verdict: Literal["shortcut", "merely hard"]
+
+
+class Transplant(_Part):
+    """Objects of other classes, pasted onto other pictures' backgrounds.
+
+    Attributes:
+        here: Share that becomes the class on backgrounds of this place.
+        elsewhere: Share of the same objects that becomes it on other backgrounds.
+    """
+
+    here: Rate
+    elsewhere: Rate
+
+
+class Shortcut(_Part):
+    """A place that decides a class. All figures but `images` are of the half that tests.
+
+    Attributes:
+        words: Names of the place, best first; empty where none fits.
+        class_index: Index of the class.
+        class_name: Name of the class.
+        decided: H, images in the place that are predicted as the class although their object
+            alone is not.
+        pull: T, how much more probable the place makes the class for objects of other classes.
+        pull_low: Lower end of its 95 % bootstrap interval.
+        p: Of the permutation test.
+        q: The same after Benjamini and Hochberg's correction.
+        conflicts: Images in the place whose object alone is another class.
+        images: Images in the place, of both halves.
+        voice: Mean probability of the class given the place alone.
+        cure: Mean fall of the probability of the class after erasing, over the decided images;
+            None without an erasing method or decided images.
+        labels: Rates from labels; None without labels.
+        examples: Ids of up to 12 decided images, the clearest first.
+        transplant: Confirmation by pasted objects; None where it was not done.
+    """
+
+    words: list[str]
+    class_index: int
+    class_name: str
+    decided: Rate
+    pull: float
+    pull_low: float
+    p: float
+    q: float
+    conflicts: int
+    images: int
+    voice: float
+    cure: float | None = None
+    labels: LabelSplit | None = None
+    examples: list[str] = []
+    transplant: Transplant | None = None
+
+    @property
+    def place(self) -> str:
+        """The place in one or two words."""
+        return self.words[0] if self.words else "unnamed surroundings"
+
+
+class LatentShortcut(_Part):
+    """A place that speaks for a class, while too few images could show whether it decides.
+
+    Attributes:
+        words: Names of the place, best first; empty where none fits.
+        class_index: Index of the class.
+        class_name: Name of the class.
+        voice: Mean probability of the class given the place alone.
+        conflicts: Images in the place whose object alone is another class.
+        images: Images in the place, of both halves.
+        examples: Ids of up to 12 images of the place.
+    """
+
+    words: list[str]
+    class_index: int
+    class_name: str
+    voice: float
+    conflicts: int
+    images: int
+    examples: list[str] = []
+
+    @property
+    def place(self) -> str:
+        """The place in one or two words."""
+        return self.words[0] if self.words else "unnamed surroundings"
+
+
+class HardPlace(_Part):
+    """A place in which a class is recognised less often, without being drawn to another.
+
+    Attributes:
+        words: Names of the place, best first; empty where none fits.
+        class_index: Index of the class.
+        class_name: Name of the class.
+        labels: Its rates there and elsewhere.
+        images: Images in the place, of both halves.
+    """
+
+    words: list[str]
+    class_index: int
+    class_name: str
+    labels: LabelSplit
+    images: int
+
+
+class Detectable(_Part):
+    """How small a shortcut of a place would have been seen.
+
+    Attributes:
+        words: Names of the place, best first; empty where none fits.
+        tested: Images of the place in the half that tests.
+        conflicts: Those among them that count as conflict images for its strongest class.
+        share: 3 / tested: a place that decides more than this share of its images would have shown
+            at least one decided image, in 95 of 100 samples.
+    """
+
+    words: list[str]
+    tested: int
+    conflicts: int
+    share: float
+
+
+class LeftOut(_Part):
+    """Sampled images that were not used.
+
+    Attributes:
+        small: Their object covers too little of the picture.
+        large: It covers too much.
+    """
+
+    small: int = 0
+    large: int = 0
+
+
+class Remedy(_Part):
+    """A method of the project against what was found.
+
+    Attributes:
+        method: Its name.
+        reason: Why it helps.
+        config: Entry for the option ``methods``, as YAML.
+    """
+
+    method: str
+    reason: str
+    config: str
+
+
+class Findings(_Part):
+    """What the finder found.
+
+    Attributes:
+        sampled: Images in the sample.
+        used: Those that were used.
+        left_out: Those that were not.
+        region: Foreground with which the objects were cut out, e.g. ``mask``; None without one.
+        eraser: Id of the erasing method; None without one.
+        shortcuts: Surest first.
+        latent: Most outspoken first.
+        hard: Only with labels.
+        detectable: One per place, largest place first.
+        remedies: Methods against the shortcuts.
+        notes: What limits the findings, for people.
+    """
+
+    sampled: int = 0
+    used: int = 0
+    left_out: LeftOut = LeftOut()
+    region: str | None = None
+    eraser: str | None = None
+    shortcuts: list[Shortcut] = []
+    latent: list[LatentShortcut] = []
+    hard: list[HardPlace] = []
+    detectable: list[Detectable] = []
+    remedies: list[Remedy] = []
+    notes: list[str] = []
+
+    @classmethod
+    def without_foreground(cls) -> Self:
+        """Return the findings of a run that cuts no objects out."""
+        return cls(
+            notes=[
+                "Shortcuts were not looked for: no method of the run uses a foreground (mask, box, "
+                "segment or relevance), and without one surroundings and object cannot be told "
+                "apart."
+            ]
+        )
+
+    @classmethod
+    def parse(cls, data: bytes, url: str) -> Self:
+        """Read the findings from the bytes of their file.
+
+        Raises:
+            RunDirectoryError: They are no findings; names the file `url`.
+        """
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise RunDirectoryError(f"{url} is damaged: {error}") from None
+
+    def document(self) -> dict[str, Any]:
+        """Return the findings as JSON values."""
+        return self.model_dump(mode="json")
+
+    def sentence(self) -> str:
+        """Return what matters most, in one sentence."""
+        if self.region is None and self.notes and not self.used:
+            return self.notes[0]
+        if not self.shortcuts:
+            return self._nothing()
+        first, more = self.shortcuts[0], len(self.shortcuts) - 1
+        rest = f" ({more} more {'shortcut' if more == 1 else 'shortcuts'} found)" if more else ""
+        return (
+            f"The surroundings “{first.place}” make the model answer “{first.class_name}”: "
+            f"it does so for {first.decided.hits} of {first.decided.n} images there "
+            f"({first.decided.value:.0%}) although the object alone is something else{rest}."
+        )
+
+    def _nothing(self) -> str:
+        able = [place for place in self.detectable if place.conflicts]
+        if not able:
+            return f"No shortcut can be shown: {self.used} usable images are too few."
+        low, high = (f"{100 * f(place.share for place in able):.0f}" for f in (min, max))
+        seen = f"{low} %" if low == high else f"{low} to {high} %"
+        return (
+            f"No shortcut found in {self.used} images; surroundings that decide more than {seen} "
+            "of their images would have been seen."
+        )
