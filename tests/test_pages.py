@@ -78,16 +78,6 @@ def test_the_table_of_options_is_current():
     assert text[text.index(_BEGIN) + len(_BEGIN) : text.index(_END)] == options_table()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
-    for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)", page.read_text()):
-        linked = page.parent / target if target else page
-        assert linked.exists(), target
-        if anchor:
-            headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
-            assert anchor in [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings]
-
-
 @pytest.mark.parametrize("block", blocks("yaml"))
 def test_configs_parse(block):
     assert all(cell.config.methods for cell in load_comparison([yaml.safe_load(block)]).cells)
