@@ -10,7 +10,6 @@ from seraser_core.cli.arguments import JsonOption, NoPrefectOption, SetOption
 from seraser_core.cli.console import print_json, print_table, results
 from seraser_core.cli.execute import execute_planned, watching
 from seraser_core.cli.inspect import say_warnings
-from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
 
 if TYPE_CHECKING:
     import polars as pl
@@ -66,6 +65,7 @@ def show_comparison(table: pl.DataFrame, ranks: pl.DataFrame, url: str, json: bo
     if json:
         print_json({"comparison": url, "rows": table.to_dicts(), "ranks": ranks.to_dicts()})
         return
+    from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
     from seraser_core.results.comparison import left_out
 
     needless = {name for name in ("dataset", "model") if table[name].n_unique() == 1}

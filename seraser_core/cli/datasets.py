@@ -19,10 +19,18 @@ _MOST_COUNTS = 40
 """Most lines of counts; beyond, only sums and faults are shown."""
 
 
+def _names(incomplete: str) -> list[str]:
+    from seraser_core.sources.benchmarks.registry import BENCHMARKS
+
+    return [name for name in BENCHMARKS if name.startswith(incomplete)]
+
+
 def datasets(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[DATASET]", help="Show this one.", show_default=False),
+        typer.Argument(
+            metavar="[DATASET]", help="Show this one.", show_default=False, autocompletion=_names
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -48,7 +56,9 @@ def datasets(
 
 
 def check(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", show_default=False)],
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", show_default=False, autocompletion=_names)
+    ],
     root: Annotated[
         str,
         typer.Argument(metavar="ROOT", help="Its root, a path or a URL.", show_default=False),

@@ -23,7 +23,6 @@ from seraser_core.cli.status_lines import (
     workers_title,
 )
 from seraser_core.display import Column, count
-from seraser_core.results.columns import GROUPS, METHODS, NIGHTS, Shown, shown_in
 
 if TYPE_CHECKING:
     import polars as pl
@@ -235,6 +234,8 @@ def show_summary(
             document["disagreements"] = disagreed.to_dicts()
         print_json(document)
         return
+    from seraser_core.results.columns import GROUPS, METHODS, Shown, shown_in
+
     columns = shown_in(Shown.SUMMARY, METHODS)
     if not summary["errors"].sum():
         columns = [column for column in columns if column.name != "errors"]
@@ -251,6 +252,8 @@ def show_summary(
 
 def _show_nights(nights: pl.DataFrame, series_url: str) -> None:
     """Show the last nights of a series."""
+    from seraser_core.results.columns import NIGHTS, Shown, shown_in
+
     rows = nights.to_dicts()
     last = [row for row in rows if row["night"] > rows[-1]["night"] - _MOST_NIGHTS]
     print_table("nights", shown_in(Shown.SUMMARY, NIGHTS), last)

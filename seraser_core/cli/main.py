@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import logging
 import os
@@ -12,22 +13,7 @@ import typer
 from rich.logging import RichHandler
 from typer.core import TyperGroup
 
-from seraser_core.cli import (
-    compare,
-    datasets,
-    demo,
-    inspect,
-    masks,
-    methods,
-    models,
-    plan,
-    repair,
-    retry_errors,
-    run,
-    runs,
-    up,
-    work,
-)
+from seraser_core.cli.commands import COMMANDS
 from seraser_core.cli.console import errors
 from seraser_core.cli.interrupts import interruptible
 from seraser_core.cli.waits import Waits
@@ -68,33 +54,27 @@ app = typer.Typer(
     cls=Commands,
     help="Erase decision shortcuts of CLIP models at test time, over large image data sets. "
     "RUN is a run directory, a local path or a URL. Exit codes: 0 done, 1 failed or problems "
-    "found, 2 the configuration or the command line cannot be used.",
+    "found, 2 the configuration or the command line cannot be used, 130 or 143 interrupted.",
+    epilog="`seraser COMMAND --help` shows examples. First: seraser demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-app.command()(demo.demo)
-app.command()(plan.plan)
-app.command()(run.run)
-app.command()(retry_errors.retry_errors)
-app.command()(work.work)
-app.command()(compare.compare)
-app.command()(runs.runs)
-app.command()(inspect.status)
-app.command()(inspect.verify)
-app.command()(repair.repair)
-app.command()(inspect.summary)
-app.command()(masks.masks)
-app.command()(methods.methods)
-app.command()(models.models)
-app.command()(datasets.datasets)
-app.command()(datasets.check)
-app.command()(up.up)
+for command in COMMANDS:
+    app.command(rich_help_panel=command.task, epilog=command.epilog)(command.do)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"seraser {importlib.metadata.version('seraser')}")
+        raise typer.Exit
 
 
 @app.callback()
 def main(
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Show what happens inside."),
+    _: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    ),
 ) -> None:
     """Set up logging and proxies for every command."""
     redact_logs()

@@ -15,10 +15,21 @@ if TYPE_CHECKING:
     from seraser_core.config import MethodOptions
 
 
+def _names(incomplete: str) -> list[str]:
+    from seraser_core.config.methods import method_options
+
+    return [name for name in method_options() if name.startswith(incomplete)]
+
+
 def methods(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[METHOD]", help="Show this one's options.", show_default=False),
+        typer.Argument(
+            metavar="[METHOD]",
+            help="Show this one's options.",
+            show_default=False,
+            autocompletion=_names,
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:

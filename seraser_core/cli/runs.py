@@ -10,7 +10,6 @@ import typer
 from seraser_core.cli.arguments import JsonOption, absolute_location
 from seraser_core.cli.console import print_json, print_table, results
 from seraser_core.display import Column, count
-from seraser_core.results.columns import METHODS, Shown, shown_in
 
 _RUN = ("run", "data set", "model", "methods", "differs", "state")
 _SERIES = ("series", "nights", "newest", "images", "data set", "model", "methods")
@@ -33,6 +32,7 @@ def runs(
 
     The figures are those of the method with the best worst group, or the best average.
     """
+    from seraser_core.results.columns import METHODS, Shown, shown_in
     from seraser_core.results.overview import overview
 
     listing = overview(output)
@@ -94,6 +94,8 @@ def _comparison_row(comparison: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(headline: dict[str, Any] | None) -> dict[str, Any]:
+    from seraser_core.results.columns import METHODS, Shown, shown_in
+
     if headline is None:
         return {}
     audit = headline["accuracy"] is None

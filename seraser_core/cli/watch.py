@@ -23,7 +23,6 @@ from seraser_core.cli.status_lines import (
 )
 from seraser_core.display import printable
 from seraser_core.errors import ConfigError, TransientError
-from seraser_core.results.columns import METHODS, Shown, shown_in
 from seraser_core.waiting import waiting
 
 if TYPE_CHECKING:
@@ -102,6 +101,8 @@ class _Picture(Live):
 
 def picture(seen: Seen) -> Group:
     """Return progress, figures of the methods so far and workers of a run."""
+    from seraser_core.results.columns import METHODS, Shown, shown_in
+
     status, images = seen.status, seen.status["images"]
     parts: list[object] = [
         Text(printable(f"{status['run_id']}  {status['run']}")),
