@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 
 from seraser_core.kinds import RELEVANCE
 from seraser_core.methods import Features, Method
 from seraser_core.methods.calls import fit
-from seraser_core.results.shards import RunDirectory
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.feed import Feed
 from seraser_core.runner.infer import batch_size, encode_views
@@ -51,13 +48,12 @@ def _features(session: Session, method: Method, attempt: Attempt) -> Features | 
     """Return view features of up to ``method.sample`` good images; None if no image is good."""
     batches: list[dict[str, Tensor]] = []
     wanted = method.sample
-    images = session.directory.shards()[-1].stop
     # One stream per method: a larger sample begins with the smaller one.
     rng = np.random.default_rng([session.config.seed, *method.id.encode()])
-    order = rng.permutation(images)
+    order = rng.permutation(session.images.count)
     while wanted and len(order):
         drawn, order = order[:wanted], order[wanted:]
-        items = _items(session.directory, drawn)
+        items = session.images.items(drawn)
         with Feed(session, items, batch_size(session), attempt, method.sample_views) as feed:
             for batch in feed:
                 if batch.items:
@@ -72,15 +68,3 @@ def _features(session: Session, method: Method, attempt: Attempt) -> Features | 
         logger.info("%s: its sample lacks %d images; no more can be used", method.id, wanted)
     names = [view.name for view in method.sample_views]
     return {name: torch.cat([part[name] for part in batches]) for name in names}
-
-
-def _items(directory: RunDirectory, indices: np.ndarray) -> list[dict[str, Any]]:
-    """Read the planned items of these indices, by index, from their shards alone."""
-    wanted = np.sort(indices)
-    rows: list[dict[str, Any]] = []
-    for shard in directory.shards():
-        first, last = np.searchsorted(wanted, [shard.start, shard.stop])
-        if first < last:
-            places = pa.array(wanted[first:last] - shard.start)
-            rows += directory.items(shard.id).take(places).to_pylist()
-    return rows

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from seraser_core.waiting import waiting
 
 if TYPE_CHECKING:
+    from seraser_core.models.clip_model import ClipModel
     from seraser_core.runner.plan import Prepared
 
 RANDOM = (
@@ -34,12 +35,15 @@ class Identified:
     device: dict[str, str | int]
 
 
-def identify(prepared: Prepared, say: Callable[[str], None]) -> Identified:
+def identify(
+    prepared: Prepared, say: Callable[[str], None], model: ClipModel | None = None
+) -> Identified:
     """Load the model of a prepared run, and check what needs it.
 
     Args:
         prepared: The run.
         say: Called with one line of text per finished step.
+        model: Its model; loaded when None.
 
     Raises:
         ConfigError: The model or the methods cannot be used as configured.
@@ -53,8 +57,9 @@ def identify(prepared: Prepared, say: Callable[[str], None]) -> Identified:
             describe_device,
             fingerprint_inputs,
         )
-    with waiting(f"loading the model {config.model.name}"):
-        model = get_model(config.model)
+    if model is None:
+        with waiting(f"loading the model {config.model.name}"):
+            model = get_model(config.model)
     prompts = build_run_prompts(config, planned.classes, model)
     say(
         f"model {config.model.name}: {model.precision} on {model.device}, "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ _PICTURES_AT_ONCE = {"cpu": 4, "cuda": 32}
 def segment_mask(
     session: Session, item: dict[str, Any], image: Image.Image, clock: Clock
 ) -> np.ndarray:
-    """Return the segmenter's mask of a decoded image, kept or new.
+    """Return the segmenter's mask of a decoded image: kept, or new and then kept.
 
     Args:
         session: One whose methods need it.
@@ -51,13 +52,12 @@ def segment_mask(
     """
     if session.segmenter is None:
         raise ValueError("no method of this run needs a segmenter")
-    url = session.directory.mask_path("segment", int(item["item_index"]))
-    try:
-        with clock.on("masks_s", not_on="decode_s"):
-            kept = storage.read_bytes(url)
-        return decode_mask(kept, image.size, session.config.dataset.limits)
-    except (FileNotFoundError, ItemError):  # not there, or damaged
-        pass
+    url = session.images.mask_path("segment", int(item["item_index"]))
+    if url is not None:
+        with suppress(FileNotFoundError, ItemError):  # not there, or damaged
+            with clock.on("masks_s", not_on="decode_s"):
+                kept = storage.read_bytes(url)
+            return decode_mask(kept, image.size, session.config.dataset.limits)
     try:
         mask = session.segmenter.mask(image)
     except RuntimeError as error:  # the device's fault, not the image's
@@ -66,8 +66,9 @@ def segment_mask(
         if not is_out_of_memory(error):
             raise
         raise TransientError(f"segmenter: out of memory: {error}") from None
-    with clock.on("masks_s", not_on="decode_s"):
-        storage.write_bytes(url, _png(mask))
+    if url is not None:
+        with clock.on("masks_s", not_on="decode_s"):
+            storage.write_bytes(url, _png(mask))
     return mask
 
 
@@ -114,8 +115,9 @@ def save_masks(
     """
 
     def save(item: int, size: tuple[int, int], mask: np.ndarray) -> None:
-        whole = session.model.preprocessing.restore(mask, size)
-        storage.write_bytes(session.directory.mask_path(_RELEVANCE, item), _png(whole))
+        url = session.images.mask_path(_RELEVANCE, item)
+        if url is not None:
+            storage.write_bytes(url, _png(session.model.preprocessing.restore(mask, size)))
 
     with ThreadPoolExecutor(_WRITES_AT_ONCE) as pool:
         list(pool.map(save, items, sizes, masks.cpu().numpy()))

@@ -20,7 +20,7 @@ from seraser_core.runner.clock import Clock
 from seraser_core.runner.mask_making import segment_mask
 from seraser_core.runner.session import Session
 from seraser_core.sources.boxes import box_mask, in_pixels
-from seraser_core.sources.fetch import fetch_image, fetch_mask, of_the_mask
+from seraser_core.sources.fetch import of_the_mask
 from seraser_core.sources.isolated import Decoder, PlainDecoder
 from seraser_core.steps import reached
 
@@ -123,13 +123,13 @@ class Pictures:
                 return Files(error=_unexpected("fetch", error))
 
     def _fetch(self, item: dict[str, Any]) -> Files:
-        dataset = self._session.config.dataset
-        image = fetch_image(item, dataset)
+        images = self._session.images
+        image = images.image(item)
         reached("fetched")
         if not item["mask"] or MASK not in self._needs:
             return Files(image)
         with of_the_mask():
-            return Files(image, fetch_mask(item, dataset))
+            return Files(image, images.mask(item))
 
     def decode(self, item: dict[str, Any], data: Files) -> Sample:
         """Make the views of an item from its files.

@@ -196,38 +196,39 @@ def create_run(
     Raises:
         RunDirectoryError: It belongs to another configuration.
     """
+    config, run = prepared.config, describe_run(prepared, identified)
+    if not storage.honours_create(config.output):
+        say(_UNCONDITIONAL.format(config.output))
+    url = storage.join(output, run.run_id)
+    directory = _create(url, run, prepared.planned.table, _plan(prepared))
+    _say_planned(run.run_id, prepared, say)
+    return directory.url
+
+
+def describe_run(prepared: Prepared, identified: Identified) -> RunRecord:
+    """Return the run.json of a prepared run."""
     config, planned = prepared.config, prepared.planned
     inputs = identified.inputs | {"plan": prepared.hashed}
     mark = fingerprint(inputs)
-    run_id = f"{config.name}-{mark[:12]}"
-    if not storage.honours_create(config.output):
-        say(_UNCONDITIONAL.format(config.output))
-    directory = _create(
-        storage.join(output, run_id),
-        RunRecord(
-            run_id=run_id,
-            name=config.name,
-            fingerprint=mark,
-            fingerprint_inputs=FingerprintInputs(**inputs),
-            plan_hash=prepared.hashed,
-            config=_config(config),
-            classes=planned.classes,
-            labels=planned.labels,
-            attributes=planned.attributes,
-            train_counts=planned.train_counts,
-            prompts=identified.prompts,
-            methods=[MethodRecord(**method) for method in inputs["methods"]],
-            random_weights=identified.random_weights,
-            versions={name: importlib.metadata.version(name) for name in _PACKAGES}
-            | {"python": platform.python_version()},
-            device=identified.device,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        ),
-        planned.table,
-        _plan(prepared),
+    return RunRecord(
+        run_id=f"{config.name}-{mark[:12]}",
+        name=config.name,
+        fingerprint=mark,
+        fingerprint_inputs=FingerprintInputs(**inputs),
+        plan_hash=prepared.hashed,
+        config=_config(config),
+        classes=planned.classes,
+        labels=planned.labels,
+        attributes=planned.attributes,
+        train_counts=planned.train_counts,
+        prompts=identified.prompts,
+        methods=[MethodRecord(**method) for method in inputs["methods"]],
+        random_weights=identified.random_weights,
+        versions={name: importlib.metadata.version(name) for name in _PACKAGES}
+        | {"python": platform.python_version()},
+        device=identified.device,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    _say_planned(run_id, prepared, say)
-    return directory.url
 
 
 def resume(directory: RunDirectory, prepared: Prepared) -> None:

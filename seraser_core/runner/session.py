@@ -23,6 +23,7 @@ from seraser_core.models.prompts import indistinguishable_classes
 from seraser_core.results.fingerprints import differing, fingerprint
 from seraser_core.results.records import RunRecord
 from seraser_core.results.shards import RunDirectory, opened
+from seraser_core.runner.images import Images, PlannedImages
 from seraser_core.runner.inputs import build_run_prompts, fingerprint_inputs
 from seraser_core.runner.precision import slow_here
 from seraser_core.runner.segmenting import SegmentingThread, get_segmenter
@@ -50,7 +51,7 @@ class Session:
     """A run, opened for computing.
 
     Args:
-        directory: The run directory.
+        images: Its images.
         run: Its run.json.
         config: Its configuration.
         context: The model, the prompts and what else its methods share.
@@ -73,7 +74,7 @@ class Session:
 
     def __init__(
         self,
-        directory: RunDirectory,
+        images: Images,
         run: RunRecord,
         config: RunConfig,
         context: MethodContext,
@@ -84,7 +85,7 @@ class Session:
         segmenter: SegmentingThread | None,
         load_s: float,
     ) -> None:
-        self.directory, self.run, self.config = directory, run, config
+        self.images, self.run, self.config = images, run, config
         self.context, self.model, self.methods = context, context.model, methods
         self.compute, self.batch_sizes = compute, batch_sizes
         self.relevance, self.segmenter = relevance, segmenter
@@ -174,7 +175,32 @@ def _open(directory: RunDirectory, run: RunRecord, compute: ThreadPoolExecutor) 
             f"{directory.url} was planned otherwise than it would be computed here; these differ: "
             f"{', '.join(differing(planned, here)) or 'the fingerprint'}. Plan a new run"
         )
-    context = MethodContext(model, prompts)
+    images = PlannedImages(directory, config.dataset)
+    return make_session(images, run, config, MethodContext(model, prompts), compute, began)
+
+
+def make_session(
+    images: Images,
+    run: RunRecord,
+    config: RunConfig,
+    context: MethodContext,
+    compute: ThreadPoolExecutor,
+    began: float,
+) -> Session:
+    """Make a session: its methods, and what makes masks for them.
+
+    Args:
+        images: The images.
+        run: The run, as `describe_run` describes it.
+        config: Its configuration.
+        context: Its model and prompts.
+        compute: See `Session`.
+        began: Moment of `time.perf_counter` at which its opening began.
+
+    Raises:
+        ConfigError: A method cannot be built.
+    """
+    model, classes = context.model, run.classes
     for one, other in indistinguishable_classes(context.class_features, classes)[:3]:
         logger.warning(
             "the model cannot tell %r and %r apart: their text features are equal, and "
@@ -188,8 +214,9 @@ def _open(directory: RunDirectory, run: RunRecord, compute: ThreadPoolExecutor) 
         relevance = Relevance(config.relevance, model, context.class_features)
     if config.needs(SEGMENT):
         segmenter = get_segmenter(config.segment, classes, model.device)
+    planned = run.fingerprint_inputs.document()
     return Session(
-        directory,
+        images,
         run,
         config,
         context,

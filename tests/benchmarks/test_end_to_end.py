@@ -60,7 +60,7 @@ def test_files_to_parquet_cost_little_beside_the_engine(table, tmp_path):
 
     def engine(url: str) -> float:
         session = open_session(url)
-        items = session.directory.items().to_pylist()
+        items = session.images.items(np.arange(session.images.count))
         with Feed(session, items, batch_size(session), Attempt()) as feed:
             batches = list(feed)
         start = time.perf_counter()

@@ -6,6 +6,7 @@ import threading
 from copy import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,7 +27,7 @@ def opened(tree):
 
     def open_with(*overrides: str):
         session = open_session(plan_run(load_config(tree, overrides)))
-        return session, session.directory.items().to_pylist()
+        return session, session.images.items(np.arange(session.images.count))
 
     return open_with
 
