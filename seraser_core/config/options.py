@@ -345,6 +345,18 @@ class RuntimeOptions(Options):
     )
 
 
+class ShortcutOptions(Options):
+    """The sample of images in which shortcuts are looked for; never changes a prediction."""
+
+    sample: int = Field(
+        default=5000,
+        ge=0,
+        le=10**6,
+        description="Images whose features are kept, and some of their pictures, to find shortcuts "
+        "and to show them in the report; 0: none. Needs a method that uses a foreground.",
+    )
+
+
 class RunConfig(Options):
     """One run: a data set, a model and the methods to compare."""
 
@@ -378,6 +390,9 @@ class RunConfig(Options):
     runtime: RuntimeOptions = Field(default_factory=RuntimeOptions, description="How to work.")
     execution: ExecutionOptions = Field(
         default_factory=ExecutionOptions, description="Where to work."
+    )
+    shortcuts: ShortcutOptions = Field(
+        default_factory=ShortcutOptions, description="Look for shortcuts."
     )
     series: SeriesOptions | None = Field(
         default=None, description="Evaluate data that grows, in one run after the other."

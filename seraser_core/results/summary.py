@@ -31,7 +31,10 @@ from seraser_core.waiting import waiting
 logger = logging.getLogger(__name__)
 Tables = dict[str, pl.DataFrame]
 """``summary``, ``groups``, ``classes``; in an audit ``disagreements``; of a series ``nights``."""
-_WRITTEN = ("", "plan", "attempts", "commits", "predictions", "failures", "report", "series")
+_WRITTEN = (
+    *("", "plan", "attempts", "commits", "predictions", "samples", "failures"),
+    *("report", "series"),
+)
 _NO_SCORES = (
     "NLL and Brier score are not known: images were evaluated again, and what their old rows added "
     "to these can only be told with save_logits"

@@ -22,6 +22,7 @@ _PER_SHARD = {
     "attempts": r"\.(0|[1-9]\d*)-[0-9a-f]{12}\.parquet",
     "commits": r"\.(0|[1-9]\d*)\.(json|again)",
     "predictions": r"\.parquet",
+    "samples": r"\.parquet",
     "failures": r"\.json",
 }
 """Folder -> pattern of what follows the id of the shard in the names of its files."""

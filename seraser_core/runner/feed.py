@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,6 +41,7 @@ class Batch:
         sizes: Their width and height.
         facts: Statistics of the pictures.
         views: View name -> (B, K, 3, H, W) uint8 on the model's device; empty when B is 0.
+        extra: The same of views that only the images of a sample have.
         errors: Places in the plan of the others -> what is wrong with them.
     """
 
@@ -49,6 +50,7 @@ class Batch:
     facts: list[PictureFacts]
     views: dict[str, Tensor]
     errors: dict[int, ItemError]
+    extra: dict[str, Tensor] = field(default_factory=dict)
     _copied: torch.cuda.Event | None = None
 
     def __len__(self) -> int:
@@ -58,7 +60,7 @@ class Batch:
     def wait(self) -> None:
         """Make later work of the device wait for the views, which may still be being copied."""
         if self._copied is not None:
-            for view in self.views.values():
+            for view in (*self.views.values(), *self.extra.values()):
                 current = torch.cuda.current_stream(view.device)
                 current.wait_event(self._copied)
                 view.record_stream(current)
@@ -78,6 +80,7 @@ class Feed:
         views: The views; by default those of the session. Those that are made where the model is
             are left out.
         clock: Counts the seconds of `Lookahead` and `Pictures`.
+        extra: item_index of the images of a sample -> views that they have beside the others.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Feed:
         attempt: Attempt,
         views: Sequence[View] | None = None,
         clock: Clock | None = None,
+        extra: Mapping[int, Sequence[View]] | None = None,
     ) -> None:
         wanted = session.views if views is None else views
         self._views = tuple(view for view in wanted if view.make)
@@ -95,7 +99,7 @@ class Feed:
         self._device = session.model.device
         self._closed = False
         clock = clock or Clock()
-        pictures = Pictures(session, self._views, attempt, clock)
+        pictures = Pictures(session, self._views, attempt, clock, extra or {})
         self._lookahead = Lookahead(items, pictures, _bounds(session.config.runtime), clock)
 
     def __enter__(self) -> Self:
@@ -141,8 +145,11 @@ class Feed:
         facts = [s.facts for s in good]
         batch = Batch([s.item_index for s in good], [s.size for s in good], facts, {}, errors)
         if good:
-            views = {v.name: stack([s.views[v.name] for s in good]) for v in self._views}
-            batch.views, batch._copied = self._to_device(views)
+            views = _stacked(self._views, good)
+            extra = _stacked(dict.fromkeys(view for s in good for view in s.extra), good)
+            moved, batch._copied = self._to_device(views | extra)
+            batch.views = {name: moved[name] for name in views}
+            batch.extra = {name: moved[name] for name in extra}
         return batch
 
     def _to_device(
@@ -157,6 +164,14 @@ class Feed:
                 for name, view in views.items()
             }
             return moved, self._copies.record_event()
+
+
+def _stacked(views: Iterable[View], samples: Sequence[Sample]) -> dict[str, Tensor]:
+    """View name -> (S, K, 3, H, W), of the S samples that have it."""
+    return {
+        view.name: stack([s.views[view.name] for s in samples if view.name in s.views])
+        for view in views
+    }
 
 
 def _bounds(runtime: RuntimeOptions) -> Bounds:

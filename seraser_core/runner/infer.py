@@ -49,15 +49,13 @@ def _images_at_once(session: Session, method: Method) -> int:
 
 
 def score(
-    session: Session, views: Mapping[str, Tensor], methods: Sequence[Method]
+    session: Session, features: Mapping[str, Tensor], methods: Sequence[Method]
 ) -> dict[str, Scores]:
     """Compute the scores of every method, and zero-shot scores under the name ``""``.
 
-    The seconds of the latter include the image features, which all methods share.
-
     Args:
         session: The run.
-        views: View name -> (B, K, 3, H, W) uint8 on the model's device.
+        features: Name of a view -> (B, K, D), see `encode_views`.
         methods: The session's methods for this shard, see `Method.for_shard`.
 
     Raises:
@@ -65,7 +63,6 @@ def score(
         TransientError: The device's memory is too small even for one image.
     """
     started = time.perf_counter()
-    features = encode_views(session, views)
     context, given = session.context, Shared()
     for view in features.values():
         given.add("the features", view)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -47,6 +47,7 @@ class Sample:
     Attributes:
         item_index: Its place in the plan.
         views: View name -> (K, 3, H, W) uint8.
+        extra: Those of the views that only images of a sample have.
         size: Width and height of the picture.
         facts: Statistics of the picture.
         error: Its fault; None if it can be used.
@@ -54,6 +55,7 @@ class Sample:
 
     item_index: int
     views: dict[str, Tensor] = field(default_factory=dict)
+    extra: tuple[View, ...] = ()
     size: tuple[int, int] = (0, 0)
     facts: PictureFacts = field(default_factory=PictureFacts)
     error: ItemError | None = None
@@ -67,6 +69,7 @@ class Pictures:
         views: The views, none of which is made where the model is.
         attempt: The attempt at the shard.
         clock: Counts ``fetch_s``, ``decode_s`` and ``masks_s``, summed over threads.
+        extra: item_index -> views of this image beside the others, of foregrounds that these need.
 
     Attributes:
         result_bytes: Bytes of the views of one image.
@@ -74,16 +77,23 @@ class Pictures:
     """
 
     def __init__(
-        self, session: Session, views: Sequence[View], attempt: Attempt, clock: Clock
+        self,
+        session: Session,
+        views: Sequence[View],
+        attempt: Attempt,
+        clock: Clock,
+        extra: Mapping[int, Sequence[View]],
     ) -> None:
         self._session, self._views, self._attempt, self._clock = session, views, attempt, clock
+        self._extra = extra
         self._needs = {view.region for view in views}
         runtime = session.config.runtime
         isolated = attempt.isolated or runtime.decoding == "processes"
         # Segment masks are made in the threads that decode, and may take any time.
         isolated |= session.segmenter is not None
         self._decoder: Decoder = session.isolated_decoder() if isolated else PlainDecoder()
-        self.result_bytes = session.view_bytes(views)
+        most_extra = max(extra.values(), key=len, default=())
+        self.result_bytes = session.view_bytes([*views, *most_extra])
         self.decode_timeout = None if isolated else runtime.image_timeout
 
     def name(self, item: dict[str, Any]) -> str:
@@ -150,8 +160,10 @@ class Pictures:
     def _sample(self, index: int, item: dict[str, Any], files: Files) -> Sample:
         try:
             picture = self._picture(item, files)
-            views = {view.name: self._view(view, picture, item["item_id"]) for view in self._views}
-            return Sample(index, views, picture.image.size, _facts(picture, views))
+            extra = tuple(self._extra.get(index, ()))
+            wanted = (*self._views, *extra)
+            views = {view.name: self._view(view, picture, item["item_id"]) for view in wanted}
+            return Sample(index, views, extra, picture.image.size, _facts(picture, views))
         except ItemError as error:
             return Sample(index, error=error)
         except (TransientError, MemoryError):

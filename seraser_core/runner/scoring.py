@@ -28,9 +28,10 @@ from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.clock import Clock
 from seraser_core.runner.feed import Batch, Feed
 from seraser_core.runner.fitting import fit_methods
-from seraser_core.runner.infer import as_numpy, batch_size, score
+from seraser_core.runner.infer import as_numpy, batch_size, encode_views, score
 from seraser_core.runner.inputs import describe_device
 from seraser_core.runner.mask_making import add_relevance, save_masks
+from seraser_core.runner.sampling import Sampler
 from seraser_core.runner.session import Session
 from seraser_core.steps import reached
 
@@ -52,6 +53,7 @@ class ScoredItems:
         outcomes: What the rows of these are made from, one per method.
         facts: item_index -> what was seen of an image that could be used.
         computed: Their sums, and where, when and how fast they were computed.
+        sample: The images of the run's sample that could be used.
     """
 
     predictions: pa.Table
@@ -59,6 +61,7 @@ class ScoredItems:
     outcomes: list[MethodOutcome]
     facts: dict[int, PictureFacts]
     computed: Computed
+    sample: pa.Table
 
 
 def score_items(
@@ -85,11 +88,13 @@ def score_items(
     # it may compute, and its rows are written while another one does.
     most_errors = max(_FEW_ERRORS, math.floor(max_error_rate * items.num_rows + 1e-9))
     size, clock = batch_size(session), Clock()
-    with Feed(session, items.to_pylist(), size, attempt, clock=clock) as feed:
+    sampler = Sampler(session, items)
+    rows, extra = items.to_pylist(), sampler.extra
+    with Feed(session, rows, size, attempt, clock=clock, extra=extra) as feed:
         labels = dict(
             zip(*(items[name].to_pylist() for name in ("item_index", "label")), strict=True)
         )
-        given = session, labels, feed, clock, attempt, progress, most_errors
+        given = session, labels, sampler, feed, clock, attempt, progress, most_errors
         work = session.compute.submit(_scored, *given).result()
     if len(work.done) + len(work.errors) != items.num_rows:
         raise RunDirectoryError(
@@ -109,19 +114,20 @@ def score_items(
         process=_PROCESS,
         started=work.began,
     )
-    return ScoredItems(predictions, done, outcomes, work.facts, computed)
+    return ScoredItems(predictions, done, outcomes, work.facts, computed, sampler.table())
 
 
 def _scored(
     session: Session,
     labels: dict[int, int | None],
+    sampler: Sampler,
     feed: Feed,
     clock: Clock,
     attempt: Attempt,
     progress: Progress | None,
     most_errors: int,
 ) -> _Work:
-    work = _Work(session, labels, clock)
+    work = _Work(session, labels, sampler, clock)
     work.fit(attempt)
     for batch in work.timed(feed):
         work.score(batch)
@@ -153,12 +159,16 @@ class _Work:
     Args:
         session: The run.
         labels: item_index -> label, of all its images.
-        clock: Counts ``data_wait_s``, ``model_s`` and ``relevance_s``, a part of it, and
-            ``masks_s``; and the seconds of its `Feed`.
+        sampler: Keeps what is to be kept of images of the sample.
+        clock: Counts ``data_wait_s``, ``model_s`` with its parts ``relevance_s`` and
+            ``features_s``, and ``masks_s``; and the seconds of its `Feed`.
     """
 
-    def __init__(self, session: Session, labels: dict[int, int | None], clock: Clock) -> None:
+    def __init__(
+        self, session: Session, labels: dict[int, int | None], sampler: Sampler, clock: Clock
+    ) -> None:
         self._session, self._labels, self._clock = session, labels, clock
+        self._sampler = sampler
         self._methods = [method.for_shard() for method in session.methods]
         self.done: list[int] = []
         self.errors: dict[int, ItemError] = {}
@@ -210,7 +220,10 @@ class _Work:
             if self._session.config.save_masks:
                 with self._clock.on("masks_s", not_on="model_s"):
                     save_masks(self._session, batch.items, batch.sizes, masks)
-        scores = score(self._session, batch.views, self._methods)
+        with self._clock.on("features_s"):
+            features = encode_views(self._session, batch.views)
+        scores = score(self._session, features, self._methods)
+        self._sampler.add(batch.items, facts, batch.views, batch.extra, features, scores)
         reached("scored")
         self._scores.append(scores)
         self.done.extend(batch.items)
@@ -270,7 +283,7 @@ class _Work:
             name: self._seconds[name] + session.sample_fits.seconds.pop(name, 0.0)
             for name in ("", *(method.id for method in session.methods))
         }
-        encode_s = seconds.pop("")
+        encode_s = seconds.pop("") + clock["features_s"]
         return Timings(
             images=len(self.done) + len(self.errors),
             wall_s=self._wall_s,

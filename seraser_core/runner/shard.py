@@ -12,6 +12,7 @@ from seraser_core.errors import DeviceLostError, TransientError
 from seraser_core.models.device import is_lost
 from seraser_core.models.memory import is_out_of_memory
 from seraser_core.results.records import Commit
+from seraser_core.results.samples import write_sample
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.states import Done
 from seraser_core.runner.attempt import Attempt
@@ -52,6 +53,7 @@ def run_shard(
         # Of a shard that was committed before, `write_shard` says which good rows would be lost.
         most = runtime.max_error_rate if is_new else 1.0
         part = score_items(session, items, this, progress, most)
+        write_sample(directory, shard_id, part.sample)
         cause = "run" if is_new else "repair"
         return directory.write_shard(shard_id, part.predictions, part.computed, state, cause)
 

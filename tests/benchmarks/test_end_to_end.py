@@ -16,7 +16,7 @@ from seraser_core.config import load_config
 from seraser_core.results.status import status
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.feed import Feed
-from seraser_core.runner.infer import batch_size, score
+from seraser_core.runner.infer import batch_size, encode_views, score
 from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.session import open_session
@@ -65,7 +65,7 @@ def test_files_to_parquet_cost_little_beside_the_engine(table, tmp_path):
             batches = list(feed)
         start = time.perf_counter()
         for batch in batches:
-            score(session, batch.views, session.methods)
+            score(session, encode_views(session, batch.views), session.methods)
         return time.perf_counter() - start
 
     def files_to_parquet(url: str) -> float:

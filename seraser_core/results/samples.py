@@ -1,0 +1,137 @@
+"""The sample of a run's images: what is kept to find shortcuts, and to show pictures in the report.
+
+Each image has a key, a hash of the run's seed and its id. The images with the smallest keys are
+the sample, so every shard knows its own without the others, and they merge in any order. Losing it
+costs no result: an image that is lacking is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seraser_core import storage
+from seraser_core.errors import RunDirectoryError
+from seraser_core.results import records
+from seraser_core.results.counted import CountedRun
+from seraser_core.results.shards import RunDirectory
+
+_MOST_BYTES = 256 * 2**20
+"""Features and logits of a sample."""
+_LOGITS = pa.list_(pa.field("element", pa.float32(), nullable=False))
+PICTURES = ("image_webp", "background_webp", "foreground_webp")
+SAMPLE_SCHEMA = pa.schema(
+    [
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("item_index", pa.int64(), nullable=False),
+        pa.field("key", pa.uint64(), nullable=False),
+        pa.field("label", pa.int32()),
+        pa.field("attribute", pa.int32()),
+        pa.field("area", pa.float32(), nullable=False),
+        pa.field("feature", _LOGITS, nullable=False),
+        pa.field("whole", _LOGITS, nullable=False),
+        pa.field("background", _LOGITS, nullable=False),
+        pa.field("foreground", _LOGITS, nullable=False),
+        pa.field("erased", _LOGITS),
+        *(pa.field(name, pa.binary()) for name in PICTURES),
+    ]
+)
+"""One row per image of the sample.
+
+``area`` is the share of the picture that the foreground covers; ``feature`` the unit image feature
+of the background alone; ``whole``, ``background`` and ``foreground`` are zero-shot's logits of the
+image, of its background alone and of its foreground alone, ``erased`` those of the erasing method,
+which the metadata of the file name as ``eraser``, and the foreground as ``region``. Pictures are
+WebP of 128 pixels, and null for most images.
+"""
+
+
+def keys_of(seed: int, item_ids: Iterable[str]) -> np.ndarray:
+    """Return (n,) uint64, the keys of images."""
+    digests = (hashlib.sha256(f"{seed}\x00sample\x00{name}".encode()).digest() for name in item_ids)
+    return np.array([int.from_bytes(digest[:8], "big") for digest in digests], dtype=np.uint64)
+
+
+def sample_size(wanted: int, classes: int, features: int) -> int:
+    """Return how many images are kept: as many as wanted, and as `_MOST_BYTES` allow."""
+    return min(wanted, _MOST_BYTES // (4 * (4 * classes + features)))
+
+
+def kept_of(keys: np.ndarray, size: int, images: int) -> np.ndarray:
+    """Return (n,) bool: which images a shard keeps.
+
+    These are some more than the sample's share, so that `size` of all are among them.
+
+    Args:
+        keys: (n,) uint64.
+        size: Images of the sample.
+        images: Of the run.
+    """
+    share = (size + 4 * size**0.5) / images
+    return np.ones(len(keys), bool) if share >= 1 else keys < np.uint64(int(share * 2**64))
+
+
+def sample_file(shard_id: str) -> str:
+    """Path of a shard's part of the sample, in the run directory."""
+    return f"samples/{shard_id}.parquet"
+
+
+def write_sample(directory: RunDirectory, shard_id: str, sample: pa.Table | None) -> None:
+    """Write a shard's part of the sample; of an empty one, nothing."""
+    if sample is None or not sample.num_rows:
+        return
+    data, url = io.BytesIO(), directory.path(sample_file(shard_id))
+    pq.write_table(sample, data, compression="zstd")
+    with records.writing(url):
+        storage.write_bytes(url, data.getvalue())
+
+
+def add_to_sample(directory: RunDirectory, shard_id: str, sample: pa.Table | None) -> None:
+    """Add images to a shard's part of the sample, in place of those with the same item_index."""
+    if sample is None or not sample.num_rows:
+        return
+    before = _read(directory, shard_id, SAMPLE_SCHEMA.names)
+    if before is not None:
+        again = np.isin(before["item_index"].to_numpy(), sample["item_index"].to_numpy())
+        sample = pa.concat_tables([before.filter(pa.array(~again)), sample]).sort_by("item_index")
+    write_sample(directory, shard_id, sample)
+
+
+def read_samples(
+    runs: Sequence[CountedRun], columns: Sequence[str] = tuple(SAMPLE_SCHEMA.names)
+) -> pl.DataFrame:
+    """Read the samples of a run, or of those of a series, by rising keys.
+
+    Files that are missing or damaged are left out.
+
+    Args:
+        runs: The runs.
+        columns: Of `SAMPLE_SCHEMA`.
+    """
+    wanted = list(dict.fromkeys(["key", "item_id", *columns]))
+    schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in wanted])
+    parts = [pl.DataFrame(schema.empty_table())]
+    for run in runs:
+        ids = [name.removesuffix(".parquet") for name in run.directory.files("samples")]
+        with ThreadPoolExecutor(records.READERS) as pool:
+            tables = list(pool.map(partial(_read, run.directory, columns=wanted), ids))
+        parts += [run.that_count(pl.DataFrame(table)) for table in tables if table is not None]
+    return pl.concat(parts).sort("key", "item_id").select(columns)
+
+
+def _read(directory: RunDirectory, shard_id: str, columns: Sequence[str]) -> pa.Table | None:
+    """Read a shard's part; None where there is none that can be used."""
+    schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in columns])
+    try:
+        data = records.read(directory.path(sample_file(shard_id)))
+        return pq.read_table(io.BytesIO(data), columns=list(columns)).cast(schema)
+    except (FileNotFoundError, RunDirectoryError, pa.ArrowException, OSError, ValueError):
+        return None
