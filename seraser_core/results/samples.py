@@ -7,7 +7,6 @@ costs no result: an image that is lacking is left out.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.counted import CountedRun
 from seraser_core.results.shards import RunDirectory
+from seraser_core.shortcuts.sample import key
 
 _MOST_BYTES = 256 * 2**20
 """Features and logits of a sample."""
@@ -56,8 +56,7 @@ WebP of 128 pixels, and null for most images.
 
 def keys_of(seed: int, item_ids: Iterable[str]) -> np.ndarray:
     """Return (n,) uint64, the keys of images."""
-    digests = (hashlib.sha256(f"{seed}\x00sample\x00{name}".encode()).digest() for name in item_ids)
-    return np.array([int.from_bytes(digest[:8], "big") for digest in digests], dtype=np.uint64)
+    return np.array([key(seed, item_id) for item_id in item_ids], dtype=np.uint64)
 
 
 def sample_size(wanted: int, classes: int, features: int) -> int:

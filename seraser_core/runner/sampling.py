@@ -86,14 +86,14 @@ class Sampler:
         names = ("item_index", "item_id", "label", "attribute")
         columns = [items[name].to_pylist() for name in names]
         self._planned = {index: rest for index, *rest in zip(*columns, strict=True)}
-        session, shards = self._session, self._session.directory.shards()
+        session, images = self._session, self._session.images.count
         keys = keys_of(session.config.seed, (item_id for item_id, *_ in self._planned.values()))
         features = session.context.class_features.shape[-1]
         size = sample_size(wanted, len(session.run.classes), features)
-        kept = kept_of(keys, size, shards[-1].stop)
+        kept = kept_of(keys, size, images)
         named = zip(self._planned, keys.tolist(), kept, strict=True)
         self._keys = {index: key for index, key, keep in named if keep}
-        self._most = max(_SHOWN_PER_SHARD, -(-_SHOWN // len(shards)))
+        self._most = max(_SHOWN_PER_SHARD, -(-_SHOWN * items.num_rows // images))
 
     def add(
         self,
