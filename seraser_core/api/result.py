@@ -1,0 +1,140 @@
+"""Predictions as arrays, as a table and as something to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from seraser_core.api.given import Given
+from seraser_core.config.options import LimitOptions
+from seraser_core.display import percent
+from seraser_core.results.outcomes import softmax
+from seraser_core.results.records import RunRecord
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class Result:
+    """Predictions of n images, in the order in which they were given.
+
+    A notebook shows it as a summary with the images that changed.
+
+    Attributes:
+        classes: Names of the C classes.
+        method: Name of the method.
+        run: How they were made, as run.json has it: options, hash of the weights, versions.
+        images: The images as they were given.
+        masks: Their masks.
+        limits: Limits of their files.
+    """
+
+    def __init__(
+        self,
+        run: RunRecord,
+        rows: pa.Table,
+        images: Sequence[Given],
+        masks: Sequence[Given | None],
+        limits: LimitOptions,
+    ) -> None:
+        self.run, self.classes = run, run.classes
+        self.method = run.method_ids[0]
+        self.images, self.masks, self.limits = images, masks, limits
+        by_method = {one: rows.filter(pc.equal(rows["method"], one)) for one in run.method_ids}
+        self._rows = by_method[self.method]
+        self._zero_shot = by_method[run.method_ids[-1]]
+
+    def __len__(self) -> int:
+        return int(self._rows.num_rows)
+
+    def __repr__(self) -> str:
+        return f"<Result of {self.method}: {self.sentence()}>"
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return one row per image, with the columns of the Parquet files of a run."""
+        import polars as pl
+
+        return pl.DataFrame(self._rows)
+
+    @cached_property
+    def predictions(self) -> np.ndarray:
+        """(n,) int64: index of the predicted class; -1 for an image that cannot be used."""
+        return _indices(self._rows["prediction"])
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """(n, C) float32: probability of every class, NaN for an image that cannot be used."""
+        return _probabilities(self._rows["logits"], len(self.classes))
+
+    @cached_property
+    def zero_shot_predictions(self) -> np.ndarray:
+        """(n,) int64: the same before erasing, with the untouched prompt."""
+        return _indices(self._rows["zero_shot_prediction"])
+
+    @cached_property
+    def zero_shot_probabilities(self) -> np.ndarray:
+        """(n, C) float32: the same before erasing, with the untouched prompt."""
+        return _probabilities(self._zero_shot["logits"], len(self.classes))
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(n,) int64: index of the class that was given; -1 where none was."""
+        return _indices(self._rows["label"])
+
+    @cached_property
+    def ok(self) -> np.ndarray:
+        """(n,) bool: whether the image could be used."""
+        return np.asarray(pc.equal(self._rows["status"], "ok").to_numpy(zero_copy_only=False))
+
+    @cached_property
+    def changed(self) -> np.ndarray:
+        """(n,) bool: whether the method predicts another class than zero-shot."""
+        return np.asarray(self.ok & (self.predictions != self.zero_shot_predictions))
+
+    @property
+    def errors(self) -> pl.DataFrame:
+        """One row per image that cannot be used: which, and why."""
+        columns = ["item_index", "item_id", "image", "error_stage", "error_code", "error_message"]
+        return self.to_polars().filter(status="error").select(columns)
+
+    def sentence(self) -> str:
+        """Return what the method changed, in one or two sentences."""
+        usable = int(self.ok.sum())
+        bad = len(self) - usable
+        unusable = f" {_images(bad)} cannot be used: see .errors." if bad else ""
+        if not usable:
+            return f"None of {_images(len(self))} can be used: see .errors."
+        said = f"{self.method} changes {int(self.changed.sum())} of {usable} predictions"
+        known = self.ok & (self.labels >= 0)
+        if not known.any():
+            return f"{said}.{unusable}"
+        right = self.predictions == self.labels
+        was_right = self.zero_shot_predictions == self.labels
+        fixed = int((known & right & ~was_right).sum())
+        broken = int((known & was_right & ~right).sum())
+        before, after = (percent(float(x[known].mean())) for x in (was_right, right))
+        return (
+            f"{said}: {fixed} fixed, {broken} broken. Accuracy {before} before, {after} after "
+            f"(n = {int(known.sum())}).{unusable}"
+        )
+
+
+def _images(n: int) -> str:
+    return f"{n} image{'' if n == 1 else 's'}"
+
+
+def _indices(column: pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(column.fill_null(-1).to_numpy(), dtype=np.int64)
+
+
+def _probabilities(logits: pa.ChunkedArray, classes: int) -> np.ndarray:
+    known = np.asarray(logits.is_valid().to_numpy())
+    found = np.full((len(logits), classes), np.nan, dtype=np.float32)
+    values = pc.list_flatten(logits).to_numpy().reshape(-1, classes)
+    found[known] = softmax(values)
+    return found
