@@ -7,14 +7,21 @@ from typing import Literal
 
 from seraser_core.redaction import redacted
 
+HINT = "hint: "
+"""Beginning of the line that says what to do about a fault."""
 ErrorStage = Literal["fetch", "decode", "validate", "infer"]
 
 
 class SeraserError(Exception):
-    """Base of all errors that this package raises on purpose; their texts hold no keys."""
+    """Base of all errors that this package raises on purpose; their texts hold no keys.
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(redacted(message))
+    Args:
+        message: The fault.
+        hint: Remedy, which is shown on a line of its own; empty if there is none.
+    """
+
+    def __init__(self, message: str = "", hint: str = "") -> None:
+        super().__init__(redacted(f"{message}\n{HINT}{hint}" if hint else message))
 
 
 class ConfigError(SeraserError):
@@ -27,7 +34,7 @@ class ConfigError(SeraserError):
     """
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
-        super().__init__(f"{field}: {value}\n  -> {remedy}")
+        super().__init__(f"{field}: {value}", remedy)
         self.field, self.value, self.remedy = field, value, remedy
 
     @property

@@ -97,7 +97,7 @@ def test_the_package_of_the_page_is_installed_and_run(lab):
     assert shown["what"].startswith("Zero-shot with its logits divided by a temperature")
     assert [one["option"] for one in shown["options"]] == ["id", "temperature"]
     wrong = lab.seraser("plan", "ledger.yaml", "--set", "methods.1.temperature=0", code=2)
-    assert "methods.1.temperature: 0\n  -> must be greater than 0" in wrong.stderr
+    assert "methods.1.temperature: 0\nhint: must be greater than 0" in wrong.stderr
     wrong = lab.seraser("plan", "ledger.yaml", "--set", "dataset.label=y", code=2)
     assert "dataset.label: 'y'" in wrong.stderr
 
@@ -132,7 +132,7 @@ def test_a_package_whose_modules_are_gone_is_named(lab):
     (lab.folder / "installed" / "shortcut_lab" / "ledger.py").unlink()
     broken = lab.seraser("plan", "ledger.yaml", code=2)
     assert "dataset.format: shortcut_lab.ledger:LedgerSource of shortcut-lab 1.0" in broken.stderr
-    assert "-> repair, update or uninstall shortcut-lab" in broken.stderr
+    assert "hint: repair, update or uninstall shortcut-lab" in broken.stderr
     (lab.folder / "installed" / "shortcut_lab" / "options.py").unlink()
     listed = lab.seraser("methods")
     assert "WARNING: shortcut-lab 1.0 (entry point cooled = shortcut_lab.options" in listed.stderr

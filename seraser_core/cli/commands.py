@@ -10,16 +10,18 @@ from seraser_core.cli import (
     compare,
     datasets,
     demo,
-    inspect,
     masks,
     methods,
     models,
     plan,
     repair,
+    report,
     retry_errors,
     run,
     runs,
+    status,
     up,
+    verify,
     work,
 )
 
@@ -88,7 +90,7 @@ COMMANDS = (
     ),
     Command(
         RESULTS,
-        inspect.status,
+        status.status,
         (
             "seraser status runs/birds-0a1b2c3d4e5f",
             "seraser status runs/birds-0a1b2c3d4e5f --watch 10",
@@ -97,15 +99,15 @@ COMMANDS = (
     Command(RESULTS, runs.runs, ("seraser runs", "seraser runs s3://bucket/runs --json")),
     Command(
         RESULTS,
-        inspect.summary,
+        report.report,
         (
-            "seraser summary runs/birds-0a1b2c3d4e5f",
-            "seraser summary runs/birds-0a1b2c3d4e5f --partial --json",
+            "seraser report runs/birds-0a1b2c3d4e5f --open",
+            "seraser report runs/birds-0a1b2c3d4e5f --partial --json",
         ),
     ),
     Command(
         RESULTS,
-        inspect.verify,
+        verify.verify,
         (
             "seraser verify runs/birds-0a1b2c3d4e5f",
             "seraser verify s3://bucket/runs/birds-0a1b2c3d4e5f --deep",

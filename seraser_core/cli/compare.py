@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seraser_core.cli.arguments import JsonOption, NoPrefectOption, SetOption
-from seraser_core.cli.console import print_json, print_table, results
+from seraser_core.cli.console import print_json, print_table, results, say_next
 from seraser_core.cli.execute import execute_planned, watching
-from seraser_core.cli.inspect import say_warnings
+from seraser_core.cli.summary_tables import say_warnings
 
 if TYPE_CHECKING:
     import polars as pl
@@ -79,3 +79,4 @@ def show_comparison(table: pl.DataFrame, ranks: pl.DataFrame, url: str, json: bo
         results.print(small)
     results.print(f"comparison {url}")
     results.print(f"report     {url}/report/comparison.md")
+    say_next("report", url, "--open")

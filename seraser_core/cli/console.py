@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seraser_core.display import CONTROLS, Column, columns_of, printable
+from seraser_core.errors import HINT
 
 
 class _Console(Console):
@@ -35,6 +38,27 @@ def _console(stderr: bool) -> Console:
 
 
 results, errors = _console(stderr=False), _console(stderr=True)
+
+
+def say_error(kind: str, message: str) -> None:
+    """Print an error whose remedies stand on lines of their own."""
+    errors.print(kind, style="bold red", end=" ")
+    for line in message.splitlines():
+        if line.startswith(HINT):
+            errors.print(HINT, style="bold cyan", end="")
+        errors.print(line.removeprefix(HINT))
+
+
+def say_next(*words: str) -> None:
+    """Print the command that comes next, to be pasted."""
+    errors.print("next: ", style="bold green", end="")
+    errors.print(as_command(*words))
+
+
+def as_command(*words: str) -> str:
+    """Return a command of this program as a shell takes it, the way that this one was called."""
+    prefix = ["uv", "run"] if "UV" in os.environ else []  # uv says so to what it runs
+    return shlex.join([*prefix, "seraser", *words])
 
 
 def print_json(document: Any) -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from seraser_core.cli.arguments import JsonOption
-from seraser_core.cli.console import errors, print_json, print_table, results
+from seraser_core.cli.console import errors, print_json, print_table, results, say_next
 from seraser_core.display import count
 
 _IN_LIST = ("layout", "source", "licence")
@@ -53,6 +53,7 @@ def datasets(
             text = ", ".join(value) if isinstance(value, list) else value
             if text and (name or fact in _IN_LIST):
                 results.print(f"  {fact:<9} {text}")
+    say_next(*(("check", name, f"data/{name}") if name else ("datasets", "waterbirds")))
 
 
 def check(

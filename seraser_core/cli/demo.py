@@ -11,7 +11,7 @@ import typer
 from seraser_core.cli.arguments import JsonOption, NoPrefectOption
 from seraser_core.cli.console import errors, print_json, print_table, results
 from seraser_core.cli.execute import execute_planned, watching
-from seraser_core.cli.inspect import say_errors
+from seraser_core.cli.summary_tables import say_errors
 from seraser_core.display import Column, percent
 
 if TYPE_CHECKING:

@@ -198,7 +198,7 @@ def _server(url: str | None, observer: Observer) -> Iterator[Callable[[], str]]:
     check_proxy(url)
     if not answers(url):
         raise SeraserError(
-            f"no Prefect server answers at {url}; start it (seraser up), unset PREFECT_API_URL, "
-            "or use --no-prefect"
+            f"no Prefect server answers at {url}",
+            "start it (seraser up), unset PREFECT_API_URL, or use --no-prefect",
         )
     yield lambda: url

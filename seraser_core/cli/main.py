@@ -13,8 +13,9 @@ import typer
 from rich.logging import RichHandler
 from typer.core import TyperGroup
 
+from seraser_core.cli import report
 from seraser_core.cli.commands import COMMANDS
-from seraser_core.cli.console import errors
+from seraser_core.cli.console import errors, say_error
 from seraser_core.cli.interrupts import interruptible
 from seraser_core.cli.waits import Waits
 from seraser_core.errors import ConfigError, SeraserError
@@ -35,12 +36,10 @@ class Commands(TyperGroup):
             with interruptible(), watching_waits(Waits(errors)):
                 return super().invoke(ctx)
         except ConfigError as error:
-            errors.print("configuration", style="bold red", end=" ")
-            errors.print(str(error))
+            say_error("configuration", str(error))
             raise typer.Exit(BAD_CONFIG) from None
         except SeraserError as error:
-            errors.print("failed", style="bold red", end=" ")
-            errors.print(str(error))
+            say_error("failed", str(error))
             raise typer.Exit(FAILED) from None
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
@@ -61,6 +60,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command(rich_help_panel=command.task, epilog=command.epilog)(command.do)
+app.command("summary", hidden=True)(report.report)  # its name before 0.2
 
 
 def _show_version(asked: bool) -> None:

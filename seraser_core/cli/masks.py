@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seraser_core.cli.arguments import ConfigArgument, JsonOption, NoPrefectOption, SetOption
-from seraser_core.cli.console import print_json, results
+from seraser_core.cli.console import errors, print_json, say_next
 from seraser_core.cli.execute import execute
 from seraser_core.display import count, printable
 from seraser_core.kinds import MADE_MASKS
@@ -53,9 +53,10 @@ def masks(
         print_json({"run": run_url, **dataclasses.asdict(table)})
         return
     made = f"{count(table.masks, 'mask')} of {count(table.images, 'image')}"
-    results.print(made)
-    results.print("to use them, put this into a configuration:\n")
+    errors.print(made)
+    errors.print("to use them, put this into a configuration:\n")
     text = yaml.safe_dump({"dataset": table.dataset}, sort_keys=False, allow_unicode=True)
     if printable(text) != text:
         text = yaml.safe_dump({"dataset": table.dataset}, sort_keys=False)
     typer.echo(text)
+    say_next("plan", config)

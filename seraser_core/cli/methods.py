@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seraser_core.cli.arguments import JsonOption
-from seraser_core.cli.console import errors, print_json, print_table
+from seraser_core.cli.console import errors, print_json, print_table, say_next
 from seraser_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def methods(
     else:
         options = known[name]
         print_table(f"{name}: {_what(options)}", ("option", "default", "what"), _options(options))
+    if not json:
+        say_next(*(("methods", "seraser") if name is None else ("models",)))
     if name is None:
         for fault in faults.values():
             errors.print(f"WARNING: {fault.problem}; {fault.remedy}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seraser_core.cli.arguments import JsonOption
-from seraser_core.cli.console import print_json, print_table, results
+from seraser_core.cli.console import errors, print_json, print_table, say_next
 
 
 def models(
@@ -35,7 +35,9 @@ def models(
     elif rows:
         print_table("models", tuple(rows[0]), rows)
     else:
-        results.print(
+        errors.print(
             "no weights of open_clip are on this machine; they are fetched on first use. "
-            "`seraser models --all` lists them; a weights file works as well"
+            "a weights file works as well"
         )
+    if not json and not all_:
+        say_next("models", "--all")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seraser_core.cli.arguments import ConfigArgument, JsonOption, SetOption
-from seraser_core.cli.console import print_json
+from seraser_core.cli.console import print_json, say_next
 from seraser_core.cli.execute import watching
 
 if TYPE_CHECKING:
@@ -78,6 +78,9 @@ def plan(
             typer.echo(url)
     if files is not None and files.faults:
         raise typer.Exit(1)
+    if not json:
+        changes = [word for text in set_ or [] for word in ("--set", text)]
+        say_next("plan" if no_model else "run", config, *changes)
 
 
 def _warn(run_url: str, config: RunConfig, display: RunDisplay) -> None:

@@ -11,8 +11,8 @@ from seraser_core.cli.arguments import (
     RunArgument,
 )
 from seraser_core.cli.execute import execute_planned, watching
-from seraser_core.cli.inspect import show_all_problems, show_problems
 from seraser_core.cli.several import each_run
+from seraser_core.cli.verify import show_all_problems, show_problems
 from seraser_core.display import count
 
 if TYPE_CHECKING:

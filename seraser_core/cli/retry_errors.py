@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from seraser_core.cli.arguments import ExecutionOption, JsonOption, RunArgument
-from seraser_core.cli.console import results
+from seraser_core.cli.console import errors, say_next
 from seraser_core.cli.execute import watching
-from seraser_core.cli.inspect import show_compared, show_run, stop_at_faults
+from seraser_core.cli.report import show_compared, show_run, stop_at_faults
 from seraser_core.cli.several import each_run
 from seraser_core.waiting import waiting
 
@@ -50,4 +50,5 @@ def retry_errors(
     elif images or json:
         show_run(run, json)
     else:
-        results.print("no image failed")
+        errors.print("no image failed")
+        say_next("report", run, "--open")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seraser_core.cli.arguments import ConfigArgument, JsonOption, NoPrefectOption, SetOption
 from seraser_core.cli.execute import execute
-from seraser_core.cli.inspect import show_run
+from seraser_core.cli.report import show_run
 
 
 def run(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from seraser_core.cli.arguments import JsonOption, absolute_location
-from seraser_core.cli.console import print_json, print_table, results
+from seraser_core.cli.console import errors, print_json, print_table, results, say_next
 from seraser_core.display import Column, count
 
 _RUN = ("run", "data set", "model", "methods", "differs", "state")
@@ -53,7 +53,9 @@ def runs(
         from seraser_core import storage
 
         there = "" if storage.exists(output) else ": there is no such folder"
-        results.print(f"no runs in {output}{there}")
+        errors.print(f"no runs in {output}{there}")
+    if finished := [run for run in listing["runs"] if run["headline"]]:
+        say_next("report", finished[-1]["run"], "--open")
 
 
 def _run_row(run: dict[str, Any]) -> dict[str, Any]:

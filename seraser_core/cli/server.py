@@ -64,7 +64,7 @@ def start_server(children: Children, port: int, end_s: float) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise SeraserError(
-                f"port {port} is taken ({error.strerror}); give another with --port"
+                f"port {port} is taken ({error.strerror})", "give another with --port"
             ) from None
     children.start("server", "server", "start", "--host", HOST, "--port", str(port), end_s=end_s)
 

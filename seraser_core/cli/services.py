@@ -103,7 +103,8 @@ class Services:
         except BlockingIOError:
             lock.close()
             raise SeraserError(
-                f"another `seraser up` uses {self.home}; end it, or give another --home and --port"
+                f"another `seraser up` uses {self.home}",
+                "end it, or give another --home and --port",
             ) from None
         return lock
 

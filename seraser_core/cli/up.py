@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from seraser_core.cli.children import ROOT
-from seraser_core.cli.console import results
+from seraser_core.cli.console import errors, results
 from seraser_core.proxies import has_proxies, refuse_unusable
 
 
@@ -30,12 +30,12 @@ def up(
     refuse_unusable()
     delivered = load_config(ROOT / "deployments" / "configs" / "demo.yaml")
     with Services(port, home.absolute()) as services:
-        results.print(f"starting a Prefect server; logs are in {services.logs}")
+        errors.print(f"starting a Prefect server; logs are in {services.logs}")
         services.start_server()
-        results.print(f"making the work pool and the deployment {DEPLOYMENT}")
+        errors.print(f"making the work pool and the deployment {DEPLOYMENT}")
         services.deploy(limit)
         abandoned = services.abandoned()
-        results.print("starting a worker")
+        errors.print("starting a worker")
         services.start_worker()
         pages = services.pages()
         direct = f"  export NO_PROXY={os.environ.get('NO_PROXY', '')}\n" if has_proxies() else ""
@@ -50,10 +50,10 @@ def up(
         )
 
         def wait(reason: str, seconds: float) -> None:
-            results.print(reason)
+            errors.print(reason)
             services.wait(seconds)
 
         if outcome := abandoned.end(wait):
-            results.print(outcome)
+            errors.print(outcome)
         services.wait()
-    results.print("stopped")
+    errors.print("stopped")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from seraser_core.cli.arguments import ExecutionOption, RunArgument
+from seraser_core.cli.console import say_next
 from seraser_core.cli.execute import watching
 from seraser_core.display import count
 from seraser_core.errors import ConfigError
@@ -67,3 +68,4 @@ def work(
             lambda missing: observer.planned(run, total - sum(map(len, missing)), total),
         )
         display.say("the run is finished" if finished else _OTHERS)
+    say_next(*(("report", run) if finished else ("status", run, "--watch", "60")))

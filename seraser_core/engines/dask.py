@@ -169,7 +169,7 @@ class DaskEngine(Engine):
         except worker.StoppedError:  # by another shard's interruption
             raise KeyboardInterrupt from None
         except FutureCancelledError as error:
-            raise SeraserError(f"the Dask scheduler is gone ({error}); run again") from error
+            raise SeraserError(f"the Dask scheduler is gone ({error})", "run again") from error
         except KeyboardInterrupt:
             self._interrupt(client, future)
             raise
@@ -200,7 +200,7 @@ class DaskEngine(Engine):
         try:
             there = self._opened().nthreads()
         except (CommClosedError, OSError) as error:
-            raise SeraserError(f"the Dask scheduler is gone ({error}); run again") from error
+            raise SeraserError(f"the Dask scheduler is gone ({error})", "run again") from error
         if there:
             self._without_since = None
             if address is not None and address not in there:

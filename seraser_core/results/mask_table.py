@@ -88,7 +88,7 @@ def _check_kept(directory: RunDirectory, kind: str, wanted: set[str]) -> None:
         paths = {directory.mask_path(kind, index) for index in range(shard.start, shard.stop)}
         if paths & lost:
             directory.compute_again(shard.id)
-    raise SeraserError(f"{len(lost)} masks are gone; the same command makes them again")
+    raise SeraserError(f"{len(lost)} masks are gone", "the same command makes them again")
 
 
 def _dataset(config: RunConfig, url: str) -> dict[str, Any]:

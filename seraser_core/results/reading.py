@@ -78,10 +78,10 @@ def read_report(run_url: str, name: str) -> pl.DataFrame:
         RunDirectoryError: It is missing or damaged.
     """
     url = storage.join(run_url, "report", f"{name}.parquet")
-    write_again = f"`seraser summary {run_url}` writes it"
+    write_again = f"`seraser report {run_url}` writes it"
     try:
         return pl.read_parquet(io.BytesIO(records.read(url)))
     except FileNotFoundError:
-        raise RunDirectoryError(f"{url} is missing; {write_again}") from None
+        raise RunDirectoryError(f"{url} is missing", write_again) from None
     except pl.exceptions.PolarsError as error:
-        raise RunDirectoryError(f"{url} is damaged: {error}; {write_again}") from None
+        raise RunDirectoryError(f"{url} is damaged: {error}", write_again) from None

@@ -44,8 +44,7 @@ class Record(BaseModel):
             return cls.model_validate_json(data)
         except ValueError as error:
             fault = _fault(error) if isinstance(error, ValidationError) else str(error)
-            told = "; ".join([fault, *([remedy] if remedy else [])])
-            raise RunDirectoryError(f"{url} is damaged: {told}") from None
+            raise RunDirectoryError(f"{url} is damaged: {fault}", remedy) from None
 
     @classmethod
     def read(cls, url: str) -> Self:

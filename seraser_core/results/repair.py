@@ -40,10 +40,11 @@ def plan_repair(report: VerifyReport) -> Repair:
         files = list(dict.fromkeys(problem.file for problem in damaged))
         raise RunDirectoryError(
             "\n".join(map(str, damaged))
-            + f"\nnothing was repaired: what belongs in {report.run} is not known for sure; delete "
+            + f"\nnothing was repaired: what belongs in {report.run} is not known for sure",
+            "delete "
             + " and ".join(f"{report.run}/{file}" for file in files)
             + ", and run the same configuration again: it writes them, and keeps the shards that "
-            "are right"
+            "are right",
         )
     shards: defaultdict[str, set[str]] = defaultdict(set)
     for problem in report.problems:

@@ -77,7 +77,7 @@ class PlannedRun:
             directory._write_plan(items, plan)
         elif directory.plan.shards != plan.shards:
             place = directory.path("plan", "plan.json")
-            raise RunDirectoryError(f"{place} has other shards than were planned; {_DELETE}")
+            raise RunDirectoryError(f"{place} has other shards than were planned", _DELETE)
         directory.take_on(run)
         return cls(url)
 
@@ -108,8 +108,8 @@ class PlannedRun:
             return
         keys = differing(there.fingerprint_inputs.document(), run.fingerprint_inputs.document())
         raise RunDirectoryError(
-            f"{self.url} belongs to another configuration; these differ: {', '.join(keys)}. "
-            "Use another name or output"
+            f"{self.url} belongs to another configuration; these differ: {', '.join(keys)}",
+            "use another name or output",
         )
 
     def path(self, *parts: str) -> str:
@@ -268,7 +268,7 @@ class PlannedRun:
         """
         if _sha256(data) != sha256:
             url = self.path("plan", "items.parquet")
-            raise RunDirectoryError(f"{url} is not the file that plan.json names; {_DELETE}")
+            raise RunDirectoryError(f"{url} is not the file that plan.json names", _DELETE)
 
 
 def _sha256(data: bytes) -> str:

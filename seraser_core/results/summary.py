@@ -127,9 +127,9 @@ def _check_there(runs: Sequence[CountedRun], partial: bool) -> None:
     """
     lacking = [run for run in runs if unfinished(run.states)]
     if not any(run.commits for run in runs):
-        raise RunDirectoryError(_missing_text(runs[0].directory, runs[0].states))
+        raise _missing(runs[0].directory, runs[0].states)
     if lacking and not partial:
-        raise RunDirectoryError(_missing_text(lacking[0].directory, lacking[0].states))
+        raise _missing(lacking[0].directory, lacking[0].states)
 
 
 def _to_parquet(table: pl.DataFrame) -> bytes:
@@ -203,15 +203,16 @@ def unfinished_runs(series_url: str) -> list[str]:
         return [url for url, done in zip(urls, finished, strict=True) if not done]
 
 
-def _missing_text(directory: RunDirectory, states: Mapping[str, State]) -> str:
+def _missing(directory: RunDirectory, states: Mapping[str, State]) -> RunDirectoryError:
     missing = unfinished(states)
     if not missing:
-        return f"{directory.url}: no shards are planned"
+        return RunDirectoryError(f"{directory.url}: no shards are planned")
     first = states[missing[0]]
     why = f" ({describe_damage(directory, first)})" if isinstance(first, Damaged) else ""
-    return (
+    return RunDirectoryError(
         f"{directory.url}: {len(missing)} of {len(states)} shards are missing, the first is "
-        f"{missing[0]}{why}; `seraser repair {directory.url}` computes them"
+        f"{missing[0]}{why}",
+        f"`seraser repair {directory.url}` computes them",
     )
 
 

@@ -69,7 +69,9 @@ def run_local(
     if failed:
         first = "; ".join(f"{shard}: {fault}" for shard, fault in list(failed.items())[:3])
         kind = DeviceLostError if work.lost else SeraserError
-        raise kind(f"{len(failed)} of {len(todo)} shards failed ({first}); run again to retry them")
+        raise kind(
+            f"{len(failed)} of {len(todo)} shards failed ({first})", "run again to retry them"
+        )
 
 
 class _Work:

@@ -83,8 +83,8 @@ class Retry:
             )
         if self.codes and not {*self.codes} & {*known} and not one_of_many:
             raise RunDirectoryError(
-                f"no image of {run_url} has the error code {' or '.join(map(repr, self.codes))}; "
-                f"there are: {', '.join(known) or 'none'}"
+                f"no image of {run_url} has the error code {' or '.join(map(repr, self.codes))}",
+                f"there are: {', '.join(known) or 'none'}",
             )
         return images
 
@@ -109,7 +109,7 @@ class Retry:
             state = directory.state(shard_id, deep=True)
             if not isinstance(state, Done):
                 raise RunDirectoryError(
-                    f"shard {shard_id} is not done; `seraser repair` computes it again"
+                    f"shard {shard_id} is not done", "`seraser repair` computes it again"
                 )
             before, data = state.commit, directory.rows_of(state)
             # Parquet names the items of lists otherwise, and equal rows are to give equal bytes.

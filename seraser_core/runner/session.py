@@ -169,11 +169,12 @@ def _open(directory: RunDirectory, run: RunRecord, compute: ThreadPoolExecutor) 
     here = fingerprint_inputs(config, classes, attributes, prompts, model, run.plan_hash)
     said = run.model_dump(mode="json", include={"classes", "prompts", "methods"})
     if any(value != planned.get(name) for name, value in said.items()):
-        raise RunDirectoryError(f"{directory.path('run.json')} was edited; plan a new run")
+        raise RunDirectoryError(f"{directory.path('run.json')} was edited", "plan a new run")
     if {fingerprint(here), fingerprint(planned)} != {run.fingerprint}:
         raise RunDirectoryError(
             f"{directory.url} was planned otherwise than it would be computed here; these differ: "
-            f"{', '.join(differing(planned, here)) or 'the fingerprint'}. Plan a new run"
+            f"{', '.join(differing(planned, here)) or 'the fingerprint'}",
+            "plan a new run",
         )
     images = PlannedImages(directory, config.dataset)
     return make_session(images, run, config, MethodContext(model, prompts), compute, began)

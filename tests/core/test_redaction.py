@@ -49,7 +49,7 @@ def test_keys_of_the_environment(monkeypatch, name):
         "https://host:80/a@b.png?v=1&tokens=3",
         "abfs://box@account.dfs.core.windows.net/a.csv",
         "model.name: 'a photo of a key'",
-        "token: unknown key\n  -> must be a group of options, as {key: value}",
+        "token: unknown key\nhint: must be a group of options, as {key: value}",
         "http://[::1]:8080/a@b.png",
         "s3://bucket/a:b@c.png",
         "file:///C:/a@b.png",

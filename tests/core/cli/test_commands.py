@@ -48,6 +48,7 @@ def test_run_status_verify_summary(seraser, config, finished):
     shown = seraser("summary", finished).stdout
     assert "worst group" in shown
     assert "a red-billed oxpecker / water" in shown
+    assert seraser("report", finished).stdout == shown
     again = seraser("run", config, "--no-prefect")
     assert again.exit_code == 0
     assert "14 of 14 images are done already" in again.stderr

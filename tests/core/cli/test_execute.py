@@ -86,7 +86,7 @@ def test_a_server_that_is_gone_is_named(config, environment, unused_port, tmp_pa
     )
     assert done.returncode == 1
     assert done.stderr.strip().endswith(  # after what is found in the data set
-        f"failed no Prefect server answers at {url}; start it (seraser up), unset "
+        f"failed no Prefect server answers at {url}\nhint: start it (seraser up), unset "
         "PREFECT_API_URL, or use --no-prefect"
     )
     assert not list(tmp_path.glob("runs/*"))

@@ -21,9 +21,9 @@ def test_masks_of_a_data_set_are_used_by_another_run(seraser, config, tmp_path):
     again = seraser("masks", config, "--no-prefect")
     assert again.exit_code == 0, again.output
     assert {path: path.stat().st_mtime_ns for path in masks} == times
-    assert "14 masks of 14 images" in again.stdout
+    assert "14 masks of 14 images" in again.stderr
     tree = yaml.safe_load(Path(config).read_text())
-    tree |= yaml.safe_load(again.stdout.partition("\n\n")[2])
+    tree |= yaml.safe_load(again.stdout)
     path = tmp_path / "with-masks.yaml"
     path.write_text(yaml.safe_dump(tree))
     done = seraser("run", str(path), "--no-prefect", "--json")

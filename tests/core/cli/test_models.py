@@ -27,7 +27,7 @@ def put(path: Path, content: bytes) -> Path:
 def test_a_machine_without_weights(seraser, empty):
     done = seraser("models")
     assert done.exit_code == 0
-    assert "no weights of open_clip are on this machine" in done.stdout
+    assert "no weights of open_clip are on this machine" in done.stderr
 
 
 def test_weights_of_the_hub_and_of_elsewhere(seraser, empty):

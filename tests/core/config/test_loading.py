@@ -274,7 +274,7 @@ def test_all_mistakes_are_in_one_message(tree):
     ]
     lines = str(error).splitlines()
     assert len(lines) == 2 * len(error.mistakes)
-    assert lines[2:4] == ["dataset.classes: 1", "  -> write the name in quotes"]
+    assert lines[2:4] == ["dataset.classes: 1", "hint: write the name in quotes"]
     several = refused(TREE, ["nonsense", "methods.7.lr=1"])
     assert [mistake.value for mistake in several.mistakes] == ["nonsense", "methods.7.lr=1"]
 
@@ -507,9 +507,9 @@ def test_other_aliases_are_read():
     ("override", "words"),
     [
         ("name=2020-01-01", "put it in quotes, as '2020-01-01'"),
-        ("dataset.classes=[a, ~]", "dataset.classes: null\n  -> write the name in quotes"),
+        ("dataset.classes=[a, ~]", "dataset.classes: null\nhint: write the name in quotes"),
         ("dataset.classes=[{a: ~}]", "{'a': null}"),
-        ("dataset.classes=[a, 2020-01-01]", ": 2020-01-01\n  -> write the name in quotes"),
+        ("dataset.classes=[a, 2020-01-01]", ": 2020-01-01\nhint: write the name in quotes"),
         ("dataset.path=[~]", "[null]"),
     ],
 )

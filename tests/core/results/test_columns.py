@@ -11,8 +11,8 @@ from rich.console import Console
 
 from seraser_core.cli import console
 from seraser_core.cli.compare import show_comparison
-from seraser_core.cli.inspect import show_summary
 from seraser_core.cli.runs import runs
+from seraser_core.cli.summary_tables import show_summary
 from seraser_core.results.columns import METHODS, Metric, Shown
 from seraser_core.results.comparison import ComparedRun, create_comparison, write_comparison
 from seraser_core.results.reading import read_report, scan

@@ -245,7 +245,9 @@ def test_what_cannot_be_compared_is_named(compared, tmp_path):
     with pytest.raises(RunDirectoryError, match=r"summary\.parquet is damaged"):
         write_comparison(url)
     summary.unlink()
-    with pytest.raises(RunDirectoryError, match=r"summary\.parquet is missing; `seraser summary"):
+    with pytest.raises(
+        RunDirectoryError, match=r"summary\.parquet is missing\nhint: `seraser report"
+    ):
         write_comparison(url)
     Path(url, "comparison.json").write_text("{}")
     with pytest.raises(RunDirectoryError, match=r"comparison\.json is damaged"):

@@ -152,7 +152,7 @@ def test_the_list_is_printed(make, seraser, tmp_path, monkeypatch):
     machine = json.loads(seraser("runs", "--json").stdout)
     assert machine == json.loads(json.dumps(overview(str(tmp_path / "runs"))))
     empty = seraser("runs", str(tmp_path / "nowhere"))
-    assert (empty.exit_code, "no such folder" in empty.stdout) == (0, True)
+    assert (empty.exit_code, "no such folder" in empty.stderr) == (0, True)
     one = machine["runs"][0]["run"]
     assert [run["run"] for run in overview(one)["runs"]] == [one]
 

@@ -168,7 +168,7 @@ def test_masks_that_are_gone_are_made_again(run, small):
     lost, empty, *_ = before
     lost.unlink()
     empty.write_bytes(b"")
-    with pytest.raises(SeraserError, match="2 masks are gone; the same command"):
+    with pytest.raises(SeraserError, match="2 masks are gone\nhint: the same command"):
         write_mask_table(url, "relevance")
     run(tree)
     assert write_mask_table(url, "relevance").masks == 8
