@@ -18,11 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seraser_core import storage
+from seraser_core.config.options import ShortcutOptions
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.counted import CountedRun
+from seraser_core.results.records import RunRecord
 from seraser_core.results.shards import RunDirectory
-from seraser_core.shortcuts.sample import key
+from seraser_core.shortcuts.sample import Sample, key
 
 _MOST_BYTES = 256 * 2**20
 """Features and logits of a sample."""
@@ -106,7 +108,7 @@ def add_to_sample(directory: RunDirectory, shard_id: str, sample: pa.Table | Non
 
 def read_samples(
     runs: Sequence[CountedRun], columns: Sequence[str] = tuple(SAMPLE_SCHEMA.names)
-) -> pl.DataFrame:
+) -> pa.Table:
     """Read the samples of a run, or of those of a series, by rising keys.
 
     Files that are missing or damaged are left out.
@@ -114,23 +116,82 @@ def read_samples(
     Args:
         runs: The runs.
         columns: Of `SAMPLE_SCHEMA`.
+
+    Returns:
+        Its metadata name the eraser and the region, unless it is empty.
     """
     wanted = list(dict.fromkeys(["key", "item_id", *columns]))
-    schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in wanted])
-    parts = [pl.DataFrame(schema.empty_table())]
+    parts, told = [], None
     for run in runs:
         ids = [name.removesuffix(".parquet") for name in run.directory.files("samples")]
         with ThreadPoolExecutor(records.READERS) as pool:
             tables = list(pool.map(partial(_read, run.directory, columns=wanted), ids))
-        parts += [run.that_count(pl.DataFrame(table)) for table in tables if table is not None]
-    return pl.concat(parts).sort("key", "item_id").select(columns)
+        for table in tables:
+            if table is not None:
+                told = table.schema.metadata
+                replaced = np.isin(table["item_id"].to_numpy(), run.replaced.to_numpy())
+                parts.append(table.filter(pa.array(~replaced)))
+    table = pa.concat_tables([_schema(wanted).empty_table(), *parts])
+    table = table.sort_by([("key", "ascending"), ("item_id", "ascending")]).select(list(columns))
+    return table.replace_schema_metadata(told)
+
+
+def sample_of(runs: Sequence[CountedRun]) -> Sample | None:
+    """Return the sample of a run, or of those of a series; None where none was kept."""
+    record = runs[-1].directory.run
+    names = [name for name in SAMPLE_SCHEMA.names if name not in PICTURES]
+    table = read_samples(runs, names)
+    if not table.num_rows:
+        return None
+    logits = {
+        name: _matrix(table[name]) for name in ("whole", "background", "foreground", "feature")
+    }
+    features = logits.pop("feature")
+    known = table["erased"].null_count == 0
+    size = sample_size(_wanted(record), len(record.classes), features.shape[1])
+    return Sample(
+        item_ids=table["item_id"].to_pylist(),
+        keys=table["key"].to_numpy(),
+        **logits,
+        erased=_matrix(table["erased"]) if known else None,
+        features=features,
+        area=table["area"].to_numpy(),
+        labels=_numbers(table["label"]),
+        attributes=_numbers(table["attribute"]),
+    ).smallest(size)
+
+
+def pictures_of(runs: Sequence[CountedRun]) -> pl.DataFrame:
+    """Return the images of a sample whose pictures are kept, as `SAMPLE_SCHEMA` has them."""
+    names = [name for name in SAMPLE_SCHEMA.names if name != "feature"]
+    return pl.DataFrame(read_samples(runs, names)).drop_nulls(list(PICTURES))
+
+
+def _wanted(record: RunRecord) -> int:
+    return ShortcutOptions(**record.config.document().get("shortcuts", {})).sample
+
+
+def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+    """(n, m) float32, of n lists of m numbers."""
+    values: np.ndarray = column.combine_chunks().flatten().to_numpy()
+    return values.reshape(len(column), -1)
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """(n,) int64, -1 for null."""
+    numbers: np.ndarray = column.fill_null(-1).to_numpy().astype(np.int64)
+    return numbers
 
 
 def _read(directory: RunDirectory, shard_id: str, columns: Sequence[str]) -> pa.Table | None:
     """Read a shard's part; None where there is none that can be used."""
-    schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in columns])
     try:
         data = records.read(directory.path(sample_file(shard_id)))
-        return pq.read_table(io.BytesIO(data), columns=list(columns)).cast(schema)
+        table = pq.read_table(io.BytesIO(data), columns=list(columns))
+        return table.cast(_schema(columns, table.schema.metadata))
     except (FileNotFoundError, RunDirectoryError, pa.ArrowException, OSError, ValueError):
         return None
+
+
+def _schema(columns: Sequence[str], told: dict[bytes, bytes] | None = None) -> pa.Schema:
+    return pa.schema([SAMPLE_SCHEMA.field(name) for name in columns], told)

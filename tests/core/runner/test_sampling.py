@@ -13,16 +13,16 @@ from PIL import Image
 
 from seraser_core.config import load_config
 from seraser_core.results.counted import CountedRun
-from seraser_core.results.samples import PICTURES, kept_of, keys_of, read_samples
+from seraser_core.results.samples import PICTURES, kept_of, keys_of, read_samples, sample_of
 from seraser_core.results.shards import RunDirectory
 from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.retry import Retry
 
 
-def sample_of(url: str) -> pl.DataFrame:
+def read(url: str) -> pl.DataFrame:
     directory = RunDirectory(url)
-    return read_samples([CountedRun(directory, directory.states())])
+    return pl.DataFrame(read_samples([CountedRun(directory, directory.states())]))
 
 
 def logits_of(rows: pl.DataFrame, method: str) -> np.ndarray:
@@ -31,7 +31,7 @@ def logits_of(rows: pl.DataFrame, method: str) -> np.ndarray:
 
 def test_the_sample_has_the_logits_of_the_image_and_of_both_its_sides(run, tree):
     url, rows = run(tree)
-    sample = sample_of(url)
+    sample = read(url)
     assert sample["key"].is_sorted()
     sample = sample.sort("item_id")
     assert sample["item_id"].to_list() == rows["item_id"].unique().sort().to_list()
@@ -51,10 +51,10 @@ def test_the_sample_has_the_logits_of_the_image_and_of_both_its_sides(run, tree)
 
 def test_sides_that_no_method_needs_of_all_images_are_the_same(run, tree):
     """With `foreground` alone, the backgrounds of the sample are views of its own."""
-    whole = sample_of(run(tree)[0])
+    whole = read(run(tree)[0])
     tree |= {"name": "sides", "methods": ["zero_shot", "foreground"]}
     url, rows = run(tree)
-    sample = sample_of(url)
+    sample = read(url)
     for name in ("item_id", "key", "area"):
         assert sample[name].to_list() == whole[name].to_list()
     for name in ("whole", "background", "foreground", "feature"):
@@ -78,14 +78,14 @@ def test_without_a_foreground_there_is_no_sample(run, tree):
 
 def test_relevance_gives_sides_too(run, tree):
     tree["methods"] = ["zero_shot", {"name": "seraser", "auxiliary": "relevance", "steps": 1}]
-    sample = sample_of(run(tree)[0])
+    sample = read(run(tree)[0])
     assert sample.height == 14
     assert sample["area"].is_between(0, 1).all()
     assert (sample["background"] != sample["foreground"]).any()
 
 
 def test_pictures_are_those_of_the_three_sides(run, tree, pictures):
-    shown = sample_of(run(tree)[0]).drop_nulls(list(PICTURES))
+    shown = read(run(tree)[0]).drop_nulls(list(PICTURES))
     assert shown.height
     for row in shown.iter_rows(named=True):
         image, background, foreground = (
@@ -111,7 +111,7 @@ def test_smallest_keys_of_all_are_kept_by_every_shard():
 def test_a_sample_is_smaller_than_the_run(run, tree):
     tree["shortcuts"] = {"sample": 2}
     url, rows = run(tree)
-    few = sample_of(url)
+    few = read(url)
     everything = keys_of(0, names := rows["item_id"].unique().sort().to_list())
     assert few["item_id"].to_list()[:2] == [names[i] for i in np.argsort(everything)[:2]]
 
@@ -123,14 +123,34 @@ def test_an_image_that_is_retried_joins_the_sample(tree, pictures, tmp_path):
     aside = missing.rename(tmp_path / "aside.png")
     url = plan_run(load_config(tree))
     run_local(url)
-    before = sample_of(url)
+    before = read(url)
     assert before.height == 13
     aside.rename(missing)
     again = Retry()
     run_local(url, shards=list(again.shards(url)), compute=again)
-    after = sample_of(url)
+    after = read(url)
     assert after.height == 14
     assert after.filter(pl.col("item_id").is_in(before["item_id"].implode())).equals(before)
+
+
+def test_the_finder_gets_the_sample_as_arrays(run, tree):
+    url, _ = run(tree, "shortcuts.sample=5")
+    directory = RunDirectory(url)
+    runs = [CountedRun(directory, directory.states())]
+    sample, rows = sample_of(runs), read(url)
+    assert sample is not None
+    assert sample.item_ids == rows["item_id"].to_list()[:5]
+    assert sample.labels.tolist() == rows["label"].fill_null(-1).to_list()[:5]
+    for name, field in {"features": "feature", "erased": "erased", "whole": "whole"}.items():
+        np.testing.assert_array_equal(getattr(sample, name), np.array(rows[field].to_list()[:5]))
+    told = read_samples(runs).schema.metadata
+    assert told == {b"region": b"mask", b"eraser": b"seraser"}
+
+
+def test_without_seraser_the_first_other_method_is_the_eraser(run, tree):
+    tree["methods"] = [{"name": "zero_shot"}, {"name": "foreground", "id": "alone"}]
+    url, _ = run(tree)
+    assert read(url)["erased"].to_list() == read(url)["foreground"].to_list()
 
 
 @pytest.mark.parametrize("content", [None, b"no Parquet"])
@@ -138,4 +158,4 @@ def test_what_is_lost_of_a_sample_is_left_out(run, tree, content):
     url, _ = run(tree)
     file = Path(url, "samples", "00001.parquet")
     file.unlink() if content is None else file.write_bytes(content)
-    assert sample_of(url).height == 9
+    assert read(url).height == 9
