@@ -13,13 +13,13 @@ import polars as pl
 
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
+from seraser_core.report.page import make_report
 from seraser_core.results.counted import CountedRun
 from seraser_core.results.disagreements import disagreements
 from seraser_core.results.fingerprints import fingerprint
 from seraser_core.results.nights import is_series
 from seraser_core.results.reading import read_report
 from seraser_core.results.records import Commit, ReportFiles, RunRecord
-from seraser_core.results.report import make_report
 from seraser_core.results.series import RUNS_AT_ONCE, Series
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Damaged, Done, State, commits_of
@@ -83,7 +83,7 @@ def aggregate(
     if series is not None and any(of_method.nll is None for of_method in sums.values()):
         warn(_NO_SCORES)
     files = {f"{name}.parquet": _to_parquet(table) for name, table in tables.items()}
-    files |= make_report(record, tables, status, missing)
+    files |= make_report(record, tables, status, missing, sums)
     for name, data in files.items():
         storage.write_bytes(storage.join(run_url, "report", name), data)
     marks = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

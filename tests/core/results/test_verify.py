@@ -33,6 +33,7 @@ FILES = [
     "report/groups.parquet",
     "report/classes.parquet",
     "report/groups.png",
+    "report/groups.svg",
     "report/report.html",
 ]
 

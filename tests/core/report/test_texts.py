@@ -1,4 +1,4 @@
-"""Texts of the data in a report and its figure."""
+"""Texts of the data in a page and its figures."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import warnings
 
 import polars as pl
 
-from seraser_core.results.report import _environment, draw_groups
+from seraser_core.report.page import environment
+from seraser_core.report.papers import draw_groups
+from seraser_core.report.svg import drawing
 
 
 def test_a_page_shows_control_characters():
-    page = _environment().from_string("<p>{{ name }}</p>{{ '<b>' | safe }}")
+    page = environment().from_string("<p>{{ name }}</p>{{ '<b>' | safe }}")
     assert page.render(name="<i>\x1b[2J\u202e") == "<p>&lt;i&gt;\\x1b[2J\\u202e</p><b>"
 
 
@@ -32,3 +34,12 @@ def test_a_figure_is_drawn_of_any_names_without_a_warning():
         svg = draw_groups(groups, ["zero_shot"])["svg"].decode()
     assert "\x1b" not in svg
     assert "\u202e" not in svg
+    assert "\u732b" in svg, "text is text, not curves"
+
+
+def test_a_figure_of_the_page_shows_names_as_text():
+    made = drawing("<script>alert(1)</script>", class_='a" onload="b')
+    assert str(made) == (
+        '<svg role="img" class="a&#34; onload=&#34;b">'
+        "<title>&lt;script&gt;alert(1)&lt;/script&gt;</title></svg>"
+    )

@@ -1,0 +1,155 @@
+"""Next steps by rule: what to do with what the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from seraser_core.display import count, percent
+from seraser_core.report.facts import Effect, Facts
+from seraser_core.results.significance import wilson
+from seraser_core.shortcuts.findings import Findings
+
+_ENOUGH = 100
+"""Labels that give an accuracy to within ten points."""
+_MOST_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do next.
+
+    Attributes:
+        title: The step, in the imperative.
+        why: What of the report speaks for it.
+        code: A command or part of a configuration to paste; empty if there is none.
+    """
+
+    title: str
+    why: str
+    code: str = ""
+
+
+def next_steps(facts: Facts, findings: Findings | None) -> list[Step]:
+    """Next steps, the most urgent first."""
+    if facts.run.random_weights:
+        why = "The weights of this run are random, so only the pipeline was tested."
+        code = "model:\n  name: ViT-B-32-quickgelu\n  pretrained: openai"
+        return [Step("Run a trained model", why, code)]
+    steps = [
+        *_repairs(facts),
+        *_methods(facts),
+        *_remedies(facts, findings),
+        *_labels(facts, findings),
+        *_search(facts, findings),
+    ]
+    return steps[:_MOST_STEPS] or [_keep(facts)]
+
+
+def _repairs(facts: Facts) -> Iterator[Step]:
+    if facts.missing:
+        why = f"{facts.missing:,} of {facts.shards:,} shards are not in any figure of this page."
+        yield Step("Compute the missing shards", why, f"seraser repair {facts.url}")
+    failed = facts.images - facts.ok
+    if failed:
+        why = f"{count(failed, 'image')} without a prediction; the reasons stand below."
+        yield Step("Retry the failed images", why, f"seraser retry-errors {facts.url}")
+
+
+def _methods(facts: Facts) -> Iterator[Step]:
+    """Which method to go on with."""
+    effect, best = facts.main, facts.effect("foreground")
+    if effect is None or not facts.labelled:
+        return
+    if best is not None and best is not effect and _as_good(best, effect):
+        yield Step(
+            f"Use {best.method} wherever images come with a mask",
+            f"It is right on {percent(best.after.value)} of the images and {effect.method} on "
+            f"{percent(effect.after.value)}; it needs a mask of every image, and no optimisation.",
+            "methods:\n  - name: foreground",
+        )
+    if effect.harms:
+        yield Step(
+            f"Do not use {effect.method} on this data",
+            f"It breaks {count(effect.broken, 'image')} and fixes {effect.fixed:,}: "
+            "the model needs the surroundings here, or the masks miss the object.",
+        )
+    elif effect.helps:
+        yield Step(
+            f"Look at the {count(effect.broken, 'image')} that {effect.method} breaks"
+            if effect.broken
+            else f"Use {effect.method}",
+            f"It fixes {count(effect.fixed, 'image')}, so the gain outweighs the harm; the broken "
+            "ones say what it costs.",
+            _broken_rows(facts, effect) if effect.broken else "",
+        )
+    else:
+        yield Step(
+            "Evaluate more images before you decide",
+            f"{count(effect.fixed, 'image')} fixed and {effect.broken:,} broken are too few to "
+            "tell gain from chance.",
+        )
+
+
+def _as_good(one: Effect, other: Effect) -> bool:
+    """Return whether a method is as good as another on average and in the worst group."""
+    if one.after.value < other.after.value:
+        return False
+    if one.worst is None or other.worst is None:
+        return True
+    return one.worst[1].after.value >= other.worst[1].after.value
+
+
+def _broken_rows(facts: Facts, effect: Effect) -> str:
+    return (
+        f'pl.scan_parquet("{facts.url}/predictions/*.parquet").filter(\n'
+        f'    pl.col("method") == "{effect.method}", ~pl.col("correct"), '
+        'pl.col("zero_shot_correct")\n).collect()'
+    )
+
+
+def _remedies(facts: Facts, findings: Findings | None) -> Iterator[Step]:
+    """The methods that the finder names against what it found."""
+    if findings is None:
+        return
+    run = {method.name for method in facts.run.methods}
+    for remedy in findings.remedies:
+        if remedy.method not in run:
+            yield Step(f"Try {remedy.method}", remedy.reason, remedy.config)
+
+
+def _labels(facts: Facts, findings: Findings | None) -> Iterator[Step]:
+    effect = facts.main
+    if facts.ok and not facts.labelled and effect is not None:
+        few = min(_ENOUGH, effect.changed.hits)
+        if few:
+            low, high = wilson(few // 2, few)
+            yield Step(
+                f"Label {count(few, 'changed image')}",
+                f"{effect.method} changed {effect.changed.hits:,}; labels of {few:,} of them give "
+                f"the share that it fixed to within {100 * (high - low) / 2:.0f} points.",
+                f'pl.scan_parquet("{facts.url}/predictions/*.parquet").filter(\n'
+                '    pl.col("prediction") != pl.col("zero_shot_prediction")\n)'
+                f'.select("image", "prediction_name").head({few}).collect()',
+            )
+    if facts.small_groups:
+        why = f"{count(facts.small_groups, 'group')} cannot be the worst: too few images."
+        yield Step("Add images of the small groups", why)
+
+
+def _search(facts: Facts, findings: Findings | None) -> Iterator[Step]:
+    if not facts.masked and (findings is None or not findings.used):
+        yield Step(
+            "Let the run look for shortcuts",
+            "Surroundings and object are told apart by a foreground; this data set has no masks, "
+            "so let a segmenter make them.",
+            "methods:\n  - name: seraser\n    auxiliary: segment",
+        )
+
+
+def _keep(facts: Facts) -> Step:
+    effect = facts.main
+    if effect is None:
+        why = "Only zero_shot was run, which erases nothing."
+        return Step("Run an erasing method beside it", why, "methods:\n  - name: seraser")
+    return Step("Nothing needs to be done", "No rule of this report finds anything to act on.")

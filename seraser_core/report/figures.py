@@ -1,0 +1,213 @@
+"""The figures of the page as inline SVG; their colours are classes of the style sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from markupsafe import Markup
+
+from seraser_core.display import percent
+from seraser_core.report.facts import Share
+from seraser_core.report.svg import along, drawing, element, grid, span
+
+_ROW = 26
+
+
+def dumbbell(name: str, before: Share, after: Share, height: float = _ROW) -> Markup:
+    """Shares before and after with their intervals: a ring, a line, a dot.
+
+    Args:
+        name: Of what has these shares.
+        before: Under zero-shot.
+        after: Under the method.
+        height: Of the strip, in pixels.
+    """
+    middle = height / 2
+    change = "gain" if after.value > before.value else "loss" if after.value < before.value else ""
+    title = (
+        f"{name}: {percent(before.value)} before ({_interval(before)}), "
+        f"{percent(after.value)} after ({_interval(after)})"
+    )
+    return drawing(
+        title,
+        *grid(height),
+        _band(before, middle, "was"),
+        _band(after, middle, f"now {change}"),
+        element(
+            "line",
+            x1=along(before.value),
+            x2=along(after.value),
+            y1=middle,
+            y2=middle,
+            class_=f"way {change}",
+        ),
+        element("circle", cx=along(before.value), cy=middle, r=4.5, class_="was"),
+        element("circle", cx=along(after.value), cy=middle, r=5.5, class_=f"now {change}"),
+        class_="strip",
+        width="100%",
+        height=height,
+    )
+
+
+def interval(name: str, share: Share, height: float = _ROW) -> Markup:
+    """A share with its interval: a dot in a band."""
+    middle = height / 2
+    return drawing(
+        f"{name}: {percent(share.value)} ({_interval(share)})",
+        *grid(height),
+        _band(share, middle, "now"),
+        element("circle", cx=along(share.value), cy=middle, r=5.5, class_="now"),
+        class_="strip",
+        width="100%",
+        height=height,
+    )
+
+
+def _band(share: Share, middle: float, kind: str) -> Markup:
+    return element(
+        "rect",
+        x=along(share.low),
+        y=middle - 5,
+        width=span(share.low, share.high),
+        height=10,
+        rx=5,
+        class_=f"band {kind}",
+    )
+
+
+def _interval(share: Share) -> str:
+    return f"95 % {percent(share.low)} to {percent(share.high)}, n = {share.n:,}"
+
+
+_SIDE = 240
+_LEFT, _TOP, _BOTTOM = 34, 8, 34
+
+
+def reliability(method: str, bins: Sequence[tuple[int, int, float]]) -> Markup:
+    """Accuracy over confidence; the area of a dot is the bin's number of images.
+
+    Args:
+        method: Its id.
+        bins: Images, right ones and sum of confidences, of equal bins of confidence.
+    """
+    filled = [(n, right / n, total / n) for n, right, total in bins if n]
+    most = max((n for n, *_ in filled), default=1)
+    ticks = [
+        mark
+        for share in (0.0, 0.5, 1.0)
+        for mark in (
+            element("text", f"{100 * share:.0f}", x=_x(share), y=_TOP + _SIDE + 15,
+                    text_anchor="middle", class_="tick"),
+            element("text", f"{100 * share:.0f}", x=_LEFT - 7, y=_y(share) + 4,
+                    text_anchor="end", class_="tick"),
+            element("line", x1=_x(0), x2=_x(1), y1=_y(share), y2=_y(share), class_="grid"),
+            element("line", x1=_x(share), x2=_x(share), y1=_y(0), y2=_y(1), class_="grid"),
+        )
+    ]  # fmt: skip
+    gaps = [
+        element("line", x1=_x(sure), x2=_x(sure), y1=_y(sure), y2=_y(right), class_="miss")
+        for _, right, sure in filled
+    ]
+    dots = [
+        element("circle", cx=_x(sure), cy=_y(right), r=2.5 + 8 * (n / most) ** 0.5, class_="now")
+        for n, right, sure in filled
+    ]
+    parts = [f"{percent(sure)} sure, {percent(right)} right ({n:,})" for n, right, sure in filled]
+    return drawing(
+        f"Calibration of {method}: " + "; ".join(parts),
+        *ticks,
+        element("line", x1=_x(0), y1=_y(0), x2=_x(1), y2=_y(1), class_="ideal"),
+        *gaps,
+        *dots,
+        element("text", "confidence, %", x=_x(0.5), y=_TOP + _SIDE + 30, text_anchor="middle",
+                class_="axis"),
+        element("text", "right, %", x=_x(0) + 6, y=_y(1) + 14, class_="axis"),
+        class_="square",
+        viewBox=f"0 0 {_LEFT + _SIDE + 10} {_TOP + _SIDE + _BOTTOM}",
+    )  # fmt: skip
+
+
+def _x(share: float) -> float:
+    return _LEFT + _SIDE * share
+
+
+def _y(share: float) -> float:
+    return _TOP + _SIDE * (1 - share)
+
+
+def sparkline(first: float, last: float) -> Markup:
+    """The loss of an image before the first and at the last step."""
+    top = max(first, last, 1e-9)
+    y_first, y_last = (3 + 12 * (1 - value / top) for value in (first, last))
+    return drawing(
+        f"Loss from {first:.2f} to {last:.2f}",
+        element("line", x1=3, y1=y_first, x2=41, y2=y_last, class_="way"),
+        element("circle", cx=3, cy=y_first, r=2, class_="was"),
+        element("circle", cx=41, cy=y_last, r=2.5, class_="now"),
+        class_="spark",
+        width=44,
+        height=18,
+    )
+
+
+_TREND = 132
+_EDGE = 8
+
+
+def trend(name: str, series: Sequence[tuple[str, Share | None]]) -> Markup:
+    """A share over the nights of a series, with its intervals; nights without images are gaps.
+
+    Args:
+        name: Of the group.
+        series: Name and share of every night, in order.
+    """
+    places = [
+        f"{_EDGE + (100 - 2 * _EDGE) * i / max(1, len(series) - 1):.2f}%"
+        for i in range(len(series))
+    ]
+    known = [(at, share) for at, (_, share) in zip(places, series, strict=True) if share]
+    lines = [
+        element("line", x1="0%", x2="100%", y1=_height(share), y2=_height(share), class_="grid")
+        for share in (0.0, 0.5, 1.0)
+    ]
+    bars = [
+        element("line", x1=at, x2=at, y1=_height(share.low), y2=_height(share.high), class_="bar")
+        for at, share in known
+    ]
+    ways = [
+        element(
+            "line",
+            x1=one[0],
+            x2=other[0],
+            y1=_height(one[1].value),
+            y2=_height(other[1].value),
+            class_="way",
+        )
+        for one, other in pairwise(known)
+    ]
+    dots = [element("circle", cx=at, cy=_height(s.value), r=3.5, class_="now") for at, s in known]
+    numbers = [
+        element("text", f"{100 * share:.0f} %", x=0, y=_height(share) - 3, class_="tick")
+        for share in (0.0, 1.0)
+    ]
+    parts = [f"{night} {percent(share.value)}" for night, share in series if share]
+    title = f"{name} over {len(series)} nights: " + ", ".join(parts)
+    inside = (*lines, *bars, *ways, *dots, *numbers)
+    return drawing(title, *inside, class_="trend", width="100%", height=_TREND)
+
+
+def _height(share: float) -> float:
+    return 14 + (_TREND - 22) * (1 - share)
+
+
+def shares_bar(parts: Sequence[tuple[str, float]]) -> Markup:
+    """Parts of a whole, side by side."""
+    left, rects = 0.0, []
+    for number, (_, share) in enumerate(parts):
+        wide = f"{100 * share:.2f}%"
+        rects.append(element("rect", x=f"{100 * left:.2f}%", width=wide, height=14,
+                             class_=f"part{number}"))  # fmt: skip
+        left += share
+    title = "; ".join(f"{name} {percent(share)}" for name, share in parts)
+    return drawing(title, *rects, class_="parts", width="100%", height=14)

@@ -1,0 +1,222 @@
+"""The page of a run or series: one self-contained HTML file that needs no script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+import polars as pl
+import yaml
+from markupsafe import Markup, escape
+
+from seraser_core.display import count, percent, printable, sentence
+from seraser_core.report import advice, figures, parts, svg, verdict
+from seraser_core.report.facts import Facts, read_facts
+from seraser_core.report.papers import draw_groups
+from seraser_core.report.pictures import make_gallery
+from seraser_core.results.columns import CLASSES, GROUPS, METHODS, NIGHTS, Shown, shown_in
+from seraser_core.results.records import RunRecord
+from seraser_core.results.schema import TOP
+from seraser_core.results.sums import MethodSums
+from seraser_core.results.tables import small_groups_text
+from seraser_core.shortcuts.findings import Findings
+
+_HIDDEN = ("label", "attribute")
+_KINDS = {
+    "broken": "Broken: right before, wrong after",
+    "fixed": "Fixed: wrong before, right after",
+    "wrong": "Still wrong",
+    "changed": "Changed",
+    "drawn": "Decided by the surroundings: the object alone is another class",
+}
+
+
+def make_report(
+    run: RunRecord,
+    tables: Mapping[str, pl.DataFrame],
+    status: Mapping[str, Any],
+    missing: int,
+    sums: Mapping[str, MethodSums],
+    findings: Findings | None = None,
+    pictures: pl.DataFrame | None = None,
+) -> dict[str, bytes]:
+    """Make ``report.html`` and, for runs with groups, ``groups.svg`` and ``groups.png``.
+
+    Args:
+        run: run.json.
+        tables: ``summary``, ``groups`` and ``classes``, in an audit ``disagreements``, and of a
+            series ``nights`` and ``night_groups``.
+        status: Status of the run or series.
+        missing: Shards that are not in the tables.
+        sums: Method id -> sums over all shards.
+        findings: Of the shortcut finder; None if there was no search.
+        pictures: Rows of the sample that have pictures; None if there are none.
+
+    Returns:
+        Name -> content of the files.
+    """
+    files = {}
+    if tables["groups"].height:
+        drawn = draw_groups(tables["groups"], tables["summary"]["method"].to_list())
+        files = {f"groups.{ending}": content for ending, content in drawn.items()}
+    facts = read_facts(run, tables, status, missing)
+    content = {
+        **_first_screen(facts, findings),
+        **_evidence(facts, tables, sums, findings, pictures),
+        **_tables(run, tables),
+        **_making(run, status, files),
+    }
+    return files | {"report.html": render("page.html.jinja", **content)}
+
+
+def _first_screen(facts: Facts, findings: Findings | None) -> dict[str, Any]:
+    return {
+        "facts": facts,
+        "run": facts.run,
+        "sentence": verdict.sentence(facts, findings),
+        "doubts": verdict.doubts(facts),
+        "assurance": verdict.assurance(facts),
+        "tiles": verdict.tiles(facts, findings),
+        "steps": advice.next_steps(facts, findings),
+    }
+
+
+def _evidence(
+    facts: Facts,
+    tables: Mapping[str, pl.DataFrame],
+    sums: Mapping[str, MethodSums],
+    findings: Findings | None,
+    pictures: pl.DataFrame | None,
+) -> dict[str, Any]:
+    """Shortcuts, groups, pictures and what shows whether all that is true."""
+    run, main = facts.run, facts.main
+    names = {method.id: method.name for method in run.methods}
+    plain = [name for name in run.method_ids if names[name] == "zero_shot"][:1]
+    compared = [*plain, *([main.method] if main else [])]
+    shown, more = parts.shown_groups(main.groups if main else facts.zero_shot_groups)
+    trended = main.method if main else (compared or [""])[0]
+    return {
+        "findings": findings,
+        "groups": shown,
+        "more_groups": more,
+        "gallery": make_gallery(pictures, run.classes, run.attributes, findings),
+        "kinds": _KINDS,
+        "calibrations": parts.calibrations(sums, compared),
+        "confusions": parts.confusions(sums, compared, run.classes),
+        "trends": parts.trends(tables.get("nights"), tables.get("night_groups"), trended),
+        "disagreements": parts.disagreement_table(tables.get("disagreements")),
+    }
+
+
+def _tables(run: RunRecord, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+    # The label of every image is among the five likeliest classes where there are no more.
+    hidden = [*_HIDDEN, *(["top5"] if len(run.classes) <= TOP else [])]
+    small = small_groups_text(tables["summary"])
+    hidden += [] if small else ["small", "small_groups"]
+    brief = shown_in(Shown.SUMMARY, METHODS)
+    brief = [column if column.of else _computed(column.name) for column in brief]
+    nights = tables.get("nights")
+    cut = {
+        "classes": parts.worst_rows(tables["classes"], ["label"], "recall"),
+        "groups": parts.worst_rows(tables["groups"], ["label", "attribute"], "accuracy"),
+    }
+    return {
+        "small_groups": sentence(small) if small else "",
+        "brief": parts.make_table("Methods", tables["summary"], brief, hidden),
+        "full": parts.make_table("All figures of all methods", tables["summary"], METHODS, hidden),
+        "group_table": parts.make_table(
+            "Groups", cut["groups"], GROUPS, hidden, "groups", tables["groups"].height
+        ),
+        "class_table": parts.make_table(
+            "Classes", cut["classes"], CLASSES, hidden, "classes", tables["classes"].height
+        ),
+        "night_table": None
+        if nights is None
+        else parts.make_table(
+            "Nights", nights.tail(parts.MOST_ROWS), NIGHTS, (), "nights", nights.height
+        ),
+        "data_files": [f"{name}.parquet" for name in tables],
+    }
+
+
+def _computed(name: str) -> Any:
+    """The column of a name that a run computes; some stand in the list twice."""
+    return next(column for column in METHODS if column.name == name and column.of)
+
+
+def _making(
+    run: RunRecord, status: Mapping[str, Any], files: Mapping[str, bytes]
+) -> dict[str, Any]:
+    parted = parts.times(status)
+    return {
+        "status": status,
+        "config": yaml.safe_dump(run.config.document(), sort_keys=False, allow_unicode=True),
+        "times": parted,
+        "times_bar": figures.shares_bar(parted),
+        "figure_files": sorted(files),
+    }
+
+
+def render(template: str, **content: Any) -> bytes:
+    """Render a page with its style sheet and script inside."""
+    script = _text("page.js")
+    mark = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    inside = {
+        "style": Markup(_text("style.css")),  # noqa: S704, both are our own
+        "script": Markup(script),  # noqa: S704
+        "script_hash": mark,
+        "figures": figures,
+        "scale": svg.scale(),
+    }
+    return environment().get_template(template).render(**content, **inside).encode()
+
+
+@cache
+def _text(name: str) -> str:
+    return resources.files("seraser_core.report").joinpath("templates", name).read_text("utf-8")
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """Templates of the page; what they show of the data is text, never markup."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("seraser_core.report"),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"percent": percent, "ticks": _ticks, "number": lambda n: f"{n:,}"}
+    made.filters["unbroken"] = _unbroken
+    made.globals |= {"count": count}
+    return made
+
+
+def _finalize(value: Any) -> Any:
+    """Value as the page shows it: a text of the data has no control characters."""
+    return printable(value) if type(value) is str else value
+
+
+def _unbroken(text: str) -> str:
+    """A text whose numbers stay with their units."""
+    return (
+        text.replace(" %", "\u00a0%")
+        .replace("n = ", "n\u00a0=\u00a0")
+        .replace("95\u00a0% ", "95\u00a0%\u00a0")
+    )
+
+
+def _ticks(text: str) -> Markup:
+    """A text of our own in which backticks stand round code."""
+    pieces: Sequence[str] = printable(text).split("`")
+    marked = (
+        Markup("<code>{}</code>").format(piece) if i % 2 else escape(piece)
+        for i, piece in enumerate(pieces)
+    )
+    return Markup("").join(marked)

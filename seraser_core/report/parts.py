@@ -1,0 +1,202 @@
+"""Tables and figures of the page, cut to what a page can show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from markupsafe import Markup
+
+from seraser_core.report.facts import GroupEffect, Share
+from seraser_core.report.figures import reliability, trend
+from seraser_core.results.columns import Metric
+from seraser_core.results.disagreements import beside_each_other
+from seraser_core.results.sums import MethodSums
+
+MOST_ROWS = 200
+"""Rows of a table of the page; a data set may have thousands of classes."""
+_MOST_GROUPS = 20
+_MOST_DISAGREEMENTS = 20
+_MOST_MATRIX = 12
+_MOST_PAIRS = 15
+_MOST_TRENDS = 12
+_SHADES = 9
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text.
+
+    Attributes:
+        name: What it shows, for people who do not see it.
+        columns: Headings.
+        numeric: Column by column, whether it holds numbers.
+        rows: Cells.
+        file: Name of the file with all rows, where some are not shown; else empty.
+        total: Rows of that file.
+    """
+
+    name: str
+    columns: Sequence[str]
+    numeric: Sequence[bool]
+    rows: Sequence[Sequence[str]]
+    file: str = ""
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """What images of every class are taken for, under a method.
+
+    Attributes:
+        method: Its id.
+        classes: Names of the classes of rows and columns; empty if there are too many.
+        rows: Images and shade, from 0 to 9, of every label and prediction.
+        pairs: Label, prediction, images: the most frequent mistakes, where there are many classes.
+    """
+
+    method: str
+    classes: Sequence[str]
+    rows: Sequence[Sequence[tuple[int, int]]]
+    pairs: Sequence[tuple[str, str, int]]
+
+
+def make_table(
+    name: str,
+    table: pl.DataFrame,
+    columns: Sequence[Metric[Any]],
+    hidden: Sequence[str] = (),
+    file: str = "",
+    total: int = 0,
+) -> Table:
+    """Columns and cells as text, without `hidden` ones and those that are empty throughout."""
+    filled = [
+        column
+        for column in columns
+        if column.of and column.name not in hidden and table[column.name].count()
+    ]
+    return Table(
+        name,
+        [column.heading for column in filled],
+        [table.schema[column.name].is_numeric() for column in filled],
+        [[c.text(row[c.name]) for c in filled] for row in table.to_dicts()],
+        file if total > table.height else "",
+        total,
+    )
+
+
+def worst_rows(table: pl.DataFrame, key: list[str], value: str) -> pl.DataFrame:
+    """The rows of the classes or groups with the least value under any method, not too many."""
+    if table.height <= MOST_ROWS:
+        return table
+    least = table.group_by(key).agg(pl.col(value).min(), rows=pl.len())
+    least = least.sort(value, *key, nulls_last=True)
+    chosen = least.filter(pl.col("rows").cum_sum() <= MOST_ROWS).select(key)
+    return table.join(chosen, on=key, how="semi", maintain_order="left")
+
+
+def shown_groups(groups: Sequence[GroupEffect]) -> tuple[Sequence[GroupEffect], int]:
+    """The worst groups, and how many more there are."""
+    return groups[:_MOST_GROUPS], max(0, len(groups) - _MOST_GROUPS)
+
+
+def disagreement_table(table: pl.DataFrame | None) -> Table | None:
+    """The images on which methods disagree most; None if there are none."""
+    if table is None or not table.height:
+        return None
+    columns, rows = beside_each_other(table, _MOST_DISAGREEMENTS)
+    cells = [[row.get(name, "") for name in columns] for row in rows]
+    name = "Images on which the methods disagree most"
+    return Table(name, columns, [False] * len(columns), cells, "disagreements", table.height)
+
+
+def calibrations(sums: Mapping[str, MethodSums], methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Diagram and expected calibration error of each method."""
+    found = []
+    for method in methods:
+        bins = sums[method].figures()["calibration"]
+        n = sum(images for images, *_ in bins)
+        if n:
+            gap = sum(abs(right - total) for _, right, total in bins) / n
+            sure = sum(total - right for _, right, total in bins) / n
+            drawn = reliability(method, bins)
+            found.append({"method": method, "figure": drawn, "ece": gap, "over": sure, "n": n})
+    return found
+
+
+def confusions(
+    sums: Mapping[str, MethodSums], methods: Sequence[str], classes: Sequence[str]
+) -> list[Confusion]:
+    """What each method takes the classes for."""
+    return [
+        _confusion(method, sums[method].confusion, classes)
+        for method in methods
+        if sums[method].confusion
+    ]
+
+
+def _confusion(method: str, counts: Mapping[str, int], classes: Sequence[str]) -> Confusion:
+    by_pair = {tuple(map(int, key.split())): images for key, images in counts.items()}
+    if len(classes) <= _MOST_MATRIX:
+        places = range(len(classes))
+        rows = [[by_pair.get((label, said), 0) for said in places] for label in places]
+        shaded = [[(n, round(_SHADES * n / max(1, sum(row)))) for n in row] for row in rows]
+        return Confusion(method, classes, shaded, ())
+    wrong = [(n, *pair) for pair, n in by_pair.items() if pair[0] != pair[1]]
+    wrong.sort(key=lambda one: (-one[0], one[1:]))
+    most = [(classes[label], classes[said], n) for n, label, said in wrong[:_MOST_PAIRS]]
+    return Confusion(method, (), (), most)
+
+
+def trends(
+    nights: pl.DataFrame | None, groups: pl.DataFrame | None, method: str
+) -> list[tuple[str, Markup]]:
+    """Name and figure of the average and of the worst groups over the nights of a series.
+
+    Args:
+        nights: The table ``nights``.
+        groups: The table ``night_groups``.
+        method: The method that is shown.
+    """
+    if nights is None:
+        return []
+    of_method = nights.filter(pl.col("method") == method)
+    names = of_method["night"].to_list()
+    if len(names) < 2 or not of_method["n"].sum():
+        return []
+    average = [
+        (f"night {row['night']}", _share(row["accuracy"], row["n"])) for row in of_method.to_dicts()
+    ]
+    found = [("Average (pooled)", trend("Average", average))]
+    if groups is None:
+        return found
+    mine = groups.filter(pl.col("method") == method)
+    key = ["label", "attribute", "group"]
+    right = (pl.col("accuracy") * pl.col("n")).sum() / pl.col("n").sum()
+    worst = mine.group_by(key).agg(right.alias("mean")).sort("mean", *key).head(_MOST_TRENDS)
+    for label, attribute, name in worst.select(key).iter_rows():
+        rows = mine.filter(pl.col("label") == label, pl.col("attribute") == attribute).to_dicts()
+        by_night = {row["night"]: _share(row["accuracy"], row["n"]) for row in rows}
+        found.append((name, trend(name, [(f"night {n}", by_night.get(n)) for n in names])))
+    return found
+
+
+def _share(accuracy: float | None, n: int) -> Share | None:
+    return Share(round(accuracy * n), n) if accuracy is not None and n else None
+
+
+def times(status: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Name and share of the wall time of what it went to; they add up to 1."""
+    seconds = status.get("seconds")
+    if not seconds:
+        return []
+    wall = seconds["wall"]
+    named = [
+        ("model", seconds["model"]),
+        ("loading the model", seconds["load"]),
+        ("waiting for pictures", seconds["data_wait"]),
+    ]
+    rest = wall - sum(value for _, value in named)
+    return [(name, value / wall) for name, value in [*named, ("everything else", max(0, rest))]]
