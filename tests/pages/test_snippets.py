@@ -1,0 +1,197 @@
+"""Every block of code on the pages runs, or a table says why it is only read.
+
+A new block needs nothing here, unless it takes a cluster, an account, a GPU or a server: then it
+is a line of `NOT_RUN` (or of `OTHER_YAML`) with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from markdown_pages import ROOT, Block, blocks
+from page_folder import PageFolder, as_config, make_folder
+
+from seraser_core.cli.main import app
+from seraser_core.config import load_comparison
+
+NOT_RUN = {
+    r"pip install uv$": "uv is there, or these tests would not run",
+    r"uv run (pytest|ruff|mypy)\b": "this suite, and what .ci/run calls beside it",
+    r"uv run python tests/": "takes minutes; tests of the marker `benchmark` and test_pages.py do",
+    r"uv run prefect\b": "needs a server; tests/flows has one",
+    r"uv run seraser demo$": "test_pages.py runs it",
+    r"uv run seraser up$": "starts servers; tests/flows/test_up.py does",
+    r"uv run seraser check waterbirds": "needs the data set; tests/core/sources/test_benchmarks.py",
+    r"uv run seraser compare deployments/": "needs data sets, or minutes of the demo's",
+    r"uv run seraser run deployments/configs/s3.yaml": "needs a bucket; tests/flows runs it",
+    r"uv run seraser masks .*--kind segment": "needs weights; tests/core/auxiliary has small ones",
+    r"uv run seraser work .*--part auto": "asks Slurm or a Job; tests/core/runner/test_part.py",
+    r"uv run seraser run .*execution\.engine=processes": "tests/core/engines/test_machine.py",
+    r"uv run seraser run .*execution\.engine=dask": "tests/core/engines/test_cluster.py",
+    r"uv run seraser (methods cooled|run ledger\.yaml)": "test_extending.py runs them",
+}
+"""What the beginning of a command matches -> why it is not run; its arguments are parsed."""
+OTHER_YAML = {
+    "work_pool:": "part of a deployment of Prefect; tests/deployments/test_pool.py",
+    "- alert:": "a rule of Prometheus",
+}
+"""Beginning of a block that is no configuration of ours -> what it is."""
+NO_PREFECT = ("run", "compare", "masks", "repair")
+"""Commands that start a server; tests/flows runs them with one, and here they run without."""
+READ_ELSEWHERE = {"docs/extending.md": ("toml", "py", "yml")}
+"""Pages whose blocks of these languages are files of a package that test_extending.py installs."""
+PAGES = sorted({block.page for block in blocks("sh", "python")})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pages") / "made"
+    folder.mkdir()
+    make_folder(folder)
+    return folder
+
+
+@pytest.fixture
+def page(request, made, tmp_path, monkeypatch) -> PageFolder:
+    """The folder of a page, which is the current one."""
+    one = PageFolder(made, tmp_path / "page")
+    monkeypatch.chdir(one.folder)
+    return one
+
+
+def commands(block: Block) -> list[str]:
+    """The commands of a block of shell, without comments; ``a && b`` is two."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    parts = [part for line in lines for part in line.split(" && ")]
+    return [part.strip() for part in parts if shlex.split(part, comments=True)]
+
+
+def parsed(words: list[str]) -> None:
+    """Check the arguments of a command that is not run; raises if they are wrong."""
+    program, *arguments = words
+    if program == "seraser":
+        name = arguments[0]
+        typer.main.get_command(app).commands[name].make_context(name, arguments[1:])
+    elif program == "prefect":
+        from prefect.cli._app import _app  # takes seconds to import
+
+        _app.parse_args(arguments, exit_on_error=False, print_error=False)
+
+
+def why_not(command: str) -> str | None:
+    """Return the pattern of `NOT_RUN` that a command matches."""
+    return next((pattern for pattern in NOT_RUN if re.match(pattern, command)), None)
+
+
+def after_uv_run(words: list[str]) -> list[str]:
+    """Return the command that ``uv run --with something`` is to run, wherever it stands."""
+    for i in range(len(words) - 1):
+        if words[i : i + 2] == ["uv", "run"]:
+            rest = words[i + 2 :]
+            while rest and rest[0].startswith("--"):
+                rest = rest[2 if rest[0] == "--with" else 1 :]
+            return rest
+    return []
+
+
+def run(page: PageFolder, command: str) -> None:
+    """Run a command, or parse it if it is not to be run."""
+    assignment = re.fullmatch(r"(?:export )?((?:\w+=\S+ ?)+)(?:# .*)?", command)
+    if assignment:
+        for one in shlex.split(assignment[1]):
+            page.remember(*one.split("=", 1))
+        return
+    command = re.sub(r"^(\w+=\S+ )+", "", command)
+    ours = after_uv_run(page.words(command))
+    if why_not(command):
+        if ours:
+            parsed(ours)
+        return
+    assert ours[:1] == ["seraser"], f"no test runs this; see NOT_RUN: {command}"
+    if ours[1] in NO_PREFECT and "--no-prefect" not in ours:
+        ours.append("--no-prefect")
+    done = page.seraser(ours[1:])
+    assert done.exit_code == 0, f"{command}\n{done.output}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_blocks_of_a_page_run_in_their_order(page, name):
+    namespace: dict[str, object] = {}
+    for block in blocks():
+        if block.page != name:
+            continue
+        if block.language == "yaml":
+            page.write(block)
+        elif block.language == "sh":
+            for command in commands(block):
+                run(page, command)
+        elif block.language == "python":
+            code = "\n" * block.line + page.here(block.text)
+            exec(compile(code, name, "exec"), namespace)
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+def test_a_block_of_yaml_is_a_configuration(block):
+    tree = yaml.safe_load(block.text)
+    if block.text.startswith(tuple(OTHER_YAML)):
+        return
+    assert all(cell.config.methods for cell in load_comparison([as_config(tree)]).cells)
+
+
+def test_no_block_is_of_a_kind_that_no_test_reads():
+    known = {"sh", "python", "yaml", "text"}
+    for block in blocks():
+        assert block.language in {*known, *READ_ELSEWHERE.get(block.page, ())}, block
+        if block.language == "text":  # figures, trees of files, and what commands print
+            assert not re.search(r"^\$? ?(uv|pip|seraser|export) ", block.text, re.MULTILINE), block
+
+
+def test_no_reason_outlives_its_commands():
+    shown = [command for block in blocks("sh") for command in commands(block)]
+    for pattern in NOT_RUN:
+        assert any(re.match(pattern, command) for command in shown), pattern
+    texts = [block.text for block in blocks("yaml")]
+    for beginning in OTHER_YAML:
+        assert any(text.startswith(beginning) for text in texts), beginning
+
+
+def scripts() -> Iterator[list[str]]:
+    for block in blocks("sh"):
+        for command in commands(block):
+            words = shlex.split(command, comments=True)
+            if words[:3] == ["uv", "run", "python"]:
+                yield words[3:]
+
+
+@pytest.mark.parametrize("words", list(scripts()), ids=" ".join)
+def test_scripts_have_the_options_that_the_pages_show(words, monkeypatch, capsys):
+    script = ROOT / words[0]
+    monkeypatch.setattr("sys.argv", [words[0], "--help"])
+    monkeypatch.syspath_prepend(str(script.parent))
+    if "argparse" not in script.read_text():
+        return
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script), run_name="__main__")
+    assert ended.value.code == 0
+    helped = capsys.readouterr().out
+    assert all(word in helped for word in words if word.startswith("--"))
+
+
+@pytest.mark.parametrize("block", blocks("sh"), ids=str)
+def test_a_block_of_shell_is_shell(block):
+    subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
+
+
+def test_a_block_that_no_test_runs_is_named(page):
+    with pytest.raises(AssertionError, match=r"no test runs this; see NOT_RUN: kubectl get pods"):
+        run(page, "kubectl get pods")
+    with pytest.raises(AssertionError, match="No such option"):
+        run(page, "uv run seraser runs runs --nothing")
