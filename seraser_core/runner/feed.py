@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,7 +20,7 @@ from seraser_core.results.picture_sums import PictureFacts
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.clock import Clock
 from seraser_core.runner.lookahead import Bounds, Lookahead
-from seraser_core.runner.pictures import Pictures, Sample, stack
+from seraser_core.runner.pictures import Pictures, Sample, Sampled, stack
 from seraser_core.runner.session import Session
 
 MOST_BYTES = 512 * 2**20
@@ -41,7 +41,8 @@ class Batch:
         sizes: Their width and height.
         facts: Statistics of the pictures.
         views: View name -> (B, K, 3, H, W) uint8 on the model's device; empty when B is 0.
-        extra: The same of views that only the images of a sample have.
+        extra: The same of views that only the images of the run's sample have.
+        thumbnails: item_index of such an image -> its thumbnails, see `Sample`.
         errors: Places in the plan of the others -> what is wrong with them.
     """
 
@@ -51,6 +52,7 @@ class Batch:
     views: dict[str, Tensor]
     errors: dict[int, ItemError]
     extra: dict[str, Tensor] = field(default_factory=dict)
+    thumbnails: dict[int, Tensor] = field(default_factory=dict)
     _copied: torch.cuda.Event | None = None
 
     def __len__(self) -> int:
@@ -80,7 +82,7 @@ class Feed:
         views: The views; by default those of the session. Those that are made where the model is
             are left out.
         clock: Counts the seconds of `Lookahead` and `Pictures`.
-        extra: item_index of the images of a sample -> views that they have beside the others.
+        sampled: Images of the run's sample.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class Feed:
         attempt: Attempt,
         views: Sequence[View] | None = None,
         clock: Clock | None = None,
-        extra: Mapping[int, Sequence[View]] | None = None,
+        sampled: Sampled | None = None,
     ) -> None:
         wanted = session.views if views is None else views
         self._views = tuple(view for view in wanted if view.make)
@@ -99,7 +101,8 @@ class Feed:
         self._device = session.model.device
         self._closed = False
         clock = clock or Clock()
-        pictures = Pictures(session, self._views, attempt, clock, extra or {})
+        self._sampled = sampled or Sampled()
+        pictures = Pictures(session, self._views, attempt, clock, self._sampled)
         self._lookahead = Lookahead(items, pictures, _bounds(session.config.runtime), clock)
 
     def __enter__(self) -> Self:
@@ -146,7 +149,10 @@ class Feed:
         batch = Batch([s.item_index for s in good], [s.size for s in good], facts, {}, errors)
         if good:
             views = _stacked(self._views, good)
-            extra = _stacked(dict.fromkeys(view for s in good for view in s.extra), good)
+            chosen = [s for s in good if s.item_index in self._sampled.indices]
+            extra = _stacked(self._sampled.views, chosen) if chosen else {}
+            small = {s.item_index: s.thumbnails for s in chosen}
+            batch.thumbnails = {index: x for index, x in small.items() if x is not None}
             moved, batch._copied = self._to_device(views | extra)
             batch.views = {name: moved[name] for name in views}
             batch.extra = {name: moved[name] for name in extra}
@@ -167,11 +173,8 @@ class Feed:
 
 
 def _stacked(views: Iterable[View], samples: Sequence[Sample]) -> dict[str, Tensor]:
-    """View name -> (S, K, 3, H, W), of the S samples that have it."""
-    return {
-        view.name: stack([s.views[view.name] for s in samples if view.name in s.views])
-        for view in views
-    }
+    """View name -> (S, K, 3, H, W), of S samples."""
+    return {view.name: stack([s.views[view.name] for s in samples]) for view in views}
 
 
 def _bounds(runtime: RuntimeOptions) -> Bounds:

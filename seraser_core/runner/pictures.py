@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from seraser_core.auxiliary import Picture, make_view
 from seraser_core.errors import ConfigError, ItemError, TransientError
-from seraser_core.kinds import BOX, MASK, SEGMENT, View
+from seraser_core.kinds import BOX, MASK, SEGMENT, Region, View
 from seraser_core.proxy_check import check_proxy
 from seraser_core.results.picture_sums import CONSTANT_STD, PictureFacts
 from seraser_core.runner.attempt import Attempt
@@ -27,6 +28,7 @@ from seraser_core.steps import reached
 _UNKNOWN_FILE_BYTES = 2 * 2**20
 _WEB = ("http://", "https://")
 """An unreachable host costs only its own images."""
+_THUMBNAIL = (128, 128)
 _REDUCED_SIDES = 2
 """Sides of the model's input that a reduced image keeps at least."""
 
@@ -41,13 +43,30 @@ class Files:
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """Images of a run's sample, and what they have beside the others.
+
+    Attributes:
+        indices: Their item_index.
+        views: Their further views, of foregrounds that the other views need, too.
+        region: Foreground that tells the sides of their thumbnails.
+    """
+
+    indices: Collection[int] = ()
+    views: tuple[View, ...] = ()
+    region: Region | None = None
+
+
+@dataclass(frozen=True)
 class Sample:
     """An image that is ready for the model, or its error.
 
     Attributes:
         item_index: Its place in the plan.
         views: View name -> (K, 3, H, W) uint8.
-        extra: Those of the views that only images of a sample have.
+        thumbnails: (3, 3, h, w) uint8, at most 128 pixels: the image, its background alone and its
+            foreground alone; None of images that are not in the run's sample, or if the foreground
+            is only found later.
         size: Width and height of the picture.
         facts: Statistics of the picture.
         error: Its fault; None if it can be used.
@@ -55,7 +74,7 @@ class Sample:
 
     item_index: int
     views: dict[str, Tensor] = field(default_factory=dict)
-    extra: tuple[View, ...] = ()
+    thumbnails: Tensor | None = None
     size: tuple[int, int] = (0, 0)
     facts: PictureFacts = field(default_factory=PictureFacts)
     error: ItemError | None = None
@@ -69,7 +88,7 @@ class Pictures:
         views: The views, none of which is made where the model is.
         attempt: The attempt at the shard.
         clock: Counts ``fetch_s``, ``decode_s`` and ``masks_s``, summed over threads.
-        extra: item_index -> views of this image beside the others, of foregrounds that these need.
+        sampled: Images of the run's sample.
 
     Attributes:
         result_bytes: Bytes of the views of one image.
@@ -82,18 +101,17 @@ class Pictures:
         views: Sequence[View],
         attempt: Attempt,
         clock: Clock,
-        extra: Mapping[int, Sequence[View]],
+        sampled: Sampled,
     ) -> None:
         self._session, self._views, self._attempt, self._clock = session, views, attempt, clock
-        self._extra = extra
+        self._sampled = sampled
         self._needs = {view.region for view in views}
         runtime = session.config.runtime
         isolated = attempt.isolated or runtime.decoding == "processes"
         # Segment masks are made in the threads that decode, and may take any time.
         isolated |= session.segmenter is not None
         self._decoder: Decoder = session.isolated_decoder() if isolated else PlainDecoder()
-        most_extra = max(extra.values(), key=len, default=())
-        self.result_bytes = session.view_bytes([*views, *most_extra])
+        self.result_bytes = session.view_bytes([*views, *sampled.views])
         self.decode_timeout = None if isolated else runtime.image_timeout
 
     def name(self, item: dict[str, Any]) -> str:
@@ -160,10 +178,12 @@ class Pictures:
     def _sample(self, index: int, item: dict[str, Any], files: Files) -> Sample:
         try:
             picture = self._picture(item, files)
-            extra = tuple(self._extra.get(index, ()))
-            wanted = (*self._views, *extra)
+            wanted, thumbnails = self._views, None
+            if index in self._sampled.indices:
+                wanted = (*wanted, *self._sampled.views)
+                thumbnails = _thumbnails(picture, self._sampled.region)
             views = {view.name: self._view(view, picture, item["item_id"]) for view in wanted}
-            return Sample(index, views, extra, picture.image.size, _facts(picture, views))
+            return Sample(index, views, thumbnails, picture.image.size, _facts(picture, views))
         except ItemError as error:
             return Sample(index, error=error)
         except (TransientError, MemoryError):
@@ -219,6 +239,19 @@ def _facts(picture: Picture, views: dict[str, Tensor]) -> PictureFacts:
     seen = views["image"][0, :, ::2, ::2].numpy().reshape(3, -1)
     constant = seen.std(axis=1, dtype=np.float32).max() < CONSTANT_STD
     return PictureFacts(bool(constant), shares)
+
+
+def _thumbnails(picture: Picture, region: Region | None) -> Tensor | None:
+    """Return thumbnails of an image and its sides, see `Sample`."""
+    inside = None if region is None else getattr(picture, region.name, None)
+    if inside is None:
+        return None
+    small = picture.image.copy()
+    small.thumbnail(_THUMBNAIL, reducing_gap=2.0)
+    mask = Image.fromarray(inside).resize(small.size, Image.Resampling.NEAREST)
+    pixels, kept = np.asarray(small), np.asarray(mask)[..., None]
+    sides = np.stack([pixels, pixels * ~kept, pixels * kept])
+    return torch.from_numpy(sides.transpose(0, 3, 1, 2).copy())
 
 
 def _unexpected(stage: Literal["fetch", "decode"], error: Exception) -> ItemError:

@@ -27,7 +27,9 @@ from seraser_core.results.samples import (
     keys_of,
     sample_size,
 )
+from seraser_core.runner.feed import Batch
 from seraser_core.runner.infer import encode_views
+from seraser_core.runner.pictures import Sampled
 from seraser_core.runner.session import Session
 
 _SHOWN = 60
@@ -62,7 +64,7 @@ class Sampler:
         items: Rows of its plan.
 
     Attributes:
-        extra: item_index -> views that images of the sample need beside those of the session.
+        sampled: Which these are, and what they need beside the others.
     """
 
     def __init__(self, session: Session, items: pa.Table) -> None:
@@ -79,7 +81,7 @@ class Sampler:
         kind = None if self._region is None else KINDS[self._region.name]
         self._views = () if kind is None else (kind.spurious[0], kind.foreground)
         extra = tuple(view for view in self._views if view not in session.views and view.make)
-        self.extra = dict.fromkeys(self._keys if extra else (), extra)
+        self.sampled = Sampled(self._keys.keys(), extra, self._region)
 
     def _choose(self, items: pa.Table, wanted: int) -> None:
         """Find the images of the sample."""
@@ -97,23 +99,20 @@ class Sampler:
 
     def add(
         self,
-        indices: Sequence[int],
+        batch: Batch,
         facts: Sequence[PictureFacts],
-        views: Mapping[str, Tensor],
-        extra: Mapping[str, Tensor],
         features: Mapping[str, Tensor],
         scores: Mapping[str, Scores],
     ) -> None:
         """Keep what a batch has of the sample.
 
         Args:
-            indices: item_index of its B images.
+            batch: Of B images.
             facts: Statistics of their pictures.
-            views: View name -> (B, K, 3, H, W) uint8.
-            extra: The same of views that only the S images of the sample have.
-            features: View name -> (B, K, D), of `views`.
+            features: View name -> (B, K, D), of its views.
             scores: Method -> scores of the B images.
         """
+        indices, views, extra = batch.items, batch.views, batch.extra
         places = [place for place, index in enumerate(indices) if index in self._keys]
         if self._region is None or not places:
             return
@@ -135,18 +134,18 @@ class Sampler:
             whole, _background, alone, *after = (int(array[s].argmax()) for array in numbers[1:])
             kind = _kind(self._planned[index][1], whole, after[0] if after else whole, alone)
             if kind is not None:
-                seen = [
-                    extra[name][s, 0] if name in extra else views[name][places[s], 0]
-                    for name in (IMAGE.name, *names)
-                ]
-                self._show(kind, index, seen)
+                small = batch.thumbnails.get(index)
+                if small is None:  # the model's own masks, of its own view
+                    seen = (views[name][places[s], 0] for name in (IMAGE.name, *names))
+                    small = torch.stack([*seen])
+                self._show(kind, index, small)
 
-    def _show(self, kind: str, index: int, pixels: list[Tensor]) -> None:
+    def _show(self, kind: str, index: int, pixels: Tensor) -> None:
         """Keep the pictures of an image, if its key is among the smallest of its kind."""
         heap = self._shown.setdefault(kind, [])
         if len(heap) == self._most and -self._keys[index] <= heap[0].key:
             return
-        one = _Shown(-self._keys[index], index, torch.stack(pixels).cpu())
+        one = _Shown(-self._keys[index], index, pixels.cpu())
         (heapq.heappush if len(heap) < self._most else heapq.heapreplace)(heap, one)
 
     def table(self) -> pa.Table:

@@ -89,8 +89,8 @@ def score_items(
     most_errors = max(_FEW_ERRORS, math.floor(max_error_rate * items.num_rows + 1e-9))
     size, clock = batch_size(session), Clock()
     sampler = Sampler(session, items)
-    rows, extra = items.to_pylist(), sampler.extra
-    with Feed(session, rows, size, attempt, clock=clock, extra=extra) as feed:
+    rows, sampled = items.to_pylist(), sampler.sampled
+    with Feed(session, rows, size, attempt, clock=clock, sampled=sampled) as feed:
         labels = dict(
             zip(*(items[name].to_pylist() for name in ("item_index", "label")), strict=True)
         )
@@ -223,7 +223,7 @@ class _Work:
         with self._clock.on("features_s"):
             features = encode_views(self._session, batch.views)
         scores = score(self._session, features, self._methods)
-        self._sampler.add(batch.items, facts, batch.views, batch.extra, features, scores)
+        self._sampler.add(batch, facts, features, scores)
         reached("scored")
         self._scores.append(scores)
         self.done.extend(batch.items)

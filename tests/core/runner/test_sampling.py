@@ -94,6 +94,7 @@ def test_pictures_are_those_of_the_three_sides(run, tree, pictures):
         assert max(image.shape) <= 128
         # Each place is black in one of the sides, and as in the image in the other.
         assert np.abs(background + foreground - image).mean() < 12
+        assert image.shape[:2] == foreground.shape[:2]
 
 
 def test_smallest_keys_of_all_are_kept_by_every_shard():
