@@ -15,6 +15,8 @@ from seraser_core.errors import ConfigError
 from seraser_core.kinds import KINDS
 
 ZERO_SHOT = "zero_shot"
+_SHOWN = 200
+"""Images of which some can be shown with their sides."""
 
 
 def erase(
@@ -79,6 +81,7 @@ def erase(
         "methods": [options, *before],
         "seed": seed,
         "runtime": {"batch_size": batch_size},
+        "shortcuts": {"sample": _SHOWN},
     }
     if template is not None:
         tree["dataset"]["template"] = template
@@ -88,7 +91,7 @@ def erase(
         given, foregrounds, label_indices(labels, names, len(given)), known, config.dataset.limits
     )
     run, scored = compute(model, config, names, values, items)
-    return Result(run, scored.predictions, given, foregrounds, config.dataset.limits)
+    return Result(run, scored.predictions, scored.sample, given, config.dataset.limits)
 
 
 def check_model_argument(model: object) -> None:

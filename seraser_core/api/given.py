@@ -24,6 +24,8 @@ from seraser_core.sources.folder import find
 from seraser_core.sources.shown import composed, ending_of, is_shown_image, is_text
 
 logger = logging.getLogger(__name__)
+HASHED = "sha256:"
+"""Beginning of the id of an image in memory."""
 _KINDS = "paths, URLs, PIL images, arrays (height, width, 3), or bytes of image files"
 _WEB = ("http://", "https://")
 
@@ -231,7 +233,7 @@ def _given(value: Any, position: int, to_file: Callable[[Any], bytes]) -> Given:
         return _Unusable(id=f"unusable {position}", shown=_kind(value), error=error)
     shown = _described(value)
     try:
-        digest = f"sha256:{digest_of(value)}"
+        digest = HASHED + digest_of(value)
     except ItemError as error:
         return _Unusable(id=f"unusable {position}", shown=shown, error=error)
     return _InMemory(id=digest, shown=shown, stem=_stem_of(value), value=value, to_file=to_file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from seraser_core.config.options import LimitOptions
 from seraser_core.display import percent
 from seraser_core.results.outcomes import softmax
 from seraser_core.results.records import RunRecord
+from seraser_core.results.samples import PICTURES
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +31,6 @@ class Result:
         method: Name of the method.
         run: How they were made, as run.json has it: options, hash of the weights, versions.
         images: The images as they were given.
-        masks: Their masks.
         limits: Limits of their files.
     """
 
@@ -38,22 +38,28 @@ class Result:
         self,
         run: RunRecord,
         rows: pa.Table,
+        sample: pa.Table,
         images: Sequence[Given],
-        masks: Sequence[Given | None],
         limits: LimitOptions,
     ) -> None:
         self.run, self.classes = run, run.classes
         self.method = run.method_ids[0]
-        self.images, self.masks, self.limits = images, masks, limits
+        self.images, self.limits = images, limits
         by_method = {one: rows.filter(pc.equal(rows["method"], one)) for one in run.method_ids}
         self._rows = by_method[self.method]
         self._zero_shot = by_method[run.method_ids[-1]]
+        self._sample = sample
 
     def __len__(self) -> int:
         return int(self._rows.num_rows)
 
     def __repr__(self) -> str:
         return f"<Result of {self.method}: {self.sentence()}>"
+
+    def _repr_html_(self) -> str:
+        from seraser_core.api.cells import result_cell
+
+        return result_cell(self)
 
     def to_polars(self) -> pl.DataFrame:
         """Return one row per image, with the columns of the Parquet files of a run."""
@@ -101,6 +107,25 @@ class Result:
         """One row per image that cannot be used: which, and why."""
         columns = ["item_index", "item_id", "image", "error_stage", "error_code", "error_message"]
         return self.to_polars().filter(status="error").select(columns)
+
+    def row(self, index: int) -> dict[str, Any]:
+        """Return what there is to show of an image: logits, losses and, of some, pictures."""
+        row: dict[str, Any] = self._rows.slice(index, 1).to_pylist()[0]
+        row |= {"erased": row.pop("logits"), "background": None, "foreground": None}
+        row |= dict.fromkeys(PICTURES)
+        row["whole"] = self._zero_shot["logits"][index].as_py()
+        place = self._places.get(index)
+        if place is not None:
+            seen = self._sample.slice(place, 1).to_pylist()[0]
+            if seen["image_webp"] is not None:
+                row |= {name: seen[name] for name in ("background", "foreground", *PICTURES)}
+        return row
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        """item_index -> row of the sample."""
+        indices: list[int] = self._sample["item_index"].to_pylist()
+        return {index: place for place, index in enumerate(indices)}
 
     def sentence(self) -> str:
         """Return what the method changed, in one or two sentences."""

@@ -114,7 +114,7 @@ def make_gallery(
     if pictures is None or not pictures.height:
         return Gallery({}, {})
     rows = pictures.filter(pl.col("image_webp").is_not_null()).sort("key", "item_id").to_dicts()
-    items = {row["item_id"]: _item(row, classes, attributes) for row in rows}
+    items = {row["item_id"]: make_item(row, classes, attributes) for row in rows}
     examples = _examples(items, findings)
     shown = {item.name for some in examples.values() for item in some}
     rest = [item for name, item in items.items() if name not in shown]
@@ -150,7 +150,14 @@ def _by_kind(items: Iterable[Item], most: int) -> dict[str, list[Item]]:
     return {kind: chosen[kind] for kind in filled}
 
 
-def _item(row: Mapping[str, Any], classes: Sequence[str], attributes: Sequence[str]) -> Item:
+def make_item(row: Mapping[str, Any], classes: Sequence[str], attributes: Sequence[str]) -> Item:
+    """Make an item of a row of the sample; its logits of the sides and its pictures may be None.
+
+    Args:
+        row: Columns of `SAMPLE_SCHEMA`; with ``loss_first`` and ``loss_last``, those are shown.
+        classes: Names of the classes.
+        attributes: Names of the attributes.
+    """
     label = row["label"] if row["label"] is not None and row["label"] >= 0 else None
     place = row["attribute"] if row["attribute"] is not None and row["attribute"] >= 0 else None
     truth = "" if label is None else classes[label]
