@@ -16,39 +16,21 @@ from pathlib import Path
 
 import pytest
 
-from seraser_core.config import (
-    GridConfig,
-    MethodOptions,
-    RunConfig,
-    describe_options,
-)
-from seraser_core.config.methods import method_options
+from seraser_core.config.described import all_options
 
 SERASER = str(Path(sysconfig.get_path("scripts"), "seraser"))
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 OPTIONS = ROOT / "docs" / "options.md"
-_SHARED = tuple(MethodOptions.model_fields)
 _BEGIN, _END = "<!-- options -->\n", "<!-- end of options -->\n"
 
 
 def options_table() -> str:
     lines = ["| option | default | |", "|---|---|---|"]
-    described = [
-        *describe_options(RunConfig),
-        *describe_options(GridConfig),
-        *describe_options(MethodOptions, "methods.N."),
-    ]
-    methods: dict[tuple[str, str, str], list[str]] = {option: [] for option in described}
-    for method, group in method_options().items():
-        for option in describe_options(group, "methods.N."):
-            if option[0].removeprefix("methods.N.") not in _SHARED:
-                methods.setdefault(option, []).append(method)
-    for (name, default, text), having in methods.items():
-        method = f" ({', '.join(having)})" if having else ""
-        shown = default.replace("None", "null").replace("'", "").replace("False", "false")
-        cell = text.replace("|", "\\|")
-        lines.append(f"| `{name}`{method} | `{shown}` | {cell} |".replace("``", ""))
+    for option in all_options():
+        method = f" ({', '.join(option.methods)})" if option.methods else ""
+        cell = option.description.replace("|", "\\|")
+        lines.append(f"| `{option.name}`{method} | `{option.default}` | {cell} |".replace("``", ""))
     return "\n".join(lines) + "\n"
 
 

@@ -13,6 +13,7 @@ from seraser_core.cli import (
     masks,
     methods,
     models,
+    options,
     plan,
     repair,
     report,
@@ -123,6 +124,14 @@ COMMANDS = (
         ),
     ),
     Command(SERIES, up.up, ("seraser up", "seraser up --port 4300 --limit 2")),
+    Command(
+        LOOK_UP,
+        options.options,
+        (
+            "seraser options methods.seraser",
+            "seraser options --schema",
+        ),
+    ),
     Command(LOOK_UP, methods.methods, ("seraser methods", "seraser methods seraser")),
     Command(LOOK_UP, models.models, ("seraser models", "seraser models --all --json")),
     Command(LOOK_UP, datasets.datasets, ("seraser datasets", "seraser datasets waterbirds")),

@@ -69,7 +69,7 @@ def methods(
         options = known[name]
         print_table(f"{name}: {_what(options)}", ("option", "default", "what"), _options(options))
     if not json:
-        say_next(*(("methods", "seraser") if name is None else ("models",)))
+        say_next(*(("methods", "seraser") if name is None else ("options", f"methods.{name}")))
     if name is None:
         for fault in faults.values():
             errors.print(f"WARNING: {fault.problem}; {fault.remedy}")

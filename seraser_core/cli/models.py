@@ -39,5 +39,5 @@ def models(
             "no weights of open_clip are on this machine; they are fetched on first use. "
             "a weights file works as well"
         )
-    if not json and not all_:
-        say_next("models", "--all")
+    if not json:
+        say_next(*(("options", "model") if all_ else ("models", "--all")))

@@ -5,14 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from seraser_core.config.option_group import Options, choice
 from seraser_core.kinds import KINDS, REGIONS
 
-AuxiliaryKind = Annotated[str, BeforeValidator(partial(choice, KINDS))]
+AuxiliaryKind = Annotated[
+    str, BeforeValidator(partial(choice, KINDS)), WithJsonSchema({"enum": list(KINDS)})
+]
 """Name of a kind of auxiliary images."""
-RegionKind = Annotated[str, BeforeValidator(partial(choice, REGIONS))]
+RegionKind = Annotated[
+    str, BeforeValidator(partial(choice, REGIONS)), WithJsonSchema({"enum": list(REGIONS)})
+]
 """Name of a kind that consists of the two sides of a foreground."""
 
 

@@ -17,7 +17,7 @@ from seraser_core.config.named_files import absolute, absolute_paths, read_yaml,
 from seraser_core.config.option_group import Options
 from seraser_core.config.options import RunConfig
 from seraser_core.config.secrets import refuse_secret_url, without_secret
-from seraser_core.config.yaml_files import parse_yaml
+from seraser_core.config.yaml_files import as_yaml, parse_yaml
 from seraser_core.errors import ConfigError
 
 _Group = TypeVar("_Group", bound=Options)
@@ -98,7 +98,7 @@ def parse_options(group: type[_Group], tree: Mapping[str, Any]) -> _Group:
 def describe_options(
     model: type[BaseModel] = RunConfig, prefix: str = ""
 ) -> Iterator[tuple[str, str, str]]:
-    """Every option as (dotted name, default, description), for help and documentation."""
+    """Every option as (dotted name, default as YAML, description), see `all_options`."""
     for name, field in model.model_fields.items():
         inner = option_group(field.annotation)
         if inner is not None:
@@ -107,7 +107,7 @@ def describe_options(
         default = (
             "required"
             if field.is_required()
-            else repr(field.get_default(call_default_factory=True))
+            else as_yaml(field.get_default(call_default_factory=True)).replace("'", "")
         )
         if name == "methods":
             default = "[zero_shot, seraser]"

@@ -31,7 +31,11 @@ def parse_size(value: Any) -> Any:
     return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
 
 
-Size = Annotated[int, BeforeValidator(parse_size)]
+Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=int | str)]
+
+
+_Named = list[str | list[str]] | dict[str, str]
+"""Names as a list or a mapping."""
 
 
 def _in_order(value: Any) -> Any:
@@ -146,14 +150,19 @@ class DatasetOptions(Options):
         "and refuse those that cannot be what was meant; false: do not look.",
     )
     split: SplitOptions | None = Field(default=None, description="Filter on a split column.")
-    classes: Annotated[list[Entry] | str | None, BeforeValidator(_in_order_or_file)] = Field(
+    classes: Annotated[
+        list[Entry] | str | None,
+        BeforeValidator(_in_order_or_file, json_schema_input_type=_Named | str | None),
+    ] = Field(
         default=None,
         description="Names of the classes: a list (index = label), a mapping of labels or folders "
         "to names (`{n02437312: african elephant}`, in its order), of numbers to names (`{0: cat, "
         "1: dog}`), or a file of any of these as text, JSON, YAML, CSV or TSV. The names are put "
         "into prompts. A folder data set takes the sorted folder names when none are given.",
     )
-    attributes: Annotated[list[Entry] | None, BeforeValidator(_in_order)] = Field(
+    attributes: Annotated[
+        list[Entry] | None, BeforeValidator(_in_order, json_schema_input_type=_Named | None)
+    ] = Field(
         default=None,
         description="Names of the attribute values: a list (index = attribute) or a mapping, as "
         "of the classes.",

@@ -38,5 +38,8 @@ def _check_templates(templates: list[str]) -> list[str]:
 
 
 Templates = Annotated[
-    list[str], Field(min_length=1), BeforeValidator(_template_set), AfterValidator(_check_templates)
+    list[str],
+    Field(min_length=1),
+    BeforeValidator(_template_set, json_schema_input_type=list[str] | str),
+    AfterValidator(_check_templates),
 ]

@@ -24,7 +24,9 @@ def test_every_option_is_described_and_none_twice():
     assert defaults["dataset.path"] == "required"
     assert defaults["dataset.limits.max_pixels"] == "100000000"
     assert defaults["dataset.split.values"] == "required"
-    assert defaults["model.name"] == "'ViT-B-32-quickgelu'"
+    assert defaults["model.name"] == "ViT-B-32-quickgelu"
+    assert defaults["save_logits"] == "false"
+    assert defaults["dataset.id"] == "null"
     assert defaults["methods"] == "[zero_shot, seraser]"
 
 
