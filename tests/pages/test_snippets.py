@@ -17,7 +17,7 @@ import pytest
 import typer
 import yaml
 from markdown_pages import ROOT, Block, blocks
-from page_folder import PageFolder, as_config, make_folder
+from page_folder import RUN, PageFolder, as_config, make_folder
 
 from seraser_core.cli.main import app
 from seraser_core.config import load_comparison
@@ -26,12 +26,14 @@ NOT_RUN = {
     r"pip install uv$": "uv is there, or these tests would not run",
     r"uv run (pytest|ruff|mypy)\b": "this suite, and what .ci/run calls beside it",
     r"uv run python tests/": "takes minutes; tests of the marker `benchmark` and test_pages.py do",
-    r"uv run prefect\b": "needs a server; tests/flows has one",
+    r"uv run (--with \S+ )?prefect\b": "needs a server; tests/flows has one",
+    r"(srun|sbatch|squeue)\b": "needs Slurm; tests/cluster/test_slurm.py runs the script",
+    r"kubectl\b": "needs a cluster; tests/deployments/test_kubernetes.py checks the manifest",
+    r"docker\b": "needs Docker; tests/deployments/test_docker.py checks the files",
     r"uv run seraser demo$": "test_pages.py runs it",
     r"uv run seraser up$": "starts servers; tests/flows/test_up.py does",
     r"uv run seraser check waterbirds": "needs the data set; tests/core/sources/test_benchmarks.py",
     r"uv run seraser compare deployments/": "needs data sets, or minutes of the demo's",
-    r"uv run seraser run deployments/configs/s3.yaml": "needs a bucket; tests/flows runs it",
     r"uv run seraser masks .*--kind segment": "needs weights; tests/core/auxiliary has small ones",
     r"uv run seraser work .*--part auto": "asks Slurm or a Job; tests/core/runner/test_part.py",
     r"uv run seraser run .*execution\.engine=processes": "tests/core/engines/test_machine.py",
@@ -39,6 +41,8 @@ NOT_RUN = {
     r"uv run seraser (methods cooled|run ledger\.yaml)": "test_extending.py runs them",
 }
 """What the beginning of a command matches -> why it is not run; its arguments are parsed."""
+ANSWERS = {"RUN": f"runs/{RUN}", "JOB": "1"}
+"""Variable -> what it holds when the command in ``NAME=$(command)`` is not run."""
 OTHER_YAML = {
     "work_pool:": "part of a deployment of Prefect; tests/deployments/test_pool.py",
     "- alert:": "a rule of Prometheus",
@@ -104,6 +108,10 @@ def after_uv_run(words: list[str]) -> list[str]:
 
 def run(page: PageFolder, command: str) -> None:
     """Run a command, or parse it if it is not to be run."""
+    if answer := re.fullmatch(r"(\w+)=\$\((.*)\)", command):
+        run(page, answer[2])
+        page.remember(answer[1], ANSWERS[answer[1]])
+        return
     assignment = re.fullmatch(r"(?:export )?((?:\w+=\S+ ?)+)(?:# .*)?", command)
     if assignment:
         for one in shlex.split(assignment[1]):
@@ -191,7 +199,7 @@ def test_a_block_of_shell_is_shell(block):
 
 
 def test_a_block_that_no_test_runs_is_named(page):
-    with pytest.raises(AssertionError, match=r"no test runs this; see NOT_RUN: kubectl get pods"):
-        run(page, "kubectl get pods")
+    with pytest.raises(AssertionError, match=r"no test runs this; see NOT_RUN: podman images"):
+        run(page, "podman images")
     with pytest.raises(AssertionError, match="No such option"):
         run(page, "uv run seraser runs runs --nothing")

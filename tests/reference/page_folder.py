@@ -68,6 +68,7 @@ def make_folder(folder: Path) -> None:
     (folder / "my-bucket").mkdir()
     (folder / "var" / "lib" / "node_exporter").mkdir(parents=True)
     (folder / "my-bucket" / "runs").symlink_to("../runs")
+    (folder / "my-bucket" / "birds").symlink_to("..")
     for block in blocks("yaml"):
         if block.page == "README.md" and block.file:
             (folder / block.file).write_text(block.text)
