@@ -35,7 +35,6 @@ NOT_RUN = {
     r"uv run seraser check waterbirds": "needs the data set; tests/core/sources/test_benchmarks.py",
     r"uv run seraser compare deployments/": "needs data sets, or minutes of the demo's",
     r"uv run seraser masks .*--kind segment": "needs weights; tests/core/auxiliary has small ones",
-    r"uv run seraser work .*--part auto": "asks Slurm or a Job; tests/core/runner/test_part.py",
     r"uv run seraser run .*execution\.engine=processes": "tests/core/engines/test_machine.py",
     r"uv run seraser run .*execution\.engine=dask": "tests/core/engines/test_cluster.py",
     r"uv run seraser (methods cooled|run ledger\.yaml)": "test_extending.py runs them",

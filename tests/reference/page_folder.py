@@ -68,7 +68,8 @@ def make_folder(folder: Path) -> None:
     (folder / "my-bucket").mkdir()
     (folder / "var" / "lib" / "node_exporter").mkdir(parents=True)
     (folder / "my-bucket" / "runs").symlink_to("../runs")
-    (folder / "my-bucket" / "birds").symlink_to("..")
+    for name in ("birds", "images", "masks", _TABLE):
+        (folder / "my-bucket" / name).symlink_to(f"../{name}")
     for block in blocks("yaml"):
         if block.page == "README.md" and block.file:
             (folder / block.file).write_text(block.text)
