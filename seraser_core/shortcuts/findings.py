@@ -6,8 +6,12 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from seraser_core.display import percent
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results.significance import wilson
+
+LEAST_CONFLICTS = 20
+"""Images of other classes that surroundings must have before a shortcut is reported."""
 
 
 class _Part(BaseModel):
@@ -72,7 +76,10 @@ class Transplant(_Part):
 
 
 class Shortcut(_Part):
-    """A place that decides a class. All figures but `images` are of the half that tests.
+    """A place that decides a class.
+
+    All figures but `conflicts` and `images` are of the half of the images that tests what the other
+    half discovered.
 
     Attributes:
         words: Names of the place, best first; empty where none fits.
@@ -84,8 +91,9 @@ class Shortcut(_Part):
         pull_low: Lower end of its 95 % bootstrap interval.
         p: Of the permutation test.
         q: The same after Benjamini and Hochberg's correction.
-        conflicts: Images in the place whose object alone is another class.
+        conflicts: Images in the place, of both halves, whose object is another class.
         images: Images in the place, of both halves.
+        cluster: Index of the place in `Findings.detectable`.
         voice: Mean probability of the class given the place alone.
         cure: Mean fall of the probability of the class after erasing, over the decided images;
             None without an erasing method or decided images.
@@ -104,6 +112,7 @@ class Shortcut(_Part):
     q: float
     conflicts: int
     images: int
+    cluster: int
     voice: float
     cure: float | None = None
     labels: LabelSplit | None = None
@@ -117,16 +126,17 @@ class Shortcut(_Part):
 
 
 class LatentShortcut(_Part):
-    """A place that speaks for a class, while too few images could show whether it decides.
+    """A place that speaks for a class and shows hardly any other, so that nothing contradicts it.
 
     Attributes:
         words: Names of the place, best first; empty where none fits.
         class_index: Index of the class.
         class_name: Name of the class.
         voice: Mean probability of the class given the place alone.
-        conflicts: Images in the place whose object alone is another class.
+        conflicts: Images in the place, of both halves, whose object is another class.
         images: Images in the place, of both halves.
-        examples: Ids of up to 12 images of the place.
+        cluster: Index of the place in `Findings.detectable`.
+        examples: Ids of up to 12 images of the place that are predicted as the class.
     """
 
     words: list[str]
@@ -135,6 +145,7 @@ class LatentShortcut(_Part):
     voice: float
     conflicts: int
     images: int
+    cluster: int
     examples: list[str] = []
 
     @property
@@ -152,6 +163,7 @@ class HardPlace(_Part):
         class_name: Name of the class.
         labels: Its rates there and elsewhere.
         images: Images in the place, of both halves.
+        cluster: Index of the place in `Findings.detectable`.
     """
 
     words: list[str]
@@ -159,6 +171,7 @@ class HardPlace(_Part):
     class_name: str
     labels: LabelSplit
     images: int
+    cluster: int
 
 
 class Detectable(_Part):
@@ -167,15 +180,17 @@ class Detectable(_Part):
     Attributes:
         words: Names of the place, best first; empty where none fits.
         tested: Images of the place in the half that tests.
-        conflicts: Those among them that count as conflict images for its strongest class.
+        conflicts: Images of both halves whose object is not the class that the place pulls towards.
         share: 3 / tested: a place that decides more than this share of its images would have shown
             at least one decided image, in 95 of 100 samples.
+        examples: Ids of up to 12 images of the place, those with the smallest keys.
     """
 
     words: list[str]
     tested: int
     conflicts: int
     share: float
+    examples: list[str] = []
 
 
 class LeftOut(_Part):
@@ -216,9 +231,9 @@ class Findings(_Part):
         shortcuts: Surest first.
         latent: Most outspoken first.
         hard: Only with labels.
-        detectable: One per place, largest place first.
+        detectable: One per place.
         remedies: Methods against the shortcuts.
-        notes: What limits the findings, for people.
+        notes: What limits the findings, for people; without `detectable`, the last says why.
     """
 
     sampled: int = 0
@@ -262,8 +277,8 @@ class Findings(_Part):
 
     def sentence(self) -> str:
         """Return what matters most, in one sentence."""
-        if self.region is None and self.notes and not self.used:
-            return self.notes[0]
+        if not self.detectable:
+            return self.notes[-1]
         if not self.shortcuts:
             return self._nothing()
         first, more = self.shortcuts[0], len(self.shortcuts) - 1
@@ -271,13 +286,16 @@ class Findings(_Part):
         return (
             f"The surroundings “{first.place}” make the model answer “{first.class_name}”: "
             f"it does so for {first.decided.hits} of {first.decided.n} images there "
-            f"({first.decided.value:.0%}) although the object alone is something else{rest}."
+            f"({percent(first.decided.value)}) although their object alone is something else{rest}."
         )
 
     def _nothing(self) -> str:
-        able = [place for place in self.detectable if place.conflicts]
+        able = [place for place in self.detectable if place.conflicts >= LEAST_CONFLICTS]
         if not able:
-            return f"No shortcut can be shown: {self.used} usable images are too few."
+            return (
+                f"No shortcut can be shown: in none of the surroundings, {LEAST_CONFLICTS} of the "
+                f"{self.used} images show another class than the one that they might decide."
+            )
         low, high = (f"{100 * f(place.share for place in able):.0f}" for f in (min, max))
         seen = f"{low} %" if low == high else f"{low} to {high} %"
         return (

@@ -1,0 +1,44 @@
+"""Text features of many texts that are much shorter than the context."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from seraser_core.models.causal import has_causal_blocks, text_tower
+from seraser_core.models.clip_model import ClipModel
+
+
+def encode_short_texts(model: ClipModel, tokens: Tensor) -> Tensor:
+    """Return `model.encode_text`, without the padding that all texts have where that is exact.
+
+    A causal tower that pools at end-of-text never sees what is behind it.
+
+    Args:
+        model: The model.
+        tokens: (N, context_length) token ids.
+
+    Returns:
+        (N, D) float32, L2-normalised.
+    """
+    length = int((tokens != tokens[:, -1:]).sum(1).max()) + 1
+    if not has_causal_blocks(model.net) or length >= tokens.shape[1]:
+        return model.encode_text(tokens)
+    return replace(model, net=_cut(model.net, length)).encode_text(tokens[:, :length])
+
+
+def _cut(net: Any, length: int) -> Any:
+    """A copy of `net` whose text tower has a shorter context; all else is shared."""
+    tower = text_tower(net)
+    cut = copy.copy(tower)
+    positions = nn.Parameter(tower.positional_embedding[:length], requires_grad=False)
+    cut._parameters = {**tower._parameters, "positional_embedding": positions}
+    cut._buffers = {**tower._buffers, "attn_mask": tower.attn_mask[:length, :length]}
+    if tower is net:
+        return cut
+    changed = copy.copy(net)
+    changed._modules = {**net._modules, "text": cut}
+    return changed

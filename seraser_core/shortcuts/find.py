@@ -1,0 +1,347 @@
+"""Finding shortcuts: which surroundings decide which class.
+
+The images are cut into two halves by a bit of their hash. One half discovers: its backgrounds are
+clustered, the clusters named, and the class chosen towards which each pulls most. The other half
+tests, so that what was chosen is not also its own proof. `docs/shortcuts.md` has the whole way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seraser_core.shortcuts.clusters import Space, cluster_count, k_means, nearest
+from seraser_core.shortcuts.findings import (
+    LEAST_CONFLICTS,
+    Detectable,
+    Findings,
+    HardPlace,
+    LatentShortcut,
+    LeftOut,
+    Rate,
+    Shortcut,
+)
+from seraser_core.shortcuts.labels import Labelled
+from seraser_core.shortcuts.naming import name_clusters, telling
+from seraser_core.shortcuts.pull import (
+    benjamini_hochberg,
+    permutation_p,
+    pull_low,
+    pulls,
+    shuffles,
+    strata,
+)
+from seraser_core.shortcuts.remedies import remedies
+from seraser_core.shortcuts.sample import Sample
+from seraser_core.shortcuts.words import Words
+
+SMALLEST_AREA, LARGEST_AREA = 0.005, 0.90
+FALSE_DISCOVERY_RATE = 0.05
+LEAST_PULL, LEAST_PULL_LOW = 0.10, 0.05
+_LEAST_TO_CHOOSE = 5
+_FEW_CONFLICTS = 0.2
+_LOUD, _LOUDER_THAN_ELSEWHERE = 0.5, 0.25
+_FEWEST_PER_HALF = 16
+_EXAMPLES = 12
+
+
+def find_shortcuts(
+    sample: Sample,
+    classes: Sequence[str],
+    words: Words | None = None,
+    seed: int = 0,
+    *,
+    region: str | None = None,
+    eraser: str | None = None,
+) -> Findings:
+    """Find the surroundings that decide classes.
+
+    The same images give the same findings, whatever their order.
+
+    Args:
+        sample: Sampled images.
+        classes: C class names.
+        words: Words that can name surroundings, see `words_for`; without them there are no names.
+        seed: Of the clusters' starts, the permutations and the bootstrap.
+        region: Foreground with which the objects were cut out, for the findings.
+        eraser: Id of the erasing method, for the findings.
+    """
+    small, large = sample.area < SMALLEST_AREA, sample.area > LARGEST_AREA
+    used = sample.take(~small & ~large).smallest()
+    notes = []
+    if words is None:
+        notes.append("Surroundings have no names: the words were not compared with the images.")
+    elif not words.words:
+        notes.append("Surroundings have no names: the model knows none of the words for them.")
+    found = Findings(
+        sampled=len(sample),
+        used=len(used),
+        left_out=LeftOut(small=int(small.sum()), large=int(large.sum())),
+        region=region,
+        eraser=eraser,
+        notes=notes,
+    )
+    discovers = used.keys % 2 == 0
+    if min(discovers.sum(), (~discovers).sum()) < _FEWEST_PER_HALF or len(classes) < 2:
+        lacking = f"{len(used)} usable images" if len(classes) > 1 else "images of one class"
+        few = f"Shortcuts were not looked for: {lacking} are too few."
+        return found.model_copy(update={"notes": [*notes, few]})
+    return _Search(used, discovers, classes, words, seed).findings(found)
+
+
+@dataclass(frozen=True)
+class _Half:
+    """Images of one half; p, q, r are their class probabilities.
+
+    Attributes:
+        sample: The images.
+        p: (n, C) of the whole image.
+        q: (n, C) of the background alone.
+        change: (n, C) p - r, where r is of the object alone.
+        objects: (n,) class of the object: its label, or else what it is taken for alone.
+        members: (n,) cluster of each image.
+    """
+
+    sample: Sample
+    p: np.ndarray
+    q: np.ndarray
+    change: np.ndarray
+    objects: np.ndarray
+    members: np.ndarray
+
+    @classmethod
+    def of(cls, sample: Sample) -> _Half:
+        """Return the half with these images, in no cluster yet."""
+        p, q, r = map(softmax, (sample.whole, sample.background, sample.foreground))
+        objects = np.where(sample.labels >= 0, sample.labels, r.argmax(1))
+        return cls(sample, p, q, p - r, objects, np.full(len(sample), -1))
+
+    def within(self, members: np.ndarray) -> _Half:
+        """Return the half with these clusters."""
+        return _Half(self.sample, self.p, self.q, self.change, self.objects, members)
+
+    def conflicts(self, cluster: int, class_index: int) -> np.ndarray:
+        """(n,) bool, images in the cluster whose object is another class."""
+        conflicts: np.ndarray = (self.members == cluster) & (self.objects != class_index)
+        return conflicts
+
+    def decided(self, cluster: int, class_index: int) -> np.ndarray:
+        """(n,) bool, conflict images that are predicted as the class all the same."""
+        decided: np.ndarray = self.conflicts(cluster, class_index) & (
+            self.p.argmax(1) == class_index
+        )
+        return decided
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(n, C) probabilities, float32."""
+    e = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities: np.ndarray = e / e.sum(1, keepdims=True)
+    return probabilities
+
+
+class _Search:
+    """One search; its clusters, names and classes come from half a, all figures from half b."""
+
+    def __init__(
+        self,
+        sample: Sample,
+        discovers: np.ndarray,
+        classes: Sequence[str],
+        words: Words | None,
+        seed: int,
+    ) -> None:
+        self._classes, self._words, self._seed = classes, words, seed
+        a, b = _Half.of(sample.take(discovers)), _Half.of(sample.take(~discovers))
+        space = Space.of(a.sample.features, a.q)
+        points = space.points(a.sample.features, a.q)
+        k = cluster_count(len(points))
+        centres = k_means(points, k, np.random.default_rng([seed, 0]))
+        members = nearest(points, centres)
+        there, members = np.unique(members, return_inverse=True)  # empty clusters have no name
+        centres = centres[there]
+        named = name_clusters(a.sample.features, members, len(there), words)
+        self._a = a.within(named.cluster_of[members])
+        in_b = nearest(space.points(b.sample.features, b.q), centres)
+        self._b = b.within(named.cluster_of[in_b])
+        self._k = len(named.words)
+        self._names = [self._tells(named.words[cluster], cluster) for cluster in range(self._k)]
+
+    def _tells(self, candidates: list[int], cluster: int) -> list[str]:
+        if self._words is None:
+            return []
+        inside = self._b.members == cluster
+        return telling(candidates, self._b.sample.features, inside, self._words)
+
+    def findings(self, found: Findings) -> Findings:
+        """Return `found` with everything that was found."""
+        chosen = self._choose()
+        tested = self._test(chosen)
+        b = self._b.sample
+        labelled = Labelled(b.labels, self._b.p.argmax(1), self._b.members)
+        shortcuts, hard = [], []
+        for one in tested:
+            split = labelled.split(one.cluster, one.class_index)
+            if split is not None and split.verdict == "merely hard":
+                hard.append((one.cluster, one.class_index, split))
+            else:
+                shortcuts.append(one.model_copy(update={"labels": split}))
+        free = sorted(set(range(self._k)) - {one.cluster for one in tested})
+        hard += labelled.hard(free, len(self._classes))
+        hard_places = [
+            HardPlace(
+                words=self._names[cluster],
+                class_index=class_index,
+                class_name=self._classes[class_index],
+                labels=split,
+                images=self._images(cluster),
+                cluster=cluster,
+            )
+            for cluster, class_index, split in hard
+        ]
+        there = {(one.cluster, one.class_index) for one in tested}
+        return found.model_copy(
+            update={
+                "shortcuts": sorted(shortcuts, key=lambda one: (-one.decided.low, -one.pull)),
+                "latent": self._latent(there),
+                "hard": hard_places,
+                "detectable": [self._detectable(one, chosen[one]) for one in range(self._k)],
+                "remedies": (
+                    [] if self._words is None else remedies(shortcuts, self._classes, self._words)
+                ),
+            }
+        )
+
+    def _choose(self) -> list[int]:
+        """Return the class towards which each cluster pulls most, -1 where it cannot be told."""
+        a = self._a
+        pull = pulls(a.change, a.objects, a.members, self._k, _LEAST_TO_CHOOSE)
+        return [int(row.argmax()) if np.isfinite(row).any() else -1 for row in pull]
+
+    def _test(self, chosen: Sequence[int]) -> list[Shortcut]:
+        """Return the clusters that pull towards their class beyond chance."""
+        b = self._b
+        orders = shuffles(strata(b.objects, b.sample.area), np.random.default_rng([self._seed, 1]))
+        p_values = []
+        for cluster, class_index in enumerate(chosen):
+            inside, other = b.members == cluster, b.objects != class_index
+            testable = class_index >= 0 and (inside & other).any() and (~inside & other).any()
+            change = b.change[:, class_index]
+            p_values.append(permutation_p(inside, change, other, orders) if testable else 1.0)
+        q_values = benjamini_hochberg(p_values)
+        tested = (
+            self._shortcut(cluster, class_index, p_values[cluster], q_values[cluster])
+            for cluster, class_index in enumerate(chosen)
+            if q_values[cluster] <= FALSE_DISCOVERY_RATE
+        )
+        return [one for one in tested if one is not None]
+
+    def _shortcut(self, cluster: int, class_index: int, p: float, q: float) -> Shortcut | None:
+        """Return the shortcut of a cluster, None if it is too weak or has too few images."""
+        a, b = self._a, self._b
+        inside, other = b.members == cluster, b.objects != class_index
+        changes = b.change[inside & other, class_index], b.change[~inside & other, class_index]
+        pull = float(changes[0].mean(dtype=np.float64) - changes[1].mean(dtype=np.float64))
+        conflicts = self._conflicts(cluster, class_index)
+        if pull < LEAST_PULL or conflicts < LEAST_CONFLICTS:
+            return None
+        low = pull_low(*changes, np.random.default_rng([self._seed, 2, cluster]))
+        if low <= LEAST_PULL_LOW:
+            return None
+        decided = b.decided(cluster, class_index)
+        clearest = sorted(
+            (-float(half.change[row, class_index]), half.sample.item_ids[row])
+            for half in (a, b)
+            for row in np.flatnonzero(half.decided(cluster, class_index))
+        )
+        return Shortcut(
+            words=self._names[cluster],
+            class_index=class_index,
+            class_name=self._classes[class_index],
+            decided=Rate.of(int(decided.sum()), int(inside.sum())),
+            pull=_rounded(pull),
+            pull_low=_rounded(low),
+            p=_rounded(p),
+            q=_rounded(q),
+            conflicts=conflicts,
+            images=self._images(cluster),
+            cluster=cluster,
+            voice=_rounded(b.q[inside, class_index].mean(dtype=np.float64)),
+            cure=self._cure(decided, class_index),
+            examples=[item_id for _, item_id in clearest[:_EXAMPLES]],
+        )
+
+    def _cure(self, decided: np.ndarray, class_index: int) -> float | None:
+        """Return how much of the class's probability erasing takes from the decided images."""
+        b = self._b
+        if b.sample.erased is None or not decided.any():
+            return None
+        s = softmax(b.sample.erased[decided])[:, class_index]
+        return _rounded((b.p[decided, class_index] - s).mean(dtype=np.float64))
+
+    def _latent(self, tested: set[tuple[int, int]]) -> list[LatentShortcut]:
+        """Return the clusters that speak for a class and show hardly any other."""
+        a, b = self._a, self._b
+        latent = []
+        for cluster in range(self._k):
+            inside = b.members == cluster
+            if not inside.any() or inside.all():
+                continue
+            class_index = int(a.q[a.members == cluster].mean(0).argmax())
+            voice, elsewhere = b.q[inside, class_index].mean(), b.q[~inside, class_index].mean()
+            conflicts, images = self._conflicts(cluster, class_index), self._images(cluster)
+            if (
+                (cluster, class_index) in tested
+                or conflicts > _FEW_CONFLICTS * images
+                or images < LEAST_CONFLICTS
+                or voice < _LOUD
+                or voice - elsewhere < _LOUDER_THAN_ELSEWHERE
+            ):
+                continue
+            latent.append(
+                LatentShortcut(
+                    words=self._names[cluster],
+                    class_index=class_index,
+                    class_name=self._classes[class_index],
+                    voice=_rounded(voice),
+                    conflicts=conflicts,
+                    images=images,
+                    cluster=cluster,
+                    examples=self._first(cluster, class_index),
+                )
+            )
+        return sorted(latent, key=lambda one: -one.voice)
+
+    def _detectable(self, cluster: int, class_index: int) -> Detectable:
+        tested = int((self._b.members == cluster).sum())
+        return Detectable(
+            words=self._names[cluster],
+            tested=tested,
+            conflicts=self._conflicts(cluster, class_index) if class_index >= 0 else 0,
+            share=_rounded(min(1.0, 3 / tested)) if tested else 1.0,
+            examples=self._first(cluster),
+        )
+
+    def _first(self, cluster: int, predicted: int | None = None) -> list[str]:
+        """Return the ids with the smallest keys in a cluster, or those predicted as one class."""
+        rows: list[tuple[int, str]] = []
+        for half in (self._a, self._b):
+            chosen = half.members == cluster
+            if predicted is not None:
+                chosen &= half.p.argmax(1) == predicted
+            some = half.sample.take(chosen)
+            rows += zip(some.keys.tolist(), some.item_ids, strict=True)
+        return [item_id for _, item_id in sorted(rows)[:_EXAMPLES]]
+
+    def _images(self, cluster: int) -> int:
+        return sum(int((half.members == cluster).sum()) for half in (self._a, self._b))
+
+    def _conflicts(self, cluster: int, class_index: int) -> int:
+        halves = (self._a, self._b)
+        return sum(int(half.conflicts(cluster, class_index).sum()) for half in halves)
+
+
+def _rounded(value: float | np.floating) -> float:
+    return round(float(value), 6)

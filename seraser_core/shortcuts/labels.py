@@ -1,0 +1,98 @@
+"""What labels add: a class's rates in a place and elsewhere, and places that are merely hard."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from seraser_core.shortcuts.findings import LabelSplit, Rate
+from seraser_core.shortcuts.pull import benjamini_hochberg
+
+_LEAST_IMAGES = 20
+_LEAST_FALL = 0.10
+_RATE = 0.05
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Labelled images of the half that tests.
+
+    Attributes:
+        labels: (n,) class of each image; -1 where it is not known.
+        predicted: (n,) prediction for the whole image.
+        members: (n,) cluster of each.
+    """
+
+    labels: np.ndarray
+    predicted: np.ndarray
+    members: np.ndarray
+
+    def split(self, cluster: int, class_index: int) -> LabelSplit | None:
+        """Return the rates of a class in a cluster and outside; None without labels."""
+        known, inside = self.labels >= 0, self.members == cluster
+        if not known.any():
+            return None
+        own, hit = self.labels == class_index, self.predicted == class_index
+
+        def rate(of: np.ndarray) -> Rate:
+            return Rate.of(int((hit & of).sum()), int(of.sum()))
+
+        tpr_inside, tpr_outside = rate(known & own & inside), rate(known & own & ~inside)
+        fpr_inside, fpr_outside = rate(known & ~own & inside), rate(known & ~own & ~inside)
+        draws = _rises(fpr_outside, fpr_inside) and not _rises(tpr_inside, tpr_outside)
+        return LabelSplit(
+            tpr_inside=tpr_inside,
+            tpr_outside=tpr_outside,
+            fpr_inside=fpr_inside,
+            fpr_outside=fpr_outside,
+            verdict="shortcut" if draws else "merely hard",
+        )
+
+    def hard(self, clusters: list[int], classes: int) -> list[tuple[int, int, LabelSplit]]:
+        """Return (cluster, class, rates) where a class is recognised less often than elsewhere.
+
+        With a false discovery rate of 5 %, the largest falls first.
+
+        Args:
+            clusters: Clusters to look at: those without a shortcut, which would explain the fall.
+            classes: Number of classes.
+        """
+        looked_at = []
+        for cluster in clusters:
+            for class_index in range(classes):
+                own = self.labels == class_index
+                inside = self.members == cluster
+                if min((own & inside).sum(), (own & ~inside).sum()) < _LEAST_IMAGES:
+                    continue
+                split = self.split(cluster, class_index)
+                if split is not None:
+                    looked_at.append((cluster, class_index, split))
+        q_values = benjamini_hochberg(
+            [_p(one.tpr_inside, one.tpr_outside) for *_, one in looked_at]
+        )
+        found = [
+            one
+            for one, q in zip(looked_at, q_values, strict=True)
+            if q <= _RATE and _fall(one[2]) >= _LEAST_FALL and one[2].verdict == "merely hard"
+        ]
+        return sorted(found, key=lambda one: -_fall(one[2]))
+
+
+def _fall(split: LabelSplit) -> float:
+    return split.tpr_outside.value - split.tpr_inside.value
+
+
+def _rises(low: Rate, high: Rate) -> bool:
+    """Return whether the second share is the larger one beyond chance."""
+    return high.value > low.value and _p(low, high) <= _RATE
+
+
+def _p(less: Rate, more: Rate) -> float:
+    """One-sided p of the pooled z test that the second share is the larger one."""
+    if not less.n or not more.n:
+        return 1.0
+    share = (less.hits + more.hits) / (less.n + more.n)
+    error = math.sqrt(share * (1 - share) * (1 / less.n + 1 / more.n))
+    return 0.5 * math.erfc((more.value - less.value) / error / math.sqrt(2)) if error else 1.0

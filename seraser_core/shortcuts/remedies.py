@@ -1,0 +1,49 @@
+"""Methods of the project against the shortcuts that were found, as config."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from seraser_core.shortcuts.findings import Remedy, Shortcut
+from seraser_core.shortcuts.words import Words
+
+_PLACES = ("group", "location", "object", "phenomenon")
+_MOST_PROMPTS = 2000
+
+
+def remedies(shortcuts: Sequence[Shortcut], classes: Sequence[str], words: Words) -> list[Remedy]:
+    """Write out the methods that use the names of the surroundings.
+
+    Args:
+        shortcuts: What was found.
+        classes: Class names.
+        words: The word table, with the template of the run's prompts.
+    """
+    found = list(dict.fromkeys(one.words[0] for one in shortcuts if one.words))
+    if not found or len(classes) * (len(found) + 1) > _MOST_PROMPTS:
+        return []
+    kinds = dict(zip(words.words, words.kinds, strict=True))
+    endings = ["", *(f" {_joined(word, kinds.get(word, ''))}" for word in found)]
+    prompts = {
+        name: [words.template.replace("{}", f"{name}{ending}") for ending in endings]
+        for name in classes
+    }
+    places = found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"
+    return [
+        _remedy(
+            {"name": "group_prompt", "prompts": prompts},
+            f"Prompts that name {places} leave the class alone to tell the images there apart.",
+        )
+    ]
+
+
+def _joined(word: str, kind: str) -> str:
+    return f"in the {word}" if kind in _PLACES else f"with {word}"
+
+
+def _remedy(entry: dict[str, Any], reason: str) -> Remedy:
+    config = yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=10_000)
+    return Remedy(method=entry["name"], reason=reason, config=config)
