@@ -1,8 +1,6 @@
-"""The table of options is current, and the README shows the demo as it is.
+"""The options and data sets are current, and the README shows the demo as it is.
 
 tests/pages runs everything else that the pages show.
-
-To write the table of options again: ``uv run python tests/test_pages.py``.
 """
 
 from __future__ import annotations
@@ -15,28 +13,16 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-
-from seraser_core.config.described import all_options
+from generated_parts import PARTS, split
 
 SERASER = str(Path(sysconfig.get_path("scripts"), "seraser"))
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-OPTIONS = ROOT / "docs" / "options.md"
-_BEGIN, _END = "<!-- options -->\n", "<!-- end of options -->\n"
 
 
-def options_table() -> str:
-    lines = ["| option | default | |", "|---|---|---|"]
-    for option in all_options():
-        method = f" ({', '.join(option.methods)})" if option.methods else ""
-        cell = option.description.replace("|", "\\|")
-        lines.append(f"| `{option.name}`{method} | `{option.default}` | {cell} |".replace("``", ""))
-    return "\n".join(lines) + "\n"
-
-
-def test_the_table_of_options_is_current():
-    text = OPTIONS.read_text()
-    assert text[text.index(_BEGIN) + len(_BEGIN) : text.index(_END)] == options_table()
+@pytest.mark.parametrize("page", PARTS, ids=lambda page: page.stem)
+def test_what_is_written_from_the_code_is_current(page):
+    assert split(page)[1] == PARTS[page][1]()
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +107,3 @@ def test_status_reports_what_bounds_the_demo(demo):
     assert found["finished"]
     assert found["bound_by"] in ("model", "decode", "fetch", "overhead")
     assert 0 <= found["overhead"] <= 1
-
-
-if __name__ == "__main__":
-    before, rest = OPTIONS.read_text().split(_BEGIN)
-    OPTIONS.write_text(before + _BEGIN + options_table() + _END + rest.split(_END)[1])
