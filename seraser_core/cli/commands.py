@@ -10,6 +10,7 @@ from seraser_core.cli import (
     compare,
     datasets,
     demo,
+    init,
     masks,
     methods,
     models,
@@ -58,6 +59,11 @@ class Command:
 
 COMMANDS = (
     Command(START, demo.demo, ("seraser demo", "seraser demo --no-prefect --output /tmp/demo")),
+    Command(
+        START,
+        init.init,
+        ("seraser init photos/", "seraser init data/metadata.csv -o birds.yaml"),
+    ),
     Command(
         START,
         plan.plan,

@@ -112,7 +112,7 @@ class ParquetSource(TableSource):
                     return pl.DataFrame(), pl.DataFrame()
                 schema = file.schema_arrow
                 names = self._check_columns(schema, url)
-                self._add_features(_label_features(schema), url)
+                self._add_features(label_features(schema), url)
                 table = pl.DataFrame(file.read(columns=names).select(names))
                 sizes = mean_sizes(file)
                 self._count_cells(file)
@@ -301,7 +301,7 @@ def _check_picture(setting: str, name: str, kind: pa.DataType) -> None:
         )
 
 
-def _label_features(schema: pa.Schema) -> dict[str, list[str]]:
+def label_features(schema: pa.Schema) -> dict[str, list[str]]:
     """Column -> names of its labels, from the metadata that Hugging Face's writers add."""
     try:
         document: Any = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))

@@ -1,0 +1,186 @@
+"""`seraser init`: a first configuration, from what is in a folder or a table."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seraser_core.cli.arguments import JsonOption, absolute_location
+from seraser_core.cli.console import as_command, errors, print_json, results, say_error, say_next
+from seraser_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from seraser_core.sources.guessing import Guess
+
+_OFFERED = {
+    "dataset": {
+        "label": "label",
+        "attribute": "background",
+        "mask": "mask",
+        "split": {"column": "split", "values": ["test"]},
+        "template": "a photo of {}",
+    },
+}
+_OF_TABLES = ("label", "attribute", "mask", "split")
+_MOST_CORRECTIONS = 8
+
+
+def init(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="Folder, table, tars or Parquet files; a path or a URL.",
+            show_default=False,
+            callback=absolute_location,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Configuration to write."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Look at DATA, and write a configuration with comments that `seraser plan` takes.
+
+    Finds folders of classes, images without labels, tables (CSV, TSV, JSONL, Parquet) with their
+    columns of images, labels, attributes, masks and splits, tars of WebDataset, and Parquet files
+    with images. Says what was guessed and why; an existing FILE is never overwritten.
+    """
+    from seraser_core.config.written import commented
+    from seraser_core.sources.guessing import guess
+
+    found = guess(data)
+    name = _run_name(data)
+    file = output or Path(f"{name}.yaml")
+    if file.exists():
+        raise ConfigError("-o", file, "is there already; name another file with -o")
+    tree, fault = _accepted(found, name)
+    tree["dataset"]["path"] = _beside(tree["dataset"]["path"], file)
+    notes = {}
+    for line in found.todo:
+        option, _, what = line.partition(": ")
+        notes[option] = f"TO DO: {what}."
+    offered = (
+        _OFFERED
+        if tree["dataset"]["format"] == "table"
+        else {"dataset": {k: v for k, v in _OFFERED["dataset"].items() if k not in _OF_TABLES}}
+    )
+    text = _head(data, file) + commented(tree, offered, notes)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise ConfigError("-o", file, f"cannot be written: {error}") from None
+    if json:
+        print_json(
+            {"config": str(file), "options": tree, "guessed": found.reasons, "to_do": found.todo}
+        )
+    else:
+        for reason in found.reasons:
+            errors.print(f"guessed {reason}")
+        for line in found.todo:
+            errors.print(f"to do   {line}")
+        results.print(str(file))
+    if fault is not None:
+        say_error("configuration", str(fault))
+        raise typer.Exit(1)
+    if not json:
+        say_next("plan", str(file))
+
+
+def _accepted(found: Guess, name: str) -> tuple[dict[str, Any], ConfigError | None]:
+    """Return the configuration of a guess, and what a plan still refuses.
+
+    What a plan refuses of the guessed columns is left out, and said.
+    """
+    from seraser_core.config import load_config
+    from seraser_core.runner.foregrounds import check_foregrounds
+    from seraser_core.runner.plan import prepare_run
+
+    fault = None
+    for _ in range(_MOST_CORRECTIONS):
+        tree = _tree(found, name)
+        try:
+            prepared = prepare_run(load_config(tree), lambda line: None, model=False)
+            check_foregrounds(prepared.config, prepared.planned.table, lambda line: None)
+        except ConfigError as error:
+            fault = error
+            corrected = [_corrected(found, mistake) for mistake in error.mistakes]
+            if not any(corrected):
+                return tree, fault
+        else:
+            return tree, None
+    return tree, fault
+
+
+def _corrected(found: Guess, mistake: ConfigError) -> bool:
+    """Change a guess so that it no longer makes a mistake; whether it could."""
+    dataset = found.dataset
+    for option in ("allow_outside", "allow_empty_classes"):
+        if f"dataset.{option}" in mistake.remedy and option not in dataset:
+            dataset[option] = True
+            found.reasons.append(f"{option}: {mistake.field} {mistake.value} needs it")
+            return True
+    option = mistake.field.removeprefix("dataset.").partition(".")[0].rstrip("s")
+    if option not in dataset or option not in ("mask", "attribute", "id", "split", "label"):
+        return False
+    value = dataset.pop(option)
+    dataset.pop(f"{option}s", None)
+    found.todo.append(
+        f"dataset.{option}: {value!r} was left out: {mistake.value}; {mistake.remedy}"
+    )
+    if option == "label":
+        found.without_classes()
+    return True
+
+
+def _tree(found: Guess, name: str) -> dict[str, Any]:
+    """Return the configuration of a guess: with masks, methods that use them."""
+    masked = "mask" in found.dataset
+    more = {} if masked else {"auxiliary": "relevance"}
+    methods: list[Any] = ["zero_shot"]
+    methods += [{"name": one, **more} if more else one for one in ("seraser", "foreground")]
+    return {
+        "name": name,
+        "dataset": dict(found.dataset),
+        "model": {"name": "ViT-B-32-quickgelu", "pretrained": "openai"},
+        "methods": methods,
+        "output": "runs",
+    }
+
+
+def _run_name(data: str) -> str:
+    """Return a name for runs: the end of a path, in the letters that one may have."""
+    last = re.sub(r"[*?\[\]{}]+", "", data.rstrip("/")).rstrip("/").rpartition("/")[2]
+    stem = last.partition(".")[0] if last.partition(".")[0] else last
+    ascii_ = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", ascii_).strip("-_")[:60] or "run"
+
+
+def _beside(path: str, file: Path) -> str:
+    """Return a path as a configuration has it: relative to its file, where it is below that."""
+    folder = str(file.absolute().parent)
+    if not path.startswith(folder.rstrip("/") + "/"):
+        return path
+    inner = os.path.relpath(path, folder)
+    return f"./{inner}" if inner.startswith("~") or "://" in inner else inner
+
+
+def _head(data: str, file: Path) -> str:
+    from seraser_core.config.described import SCHEMA_FILE
+
+    schema = file.absolute().parent / SCHEMA_FILE
+    lines = [f"yaml-language-server: $schema={SCHEMA_FILE}"] if schema.exists() else []
+    lines += [
+        f"Made by: {as_command('init', data)}",
+        f"Check it: {as_command('plan', str(file))}",
+        "What is not here has its default; `seraser options` lists all options.",
+    ]
+    return "".join(f"# {line}\n" for line in lines) + "\n"
