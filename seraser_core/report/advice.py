@@ -43,7 +43,8 @@ def next_steps(facts: Facts, findings: Findings | None) -> list[Step]:
         *_labels(facts, findings),
         *_search(facts, findings),
     ]
-    return steps[:_MOST_STEPS] or [_keep(facts)]
+    nothing = Step("Nothing needs to be done", "No rule of this report finds anything to act on.")
+    return steps[:_MOST_STEPS] or [nothing]
 
 
 def _repairs(facts: Facts) -> Iterator[Step]:
@@ -59,7 +60,11 @@ def _repairs(facts: Facts) -> Iterator[Step]:
 def _methods(facts: Facts) -> Iterator[Step]:
     """Which method to go on with."""
     effect, best = facts.main, facts.effect("foreground")
-    if effect is None or not facts.labelled:
+    if effect is None:
+        why = "Only zero_shot was run, which erases nothing."
+        yield Step("Run an erasing method beside it", why, "methods:\n  - name: seraser")
+        return
+    if not facts.labelled:
         return
     if best is not None and best is not effect and _as_good(best, effect):
         yield Step(
@@ -138,18 +143,10 @@ def _labels(facts: Facts, findings: Findings | None) -> Iterator[Step]:
 
 
 def _search(facts: Facts, findings: Findings | None) -> Iterator[Step]:
-    if not facts.masked and (findings is None or not findings.used):
+    if facts.main and not facts.masked and (findings is None or not findings.used):
         yield Step(
             "Let the run look for shortcuts",
             "Surroundings and object are told apart by a foreground; this data set has no masks, "
             "so let a segmenter make them.",
             "methods:\n  - name: seraser\n    auxiliary: segment",
         )
-
-
-def _keep(facts: Facts) -> Step:
-    effect = facts.main
-    if effect is None:
-        why = "Only zero_shot was run, which erases nothing."
-        return Step("Run an erasing method beside it", why, "methods:\n  - name: seraser")
-    return Step("Nothing needs to be done", "No rule of this report finds anything to act on.")

@@ -258,7 +258,7 @@ def _audit_tiles(facts: Facts) -> list[Tile]:
 
 def _shortcut_tile(findings: Findings | None) -> Tile:
     title = "Shortcuts found"
-    if findings is None or not findings.used:
+    if findings is None or not findings.detectable:
         return Tile(title, "–", "not looked for; see below")
     if not findings.shortcuts:
         return Tile(title, "0", f"n = {findings.used:,}; what would have been seen is below")

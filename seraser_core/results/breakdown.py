@@ -126,6 +126,19 @@ class NightResult:
     new_groups: tuple[str, ...] | None
 
 
+@dataclass(frozen=True)
+class NightGroup:
+    """A group under one method in one night of a series.
+
+    Attributes:
+        night: Number of the night, from 0.
+        group: The group, of the images of that night alone.
+    """
+
+    night: int
+    group: Group
+
+
 def method_results(sums: Mapping[str, MethodSums], run: RunRecord) -> Iterator[MethodResult]:
     """Yield the results of a run's methods, in its order.
 

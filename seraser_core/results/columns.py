@@ -18,7 +18,13 @@ from seraser_core.results.significance import mcnemar
 from seraser_core.results.sums import ONE, real
 
 if TYPE_CHECKING:  # commands have these columns before they import Polars
-    from seraser_core.results.breakdown import ClassCounts, Group, MethodResult, NightResult
+    from seraser_core.results.breakdown import (
+        ClassCounts,
+        Group,
+        MethodResult,
+        NightGroup,
+        NightResult,
+    )
 
 T = TypeVar("T")
 Value = str | int | float | bool | None
@@ -240,6 +246,20 @@ NIGHTS: list[Metric[NightResult]] = [
 ``new_groups`` counts the groups that no night before had, and ``new_group_names`` are theirs; both
 are null in the first night.
 """
+
+
+NIGHT_GROUPS: list[Metric[NightGroup]] = [
+    Metric("night", int, of=lambda g: g.night),
+    Metric("method", of=lambda g: g.group.method),
+    Metric("group", of=lambda g: g.group.name),
+    Metric("label", int, of=lambda g: g.group.label),
+    Metric("attribute", int, of=lambda g: g.group.attribute),
+    Metric("n", int, of=lambda g: g.group.n),
+    _share("accuracy", lambda g: g.group.accuracy),
+    _share("low", lambda g: g.group.low),
+    _share("high", lambda g: g.group.high),
+]
+"""One row per night of a series, method and group, of the images of that night alone."""
 
 
 def shown_in(place: Shown, columns: Sequence[Metric[T]]) -> list[Metric[T]]:

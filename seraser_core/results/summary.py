@@ -30,7 +30,8 @@ from seraser_core.waiting import waiting
 
 logger = logging.getLogger(__name__)
 Tables = dict[str, pl.DataFrame]
-"""``summary``, ``groups``, ``classes``; in an audit ``disagreements``; of a series ``nights``."""
+"""``summary``, ``groups``, ``classes``; in an audit ``disagreements``; of a series ``nights`` and
+``night_groups``."""
 _WRITTEN = (
     *("", "plan", "attempts", "commits", "predictions", "samples", "failures"),
     *("report", "series"),
@@ -110,7 +111,7 @@ def series_tables(runs: Sequence[CountedRun]) -> Tables:
         runs: Its runs, in order.
     """
     nights = make_nights([(run.directory.run, run.merged) for run in runs])
-    return make_tables(merged(runs), runs[-1].directory.run) | {"nights": nights}
+    return make_tables(merged(runs), runs[-1].directory.run) | nights
 
 
 def series_report_mark(runs: Iterable[CountedRun]) -> str:

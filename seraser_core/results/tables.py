@@ -7,8 +7,20 @@ from typing import TypeVar
 
 import polars as pl
 
-from seraser_core.results.breakdown import class_counts, method_results, night_results
-from seraser_core.results.columns import CLASSES, GROUPS, METHODS, NIGHTS, Metric
+from seraser_core.results.breakdown import (
+    NightGroup,
+    class_counts,
+    method_results,
+    night_results,
+)
+from seraser_core.results.columns import (
+    CLASSES,
+    GROUPS,
+    METHODS,
+    NIGHT_GROUPS,
+    NIGHTS,
+    Metric,
+)
 from seraser_core.results.records import RunRecord
 from seraser_core.results.sums import MethodSums
 from seraser_core.sources.items import SMALL_GROUP
@@ -32,13 +44,17 @@ def make_tables(sums: Mapping[str, MethodSums], run: RunRecord) -> dict[str, pl.
     }
 
 
-def make_nights(runs: Sequence[tuple[RunRecord, Mapping[str, MethodSums]]]) -> pl.DataFrame:
-    """The table ``nights`` of a series, with the columns of `NIGHTS`.
+def make_nights(
+    runs: Sequence[tuple[RunRecord, Mapping[str, MethodSums]]],
+) -> dict[str, pl.DataFrame]:
+    """Return ``nights`` and ``night_groups`` of a series, with the columns of `NIGHTS` and so on.
 
     Args:
         runs: run.json and the sums of every run, in order; of one without any rows, none.
     """
-    return _table(NIGHTS, night_results(runs))
+    results = list(night_results(runs))
+    groups = (NightGroup(one.night, group) for one in results for group in one.result.groups)
+    return {"nights": _table(NIGHTS, results), "night_groups": _table(NIGHT_GROUPS, groups)}
 
 
 def _table(columns: Sequence[Metric[T]], rows: Iterable[T]) -> pl.DataFrame:

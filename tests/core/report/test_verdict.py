@@ -1,0 +1,216 @@
+"""The rules of the page: its sentence, its doubts, its tiles, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from made_reports import some_findings, trusted
+
+from seraser_core.report.advice import next_steps
+from seraser_core.report.facts import Effect, Facts, GroupEffect, Share
+from seraser_core.report.verdict import assurance, doubts, sentence, tiles
+from seraser_core.results.significance import mcnemar
+from seraser_core.shortcuts.findings import Findings
+
+RUN = trusted(methods=["zero_shot", "seraser", "foreground"]).run
+
+
+def effect(method="seraser", fixed=30, broken=5, right=60, n=100, groups=None) -> Effect:
+    worst = (
+        GroupEffect("deer / desert", Share(5, 50), Share(35, 50), small=False),
+        GroupEffect("deer / sea", Share(0, 2), Share(0, 2), small=True),
+        GroupEffect("camel / desert", Share(30, 50), Share(25, 50), small=False),
+    )
+    return Effect(
+        method=method,
+        before=Share(right - fixed + broken, n),
+        after=Share(right, n),
+        fixed=fixed,
+        broken=broken,
+        p=mcnemar(fixed, broken),
+        changed=Share(fixed + broken, n),
+        groups=worst if groups is None else groups,
+    )
+
+
+def facts(*effects: Effect, **changes) -> Facts:
+    known = effects or (effect(),)
+    made = Facts(
+        run=RUN,
+        url="/runs/x",
+        images=100,
+        total=100,
+        ok=100,
+        labelled=100,
+        effects=known,
+        zero_shot=known[0].before,
+        zero_shot_groups=known[0].groups,
+        shards=4,
+    )
+    return replace(made, **changes)
+
+
+def unlabelled(**changes) -> Facts:
+    blind = Effect("seraser", Share(0, 0), Share(0, 0), 0, 0, None, Share(35, 100))
+    return facts(blind, labelled=0, zero_shot_groups=(), **changes)
+
+
+def test_the_sentence_of_a_method_that_helps():
+    assert sentence(facts(), None) == (
+        "seraser fixes 30 images and breaks 5, and the worst group rises from 10.0 % to 50.0 %."
+    )
+
+
+def test_the_sentence_names_the_shortcuts():
+    assert sentence(facts(), some_findings()).startswith(
+        "The model takes “desert” for “a camel”: seraser fixes 30 images"
+    )
+
+
+def test_the_sentence_of_a_gain_that_costs_the_worst_group():
+    groups = (GroupEffect("a", Share(20, 50), Share(15, 50), small=False),)
+    assert sentence(facts(effect(groups=groups)), None) == (
+        "seraser fixes 30 images and breaks 5, but the worst group falls from 40.0 % to 30.0 %."
+    )
+
+
+def test_the_sentence_of_a_run_without_groups_tells_the_average():
+    assert sentence(facts(effect(groups=())), None) == (
+        "seraser fixes 30 images and breaks 5 of 100; the average rises from 35.0 % to 60.0 %."
+    )
+
+
+def test_the_sentence_of_harm_and_of_chance():
+    harm = effect(fixed=2, broken=20, groups=())
+    assert sentence(facts(harm), None) == (
+        "seraser breaks 20 images and fixes 2, so the average falls from 78.0 % to 60.0 %."
+    )
+    chance = effect(fixed=4, broken=3)
+    assert sentence(facts(chance), None) == (
+        "seraser makes no clear difference: of 100 images it fixes 4 and breaks 3."
+    )
+
+
+def test_the_sentence_without_labels_without_a_method_and_without_a_model():
+    assert sentence(unlabelled(), None) == (
+        "seraser changes 35.0 % of 100 images; without labels, nobody knows for the better."
+    )
+    alone = facts(effects=())
+    assert sentence(alone, None) == (
+        "zero_shot is right on 35.0 % of 100 images, and on 10.0 % of deer / desert."
+    )
+    random = facts(run=RUN.model_copy(update={"random_weights": True}))
+    assert "weights are random" in sentence(random, some_findings())
+    assert "all failed" in sentence(facts(ok=0, labelled=0), None)
+
+
+def test_nothing_speaks_against_a_whole_run():
+    assert doubts(facts()) == []
+    assert assurance(facts()) == (
+        "All 100 planned images have a prediction and a label, and no group is small."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "grave"),
+    [
+        ({"missing": 2}, "2 of 4 shards are missing from this report.", True),
+        (
+            {"ok": 88, "labelled": 88, "errors": {"seraser": {"undecodable": 10, "gone": 2}}},
+            "12 of 100 images have no prediction (12.0 %): undecodable 10, gone 2.",
+            False,
+        ),
+        ({"labelled": 40}, "Only 40 of 100 images have a label.", False),
+        ({"small_groups": 2}, "2 groups of fewer than 5 images: left out of", False),
+        ({"doubts": ["masks are empty"]}, "masks are empty.", False),
+        (
+            {"run": RUN.model_copy(update={"random_weights": True})},
+            "The model's weights are random: these figures say nothing about any model.",
+            True,
+        ),
+    ],
+)
+def test_what_speaks_against_the_figures(changes, text, grave):
+    (found,) = doubts(facts(**changes))
+    assert found.text.startswith(text)
+    assert found.grave == grave
+
+
+def test_the_gravest_doubt_comes_first():
+    found = doubts(facts(labelled=40, small_groups=1, missing=1))
+    assert [one.grave for one in found] == [True, False, False]
+    assert "/runs/x" in found[0].remedy
+
+
+def test_a_worst_group_of_few_images_is_doubted_with_its_interval():
+    groups = (GroupEffect("a", Share(1, 9), Share(3, 9), small=False),)
+    (found,) = doubts(facts(effect(groups=groups)))
+    assert found.text == (
+        "The worst group, a, has only 9 images: its accuracy may be anything from 12.1 % to 64.6 %."
+    )
+
+
+def test_every_tile_has_its_n_and_interval():
+    average, worst, fixed, shortcuts = tiles(facts(), some_findings())
+    assert (average.value, average.change) == ("35.0 → 60.0 %", "gain")
+    assert average.note == "seraser: 95 % 50.2–69.1 %, n = 100"
+    assert worst.value == "10.0 → 50.0 %"
+    assert worst.note.startswith("deer / desert, then camel / desert: 95 % ")
+    assert fixed.value == "+30 / −5"
+    assert fixed.note == "McNemar's p < 0.001, n = 100"
+    assert shortcuts.value == "1"
+    assert shortcuts.note.endswith("n = 60")
+
+
+def test_tiles_of_an_audit_and_of_a_search_that_found_nothing():
+    nothing = Findings(used=90, detectable=some_findings().detectable)
+    changed, done, failed, shortcuts = tiles(unlabelled(), nothing)
+    assert (changed.value, changed.note[-7:]) == ("35.0 %", "n = 100")
+    assert done.value == "100"
+    assert failed.value == "0.0 %"
+    assert shortcuts.value == "0"
+    assert tiles(unlabelled(), None)[-1].value == "–"
+
+
+def titles(found: Facts, findings: Findings | None = None) -> list[str]:
+    return [step.title for step in next_steps(found, findings)]
+
+
+def test_the_foreground_is_advised_where_it_is_as_good():
+    better = effect("foreground", fixed=40, right=75)
+    assert titles(facts(effect(), better), some_findings()) == [
+        "Use foreground wherever images come with a mask",
+        "Look at the 5 images that seraser breaks",
+        "Try group_prompt",
+    ]
+    worse = effect("foreground", fixed=20, right=50)
+    assert "Use foreground" not in " ".join(titles(facts(effect(), worse)))
+
+
+def test_harm_above_gain_means_do_not_erase():
+    assert titles(facts(effect(fixed=2, broken=20)))[0] == "Do not use seraser on this data"
+
+
+def test_a_method_that_ran_already_is_not_advised():
+    run = RUN.model_copy(
+        update={"methods": [RUN.methods[1].model_copy(update={"name": "group_prompt"})]}
+    )
+    assert "Try group_prompt" not in titles(facts(run=run), some_findings())
+
+
+def test_steps_of_a_partial_run_begin_with_what_is_missing():
+    found = next_steps(facts(missing=1, ok=90, labelled=90), None)
+    assert found[0].code == "seraser repair /runs/x"
+    assert found[1].code == "seraser retry-errors /runs/x"
+
+
+def test_an_audit_is_told_how_many_labels_say_how_much():
+    (step, *_) = next_steps(unlabelled(), None)
+    assert step.title == "Label 35 changed images"
+    assert "to within 16 points" in step.why
+
+
+def test_random_weights_leave_one_step():
+    random = facts(run=RUN.model_copy(update={"random_weights": True}))
+    assert titles(random, some_findings()) == ["Run a trained model"]
