@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seraser_core.api.erase import erase
+    from seraser_core.api.found import Found
     from seraser_core.api.model import Model, load_model
     from seraser_core.api.result import Result
+    from seraser_core.api.shortcuts import find_shortcuts
 
-__all__ = ["Model", "Result", "erase", "load_model"]
-_PLACES = {"erase": "erase", "load_model": "model", "Model": "model", "Result": "result"}
+__all__ = ["Found", "Model", "Result", "erase", "find_shortcuts", "load_model"]
+_PLACES = {
+    "Found": "found",
+    "Model": "model",
+    "Result": "result",
+    "erase": "erase",
+    "find_shortcuts": "shortcuts",
+    "load_model": "model",
+}
+"""Name -> module of `seraser_core.api` that has it."""
 
 
 def __getattr__(name: str) -> Any:

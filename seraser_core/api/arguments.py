@@ -17,6 +17,7 @@ _ARGUMENTS = {
     "dataset.classes": "classes",
     "dataset.template": "template",
     "runtime.batch_size": "batch_size",
+    "shortcuts.sample": "sample",
     "methods.0": "method",
     "methods": "method",
 }

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jinja2
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
-from seraser_core.api.given import HASHED
-from seraser_core.errors import SeraserError
+from seraser_core.api.thumbnails import thumbnail
 from seraser_core.report.page import environment
-from seraser_core.report.pictures import Item, make_item
-from seraser_core.sources.decode import decode_image
+from seraser_core.report.pictures import Gallery, Item, make_gallery, make_item
 
 if TYPE_CHECKING:
+    from seraser_core.api.found import Found
     from seraser_core.api.result import Result
 
+T = TypeVar("T")
 MOST_BYTES = 300_000
 """Output of a cell: notebooks keep it in their file."""
-_MOST_ITEMS, _MOST_MOVES, _SIDE = 12, 4, 128
+_MOST_ITEMS, _MOST_MOVES = 12, 4
 
 
 def result_cell(result: Result) -> str:
@@ -57,7 +55,20 @@ def result_cell(result: Result) -> str:
     )
 
 
-def fitting(items: Sequence[Item], show: Callable[[Sequence[Item]], str]) -> str:
+def found_cell(found: Found) -> str:
+    """Show shortcuts as cards, with their examples."""
+    run = found.run
+    gallery = make_gallery(found.pictures, run.classes, run.attributes, found.findings)
+    examples = [(number, item) for number, some in gallery.examples.items() for item in some]
+
+    def show(shown: Sequence[tuple[int, Item]]) -> str:
+        of = {number: [item for n, item in shown if n == number] for number, _ in shown}
+        return render("found.html.jinja", findings=found.findings, gallery=Gallery({}, of))
+
+    return fitting(examples, show)
+
+
+def fitting(items: Sequence[T], show: Callable[[Sequence[T]], str]) -> str:
     """Show as many items, of the first ones, as fit into `MOST_BYTES`."""
     for count in range(len(items), 0, -1):
         html = show(items[:count])
@@ -106,21 +117,7 @@ def _worth_showing(result: Result) -> np.ndarray:
 
 
 def _item(result: Result, index: int) -> Item:
-    row = result.row(index)
-    if row["item_id"].startswith(HASHED):
-        row["item_id"] = f"image {index}"  # which says more than the hash of its content
+    row = result.row(index) | {"name": result.images[index].name(index)}
     if row["image_webp"] is None:
-        row["image_webp"] = _thumbnail(result, index)
+        row["image_webp"] = thumbnail(result.images[index], result.limits)
     return make_item(row, result.classes, result.run.attributes)
-
-
-def _thumbnail(result: Result, index: int) -> bytes | None:
-    """A small WebP of an image; None if it can no longer be read."""
-    try:
-        image = decode_image(result.images[index].read(result.limits), result.limits)
-    except SeraserError:
-        return None
-    image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    data = io.BytesIO()
-    image.save(data, "WEBP", quality=80)
-    return data.getvalue()

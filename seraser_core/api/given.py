@@ -24,8 +24,6 @@ from seraser_core.sources.folder import find
 from seraser_core.sources.shown import composed, ending_of, is_shown_image, is_text
 
 logger = logging.getLogger(__name__)
-HASHED = "sha256:"
-"""Beginning of the id of an image in memory."""
 _KINDS = "paths, URLs, PIL images, arrays (height, width, 3), or bytes of image files"
 _WEB = ("http://", "https://")
 
@@ -49,6 +47,10 @@ class Given(ABC):
     def size(self) -> int | None:
         """Bytes that it takes, where known without looking."""
         return None
+
+    def name(self, position: int) -> str:
+        """Return what people call it, given its place among the images."""
+        return self.id
 
     @abstractmethod
     def read(self, limits: LimitOptions) -> bytes:
@@ -76,6 +78,9 @@ class _InMemory(Given):
     @property
     def size(self) -> int | None:
         return self.value.nbytes if isinstance(self.value, np.ndarray) else None
+
+    def name(self, position: int) -> str:
+        return self.stem or f"image {position}"  # which says more than the hash of its content
 
     def read(self, limits: LimitOptions) -> bytes:
         return self.value if isinstance(self.value, bytes) else self.to_file(self.value)
@@ -233,7 +238,7 @@ def _given(value: Any, position: int, to_file: Callable[[Any], bytes]) -> Given:
         return _Unusable(id=f"unusable {position}", shown=_kind(value), error=error)
     shown = _described(value)
     try:
-        digest = HASHED + digest_of(value)
+        digest = f"sha256:{digest_of(value)}"
     except ItemError as error:
         return _Unusable(id=f"unusable {position}", shown=shown, error=error)
     return _InMemory(id=digest, shown=shown, stem=_stem_of(value), value=value, to_file=to_file)

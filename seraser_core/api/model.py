@@ -17,6 +17,7 @@ from seraser_core.methods import MethodContext
 from seraser_core.models.clip_model import ClipModel, get_model
 from seraser_core.models.early import check_model
 from seraser_core.models.prompts import build_prompts
+from seraser_core.shortcuts.words import Words, words_for
 
 DEMO = "demo"
 RANDOM = "random"
@@ -51,7 +52,8 @@ class Model:
         self.parameters = sum(part.numel() for part in clip.net.parameters())
         self.options, self.clip, self.compute = options, clip, compute
         self.method_options = method_options
-        self._context: tuple[tuple[Any, ...], MethodContext] | None = None
+        self._context: tuple[tuple[str, ...], MethodContext] | None = None
+        self._words: tuple[tuple[str, ...], Words] | None = None
 
     def __repr__(self) -> str:
         height, width = self.image_size
@@ -87,6 +89,16 @@ class Model:
             prompts = build_prompts(classes, template, clip.tokenizer, clip.context_length)
             self._context = key, MethodContext(clip, prompts)
         return self._context[1]
+
+    def words(self, classes: Sequence[str], template: str) -> Words:
+        """Return the words that can name surroundings; those for the last classes are kept.
+
+        To be called in the thread of `compute`.
+        """
+        key = (*classes, template)
+        if self._words is None or self._words[0] != key:
+            self._words = key, words_for(self.clip, classes, [template])
+        return self._words[1]
 
 
 def load_model(

@@ -154,7 +154,8 @@ def make_item(row: Mapping[str, Any], classes: Sequence[str], attributes: Sequen
     """Make an item of a row of the sample; its logits of the sides and its pictures may be None.
 
     Args:
-        row: Columns of `SAMPLE_SCHEMA`; with ``loss_first`` and ``loss_last``, those are shown.
+        row: Columns of `SAMPLE_SCHEMA`; with ``loss_first`` and ``loss_last``, those are shown,
+            and with ``name``, that in place of the id.
         classes: Names of the classes.
         attributes: Names of the attributes.
     """
@@ -173,7 +174,9 @@ def make_item(row: Mapping[str, Any], classes: Sequence[str], attributes: Sequen
     ]
     first, last = row.get("loss_first"), row.get("loss_last")
     loss = Markup() if first is None or last is None else sparkline(first, last)
-    return Item(row["item_id"], truth, _kind(before, after, alone[1]), views, loss)
+    return Item(
+        row.get("name") or row["item_id"], truth, _kind(before, after, alone[1]), views, loss
+    )
 
 
 def _guess(

@@ -140,25 +140,29 @@ def sample_of(runs: Sequence[CountedRun]) -> Sample | None:
     """Return the sample of a run, or of those of a series; None where none was kept."""
     record = runs[-1].directory.run
     names = [name for name in SAMPLE_SCHEMA.names if name not in PICTURES]
-    table = read_samples(runs, names)
+    sample = to_sample(read_samples(runs, names))
+    if sample is None:
+        return None
+    size = sample_size(_wanted(record), len(record.classes), sample.features.shape[1])
+    return sample.smallest(size)
+
+
+def to_sample(table: pa.Table) -> Sample | None:
+    """Return the sample in rows of `SAMPLE_SCHEMA`; None where there is no row."""
     if not table.num_rows:
         return None
-    logits = {
-        name: _matrix(table[name]) for name in ("whole", "background", "foreground", "feature")
-    }
-    features = logits.pop("feature")
+    logits = {name: _matrix(table[name]) for name in ("whole", "background", "foreground")}
     known = table["erased"].null_count == 0
-    size = sample_size(_wanted(record), len(record.classes), features.shape[1])
     return Sample(
         item_ids=table["item_id"].to_pylist(),
         keys=table["key"].to_numpy(),
         **logits,
         erased=_matrix(table["erased"]) if known else None,
-        features=features,
+        features=_matrix(table["feature"]),
         area=table["area"].to_numpy(),
         labels=_numbers(table["label"]),
         attributes=_numbers(table["attribute"]),
-    ).smallest(size)
+    )
 
 
 def pictures_of(runs: Sequence[CountedRun]) -> pl.DataFrame:

@@ -1,0 +1,109 @@
+"""One call: arguments checked, images computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from seraser_core.api.auxiliary import with_auxiliary
+from seraser_core.api.compute import GivenImages, check_options, compute
+from seraser_core.api.given import Given, given_images, given_masks
+from seraser_core.api.model import Model
+from seraser_core.api.names import attribute_indices, class_names, label_indices
+from seraser_core.config.options import RunConfig
+from seraser_core.errors import ConfigError
+from seraser_core.results.records import RunRecord
+from seraser_core.results.samples import keys_of
+
+T = TypeVar("T")
+_ZERO_SHOT = "zero_shot"
+
+
+@dataclass(frozen=True)
+class Called:
+    """What came of a call.
+
+    Attributes:
+        run: How it was computed, as run.json has it.
+        config: The options.
+        images: Those that were computed.
+        rows: Their prediction rows: of the method, and of zero-shot if that is another.
+        sample: What is kept of some of them, `SAMPLE_SCHEMA`.
+    """
+
+    run: RunRecord
+    config: RunConfig
+    images: list[Given]
+    rows: pa.Table
+    sample: pa.Table
+
+
+def call(
+    model: Model,
+    images: object,
+    classes: object,
+    *,
+    masks: object,
+    labels: object,
+    attributes: object,
+    method: str | Mapping[str, Any],
+    template: str | None,
+    seed: int,
+    batch_size: int | str,
+    sample: int,
+    most: int | None = None,
+    needs_foreground: bool = False,
+) -> Called:
+    """Compute images; see `erase` for most of the arguments.
+
+    Args:
+        sample: Images of which features, logits of both sides and pictures are kept.
+        most: Images that are computed: those with the smallest keys. All when None.
+        needs_foreground: Whether a method that looks at no foreground is refused.
+
+    Raises:
+        ConfigError: An argument cannot be used.
+        TransientError: Storage or memory failed, in a way that may pass.
+    """
+    if not isinstance(model, Model):
+        raise ConfigError("model", repr(model), 'give a model, as load_model("demo") returns it')
+    names = class_names(classes)
+    given = given_images(images)
+    foregrounds = given_masks(masks, given)
+    options = with_auxiliary(method, model, masks is not None)
+    before = [] if options["name"] == _ZERO_SHOT else [_ZERO_SHOT]
+    tree: dict[str, Any] = {
+        "name": "python",
+        "dataset": {"classes": names, "mask": None if masks is None else "mask"},
+        "methods": [options, *before],
+        "seed": seed,
+        "runtime": {"batch_size": batch_size},
+        "shortcuts": {"sample": sample},
+    }
+    if template is not None:
+        tree["dataset"]["template"] = template
+    config = check_options(tree, model)
+    if most is not None and (not isinstance(most, int) or most < 1):
+        raise ConfigError("sample", repr(most), "must be a whole number, 1 or more")
+    if needs_foreground and not config.methods[0].regions():
+        raise ConfigError(
+            "method", repr(config.methods[0].id), 'give one that uses a foreground, as "seraser"'
+        )
+    of_labels = label_indices(labels, names, len(given))
+    of_attributes, values = attribute_indices(attributes, len(given))
+    if most is not None and most < len(given):
+        keys = keys_of(config.seed, (image.id for image in given))
+        chosen = np.sort(np.argsort(keys, kind="stable")[:most]).tolist()
+        given, foregrounds = _at(given, chosen), _at(foregrounds, chosen)
+        of_labels, of_attributes = _at(of_labels, chosen), _at(of_attributes, chosen)
+    items = GivenImages(given, foregrounds, of_labels, of_attributes, config.dataset.limits)
+    run, scored = compute(model, config, names, values, items)
+    return Called(run, config, given, scored.predictions, scored.sample)
+
+
+def _at(values: Sequence[T], places: Sequence[int]) -> list[T]:
+    return [values[place] for place in places]
