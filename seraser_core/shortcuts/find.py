@@ -8,7 +8,6 @@ tests, so that what was chosen is not also its own proof. `docs/shortcuts.md` ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from seraser_core.shortcuts.findings import (
     Rate,
     Shortcut,
 )
+from seraser_core.shortcuts.half import Half, softmax
 from seraser_core.shortcuts.labels import Labelled
 from seraser_core.shortcuts.naming import name_clusters, telling
 from seraser_core.shortcuts.pull import (
@@ -69,7 +69,7 @@ def find_shortcuts(
         eraser: Id of the erasing method, for the findings.
     """
     small, large = sample.area < SMALLEST_AREA, sample.area > LARGEST_AREA
-    used = sample.take(~small & ~large).smallest()
+    used = _usable(sample)
     notes = []
     if words is None:
         notes.append("Surroundings have no names: the words were not compared with the images.")
@@ -83,63 +83,42 @@ def find_shortcuts(
         eraser=eraser,
         notes=notes,
     )
-    discovers = used.keys % 2 == 0
-    if min(discovers.sum(), (~discovers).sum()) < _FEWEST_PER_HALF or len(classes) < 2:
+    if not _enough(used, classes):
         lacking = f"{len(used)} usable images" if len(classes) > 1 else "images of one class"
         few = f"Shortcuts were not looked for: {lacking} are too few."
         return found.model_copy(update={"notes": [*notes, few]})
-    return _Search(used, discovers, classes, words, seed).findings(found)
+    return _Search(used, classes, words, seed).findings(found)
 
 
-@dataclass(frozen=True)
-class _Half:
-    """Images of one half; p, q, r are their class probabilities.
+def places_of(
+    sample: Sample, classes: Sequence[str], words: Words | None = None, seed: int = 0
+) -> dict[str, int]:
+    """Return the place of each usable image, as an index of `Findings.detectable`.
 
-    Attributes:
-        sample: The images.
-        p: (n, C) of the whole image.
-        q: (n, C) of the background alone.
-        change: (n, C) p - r, where r is of the object alone.
-        objects: (n,) class of the object: its label, or else what it is taken for alone.
-        members: (n,) cluster of each image.
+    Args:
+        sample: As `find_shortcuts` was given it, and so the other arguments.
+        classes: C class names.
+        words: Words that can name surroundings.
+        seed: Of the clusters' starts.
     """
-
-    sample: Sample
-    p: np.ndarray
-    q: np.ndarray
-    change: np.ndarray
-    objects: np.ndarray
-    members: np.ndarray
-
-    @classmethod
-    def of(cls, sample: Sample) -> _Half:
-        """Return the half with these images, in no cluster yet."""
-        p, q, r = map(softmax, (sample.whole, sample.background, sample.foreground))
-        objects = np.where(sample.labels >= 0, sample.labels, r.argmax(1))
-        return cls(sample, p, q, p - r, objects, np.full(len(sample), -1))
-
-    def within(self, members: np.ndarray) -> _Half:
-        """Return the half with these clusters."""
-        return _Half(self.sample, self.p, self.q, self.change, self.objects, members)
-
-    def conflicts(self, cluster: int, class_index: int) -> np.ndarray:
-        """(n,) bool, images in the cluster whose object is another class."""
-        conflicts: np.ndarray = (self.members == cluster) & (self.objects != class_index)
-        return conflicts
-
-    def decided(self, cluster: int, class_index: int) -> np.ndarray:
-        """(n,) bool, conflict images that are predicted as the class all the same."""
-        decided: np.ndarray = self.conflicts(cluster, class_index) & (
-            self.p.argmax(1) == class_index
-        )
-        return decided
+    used = _usable(sample)
+    return _Search(used, classes, words, seed).places() if _enough(used, classes) else {}
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """(n, C) probabilities, float32."""
-    e = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities: np.ndarray = e / e.sum(1, keepdims=True)
-    return probabilities
+def _usable(sample: Sample) -> Sample:
+    """Return the images whose objects are neither too small nor too large, by rising keys."""
+    return sample.take((sample.area >= SMALLEST_AREA) & (sample.area <= LARGEST_AREA)).smallest()
+
+
+def _discovers(sample: Sample) -> np.ndarray:
+    """(n,) bool: images of the half that discovers."""
+    discovers: np.ndarray = sample.keys % 2 == 0
+    return discovers
+
+
+def _enough(used: Sample, classes: Sequence[str]) -> bool:
+    discovering = int(_discovers(used).sum())
+    return min(discovering, len(used) - discovering) >= _FEWEST_PER_HALF and len(classes) > 1
 
 
 class _Search:
@@ -148,13 +127,13 @@ class _Search:
     def __init__(
         self,
         sample: Sample,
-        discovers: np.ndarray,
         classes: Sequence[str],
         words: Words | None,
         seed: int,
     ) -> None:
         self._classes, self._words, self._seed = classes, words, seed
-        a, b = _Half.of(sample.take(discovers)), _Half.of(sample.take(~discovers))
+        discovers = _discovers(sample)
+        a, b = Half.of(sample.take(discovers)), Half.of(sample.take(~discovers))
         space = Space.of(a.sample.features, a.q)
         points = space.points(a.sample.features, a.q)
         k = cluster_count(len(points))
@@ -174,6 +153,14 @@ class _Search:
             return []
         inside = self._b.members == cluster
         return telling(candidates, self._b.sample.features, inside, self._words)
+
+    def places(self) -> dict[str, int]:
+        """Return the cluster of each image."""
+        return {
+            item_id: int(cluster)
+            for half in (self._a, self._b)
+            for item_id, cluster in zip(half.sample.item_ids, half.members, strict=True)
+        }
 
     def findings(self, found: Findings) -> Findings:
         """Return `found` with everything that was found."""
