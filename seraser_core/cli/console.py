@@ -37,6 +37,7 @@ def _console(stderr: bool) -> Console:
     return _Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
+HINT_STYLE = "bold cyan"
 results, errors = _console(stderr=False), _console(stderr=True)
 
 
@@ -45,7 +46,7 @@ def say_error(kind: str, message: str) -> None:
     errors.print(kind, style="bold red", end=" ")
     for line in message.splitlines():
         if line.startswith(HINT):
-            errors.print(HINT, style="bold cyan", end="")
+            errors.print(HINT, style=HINT_STYLE, end="")
         errors.print(line.removeprefix(HINT))
 
 
