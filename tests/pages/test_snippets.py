@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 import typer
 import yaml
@@ -129,6 +130,12 @@ def run(page: PageFolder, command: str) -> None:
     assert done.exit_code == 0, f"{command}\n{done.output}"
 
 
+def execute(page: PageFolder, block: Block, namespace: dict[str, object]) -> None:
+    """Run a block of Python; a traceback has the line of the page."""
+    code = "\n" * block.line + page.here(block.text)
+    exec(compile(code, block.page, "exec"), namespace)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_the_blocks_of_a_page_run_in_their_order(page, name):
     namespace: dict[str, object] = {}
@@ -141,8 +148,27 @@ def test_the_blocks_of_a_page_run_in_their_order(page, name):
             for command in commands(block):
                 run(page, command)
         elif block.language == "python":
-            code = "\n" * block.line + page.here(block.text)
-            exec(compile(code, name, "exec"), namespace)
+            execute(page, block, namespace)
+
+
+def test_the_recipes_give_the_figures_of_the_report(page):
+    tables: dict[str, pl.DataFrame] = {}
+    for block in [one for one in blocks("python") if one.page == "docs/results.md"][:4]:
+        execute(page, block, tables)
+    summary = pl.read_parquet(page.here(f"runs/{RUN}/report/summary.parquet")).sort("method")
+    groups = pl.read_parquet(page.here(f"runs/{RUN}/report/groups.parquet"))
+    for method in summary["method"]:
+        of_method = groups.filter(method=method).sort("group")
+        assert tables["accuracy"]["group"].equals(of_method["group"])
+        assert tables["accuracy"][method].to_list() == pytest.approx(of_method["accuracy"])
+    assert tables["worst"].sort("method")["correct"].to_list() == pytest.approx(
+        summary["worst_group_accuracy"]
+    )
+    fixed_rows = tables["changed"].filter(method="foreground", what="fixed").collect()
+    fixed = summary.filter(method="foreground")["fixed"].item()
+    assert fixed_rows.height == fixed > 0
+    confused = tables["confusion"].drop("label_name").sum_horizontal().sum()
+    assert confused == summary.filter(method="seraser")["n"].item()
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
