@@ -66,6 +66,11 @@ def columns_of(columns: Iterable[Column | str]) -> list[Column]:
     return [Column(column) if isinstance(column, str) else column for column in columns]
 
 
+def is_number(value: Any) -> bool:
+    """Return whether a value of a table stands on the right: a number, a percentage or nothing."""
+    return value is None or isinstance(value, int | float) or str(value).endswith(" %")
+
+
 def duration(seconds: float) -> str:
     """A time such as ``8 s``, ``12 min``, ``3 h 20 min`` or ``2 d 5 h``."""
     minutes, hours, days = (round(seconds / unit) for unit in (60, 3600, 86400))

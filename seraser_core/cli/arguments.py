@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from seraser_core.cli.console import print_markdown
+
 
 def absolute_location(run: str) -> str:
     """Return the absolute location of a run: reports and messages are read in other folders."""
@@ -43,6 +45,9 @@ ExecutionOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+MarkdownOption = Annotated[
+    bool, typer.Option("--md", help="Print tables as Markdown.", callback=print_markdown)
+]
 NoPrefectOption = Annotated[
     bool, typer.Option("--no-prefect", help="Compute the same shards without Prefect.")
 ]

@@ -131,7 +131,7 @@ COMMANDS = (
         ),
     ),
     Command(SERIES, up.up, ("seraser up", "seraser up --port 4300 --limit 2")),
-    Command(LOOK_UP, doctor.doctor, ("seraser doctor", "seraser doctor --json")),
+    Command(LOOK_UP, doctor.doctor, ("seraser doctor", "seraser doctor --md")),
     Command(
         LOOK_UP,
         options.options,

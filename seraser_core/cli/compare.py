@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seraser_core.cli.arguments import JsonOption, NoPrefectOption, SetOption
+from seraser_core.cli.arguments import JsonOption, MarkdownOption, NoPrefectOption, SetOption
 from seraser_core.cli.console import print_json, print_table, results, say_next
 from seraser_core.cli.execute import execute_planned, watching
 from seraser_core.cli.summary_tables import say_warnings
@@ -26,6 +26,7 @@ def compare(
     set_: SetOption = None,
     no_prefect: NoPrefectOption = False,
     json: JsonOption = False,
+    markdown: MarkdownOption = False,
 ) -> None:
     """Run every CONFIG to its end, and compare their methods in one table.
 

@@ -17,7 +17,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from seraser_core.display import CONTROLS, Column, columns_of, printable
+from seraser_core.display import CONTROLS, Column, columns_of, is_number, printable
 from seraser_core.errors import HINT
 
 
@@ -72,8 +72,23 @@ def print_json(document: Any) -> None:
 def print_table(
     title: str, columns: Iterable[Column | str], rows: Iterable[Mapping[str, Any]]
 ) -> None:
-    """Print the given columns of `rows`, see `make_table`."""
-    results.print(make_table(title, columns, rows))
+    """Print the given columns of `rows`, see `make_table`; as Markdown where that is asked for."""
+    if _Tables.markdown:
+        from seraser_core.results.table_formats import escape_markdown, markdown_rows
+
+        results.print(f"**{escape_markdown(title)}**\n\n{markdown_rows(columns, rows)}")
+    else:
+        results.print(make_table(title, columns, rows))
+
+
+class _Tables:
+    markdown = False
+
+
+def print_markdown(asked: bool) -> bool:
+    """Choose the form of all tables of the command, and return whether it is Markdown."""
+    _Tables.markdown = asked
+    return asked
 
 
 def make_table(
@@ -103,15 +118,11 @@ def make_table(
         width=sum(widths) + between,
     )
     for column, header, width in zip(filled, headers, widths, strict=True):
-        numbers = all(_is_number(row.get(column.name)) for row in kept)
+        numbers = all(is_number(row.get(column.name)) for row in kept)
         table.add_column(Text(header), justify="right" if numbers else "left", width=width)
     for texts in zip(*cells, strict=True):
         table.add_row(*map(Text, texts))
     return table
-
-
-def _is_number(value: Any) -> bool:
-    return value is None or isinstance(value, int | float) or str(value).endswith(" %")
 
 
 def _widths(headers: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> list[int]:

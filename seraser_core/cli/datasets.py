@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from seraser_core.cli.arguments import JsonOption
+from seraser_core.cli.arguments import JsonOption, MarkdownOption
 from seraser_core.cli.console import errors, print_json, print_table, results, say_next
 from seraser_core.display import count
 
@@ -33,6 +33,7 @@ def datasets(
         ),
     ] = None,
     json: JsonOption = False,
+    markdown: MarkdownOption = False,
 ) -> None:
     """List the benchmark data sets, with their layouts, sources and licences."""
     from seraser_core.sources.benchmarks.registry import BENCHMARKS, find_benchmark
@@ -45,6 +46,9 @@ def datasets(
     ]
     if json:
         print_json(facts)
+        return
+    if markdown:
+        print_table("data sets", ("name", "what", *_IN_LIST), facts)
         return
     for one in facts:
         results.print(one.pop("name"), style="bold", end=": ")

@@ -6,12 +6,12 @@ import dataclasses
 
 import typer
 
-from seraser_core.cli.arguments import JsonOption
-from seraser_core.cli.console import HINT_STYLE, print_json, results, say_next
+from seraser_core.cli.arguments import JsonOption, MarkdownOption
+from seraser_core.cli.console import HINT_STYLE, print_json, print_table, results, say_next
 from seraser_core.waiting import waiting
 
 
-def doctor(json: JsonOption = False) -> None:
+def doctor(json: JsonOption = False, markdown: MarkdownOption = False) -> None:
     """Look at versions, device, memory, disks, proxies, Prefect, S3 and the weights that are here.
 
     Put what it prints into a report of a bug; it shows no passwords and no keys. Exit code 1 when
@@ -23,6 +23,9 @@ def doctor(json: JsonOption = False) -> None:
         made = list(all_checks())
     if json:
         print_json([dataclasses.asdict(check) for check in made])
+    elif markdown:
+        rows = [dataclasses.asdict(check) | {"hint": check.hint or None} for check in made]
+        print_table("seraser doctor", ("name", "state", "found", "hint"), rows)
     else:
         for check in made:
             style = "green" if check.state == "ok" else "bold yellow"

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from seraser_core.cli import report
 from seraser_core.cli.commands import COMMANDS
-from seraser_core.cli.console import errors, say_error
+from seraser_core.cli.console import errors, print_markdown, say_error
 from seraser_core.cli.interrupts import interruptible
 from seraser_core.cli.waits import Waits
 from seraser_core.errors import ConfigError, SeraserError
@@ -78,6 +78,7 @@ def main(
 ) -> None:
     """Set up logging and proxies for every command."""
     redact_logs()
+    print_markdown(False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files need not be valid texts
             stream.reconfigure(errors="backslashreplace")

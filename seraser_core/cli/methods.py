@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seraser_core.cli.arguments import JsonOption
+from seraser_core.cli.arguments import JsonOption, MarkdownOption
 from seraser_core.cli.console import errors, print_json, print_table, say_next
 from seraser_core.errors import ConfigError
 
@@ -32,6 +32,7 @@ def methods(
         ),
     ] = None,
     json: JsonOption = False,
+    markdown: MarkdownOption = False,
 ) -> None:
     """List the methods with what they do and the paper they come from, or the options of METHOD.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seraser_core.cli.arguments import JsonOption
+from seraser_core.cli.arguments import JsonOption, MarkdownOption
 from seraser_core.cli.console import errors, print_json, print_table, say_next
 
 
@@ -16,6 +16,7 @@ def models(
         bool, typer.Option("--all", help="List every model and tag that open_clip can fetch.")
     ] = False,
     json: JsonOption = False,
+    markdown: MarkdownOption = False,
 ) -> None:
     """List the models whose weights are on this machine, for model.name and model.pretrained."""
     from seraser_core.models.cached import cached_weights

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seraser_core.cli.arguments import JsonOption
+from seraser_core.cli.arguments import JsonOption, MarkdownOption
 from seraser_core.cli.console import print_json, print_table, results
 
 
@@ -31,6 +31,7 @@ def options(
         bool, typer.Option("--schema", help="Print a JSON schema, for editors.")
     ] = False,
     json: JsonOption = False,
+    markdown: MarkdownOption = False,
 ) -> None:
     """List the options of a configuration with their defaults, or tell of NAME.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seraser_core.cli.arguments import JsonOption, RunArgument
+from seraser_core.cli.arguments import JsonOption, MarkdownOption, RunArgument
 from seraser_core.cli.console import results, say_next
 from seraser_core.cli.pages import OpenOption, open_page, page_of
 from seraser_core.cli.several import Done, each_run, show_each
@@ -21,6 +21,7 @@ def report(
         bool, typer.Option("--partial", help="Accept that shards are missing.")
     ] = False,
     json: JsonOption = False,
+    markdown: MarkdownOption = False,
 ) -> None:
     """Merge the shards of RUN, write its report, and show the figures.
 

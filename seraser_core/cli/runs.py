@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seraser_core.cli.arguments import JsonOption, absolute_location
+from seraser_core.cli.arguments import JsonOption, MarkdownOption, absolute_location
 from seraser_core.cli.console import errors, print_json, print_table, results, say_next
 from seraser_core.display import Column, count
 
@@ -27,6 +27,7 @@ def runs(
         ),
     ] = "runs",
     json: JsonOption = False,
+    markdown: MarkdownOption = False,
 ) -> None:
     """List the runs, series and comparisons in OUTPUT, how they differ, and how far they are.
 

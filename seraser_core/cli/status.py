@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seraser_core.cli.arguments import JsonOption, RunArgument
+from seraser_core.cli.arguments import JsonOption, MarkdownOption, RunArgument
 from seraser_core.cli.console import print_json, print_table, results, say_next
 from seraser_core.cli.several import each_run, show_each
 from seraser_core.cli.status_lines import (
@@ -28,6 +28,7 @@ def status(
         typer.Option(min=1, metavar="SECONDS", help="Look again and again, until it is finished."),
     ] = None,
     json: JsonOption = False,
+    markdown: MarkdownOption = False,
 ) -> None:
     """Show how far RUN is, who computes it, what failed and how fast it was.
 
@@ -60,8 +61,12 @@ def status(
         if json:
             print_json(facts)
         else:
-            for line in status_lines(facts):
-                results.print(line)
+            if markdown:
+                row = {"run": facts["run_id"], **status_row(facts)}
+                print_table("run", ("run", *STATUS_COLUMNS), [row])
+            else:
+                for line in status_lines(facts):
+                    results.print(line)
             if rows := worker_rows(facts, time.time()):
                 print_table(workers_title(facts), WORKER_COLUMNS, rows)
     if not json:

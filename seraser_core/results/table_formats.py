@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import polars as pl
 
-from seraser_core.display import Column, columns_of, printable
+from seraser_core.display import Column, columns_of, is_number, printable
 
 _LATEX = str.maketrans(
     {
@@ -24,10 +25,21 @@ _LATEX = str.maketrans(
 
 def markdown_table(table: pl.DataFrame, columns: Iterable[Column | str]) -> str:
     """Return those of the columns that have values, as GitHub shows them; numbers stand right."""
-    kept = _filled(table, columns)
-    header, *rows = (map(escape_markdown, texts) for texts in _texts(table, kept))
-    line = ["---:" if table.schema[column.name].is_numeric() else "---" for column in kept]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, line, *rows))
+    return markdown_rows(_filled(table, columns), table.to_dicts())
+
+
+def markdown_rows(columns: Iterable[Column | str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the columns that have values in any row, as `markdown_table` does."""
+    kept = list(rows)
+    filled = [c for c in columns_of(columns) if any(row.get(c.name) is not None for row in kept)]
+    header = [column.heading for column in filled]
+    cells = [[column.text(row.get(column.name)) for column in filled] for row in kept]
+    line = [
+        "---:" if all(is_number(row.get(column.name)) for row in kept) else "---"
+        for column in filled
+    ]
+    texts = [[escape_markdown(text) for text in row] for row in (header, *cells)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (texts[0], line, *texts[1:]))
 
 
 def latex_table(table: pl.DataFrame, columns: Iterable[Column | str]) -> str:

@@ -108,3 +108,23 @@ def test_json_is_escaped_and_the_same(capsys):
     text = capsys.readouterr().out
     assert raw(text) == set()
     assert json.loads(text) == document
+
+
+def test_tables_are_printed_as_markdown(seraser, finished):
+    url = finished.rpartition("/")[0]
+    commands = {
+        ("status", finished): "| run | state | images | images/s | bound by |",
+        ("report", finished): "| method | images | average (pooled) |",
+        ("runs", url): "| run | data set | model | methods |",
+        ("methods",): "| method | what |",
+        ("options", "dataset.split"): "| option | default | what |",
+        ("datasets",): "| name | what | layout | source | licence |",
+    }
+    for words, header in commands.items():
+        lines = seraser(*words, "--md").stdout.splitlines()
+        at = next(i for i, line in enumerate(lines) if line.startswith("|"))
+        assert lines[at - 2].startswith("**"), words
+        assert lines[at].startswith(header), words
+        assert set(lines[at + 1]) <= set("| -:")
+        assert lines[at].count("|") == lines[at + 2].replace(r"\|", "").count("|"), words
+    assert "|" not in seraser("methods").stdout
