@@ -1,4 +1,4 @@
-"""The progress bar of a run: images/s, time left and bottleneck."""
+"""The progress of a run: a bar with images/s, time left and bottleneck; in a log, lines."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from seraser_core.display import duration
 from seraser_core.results.timings import bound_by
 from seraser_core.waiting import printed
 
@@ -66,7 +67,9 @@ class RunDisplay:
             TextColumn("{task.fields[bound]}", markup=False),
             console=console,
             speed_estimate_period=30,
+            disable=not console.is_terminal,
         )
+        self._bound = ""
         self.computes = False
         self._task: TaskID | None = None
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -85,6 +88,7 @@ class RunDisplay:
     ) -> None:
         if self._task is not None:
             self._bar.stop()
+            self._say_progress(0.0)
 
     def stop(self) -> None:
         """Stop the shards that are being computed after their current batch."""
@@ -118,6 +122,7 @@ class RunDisplay:
             self.say(f"{done:,} of {total:,} images are done already")
         with self._lock:
             self._seconds.clear()
+            self._bound = ""
         self._begin(self._names.get(run_url, "images"), total, done)
         self.computes = True
 
@@ -139,26 +144,34 @@ class RunDisplay:
             raise KeyboardInterrupt
         if self._task is not None:
             self._bar.advance(self._task, images)
+            self._say_progress(_SAY_EVERY_S)
 
     def committed(self, timings: Timings) -> None:
         """Show the bottleneck of the run, by the seconds of the shards committed so far."""
         with self._lock:
             for name, value in timings.seconds().items():
                 self._seconds[name] += value
-            bound = bound_by(self._seconds)
+            self._bound = f"bound by {bound_by(self._seconds)}"
         if self._task is not None:
-            self._bar.update(self._task, bound=f"bound by {bound}")
-            if not self._console.is_terminal:
-                self._say_progress(f"bound by {bound}")
+            self._bar.update(self._task, bound=self._bound)
+            self._say_progress(_SAY_EVERY_S)
 
-    def _say_progress(self, bound: str) -> None:
-        """Print how far the run is where no bar moves, as in the log of a job, now and then."""
+    def _say_progress(self, after_s: float) -> None:
+        """Print how far the run is where no bar moves, as in the log of a job.
+
+        Args:
+            after_s: Seconds that must have passed since the last line.
+        """
+        if self._console.is_terminal:
+            return
         with self._lock:
-            if time.monotonic() - self._said < _SAY_EVERY_S:
+            if time.monotonic() - self._said < after_s:
                 return
             self._said = time.monotonic()
         task = next(task for task in self._bar.tasks if task.id == self._task)
-        self._console.print(
-            f"{datetime.now().astimezone():%H:%M:%S} {task.completed:,.0f} of {task.total:,.0f} "
-            f"images, {task.speed or 0:,.1f} images/s, {bound}"
-        )
+        left = task.time_remaining
+        parts = [f"{task.completed:,.0f} of {task.total:,.0f} {task.description}"]
+        parts += [f"{task.speed:,.1f} images/s"] if task.speed and task.speed > 0 else []
+        parts += [f"about {duration(left)} left"] if left else []
+        parts += [self._bound] if self._bound else []
+        self._console.print(f"{datetime.now().astimezone():%H:%M:%S} {', '.join(parts)}")

@@ -82,3 +82,10 @@ def test_a_log_has_a_line_now_and_then(monkeypatch):
         monkeypatch.setattr(progress, "_SAY_EVERY_S", 0.0)
         display.committed(timings(wall_s=1.0))
         assert " 1 of 4 images" in console.file.getvalue()
+        display.advance(1)
+        assert " 2 of 4 images" in console.file.getvalue()
+        monkeypatch.undo()
+        display.advance(2)
+    lines = console.file.getvalue().splitlines()
+    assert " 4 of 4 images" in lines[-1]
+    assert not any("━" in line for line in lines)
