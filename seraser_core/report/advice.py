@@ -13,6 +13,7 @@ from seraser_core.shortcuts.findings import Findings
 _ENOUGH = 100
 """Labels that give an accuracy to within ten points."""
 _MOST_STEPS = 5
+_SCAN = 'import polars as pl\nfrom seraser_core.results import scan\n\nscan("{}")'
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _as_good(one: Effect, other: Effect) -> bool:
 
 def _broken_rows(facts: Facts, effect: Effect) -> str:
     return (
-        f'pl.scan_parquet("{facts.url}/predictions/*.parquet").filter(\n'
+        f"{_SCAN.format(facts.url)}.filter(\n"
         f'    pl.col("method") == "{effect.method}", ~pl.col("correct"), '
         'pl.col("zero_shot_correct")\n).collect()'
     )
@@ -133,7 +134,7 @@ def _labels(facts: Facts, findings: Findings | None) -> Iterator[Step]:
                 f"Label {count(few, 'changed image')}",
                 f"{effect.method} changed {effect.changed.hits:,}; labels of {few:,} of them give "
                 f"the share that it fixed to within {100 * (high - low) / 2:.0f} points.",
-                f'pl.scan_parquet("{facts.url}/predictions/*.parquet").filter(\n'
+                f"{_SCAN.format(facts.url)}.filter(\n"
                 '    pl.col("prediction") != pl.col("zero_shot_prediction")\n)'
                 f'.select("image", "prediction_name").head({few}).collect()',
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from seraser_core.display import percent
 from seraser_core.report.facts import Share
@@ -151,54 +151,47 @@ def sparkline(first: float, last: float) -> Markup:
     )
 
 
-_TREND = 132
-_EDGE = 8
+_TREND = 150
+_EDGE = 13
 
 
-def trend(name: str, series: Sequence[tuple[str, Share | None]]) -> Markup:
+def trend(
+    name: str, series: Sequence[tuple[str, Share | None]], low: float = 0.0, high: float = 1.0
+) -> Markup:
     """A share over the nights of a series, with its intervals; nights without images are gaps.
 
     Args:
         name: Of the group.
         series: Name and share of every night, in order.
+        low: Where the axis begins.
+        high: Where it ends.
     """
-    places = [
-        f"{_EDGE + (100 - 2 * _EDGE) * i / max(1, len(series) - 1):.2f}%"
-        for i in range(len(series))
-    ]
+
+    def y(share: float) -> float:
+        return 14 + (_TREND - 40) * (high - share) / (high - low)
+
+    step = (100 - 2 * _EDGE) / max(1, len(series) - 1)
+    places = [f"{_EDGE + step * i:.2f}%" for i in range(len(series))]
     known = [(at, share) for at, (_, share) in zip(places, series, strict=True) if share]
-    lines = [
-        element("line", x1="0%", x2="100%", y1=_height(share), y2=_height(share), class_="grid")
-        for share in (0.0, 0.5, 1.0)
-    ]
-    bars = [
-        element("line", x1=at, x2=at, y1=_height(share.low), y2=_height(share.high), class_="bar")
-        for at, share in known
-    ]
-    ways = [
-        element(
-            "line",
-            x1=one[0],
-            x2=other[0],
-            y1=_height(one[1].value),
-            y2=_height(other[1].value),
-            class_="way",
-        )
-        for one, other in pairwise(known)
-    ]
-    dots = [element("circle", cx=at, cy=_height(s.value), r=3.5, class_="now") for at, s in known]
-    numbers = [
-        element("text", f"{100 * share:.0f} %", x=0, y=_height(share) - 3, class_="tick")
-        for share in (0.0, 1.0)
-    ]
-    parts = [f"{night} {percent(share.value)}" for night, share in series if share]
+    drawn = []
+    for share in (low, (low + high) / 2, high):
+        drawn += [
+            element("line", x1="0%", x2="100%", y1=y(share), y2=y(share), class_="grid"),
+            element("text", f"{100 * share:.0f} %", x=0, y=y(share) - 3, class_="tick"),
+        ]
+    for at, one in known:
+        drawn.append(element("line", x1=at, x2=at, y1=y(one.low), y2=y(one.high), class_="bar"))
+    for (at, one), (then, other) in pairwise(known):
+        ends: dict[str, str | float] = {"x1": at, "x2": then}
+        ends |= {"y1": y(one.value), "y2": y(other.value)}
+        drawn.append(element("line", **ends, class_="way"))
+    drawn += [element("circle", cx=at, cy=y(one.value), r=3.5, class_="now") for at, one in known]
+    for night, at, anchor in ((series[0][0], "0%", "start"), (series[-1][0], "100%", "end")):
+        place = {"x": at, "y": f"{_TREND - 6}", "text_anchor": anchor}
+        drawn.append(element("text", escape(night), **place, class_="tick"))
+    parts = [f"{night} {percent(one.value)}" for night, one in series if one]
     title = f"{name} over {len(series)} nights: " + ", ".join(parts)
-    inside = (*lines, *bars, *ways, *dots, *numbers)
-    return drawing(title, *inside, class_="trend", width="100%", height=_TREND)
-
-
-def _height(share: float) -> float:
-    return 14 + (_TREND - 22) * (1 - share)
+    return drawing(title, *drawn, class_="trend", width="100%", height=_TREND)
 
 
 def shares_bar(parts: Sequence[tuple[str, float]]) -> Markup:

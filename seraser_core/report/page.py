@@ -205,11 +205,7 @@ def _finalize(value: Any) -> Any:
 
 def _unbroken(text: str) -> str:
     """A text whose numbers stay with their units."""
-    return (
-        text.replace(" %", "\u00a0%")
-        .replace("n = ", "n\u00a0=\u00a0")
-        .replace("95\u00a0% ", "95\u00a0%\u00a0")
-    )
+    return text.replace(" %", "\u00a0%").replace("n = ", "n\u00a0=\u00a0")
 
 
 def _ticks(text: str) -> Markup:

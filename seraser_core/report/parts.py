@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,7 +110,7 @@ def disagreement_table(table: pl.DataFrame | None) -> Table | None:
     columns, rows = beside_each_other(table, _MOST_DISAGREEMENTS)
     cells = [[row.get(name, "") for name in columns] for row in rows]
     name = "Images on which the methods disagree most"
-    return Table(name, columns, [False] * len(columns), cells, "disagreements", table.height)
+    return Table(name, columns, [False] * len(columns), cells, total=table.height)
 
 
 def calibrations(sums: Mapping[str, MethodSums], methods: Sequence[str]) -> list[dict[str, Any]]:
@@ -166,21 +167,26 @@ def trends(
     names = of_method["night"].to_list()
     if len(names) < 2 or not of_method["n"].sum():
         return []
-    average = [
-        (f"night {row['night']}", _share(row["accuracy"], row["n"])) for row in of_method.to_dicts()
+    shares = [("Average (pooled)", _by_night(of_method))]
+    if groups is not None:
+        mine = groups.filter(pl.col("method") == method)
+        key = ["label", "attribute", "group"]
+        right = (pl.col("accuracy") * pl.col("n")).sum() / pl.col("n").sum()
+        worst = mine.group_by(key).agg(right.alias("mean")).sort("mean", *key).head(_MOST_TRENDS)
+        for label, attribute, name in worst.select(key).iter_rows():
+            of_group = mine.filter(pl.col("label") == label, pl.col("attribute") == attribute)
+            shares.append((name, _by_night(of_group)))
+    known = [share for _, one in shares for share in one.values() if share]
+    low = math.floor(10 * min(share.low for share in known)) / 10
+    high = math.ceil(10 * max(share.high for share in known)) / 10
+    return [
+        (name, trend(name, [(f"night {n}", one.get(n)) for n in names], low, high))
+        for name, one in shares
     ]
-    found = [("Average (pooled)", trend("Average", average))]
-    if groups is None:
-        return found
-    mine = groups.filter(pl.col("method") == method)
-    key = ["label", "attribute", "group"]
-    right = (pl.col("accuracy") * pl.col("n")).sum() / pl.col("n").sum()
-    worst = mine.group_by(key).agg(right.alias("mean")).sort("mean", *key).head(_MOST_TRENDS)
-    for label, attribute, name in worst.select(key).iter_rows():
-        rows = mine.filter(pl.col("label") == label, pl.col("attribute") == attribute).to_dicts()
-        by_night = {row["night"]: _share(row["accuracy"], row["n"]) for row in rows}
-        found.append((name, trend(name, [(f"night {n}", by_night.get(n)) for n in names])))
-    return found
+
+
+def _by_night(rows: pl.DataFrame) -> dict[int, Share | None]:
+    return {row["night"]: _share(row["accuracy"], row["n"]) for row in rows.to_dicts()}
 
 
 def _share(accuracy: float | None, n: int) -> Share | None:

@@ -65,7 +65,7 @@ def sentence(facts: Facts, findings: Findings | None) -> str:
     if not facts.labelled:
         return told + (
             f"{effect.method} changes {percent(effect.changed.value)} of "
-            f"{count(effect.changed.n, 'image')}; without labels, nobody knows for the better."
+            f"{count(effect.changed.n, 'image')}; without labels, nobody can say if for the better."
         )
     return told + _verdict(effect)
 
@@ -209,9 +209,8 @@ def tiles(facts: Facts, findings: Findings | None) -> list[Tile]:
 
 def _share_tile(title: str, before: Share, after: Share, note: str) -> Tile:
     value = f"{100 * before.value:.1f} → {percent(after.value)}"
-    return Tile(
-        title, value, f"{note}: {_interval(after)}", _change(before, after), (before, after)
-    )
+    change = "gain" if after.low > before.high else "loss" if after.high < before.low else ""
+    return Tile(title, value, f"{note}: {_interval(after)}", change, (before, after))
 
 
 def _worst_tile(effect: Effect) -> Tile:
@@ -268,10 +267,4 @@ def _shortcut_tile(findings: Findings | None) -> Tile:
 
 
 def _interval(share: Share | Rate) -> str:
-    return f"95 % {100 * share.low:.1f}–{percent(share.high)}, n = {share.n:,}"
-
-
-def _change(before: Share, after: Share) -> str:
-    if after.hits == before.hits and after.n == before.n:
-        return ""
-    return "gain" if after.value > before.value else "loss"
+    return f"95 % CI {100 * share.low:.1f}–{percent(share.high)}, n = {share.n:,}"

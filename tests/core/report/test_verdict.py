@@ -94,7 +94,7 @@ def test_the_sentence_of_harm_and_of_chance():
 
 def test_the_sentence_without_labels_without_a_method_and_without_a_model():
     assert sentence(unlabelled(), None) == (
-        "seraser changes 35.0 % of 100 images; without labels, nobody knows for the better."
+        "seraser changes 35.0 % of 100 images; without labels, nobody can say if for the better."
     )
     alone = facts(effects=())
     assert sentence(alone, None) == (
@@ -154,9 +154,9 @@ def test_a_worst_group_of_few_images_is_doubted_with_its_interval():
 def test_every_tile_has_its_n_and_interval():
     average, worst, fixed, shortcuts = tiles(facts(), some_findings())
     assert (average.value, average.change) == ("35.0 → 60.0 %", "gain")
-    assert average.note == "seraser: 95 % 50.2–69.1 %, n = 100"
+    assert average.note == "seraser: 95 % CI 50.2–69.1 %, n = 100"
     assert worst.value == "10.0 → 50.0 %"
-    assert worst.note.startswith("deer / desert, then camel / desert: 95 % ")
+    assert worst.note.startswith("deer / desert, then camel / desert: 95 % CI ")
     assert fixed.value == "+30 / −5"
     assert fixed.note == "McNemar's p < 0.001, n = 100"
     assert shortcuts.value == "1"
