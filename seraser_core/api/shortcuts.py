@@ -96,18 +96,17 @@ def find_shortcuts(
         most=sample,
         needs_foreground=True,
     )
-    names, sampled = called.run.classes, to_sample(called.sample)
-    if sampled is None:
+    names, kept = called.run.classes, to_sample(called.sample)
+    if kept is None:
         return Found(_nothing_usable(called), called.run, pl.DataFrame(called.sample))
-    told = called.sample.schema.metadata
     words = model.compute.submit(model.words, names, template or DEFAULT_TEMPLATE)
     findings = search(
-        sampled,
+        kept.sample,
         names,
         words.result(),
         called.config.seed,
-        region=told[b"region"].decode(),
-        eraser=told[b"eraser"].decode() or None,
+        region=kept.region,
+        eraser=kept.eraser,
     )
     return Found(_with_faults(findings, called), called.run, _examples(findings, called))
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seraser_core.cli.arguments import JsonOption, NoPrefectOption
-from seraser_core.cli.console import errors, print_json, print_table, results
+from seraser_core.cli.console import as_command, errors, print_json, print_table, results, say_next
 from seraser_core.cli.execute import execute_planned, watching
 from seraser_core.cli.summary_tables import say_errors
 from seraser_core.display import Column, percent
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from seraser_core.shortcuts.findings import Findings
 
 _NAMES = {"demo": "shortcut data set", "control": "control data set"}
 _QUERY = """\
@@ -63,11 +65,17 @@ def demo(
         return
     _show(shortcut, "shortcut data set: accuracy per group")
     _show(control, "control data set, without a shortcut: accuracy per group")
+    if shortcut.findings is not None:
+        results.print(shortcut.findings.sentence())
     results.print(f"{_what_happened(shortcut, control)}\n")
     for finished, what in ((shortcut, "shortcut"), (control, "control")):
         results.print(f"{what:<8} run    {finished.url}")
         results.print(f"{'':<8} report {finished.url}/report/report.html")
     results.print(f"\n{_QUERY.format(run=shortcut.url)}")
+    errors.print("Look at the report with")
+    errors.print(as_command("report", shortcut.url, "--open"))
+    errors.print("and try a folder or table of your own.")
+    say_next("init", "path/to/pictures")
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,7 @@ class _FinishedRun:
     url: str
     summary: pl.DataFrame
     groups: list[dict[str, Any]]
+    findings: Findings | None
 
     def figures(self, method: str) -> tuple[str, str]:
         """A method's pooled average and worst group, as text."""
@@ -87,14 +96,22 @@ class _FinishedRun:
 
 def _read(run_url: str) -> _FinishedRun:
     from seraser_core.results.reading import read_report
+    from seraser_core.results.shortcuts import read_findings
 
     groups = read_report(run_url, "groups").to_dicts()
-    return _FinishedRun(run_url, read_report(run_url, "summary"), groups)
+    summary, findings = read_report(run_url, "summary"), read_findings(run_url)
+    return _FinishedRun(run_url, summary, groups, findings)
 
 
 def _document(finished: _FinishedRun) -> dict[str, Any]:
     say_errors(finished.summary, finished.url, json=True)
-    return {"run": finished.url, "summary": finished.summary.to_dicts(), "groups": finished.groups}
+    found = finished.findings
+    return {
+        "run": finished.url,
+        "summary": finished.summary.to_dicts(),
+        "groups": finished.groups,
+        "shortcuts": None if found is None else found.document(),
+    }
 
 
 def _show(finished: _FinishedRun, title: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -136,24 +137,40 @@ def read_samples(
     return table.replace_schema_metadata(told)
 
 
-def sample_of(runs: Sequence[CountedRun]) -> Sample | None:
+@dataclass(frozen=True)
+class KeptSample:
+    """A sample as a run kept it.
+
+    Attributes:
+        sample: The images.
+        region: Name of the foreground.
+        eraser: Id of the erasing method; None without one.
+    """
+
+    sample: Sample
+    region: str
+    eraser: str | None
+
+
+def sample_of(runs: Sequence[CountedRun]) -> KeptSample | None:
     """Return the sample of a run, or of those of a series; None where none was kept."""
     record = runs[-1].directory.run
     names = [name for name in SAMPLE_SCHEMA.names if name not in PICTURES]
-    sample = to_sample(read_samples(runs, names))
-    if sample is None:
+    kept = to_sample(read_samples(runs, names))
+    if kept is None:
         return None
-    size = sample_size(_wanted(record), len(record.classes), sample.features.shape[1])
-    return sample.smallest(size)
+    features = kept.sample.features.shape[1]
+    size = sample_size(wanted_sample(record), len(record.classes), features)
+    return replace(kept, sample=kept.sample.smallest(size))
 
 
-def to_sample(table: pa.Table) -> Sample | None:
+def to_sample(table: pa.Table) -> KeptSample | None:
     """Return the sample in rows of `SAMPLE_SCHEMA`; None where there is no row."""
     if not table.num_rows:
         return None
     logits = {name: _matrix(table[name]) for name in ("whole", "background", "foreground")}
     known = table["erased"].null_count == 0
-    return Sample(
+    sample = Sample(
         item_ids=table["item_id"].to_pylist(),
         keys=table["key"].to_numpy(),
         **logits,
@@ -163,6 +180,8 @@ def to_sample(table: pa.Table) -> Sample | None:
         labels=_numbers(table["label"]),
         attributes=_numbers(table["attribute"]),
     )
+    told = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    return KeptSample(sample, told["region"], told["eraser"] or None)
 
 
 def pictures_of(runs: Sequence[CountedRun]) -> pl.DataFrame:
@@ -171,7 +190,8 @@ def pictures_of(runs: Sequence[CountedRun]) -> pl.DataFrame:
     return pl.DataFrame(read_samples(runs, names)).drop_nulls(list(PICTURES))
 
 
-def _wanted(record: RunRecord) -> int:
+def wanted_sample(record: RunRecord) -> int:
+    """Return how many images the sample of a run is to have."""
     return ShortcutOptions(**record.config.document().get("shortcuts", {})).sample
 
 

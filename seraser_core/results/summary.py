@@ -20,8 +20,10 @@ from seraser_core.results.fingerprints import fingerprint
 from seraser_core.results.nights import is_series
 from seraser_core.results.reading import read_report
 from seraser_core.results.records import Commit, ReportFiles, RunRecord
+from seraser_core.results.samples import pictures_of
 from seraser_core.results.series import RUNS_AT_ONCE, Series
 from seraser_core.results.shards import RunDirectory
+from seraser_core.results.shortcuts import FINDINGS, find_in
 from seraser_core.results.states import Damaged, Done, State, commits_of
 from seraser_core.results.status import describe, describe_damage, describe_series
 from seraser_core.results.sums import MethodSums, merge
@@ -84,7 +86,10 @@ def aggregate(
     if series is not None and any(of_method.nll is None for of_method in sums.values()):
         warn(_NO_SCORES)
     files = {f"{name}.parquet": _to_parquet(table) for name, table in tables.items()}
-    files |= make_report(record, tables, status, missing, sums)
+    findings = find_in(runs)
+    files[FINDINGS] = findings.model_dump_json(indent=1).encode()
+    pictures = pictures_of(runs)
+    files |= make_report(record, tables, status, missing, sums, findings, pictures)
     for name, data in files.items():
         storage.write_bytes(storage.join(run_url, "report", name), data)
     marks = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

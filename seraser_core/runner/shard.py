@@ -15,9 +15,12 @@ from seraser_core.results.records import Commit
 from seraser_core.results.samples import write_sample
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.states import Done
+from seraser_core.results.words import has_words, write_words
 from seraser_core.runner.attempt import Attempt
+from seraser_core.runner.plan import DEFAULT_TEMPLATE
 from seraser_core.runner.scoring import score_items
-from seraser_core.runner.session import open_session
+from seraser_core.runner.session import Session, open_session
+from seraser_core.shortcuts.words import words_for
 from seraser_core.steps import reached
 
 logger = logging.getLogger(__name__)
@@ -54,8 +57,28 @@ def run_shard(
         most = runtime.max_error_rate if is_new else 1.0
         part = score_items(session, items, this, progress, most)
         write_sample(directory, shard_id, part.sample)
+        if part.sample.num_rows and shard_id == directory.shards()[0].id:
+            keep_words(directory, session)
         cause = "run" if is_new else "repair"
         return directory.write_shard(shard_id, part.predictions, part.computed, state, cause)
+
+
+def keep_words(directory: RunDirectory, session: Session) -> None:
+    """Keep the words that can name surroundings to the model of a run, unless it has them.
+
+    Without them, findings have no names; so nothing that goes wrong here fails a shard.
+    """
+    templates = [session.config.dataset.template or DEFAULT_TEMPLATE]
+    try:
+        if not has_words(directory):
+            words = session.compute.submit(
+                words_for, session.model, session.run.classes, templates
+            ).result()
+            write_words(directory, words)
+    except Exception as error:
+        if is_lost(error):
+            raise
+        logger.warning("surroundings will have no names in the report: %s", error)
 
 
 @contextmanager
