@@ -32,6 +32,15 @@ RunArgument = Annotated[
         callback=absolute_location,
     ),
 ]
+RunsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN",
+        help="Run directories, or one of a comparison or a series; paths or URLs.",
+        show_default=False,
+        callback=lambda runs: list(map(absolute_location, runs)),
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Change an option; repeat for more."),

@@ -110,7 +110,7 @@ COMMANDS = (
         report.report,
         (
             "seraser report runs/birds-0a1b2c3d4e5f --open",
-            "seraser report runs/birds-0a1b2c3d4e5f --partial --json",
+            "seraser report runs/birds-0a1b2c3d4e5f runs/birds-9f8e7d6c5b4a --md",
         ),
     ),
     Command(

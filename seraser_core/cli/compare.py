@@ -41,6 +41,8 @@ def compare(
         url = _run(comparison, no_prefect, display)
     tables = write_comparison(url)
     show_comparison(tables["comparison"], tables["ranks"], url, json)
+    if not json:
+        say_next("report", url, "--open")
 
 
 def _run(comparison: Comparison, no_prefect: bool, display: RunDisplay) -> str:
@@ -80,4 +82,3 @@ def show_comparison(table: pl.DataFrame, ranks: pl.DataFrame, url: str, json: bo
         results.print(small)
     results.print(f"comparison {url}")
     results.print(f"report     {url}/report/comparison.md")
-    say_next("report", url, "--open")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seraser_core.cli.arguments import JsonOption, MarkdownOption, RunArgument
+from seraser_core.cli.arguments import JsonOption, MarkdownOption, RunsArgument
 from seraser_core.cli.console import results, say_next
 from seraser_core.cli.pages import OpenOption, open_page, page_of
 from seraser_core.cli.several import Done, each_run, show_each
@@ -15,7 +15,7 @@ from seraser_core.cli.summary_tables import show_summary
 
 
 def report(
-    run: RunArgument,
+    runs: RunsArgument,
     open_: OpenOption = False,
     partial: Annotated[
         bool, typer.Option("--partial", help="Accept that shards are missing.")
@@ -25,28 +25,31 @@ def report(
 ) -> None:
     """Merge the shards of RUN, write its report, and show the figures.
 
-    RUN may be a comparison: then all its runs are merged, and then the comparison. Of a series,
-    the shards of all runs are merged into one report. It is written to RUN/report, where every
-    run that ends has written it before.
+    Of several runs, their comparison is written beside the first one. RUN may be a comparison:
+    then all its runs are merged, and then the comparison. Of a series, the shards of all runs are
+    merged into one report. Every run that ends has written its own to RUN/report.
     """
+    from seraser_core.results.comparison import comparison_of
     from seraser_core.results.nights import is_series
     from seraser_core.results.summary import aggregate
 
     def merge(url: str) -> Any:
         return aggregate(url, partial=partial)
 
-    done = None if is_series(run) else each_run(run, merge)
-    if done is not None:
-        show_compared(run, done, json)
+    if len(runs) > 1:
+        url = comparison_of(runs)
+        show_compared(url, each_run(url, merge) or [], json)
+    elif (done := None if is_series(url := runs[0]) else each_run(url, merge)) is not None:
+        show_compared(url, done, json)
     else:
-        tables = merge(run)
-        show_summary(tables["summary"], tables["groups"], run, json, tables.get("nights"))
+        tables = merge(url)
+        show_summary(tables["summary"], tables["groups"], url, json, tables.get("nights"))
         if not json:
-            show_places(run)
+            show_places(url)
     if open_:
-        open_page(page_of(run))
+        open_page(page_of(url))
     elif not json:
-        say_next("report", run, "--open")
+        say_next("report", url, "--open")
 
 
 def show_compared(url: str, done: Sequence[Done[Any]], json: bool) -> None:

@@ -47,6 +47,8 @@ def retry_errors(
         show_run(run, json)
     elif done is not None:
         show_compared(run, done, json)
+        if not json:
+            say_next("report", run, "--open")
     elif images or json:
         show_run(run, json)
     else:

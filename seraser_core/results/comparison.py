@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -20,6 +20,7 @@ from seraser_core.display import sentence
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
 from seraser_core.results.fingerprints import fingerprint
+from seraser_core.results.names import dataset_name, model_name
 from seraser_core.results.reading import read_report
 from seraser_core.results.records import ComparedRecord, ComparisonRecord
 from seraser_core.results.shards import RunDirectory
@@ -80,6 +81,37 @@ def create_comparison(output: str, name: str, runs: Sequence[ComparedRun]) -> st
     ]
     storage.write_bytes(_record(url), ComparisonRecord(name=name, runs=listed).encode())
     return url
+
+
+def comparison_of(run_urls: Sequence[str]) -> str:
+    """Write comparison.json of runs that exist, beside the first one.
+
+    Runs of the same data set and model, which differ in something else, have their ids beside the
+    model's name.
+
+    Args:
+        run_urls: At least two run directories.
+
+    Returns:
+        URL of the comparison's folder.
+
+    Raises:
+        ConfigError: A run is there more than once.
+        RunDirectoryError: One is no run directory.
+    """
+    configs = [RunDirectory(url).run.config.document() for url in run_urls]
+    names = [(dataset_name(one["dataset"]), model_name(one["model"])) for one in configs]
+    runs = [
+        ComparedRun(dataset, model, url)
+        for (dataset, model), url in zip(names, run_urls, strict=True)
+    ]
+    runs = [
+        run
+        if names.count((run.dataset, run.model)) == 1
+        else replace(run, model=f"{run.model} ({run.run_id})")
+        for run in runs
+    ]
+    return create_comparison(storage.parent(run_urls[0].rstrip("/")), "runs", runs)
 
 
 def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:

@@ -19,6 +19,7 @@ from seraser_core.errors import RunDirectoryError, SeraserError
 from seraser_core.results import records
 from seraser_core.results.columns import METHODS, Shown, shown_in
 from seraser_core.results.comparison import compared_runs
+from seraser_core.results.names import dataset_name, model_name
 from seraser_core.results.nights import is_series
 from seraser_core.results.reading import read_report
 from seraser_core.results.series import Series
@@ -100,7 +101,7 @@ def _run(url: str) -> dict[str, Any]:
     run, shards = directory.run, directory.shards()
     done, failed = directory.listed()
     config = run.config.document()
-    named = {"dataset": _dataset(config["dataset"]), "model": _model(config["model"])}
+    named = {"dataset": dataset_name(config["dataset"]), "model": model_name(config["model"])}
     return {
         "run": url,
         "run_id": run.run_id,
@@ -129,24 +130,11 @@ def _series(url: str) -> dict[str, Any]:
         "nights": len(nights),
         "planned": nights[-1].planned,
         "images": sum(night.images for night in nights),
-        "dataset": _dataset(config["dataset"]),
-        "model": _model(config["model"]),
+        "dataset": dataset_name(config["dataset"]),
+        "model": model_name(config["model"]),
         "methods": newest.method_ids,
         "headline": _headline(url),
     }
-
-
-def _dataset(options: dict[str, Any]) -> str:
-    """A data set in a few words: the name of a benchmark, or the end of its path."""
-    name = options.get("name") or "/".join(str(options.get("path", "")).rstrip("/").split("/")[-2:])
-    values = (options.get("split") or {}).get("values", [])
-    return " ".join([name, *(["split"] if values else []), *map(str, values)])
-
-
-def _model(options: dict[str, Any]) -> str:
-    name = options["name"].rstrip("/").rsplit("/", 1)[-1].removesuffix(".json")
-    tag = options.get("pretrained")
-    return f"{name} {tag}" if tag and "/" not in tag else name
 
 
 def _headline(url: str) -> dict[str, Any] | None:

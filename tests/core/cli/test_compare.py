@@ -248,3 +248,22 @@ def test_retry_errors_and_repair_of_a_comparison(seraser, quick, pictures, tmp_p
     assert pl.read_parquet(lost)["prediction"].equals(
         pl.read_parquet(io.BytesIO(content))["prediction"]
     )
+
+
+def test_the_report_of_several_runs_is_their_comparison(seraser, config):
+    urls = []
+    for seed in (1, 2):
+        changes = [f"--set=seed={seed}", "--set=methods=[zero_shot]"]
+        done = seraser("run", config, "--no-prefect", "--json", *changes)
+        urls.append(json.loads(done.stdout)["run"])
+    done = seraser("report", *urls, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert Path(found["comparison"]).parent == Path(urls[0]).parent
+    models = {row["model"] for row in found["rows"]}
+    assert models == {f"tiny ({Path(url).name})" for url in urls}
+    again = seraser("report", found["comparison"])
+    assert again.exit_code == 0, again.output
+    assert again.stderr.count("next: ") == 1
+    twice = seraser("report", urls[0], urls[0])
+    assert (twice.exit_code, "is there more than once" in twice.stderr) == (2, True)
