@@ -49,6 +49,7 @@ class Result:
         self._rows = by_method[self.method]
         self._zero_shot = by_method[run.method_ids[-1]]
         self._sample = sample
+        self._is_zero_shot = len(run.method_ids) == 1
 
     def __len__(self) -> int:
         return int(self._rows.num_rows)
@@ -111,7 +112,9 @@ class Result:
     def row(self, index: int) -> dict[str, Any]:
         """Return what there is to show of an image: logits, losses and, of some, pictures."""
         row: dict[str, Any] = self._rows.slice(index, 1).to_pylist()[0]
-        row |= {"erased": row.pop("logits"), "background": None, "foreground": None}
+        logits = row.pop("logits")
+        row |= {"erased": None if self._is_zero_shot else logits}
+        row |= {"background": None, "foreground": None}
         row |= dict.fromkeys(PICTURES)
         row["whole"] = self._zero_shot["logits"][index].as_py()
         place = self._places.get(index)
@@ -134,12 +137,18 @@ class Result:
         unusable = f" {_images(bad)} cannot be used: see .errors." if bad else ""
         if not usable:
             return f"None of {_images(len(self))} can be used: see .errors."
-        said = f"{self.method} changes {int(self.changed.sum())} of {usable} predictions"
         known = self.ok & (self.labels >= 0)
-        if not known.any():
-            return f"{said}.{unusable}"
         right = self.predictions == self.labels
         was_right = self.zero_shot_predictions == self.labels
+        if self._is_zero_shot:
+            said = f"{self.method} classifies {_images(usable)}"
+            if known.any():
+                share = percent(float(right[known].mean()))
+                said += f", of {int(known.sum())} with a label {share} rightly"
+            return f"{said}.{unusable}"
+        said = f"{self.method} changes {int(self.changed.sum())} of {usable} predictions"
+        if not known.any():
+            return f"{said}.{unusable}"
         fixed = int((known & right & ~was_right).sum())
         broken = int((known & was_right & ~right).sum())
         before, after = (percent(float(x[known].mean())) for x in (was_right, right))

@@ -86,6 +86,8 @@ def test_an_image_that_is_gone_is_shown_without_its_picture(model, drawn, tmp_pa
 
 def test_an_output_has_a_bounded_size(model):
     noise = np.random.default_rng(0).integers(0, 256, (40, 300, 300, 3), dtype=np.uint8)
-    html = erase(model, noise, CLASSES, masks=noise[..., 0] > 127)._repr_html_()
+    html = erase(
+        model, noise, CLASSES, masks=noise[..., 0] > 127, method="foreground"
+    )._repr_html_()
     assert len(html.encode()) <= MOST_BYTES
     assert html.count('<li class="item">') > 3
