@@ -6,14 +6,17 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from seraser_core.models.causal import has_causal_blocks, text_tower
 from seraser_core.models.clip_model import ClipModel
 
+_TEXTS_AT_ONCE = 256
+
 
 def encode_short_texts(model: ClipModel, tokens: Tensor) -> Tensor:
-    """Return `model.encode_text`, without the padding that all texts have where that is exact.
+    """Return `model.encode_text` without computing the padding, where that is exact.
 
     A causal tower that pools at end-of-text never sees what is behind it.
 
@@ -24,8 +27,18 @@ def encode_short_texts(model: ClipModel, tokens: Tensor) -> Tensor:
     Returns:
         (N, D) float32, L2-normalised.
     """
+    if not len(tokens) or not has_causal_blocks(model.net):
+        return model.encode_text(tokens)
+    lengths = (tokens != tokens[:, -1:]).sum(1)
+    order = lengths.argsort()
+    features = torch.cat([_encode(model, tokens[part]) for part in order.split(_TEXTS_AT_ONCE)])
+    return features[order.argsort()]
+
+
+def _encode(model: ClipModel, tokens: Tensor) -> Tensor:
+    """Features of texts of about one length."""
     length = int((tokens != tokens[:, -1:]).sum(1).max()) + 1
-    if not has_causal_blocks(model.net) or length >= tokens.shape[1]:
+    if length >= tokens.shape[1]:
         return model.encode_text(tokens)
     return replace(model, net=_cut(model.net, length)).encode_text(tokens[:, :length])
 

@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from seraser_core.models.clip_model import ClipModel
 
-WORD_TEMPLATES = ("a photo of the {}", "a photo in the {}", "a photo of a {}")
+WORD_TEMPLATES = ("a photo of the {}", "a photo in the {}")
 _NONSENSE = ("qx", "zq", "zqj", "vjkq", "qzxw")
 _LIKE_NONSENSE = 0.995
 _PROBED = 200

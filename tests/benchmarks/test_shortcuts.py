@@ -10,22 +10,29 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import yaml
 from demo_samples import (
     ANIMALS,
     PLACES,
     PLANTED,
     class_names,
+    cutouts_of,
+    demo_model,
     demo_words,
     draw,
     pairs_of,
     roughened,
     sample_of,
+    scorer,
+    whole_features,
     with_masks,
 )
 from shortcut_baselines import Pairs, background_alone, domino_like
 
-from seraser_core.shortcuts.find import find_shortcuts
+from seraser_core.auxiliary import Picture
+from seraser_core.shortcuts.find import find_shortcuts, places_of
 from seraser_core.shortcuts.sample import Sample
+from seraser_core.shortcuts.transplant import confirm
 from seraser_core.shortcuts.words import Words
 
 pytestmark = pytest.mark.benchmark
@@ -42,6 +49,7 @@ CLASSES = class_names(ANIMALS)
 class Pictures:
     """Encoded pictures and the words for their places."""
 
+    drawn: list[tuple[str, int, int, Picture]]
     sample: Sample
     rough: Sample
     words: Words
@@ -52,6 +60,7 @@ def pictures():
     drawn = draw(ANIMALS, PLACES, _SEEDS)
     some = drawn[: _SIZES[0]]
     return Pictures(
+        some,
         sample_of(drawn, ANIMALS, labelled=True),
         sample_of(with_masks(some), ANIMALS),
         demo_words(),
@@ -105,8 +114,7 @@ def test_planted_shortcuts_are_found_and_no_others(pictures):
 
 
 def test_rough_masks_suffice(pictures):
-    drawn = draw(ANIMALS[:2], PLACES[:2], _SEEDS[:5])
-    pairs = [(one[3].mask, roughened(one[3].mask)) for one in drawn]
+    pairs = [(one[3].mask, roughened(one[3].mask)) for one in pictures.drawn[:360]]
     overlap = float(np.mean([(a & b).sum() / (a | b).sum() for a, b in pairs]))
     assert overlap == pytest.approx(0.45, abs=0.03)
     for n in (1080, 360):
@@ -117,6 +125,45 @@ def test_rough_masks_suffice(pictures):
             f"\nrough masks (IoU {overlap:.2f}), n = {n}: {[len(one & PLANTED) for one in found]}"
         )
         assert all(pairs == PLANTED for pairs in found), (n, found)
+
+
+def test_transplants_confirm_every_shortcut(pictures):
+    sample = unlabelled(parts(pictures.sample, 1080)[0])
+    found = find_shortcuts(sample, CLASSES, pictures.words)
+    places = places_of(sample, CLASSES, pictures.words)
+    cutouts = cutouts_of(pictures.drawn[:360], sample)
+    print()
+    for one in confirm(found, places, cutouts, scorer(ANIMALS)).shortcuts:
+        here, elsewhere = one.transplant.here, one.transplant.elsewhere
+        print(
+            f"{one.place} -> {one.class_name}: decided {one.decided.value:.2f}, pasted there "
+            f"{here.hits}/{here.n}, elsewhere {elsewhere.hits}/{elsewhere.n}"
+        )
+        assert here.low > elsewhere.high
+
+
+def test_the_remedy_lifts_the_worst_group(pictures):
+    sample = parts(pictures.sample, 1080)[0]
+    found = find_shortcuts(unlabelled(sample), CLASSES, pictures.words)
+    (entry,) = yaml.safe_load(found.remedies[0].config)
+    model = demo_model()
+    features = whole_features(pictures.drawn)
+    best = [
+        (features @ model.encode_text(model.tokenizer(prompts)).T).amax(1)
+        for prompts in entry["prompts"].values()
+    ]
+    worst, average = {}, {}
+    for name, logits in (("zero-shot", sample.whole), ("remedy", np.stack(best, 1))):
+        right = logits.argmax(1) == sample.labels
+        groups = [
+            right[(sample.labels == y) & (sample.attributes == a)].mean()
+            for y in range(6)
+            for a in range(6)
+        ]
+        worst[name], average[name] = min(groups), np.mean(groups)
+        print(f"\n{name}: worst of 36 groups {worst[name]:.3f}, average {average[name]:.3f}")
+    assert worst["remedy"] > worst["zero-shot"] + 0.4
+    assert average["remedy"] > average["zero-shot"] + 0.2
 
 
 def test_nothing_is_found_where_the_place_is_no_hint():

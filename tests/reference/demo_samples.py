@@ -18,6 +18,7 @@ from seraser_core.kinds import IMAGE, KINDS
 from seraser_core.methods.method import cosine_logits
 from seraser_core.models.clip_model import ClipModel, get_model
 from seraser_core.shortcuts.sample import Sample, key
+from seraser_core.shortcuts.transplant import Cutout
 from seraser_core.shortcuts.words import Words, words_for
 
 ANIMALS = ("camel", "deer", "cow", "penguin", "duck", "crab")
@@ -116,6 +117,29 @@ def with_masks(
 ) -> list[tuple[str, int, int, Picture]]:
     """The same pictures with rough masks."""
     return [(i, y, a, Picture(p.image, roughened(p.mask))) for i, y, a, p in drawn]
+
+
+def scorer(animals: Sequence[str]):
+    """Pictures, (H, W, 3) uint8 each -> (n, C) zero-shot logits."""
+    model = demo_model()
+    texts = model.encode_text(model.tokenizer([TEMPLATE.format(c) for c in class_names(animals)]))
+
+    def score(pictures):
+        images = torch.stack([model.preprocess(Image.fromarray(one)) for one in pictures])
+        return cosine_logits(model.encode_image(images), texts, model.logit_scale).numpy()
+
+    return score
+
+
+def cutouts_of(drawn: Sequence[tuple[str, int, int, Picture]], sample: Sample) -> list[Cutout]:
+    """Drawn pictures whose objects can be pasted, with what they are taken for alone."""
+    alone = dict(zip(sample.item_ids, sample.foreground.argmax(1).tolist(), strict=True))
+    return [Cutout(i, np.asarray(p.image), p.mask, alone[i]) for i, _, _, p in drawn]
+
+
+def whole_features(drawn: Sequence[tuple[str, int, int, Picture]]) -> torch.Tensor:
+    """(n, D) features of the whole pictures."""
+    return _features(demo_model(), IMAGE, drawn)
 
 
 def _features(model, view, drawn):

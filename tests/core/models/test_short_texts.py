@@ -19,14 +19,15 @@ def test_short_texts_have_the_features_of_the_whole_context():
 
 def test_the_padding_is_not_computed():
     model = demo_model()
-    tokens = model.tokenizer(["snow", "a beach"])
+    tokens = model.tokenizer(["snow"] * 256 + ["a photo of a beach"] * 40)
     seen = []
     hook = model.net.transformer.register_forward_pre_hook(
         lambda _, given: seen.append(given[0].shape[1])
     )
-    encode_short_texts(model, tokens)
+    encode_short_texts(model, tokens[torch.randperm(len(tokens))])
     hook.remove()
-    assert seen == [int((tokens != 0).sum(1).max()) + 1]
+    used = (tokens != 0).sum(1)
+    assert seen == [int(used.min()) + 1, int(used.max()) + 1]
 
 
 def test_texts_that_fill_the_context_are_encoded_whole():

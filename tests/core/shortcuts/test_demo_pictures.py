@@ -6,23 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from demo_samples import (
     ANIMALS,
     PLACES,
     PLANTED,
     class_names,
-    demo_model,
+    cutouts_of,
     demo_words,
     draw,
     pairs_of,
     sample_of,
+    scorer,
 )
-from PIL import Image
 
-from seraser_core.methods.method import cosine_logits
 from seraser_core.shortcuts.find import find_shortcuts, places_of
-from seraser_core.shortcuts.transplant import Cutout, confirm
+from seraser_core.shortcuts.transplant import confirm
 
 CLASSES = class_names(ANIMALS)
 
@@ -57,20 +55,9 @@ def test_every_planted_shortcut_is_found_under_its_name(sample, words):
 def test_a_transplant_confirms_them(sample, words, drawn):
     found = find_shortcuts(sample, CLASSES, words)
     places = places_of(sample, CLASSES, words)
-    taken_for = dict(zip(sample.item_ids, sample.foreground.argmax(1).tolist(), strict=True))
-    cutouts = [
-        Cutout(item_id, np.asarray(picture.image), picture.mask, taken_for[item_id])
-        for item_id, _, _, picture in drawn[:72]
-    ]
-    model = demo_model()
-    texts = model.encode_text(model.tokenizer([f"a photo of {name}" for name in CLASSES]))
-
-    def score(pictures):
-        images = torch.stack([model.preprocess(Image.fromarray(one)) for one in pictures])
-        return cosine_logits(model.encode_image(images), texts, 1.0).numpy()
-
+    cutouts = cutouts_of(drawn[:72], sample)
     some = found.model_copy(update={"shortcuts": found.shortcuts[:1]})
-    for one in confirm(some, places, cutouts, score).shortcuts:
+    for one in confirm(some, places, cutouts, scorer(ANIMALS)).shortcuts:
         assert one.transplant.here.n > 40
         assert one.transplant.here.low > one.transplant.elsewhere.high, one.place
 
