@@ -22,6 +22,7 @@ from seraser_core.cli import (
     retry_errors,
     run,
     runs,
+    shortcuts,
     status,
     up,
     verify,
@@ -111,6 +112,14 @@ COMMANDS = (
         (
             "seraser report runs/birds-0a1b2c3d4e5f --open",
             "seraser report runs/birds-0a1b2c3d4e5f runs/birds-9f8e7d6c5b4a --md",
+        ),
+    ),
+    Command(
+        RESULTS,
+        shortcuts.shortcuts,
+        (
+            "seraser shortcuts runs/birds-0a1b2c3d4e5f",
+            "seraser shortcuts runs/birds-0a1b2c3d4e5f --json",
         ),
     ),
     Command(

@@ -48,8 +48,8 @@ def report(
             show_places(url)
     if open_:
         open_page(page_of(url))
-    elif not json:
-        say_next("report", url, "--open")
+    if not json:
+        say_next(*(("shortcuts", url) if open_ else ("report", url, "--open")))
 
 
 def show_compared(url: str, done: Sequence[Done[Any]], json: bool) -> None:

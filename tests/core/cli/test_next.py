@@ -41,7 +41,7 @@ def test_the_lines_lead_from_the_plan_to_the_page_of_the_report(after, config, m
     assert after("verify", words[1]) == ["report", words[1]]
     assert after("report", words[1]) == ["report", words[1], "--open"]
     assert after("runs", words[1].rpartition("/")[0]) == words
-    typer.main.get_command(app)(words, standalone_mode=False)
+    assert after(*words) == ["shortcuts", words[1]]
     assert opened == [f"file://{words[1]}/report/report.html"]
 
 
