@@ -9,11 +9,13 @@ from seraser_core.results import records
 from seraser_core.results.counted import CountedRun
 from seraser_core.results.records import RunRecord
 from seraser_core.results.samples import sample_of, wanted_sample
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.words import read_words
 from seraser_core.shortcuts.find import find_shortcuts
 from seraser_core.shortcuts.findings import Findings
 
 FINDINGS = "shortcuts.json"
+_CONFIRMED = "transplants.json"
 
 
 def find_in(runs: Sequence[CountedRun]) -> Findings:
@@ -25,7 +27,7 @@ def find_in(runs: Sequence[CountedRun]) -> Findings:
     kept, directory = sample_of(runs), runs[-1].directory
     if kept is None:
         return Findings(notes=[_why_none(directory.run)])
-    return find_shortcuts(
+    findings = find_shortcuts(
         kept.sample,
         directory.run.classes,
         read_words(runs[0].directory),
@@ -33,6 +35,22 @@ def find_in(runs: Sequence[CountedRun]) -> Findings:
         region=kept.region,
         eraser=kept.eraser,
     )
+    confirmed = _read(directory.path(_CONFIRMED)) if len(runs) == 1 else None
+    same = confirmed is not None and _unconfirmed(confirmed) == findings
+    return confirmed if confirmed is not None and same else findings
+
+
+def write_confirmed(directory: RunDirectory, findings: Findings) -> None:
+    """Keep what transplants showed of the findings of a run; `find_in` returns it from then on."""
+    url = directory.path(_CONFIRMED)
+    with records.writing(url):
+        storage.write_bytes(url, findings.model_dump_json(indent=1).encode())
+
+
+def _unconfirmed(findings: Findings) -> Findings:
+    """The findings as they were before transplants."""
+    shortcuts = [one.model_copy(update={"transplant": None}) for one in findings.shortcuts]
+    return findings.model_copy(update={"shortcuts": shortcuts})
 
 
 def read_findings(run_url: str) -> Findings | None:
@@ -41,7 +59,10 @@ def read_findings(run_url: str) -> Findings | None:
     Raises:
         RunDirectoryError: The file cannot be read, or is damaged.
     """
-    url = storage.join(run_url, "report", FINDINGS)
+    return _read(storage.join(run_url, "report", FINDINGS))
+
+
+def _read(url: str) -> Findings | None:
     try:
         return Findings.parse(records.read(url), url)
     except FileNotFoundError:
