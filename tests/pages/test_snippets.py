@@ -171,6 +171,13 @@ def test_the_recipes_give_the_figures_of_the_report(page):
     assert confused == summary.filter(method="seraser")["n"].item()
 
 
+def test_the_tutorial_shows_what_init_writes(page):
+    (block,) = (one for one in blocks("yaml") if one.page == "docs/tutorial.md")
+    run(page, "uv run seraser init photos")
+    written = yaml.safe_load((page.folder / str(block.file)).read_text())
+    assert yaml.safe_load(block.text) == written
+
+
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
 def test_a_block_of_yaml_is_a_configuration(block):
     tree = yaml.safe_load(block.text)

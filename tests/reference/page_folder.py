@@ -25,8 +25,8 @@ from seraser_core.results.summary import aggregate
 from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 
-PICTURES, OF_COMMANDS = 48, 8
-"""Pictures of the finished run, and those of the table that the pages' commands compute."""
+PICTURES, OF_TUTORIAL, OF_COMMANDS = 48, 24, 8
+"""Pictures of the finished run, in the tutorial's folder, and in the table of other commands."""
 RUN, SERIES = "birds-1a2b3c4d5e6f", "birds-0a1b2c3d4e5f"
 """Names that stand on the pages for those of a run and of a series."""
 _CONFIG, _TABLE, _WHOLE = "birds.yaml", "metadata.csv", "whole.csv"
@@ -60,6 +60,10 @@ def make_folder(folder: Path) -> None:
         species = folder / "data" / "pets" / ("cat", "dog")[int(row["y"])]
         species.mkdir(parents=True, exist_ok=True)
         os.link(folder / str(row["filename"]), species / Path(str(row["filename"])).name)
+    for row in rows[:OF_TUTORIAL]:
+        photo = folder / "photos" / str(row["id"]).partition("_")[0] / f"{row['id']}.jpg"
+        photo.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(folder / str(row["filename"])).save(photo)
     cut = folder / str(rows[-1]["filename"])
     cut.write_bytes(cut.read_bytes()[:1000])
     (folder / "pets").symlink_to("data/pets")
@@ -130,8 +134,13 @@ class PageFolder:
             text = text.replace(f"{SERIES}/{RUN}", f"{SERIES}/{nights[0]}" if nights else SERIES)
             text = text.replace(SERIES, series[0].name)
         text = text.replace(RUN, self._finished)
+        text = re.sub(r"(\w+)-1a2b3c4d5e6f", lambda match: self._run(match[1]), text)
         text = text.replace(_BUCKET, str(self.folder / "my-bucket"))
         return re.sub(r"(?<![\w.}/])/(data|var/lib)/", rf"{self.folder}/\1/", text)
+
+    def _run(self, name: str) -> str:
+        (run,) = (path.name for path in (self.folder / "runs").glob(f"{name}-*"))
+        return run
 
     def words(self, command: str) -> list[str]:
         """Split a command, with variables replaced and files of the project by their full path."""
