@@ -30,7 +30,7 @@ def find_in(runs: Sequence[CountedRun]) -> Findings:
     findings = find_shortcuts(
         kept.sample,
         directory.run.classes,
-        read_words(runs[0].directory),
+        next((words for run in runs if (words := read_words(run.directory))), None),
         directory.run.config.document()["seed"],
         region=kept.region,
         eraser=kept.eraser,
