@@ -81,4 +81,4 @@ def show_comparison(table: pl.DataFrame, ranks: pl.DataFrame, url: str, json: bo
     if small := left_out(table):
         results.print(small)
     results.print(f"comparison {url}")
-    results.print(f"report     {url}/report/comparison.md")
+    results.print(f"report     {url}/report/comparison.html")

@@ -18,7 +18,7 @@ def page_of(url: str) -> str:
     """Return the location of the page of a run, a series or a comparison."""
     from seraser_core.results.comparison import is_comparison
 
-    return f"{url}/report/{'comparison.md' if is_comparison(url) else 'report.html'}"
+    return f"{url}/report/{'comparison.html' if is_comparison(url) else 'report.html'}"
 
 
 def open_page(page: str) -> None:

@@ -121,7 +121,8 @@ def _remedies(facts: Facts, findings: Findings | None) -> Iterator[Step]:
     run = {method.name for method in facts.run.methods}
     for remedy in findings.remedies:
         if remedy.method not in run:
-            yield Step(f"Try {remedy.method}", remedy.reason, remedy.config)
+            code = f"methods:\n{remedy.config}"
+            yield Step(f"Try {remedy.method}", remedy.reason, code)
 
 
 def _labels(facts: Facts, findings: Findings | None) -> Iterator[Step]:

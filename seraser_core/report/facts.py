@@ -177,7 +177,7 @@ def read_facts(
     summary = tables["summary"].to_dicts()
     groups = tables["groups"].to_dicts()
     names = {method.id: method.name for method in run.methods}
-    effects = [_effect(row, groups) for row in summary]
+    effects = [read_effect(row, groups) for row in summary]
     beside = tuple(e for e in effects if names.get(e.method, e.method) != UNTOUCHED)
     dataset = run.config.dataset
     return Facts(
@@ -199,8 +199,13 @@ def read_facts(
     )
 
 
-def _effect(row: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> Effect:
-    """The effect of the method of a row of the summary."""
+def read_effect(row: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> Effect:
+    """The effect of the method of a row of the table ``summary``.
+
+    Args:
+        row: The row.
+        groups: Rows of the table ``groups``, of any methods.
+    """
     n, fixed, broken = row["n"], row["fixed"] or 0, row["broken"] or 0
     right = _hits(row["accuracy"], n)
     return Effect(

@@ -19,7 +19,7 @@ from seraser_core.report import advice, figures, parts, svg, verdict
 from seraser_core.report.facts import Facts, read_facts
 from seraser_core.report.papers import draw_groups
 from seraser_core.report.pictures import make_gallery
-from seraser_core.results.columns import CLASSES, GROUPS, METHODS, NIGHTS, Shown, shown_in
+from seraser_core.results.columns import CLASSES, GROUPS, METHODS, NIGHTS, Metric, Shown, shown_in
 from seraser_core.results.records import RunRecord
 from seraser_core.results.schema import TOP
 from seraser_core.results.sums import MethodSums
@@ -118,8 +118,9 @@ def _tables(run: RunRecord, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any
     hidden = [*_HIDDEN, *(["top5"] if len(run.classes) <= TOP else [])]
     small = small_groups_text(tables["summary"])
     hidden += [] if small else ["small", "small_groups"]
+    known = {column.name: column for column in _computed(METHODS)}
     brief = shown_in(Shown.SUMMARY, METHODS)
-    brief = [column if column.of else _computed(column.name) for column in brief]
+    brief = [known[column.name] for column in brief]
     nights = tables.get("nights")
     cut = {
         "classes": parts.worst_rows(tables["classes"], ["label"], "recall"),
@@ -128,9 +129,11 @@ def _tables(run: RunRecord, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any
     return {
         "small_groups": sentence(small) if small else "",
         "brief": parts.make_table("Methods", tables["summary"], brief, hidden),
-        "full": parts.make_table("All figures of all methods", tables["summary"], METHODS, hidden),
+        "full": parts.make_table(
+            "All figures of all methods", tables["summary"], _computed(METHODS), hidden
+        ),
         "group_table": parts.make_table(
-            "Groups", cut["groups"], GROUPS, hidden, "groups", tables["groups"].height
+            "Groups", cut["groups"], _computed(GROUPS), hidden, "groups", tables["groups"].height
         ),
         "class_table": parts.make_table(
             "Classes", cut["classes"], CLASSES, hidden, "classes", tables["classes"].height
@@ -144,9 +147,9 @@ def _tables(run: RunRecord, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any
     }
 
 
-def _computed(name: str) -> Any:
-    """The column of a name that a run computes; some stand in the list twice."""
-    return next(column for column in METHODS if column.name == name and column.of)
+def _computed(columns: Sequence[Metric[Any]]) -> list[Metric[Any]]:
+    """The columns that a run computes; some stand in a list twice."""
+    return [column for column in columns if column.of]
 
 
 def _making(
@@ -205,7 +208,9 @@ def _finalize(value: Any) -> Any:
 
 def _unbroken(text: str) -> str:
     """A text whose numbers stay with their units."""
-    return text.replace(" %", "\u00a0%").replace("n = ", "n\u00a0=\u00a0")
+    for loose in (" %", "n = ", " → ", " / "):
+        text = text.replace(loose, loose.replace(" ", "\u00a0"))
+    return text
 
 
 def _ticks(text: str) -> Markup:

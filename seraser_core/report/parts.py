@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
+from seraser_core.display import Column
 from seraser_core.report.facts import GroupEffect, Share
 from seraser_core.report.figures import reliability, trend
-from seraser_core.results.columns import Metric
 from seraser_core.results.disagreements import beside_each_other
 from seraser_core.results.sums import MethodSums
 
@@ -67,16 +67,14 @@ class Confusion:
 def make_table(
     name: str,
     table: pl.DataFrame,
-    columns: Sequence[Metric[Any]],
+    columns: Sequence[Column],
     hidden: Sequence[str] = (),
     file: str = "",
     total: int = 0,
 ) -> Table:
     """Columns and cells as text, without `hidden` ones and those that are empty throughout."""
     filled = [
-        column
-        for column in columns
-        if column.of and column.name not in hidden and table[column.name].count()
+        column for column in columns if column.name not in hidden and table[column.name].count()
     ]
     return Table(
         name,

@@ -3,7 +3,8 @@
 A comparison's folder beside its runs holds::
 
     comparison.json       the runs, with the names of their data sets and models
-    report/comparison.*   the table as parquet, csv, md and tex (for LaTeX with booktabs)
+    report/comparison.*   the page (html), and the table as parquet, csv, md and tex (for LaTeX with
+                          booktabs)
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.display import sentence
 from seraser_core.errors import ConfigError, RunDirectoryError
+from seraser_core.report.compared import Compared, make_comparison
 from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
 from seraser_core.results.fingerprints import fingerprint
 from seraser_core.results.names import dataset_name, model_name
@@ -145,10 +147,34 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
         "csv": csv_table(table).encode(),
         "md": "\n".join(page).encode(),
         "tex": latex_table(table, columns).encode(),
+        "html": make_comparison(
+            comparison.name,
+            [_compared(run) for run in comparison.runs],
+            table,
+            ranks,
+            sentence(small) if small else "",
+        ),
     }.items():
         url = storage.join(comparison_url, "report", f"comparison.{ending}")
         storage.write_bytes(url, content)
     return {"comparison": table, "ranks": ranks}
+
+
+def _compared(run: ComparedRecord) -> Compared:
+    """A run as the page shows it."""
+    try:
+        groups = read_report(run.run, "groups").to_dicts()
+    except RunDirectoryError:
+        groups = []
+    return Compared(
+        dataset=run.dataset,
+        model=run.model,
+        run_id=run.run_id,
+        url=run.run,
+        random_weights=RunDirectory(run.run).run.random_weights,
+        summary=read_report(run.run, "summary").to_dicts(),
+        groups=groups,
+    )
 
 
 def compare_runs(runs: Sequence[ComparedRecord]) -> pl.DataFrame:

@@ -150,7 +150,7 @@ def test_finished_runs_are_only_read(seraser, quick, tmp_path):
     assert "mean ranks" in shown.stdout
     assert "mcnemar p holm" in shown.stdout
     assert "errors" not in shown.stdout
-    assert shown.stdout.rstrip().endswith("/report/comparison.md")
+    assert shown.stdout.rstrip().endswith("/report/comparison.html")
 
 
 def test_a_wrong_path_in_the_last_run_is_found_before_the_first_computes(seraser, quick, tmp_path):

@@ -1,0 +1,152 @@
+"""The page of a comparison: several runs, their methods beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from seraser_core.display import Column, count
+from seraser_core.report import parts
+from seraser_core.report.facts import CLEAR, UNTOUCHED, Effect, read_effect
+from seraser_core.report.page import render
+from seraser_core.report.verdict import Doubt, Tile
+from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run of a comparison, as its page shows it.
+
+    Attributes:
+        dataset: Name of its data set.
+        model: Name of its model.
+        run_id: Name of its run directory.
+        url: Of its run directory.
+        random_weights: True if the model's weights are random.
+        summary: The rows of its table ``summary``.
+        groups: The rows of its table ``groups``; none if that is lost.
+    """
+
+    dataset: str
+    model: str
+    run_id: str
+    url: str
+    random_weights: bool
+    summary: Sequence[Mapping[str, Any]]
+    groups: Sequence[Mapping[str, Any]]
+
+    @property
+    def effects(self) -> list[Effect]:
+        """The effects of its methods, where there are labels."""
+        known = (row for row in self.summary if row.get("n") and row.get("fixed") is not None)
+        effects = (read_effect(row, self.groups) for row in known)
+        return [one for one in effects if one.changed.hits or one.method != UNTOUCHED]
+
+
+def make_comparison(
+    name: str,
+    runs: Sequence[Compared],
+    table: pl.DataFrame,
+    ranks: pl.DataFrame,
+    small: str = "",
+) -> bytes:
+    """Make the page of a comparison, self-contained.
+
+    Args:
+        name: Of the comparison.
+        runs: In its order.
+        table: One row per data set, model and method.
+        ranks: Mean ranks of the methods over data sets and models.
+        small: Which groups are left out of the worst group.
+    """
+    ranked = ranks.filter(pl.col("mean_rank_accuracy").is_not_null())
+    columns = shown_in(Shown.COMPARISON_TEXT, METHODS)
+    return render(
+        "comparison.html.jinja",
+        name=name,
+        runs=runs,
+        sentence=sentence(ranked, len(runs)),
+        doubts=[*_doubts(runs, small)],
+        tiles=_tiles(runs, table, ranked),
+        ranks=_table("Mean ranks", ranks, mean_rank_columns()) if ranked.height else None,
+        table=_table("All runs and methods", table, columns),
+    )
+
+
+def sentence(ranks: pl.DataFrame, runs: int) -> str:
+    """Say which method is the best.
+
+    Args:
+        ranks: Those that are known.
+        runs: Number of runs.
+    """
+    if not ranks.height:
+        return f"{count(runs, 'run')} beside each other; without labels, no method can be ranked."
+    pairs, average = _pairs(ranks), _best(ranks, "mean_rank_accuracy")
+    over = f"Over {pairs} pairs of data set and model" if pairs > 1 else "On this data set"
+    worst = _best(ranks, "mean_rank_worst_group")
+    if worst is None:
+        return f"{over}, {average} has the best average."
+    if worst == average:
+        return f"{over}, {average} is best, on average and in the worst group."
+    return f"{over}, {average} has the best average, and {worst} the best worst group."
+
+
+def _pairs(ranks: pl.DataFrame) -> int:
+    """Pairs of data set and model over which the ranks are."""
+    return max(ranks["pairs"].to_list(), default=0)
+
+
+def _best(ranks: pl.DataFrame, column: str) -> str | None:
+    """The methods of the least mean rank."""
+    known = ranks.filter(pl.col(column).is_not_null())
+    if not known.height:
+        return None
+    best = known.filter(pl.col(column) == pl.col(column).min())["method"].to_list()
+    return " and ".join([", ".join(best[:-1]), best[-1]] if len(best) > 1 else best)
+
+
+def _doubts(runs: Sequence[Compared], small: str) -> list[Doubt]:
+    doubts = []
+    if random := [run.run_id for run in runs if run.random_weights]:
+        text = f"The weights of {count(len(random), 'run')} are random: {', '.join(random[:3])}."
+        doubts.append(Doubt(text, "Their figures say nothing about any model.", grave=True))
+    for run in runs:
+        failed = max((row.get("errors") or 0 for row in run.summary), default=0)
+        if failed:
+            images = max(row["images"] for row in run.summary)
+            where = f"{run.dataset}, {run.model}"
+            text = f"{where}: {failed:,} of {count(images, 'image')} have no prediction."
+            doubts.append(Doubt(text, "They count in no figure."))
+    return [*doubts, *([Doubt(small)] if small else [])]
+
+
+def _tiles(runs: Sequence[Compared], table: pl.DataFrame, ranks: pl.DataFrame) -> list[Tile]:
+    images = sum(max((row["images"] for row in run.summary), default=0) for run in runs)
+    methods = count(table["method"].n_unique(), "method")
+    tiles = [Tile("Runs", f"{len(runs):,}", f"{methods}, n = {images:,} images")]
+    for title, column in (
+        ("Best on average", "mean_rank_accuracy"),
+        ("Best in the worst group", "mean_rank_worst_group"),
+    ):
+        best = _best(ranks, column)
+        if best is None:
+            tiles.append(Tile(title, "–", "no rank is known"))
+            continue
+        rank = min(ranks[column].drop_nulls().to_list())
+        note = f"mean rank {rank:.2g}, n = {count(_pairs(ranks), 'pair')}"
+        tiles.append(Tile(title, best, note))
+    tested = table.filter(pl.col("mcnemar_p_holm") < CLEAR)
+    better = tested.filter(pl.col("fixed") > pl.col("broken")).height
+    note = f"after Holm's correction, of n = {table['mcnemar_p_holm'].count()} tests"
+    value = f"+{better} / −{tested.height - better}"
+    return [*tiles, Tile("Clearly better / worse", value, note)]
+
+
+def _table(name: str, table: pl.DataFrame, columns: Sequence[Column]) -> parts.Table:
+    return parts.make_table(
+        name, table.head(parts.MOST_ROWS), columns, file="comparison", total=table.height
+    )
