@@ -88,11 +88,12 @@ def sentence(ranks: pl.DataFrame, runs: int) -> str:
     pairs, average = _pairs(ranks), _best(ranks, "mean_rank_accuracy")
     over = f"Over {pairs} pairs of data set and model" if pairs > 1 else "On this data set"
     worst = _best(ranks, "mean_rank_worst_group")
-    if worst is None:
-        return f"{over}, {average} has the best average."
+    several = " and " in str(average)
     if worst == average:
-        return f"{over}, {average} is best, on average and in the worst group."
-    return f"{over}, {average} has the best average, and {worst} the best worst group."
+        verb = "are" if several else "is"
+        return f"{over}, {average} {verb} best, on average and in the worst group."
+    end = f", and {worst} the best worst group" if worst else ""
+    return f"{over}, {average} {'have' if several else 'has'} the best average{end}."
 
 
 def _pairs(ranks: pl.DataFrame) -> int:

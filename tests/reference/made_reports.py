@@ -13,10 +13,11 @@ from PIL import Image
 from random_scores import Scored, build
 
 from seraser_core.report.page import make_report
+from seraser_core.results.comparison import ComparedRun, create_comparison, write_comparison
 from seraser_core.results.counted import CountedRun
 from seraser_core.results.disagreements import disagreements
 from seraser_core.results.status import describe
-from seraser_core.results.summary import is_audit, merged, unfinished
+from seraser_core.results.summary import aggregate, is_audit, merged, unfinished
 from seraser_core.results.tables import make_tables
 from seraser_core.shortcuts.findings import (
     Detectable,
@@ -55,6 +56,21 @@ def report_of(
         tables["disagreements"] = disagreements([counted])
     status, missing = describe(directory, counted.states), len(unfinished(counted.states))
     return make_report(directory.run, tables, status, missing, sums, findings, pictures)
+
+
+def comparison_of(folder: Path) -> bytes:
+    """Compare two finished runs, one of them without groups, and return the page."""
+    methods = ["zero_shot", "seraser", "foreground"]
+    runs = []
+    for dataset, places in (("birds of the savanna", None), ("pets", [None] * 120)):
+        run = trusted(120, 60, methods=methods, name=dataset.split()[0], places=places)
+        directory = run.create(str(folder))
+        run.write(directory)
+        aggregate(directory.url)
+        runs.append(ComparedRun(dataset, "ViT-B-32", directory.url))
+    url = create_comparison(str(folder), "study", runs)
+    write_comparison(url)
+    return Path(url, "report", "comparison.html").read_bytes()
 
 
 def some_pictures(run: Scored, count: int = 80, side: int = 128) -> pl.DataFrame:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_reports import report_of, some_findings, some_pictures, trusted
+from made_reports import comparison_of, report_of, some_findings, some_pictures, trusted
 from playwright.sync_api import Browser, Page, sync_playwright
 
 SIZES = ((390, 844), (1024, 700), (1600, 1000))
 THEMES = ("light", "dark")
 AXE = "axe-core@4.14.1"
 CLASSES = ["a camel", "a deer", "a red-billed oxpecker of the savanna"]
-KINDS = ("labelled", "audit", "doubtful")
+KINDS = ("labelled", "audit", "doubtful", "comparison")
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +84,8 @@ def make(kind: str, folder: Path) -> dict[str, bytes]:
         nothing: list[Any] = [None] * 120
         run = trusted(120, 60, classes=CLASSES, labels=nothing, places=nothing, failed=())
         return report_of(run, folder, pictures=some_pictures(run, 20))
+    if kind == "comparison":
+        return {"report.html": comparison_of(folder)}
     run = trusted(40, 10, failed=(2, 5))
     run.change(random_weights=True)
     return report_of(run, folder, "00000", "00001")
@@ -126,7 +128,7 @@ def test_nothing_overflows_and_the_result_fits_the_first_screen(opened, keep, ki
         wide = page.evaluate("document.scrollingElement.scrollWidth")
         assert wide <= width, f"{kind} at {width}, {theme}: {wide} pixels wide"
         below = page.evaluate(
-            "Math.max(...['h1', '.sound, .doubts', '.tiles'].map("
+            "Math.max(...['h1', '.tiles'].map("
             "one => document.querySelector(one).getBoundingClientRect().bottom))"
         )
         assert below <= height, f"{kind} at {width}, {theme}: the tiles end at {below}"

@@ -1,0 +1,62 @@
+"""The page of a comparison."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from made_reports import comparison_of
+
+from seraser_core.report.compared import sentence
+
+
+def ranks(average: dict[str, float], worst: dict[str, float | None], pairs: int) -> pl.DataFrame:
+    schema = {"mean_rank_worst_group": pl.Float64}
+    columns = {
+        "method": list(average),
+        "pairs": pairs,
+        "mean_rank_accuracy": list(average.values()),
+        "mean_rank_worst_group": list(worst.values()),
+    }
+    return pl.DataFrame(columns, schema_overrides=schema)
+
+
+@pytest.mark.parametrize(
+    ("average", "worst", "pairs", "said"),
+    [
+        (
+            {"zero_shot": 2.0, "seraser": 1.0},
+            {"zero_shot": 2.0, "seraser": 1.0},
+            4,
+            "Over 4 pairs of data set and model, seraser is best, on average and in the worst "
+            "group.",
+        ),
+        (
+            {"zero_shot": 1.2, "seraser": 1.8},
+            {"zero_shot": 2.0, "seraser": 1.0},
+            1,
+            "On this data set, zero_shot has the best average, and seraser the best worst group.",
+        ),
+        (
+            {"zero_shot": 1.5, "seraser": 1.5},
+            {"zero_shot": None, "seraser": None},
+            2,
+            "Over 2 pairs of data set and model, zero_shot and seraser have the best average.",
+        ),
+    ],
+)
+def test_the_sentence_names_the_best(average, worst, pairs, said):
+    assert sentence(ranks(average, worst, pairs), 4) == said
+
+
+def test_the_sentence_of_audits():
+    assert "no method can be ranked" in sentence(ranks({}, {}, 0), 2)
+
+
+def test_the_page_shows_every_run_before_and_after(tmp_path):
+    page = comparison_of(tmp_path).decode()
+    runs = page[page.index('<section id="runs"') :]
+    assert runs.count("<caption>Average (pooled)</caption>") == 2
+    assert runs.count("<caption>Worst group</caption>") == 1
+    assert runs.count('class="strip"') == 2 * 3
+    for name in ("birds", "pets"):
+        assert f'href="../../{name}-' in runs
