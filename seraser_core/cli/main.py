@@ -18,7 +18,7 @@ from seraser_core.cli.commands import COMMANDS
 from seraser_core.cli.console import errors, print_markdown, say_error
 from seraser_core.cli.interrupts import interruptible
 from seraser_core.cli.waits import Waits
-from seraser_core.errors import ConfigError, SeraserError
+from seraser_core.errors import HINT, ConfigError, SeraserError
 from seraser_core.proxies import prepare
 from seraser_core.redaction import redact_logs
 from seraser_core.waiting import watching_waits
@@ -41,11 +41,26 @@ class Commands(TyperGroup):
         except SeraserError as error:
             say_error("failed", str(error))
             raise typer.Exit(FAILED) from None
-        except (typer.Exit, typer.Abort, typer.TyperException):
+        except (typer.Exit, typer.Abort):
             raise
+        except typer.TyperException as error:
+            _say_misused(error)
+            raise typer.Exit(BAD_CONFIG) from None
         except Exception:  # a defect: its traceback is logged, without the keys that texts may hold
             logger.exception("unexpected error")
             raise typer.Exit(FAILED) from None
+
+
+def _say_misused(error: typer.TyperException) -> None:
+    """Print what is wrong with a command line, the nearest names, and where its help is."""
+    what, _, near = error.format_message().partition(" Did you mean ")
+    what, _, options = what.partition(" (Possible options: ")
+    hint = near.rstrip("?") or options.rstrip(")")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "seraser"
+    hints = [f"did you mean {hint}?"] if hint else []
+    hints.append(f"`{path} --help` shows how it is used")
+    say_error("command line", "\n".join([what, *(f"{HINT}{one}" for one in hints)]))
 
 
 app = typer.Typer(

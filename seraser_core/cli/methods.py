@@ -46,8 +46,8 @@ def methods(
         raise ConfigError("methods", faults[name].problem, faults[name].remedy)
     if name is not None and name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise typer.BadParameter(f"{name}: {hint}methods: {', '.join(known)}")
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        raise ConfigError("METHOD", repr(name), f"{hint}methods: {', '.join(known)}")
     if json:
         print_json(
             {

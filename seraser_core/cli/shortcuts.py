@@ -120,5 +120,5 @@ def _hard(one: HardPlace) -> dict[str, Any]:
 def _advice(found: Findings) -> Iterator[str]:
     """Yield what to do against the shortcuts, as entries of the option `methods`."""
     for remedy in found.remedies:
-        yield f"\n{remedy.method}: {remedy.reason}; in the configuration, under methods:\n"
+        yield f"\n{remedy.method}: {remedy.reason} In the configuration, under methods:\n"
         yield textwrap.indent(remedy.config.rstrip("\n"), "  ")

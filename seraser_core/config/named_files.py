@@ -179,6 +179,6 @@ def _not_a_file(location: str) -> str:
     if (path / "run.json").exists():
         return (
             "is a run directory; give the YAML file of a configuration here, or use the "
-            "commands for runs: status, verify, repair, retry-errors, summary"
+            "commands for runs: status, verify, repair, retry-errors, report"
         )
     return "is a folder; give the YAML file of a configuration"

@@ -35,7 +35,7 @@ class Shown(Flag):
 
     Attributes:
         NOWHERE: None of these.
-        SUMMARY: The tables of `seraser run` and `seraser summary`.
+        SUMMARY: The tables of `seraser run` and `seraser report`.
         COMPARE: The table of `seraser compare`.
         RUNS: The best method of a run in `seraser runs`.
         PREFECT: The artifacts of a flow run.

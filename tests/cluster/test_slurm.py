@@ -69,7 +69,7 @@ def test_an_array_goes_on_when_a_worker_is_killed_and_reports_at_the_end(
     slurm, submit, tree, tmp_path
 ):
     url, job = submit(200)
-    command = f"uv run --no-sync seraser summary {url}"
+    command = f"uv run --no-sync seraser report {url}"
     last = slurm(
         "sbatch",
         "--parsable",

@@ -29,7 +29,7 @@ def test_what_will_not_do_is_told_without_secrets(environment, unused_port):
     }
     done = subprocess.run(
         [sys.executable, "-c", _SERASER, "doctor", "--json"],
-        env=environment | more,
+        env={k: v for k, v in environment.items() if not k.startswith("AWS_")} | more,
         capture_output=True,
         text=True,
         check=False,

@@ -71,3 +71,25 @@ def test_names_are_completed(line, expected):
         check=False,
     )
     assert done.stdout.split() == expected, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rum"], ["No such command 'rum'.", "hint: did you mean 'run'?"]),
+        (
+            ["run", "x", "--no-prefekt"],
+            ["No such option: --no-prefekt", "did you mean --no-prefect?"],
+        ),
+        (["plan"], ["Missing argument 'CONFIG'."]),
+        (["status", "x", "--watch", "often"], ["Invalid value for '--watch'"]),
+        (["methods", "serazer"], ["hint: did you mean `seraser`?"]),
+        (["datasets", "waterbrids"], ["hint: did you mean 'waterbirds'?"]),
+    ],
+)
+def test_a_wrong_command_line_is_told_with_near_names(seraser, words, said):
+    done = seraser(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    for text in said:
+        assert text in done.stderr
+    assert "│" not in done.stderr

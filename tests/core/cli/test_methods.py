@@ -28,4 +28,4 @@ def test_options_of_one(seraser):
 def test_an_unknown_one(seraser):
     done = seraser("methods", "ttp")
     assert done.exit_code == 2
-    assert "did you mean tpt?" in done.stderr
+    assert "hint: did you mean `tpt`?" in done.stderr

@@ -51,7 +51,7 @@ FOUND = Findings(
         )
     ],
     detectable=[Detectable(words=["desert"], tested=50, conflicts=70, share=0.06)],
-    remedies=[Remedy(method="orth_cali", reason="it projects", config="- name: orth_cali\n")],
+    remedies=[Remedy(method="orth_cali", reason="It projects.", config="- name: orth_cali\n")],
     notes=["one thing"],
 )
 
@@ -70,7 +70,7 @@ def test_findings_are_told_as_a_sentence_tables_and_remedies(seraser, written):
     assert "desert, sand, dune a camel 40 50 80.0 % 67.0 % 88.8 % 0.610 0.004 -0.55" in words
     assert "75.0 % 5.0 %" in words
     assert "(unnamed) a [deer] 33 1 90.0 %" in words
-    assert "orth_cali: it projects; in the configuration, under methods: - name: orth_cali" in words
+    assert "orth_cali: It projects. In the configuration, under methods: - name: orth_cali" in words
     assert done.stderr.splitlines()[0] == "note: one thing"
     assert json.loads(seraser("shortcuts", written, "--json").stdout) == {
         "run": written,
