@@ -23,12 +23,12 @@ def remedies(shortcuts: Sequence[Shortcut], classes: Sequence[str], words: Words
         words: The word table, with the template of the run's prompts.
     """
     found = list(dict.fromkeys(one.words[0] for one in shortcuts if one.words))
-    if not found or len(classes) * (len(found) + 1) > _MOST_PROMPTS:
-        return []
     kinds = dict(zip(words.words, words.kinds, strict=True))
-    endings = ["", *(f" {_joined(word, kinds.get(word, ''))}" for word in found)]
+    endings = ["", *(end for word in found for end in _endings(word, kinds.get(word, "")))]
+    if not found or len(classes) * len(endings) > _MOST_PROMPTS:
+        return []
     prompts = {
-        name: [words.template.replace("{}", f"{name}{ending}") for ending in endings]
+        name: [words.template.replace("{}", name + ending) for ending in endings]
         for name in classes
     }
     places = found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"
@@ -40,8 +40,9 @@ def remedies(shortcuts: Sequence[Shortcut], classes: Sequence[str], words: Words
     ]
 
 
-def _joined(word: str, kind: str) -> str:
-    return f"in the {word}" if kind in _PLACES else f"with {word}"
+def _endings(word: str, kind: str) -> list[str]:
+    """Return what a prompt that names `word` ends with; the best prompt of a class counts."""
+    return [f" in the {word}", f" on the {word}"] if kind in _PLACES else [f" with {word}"]
 
 
 def _remedy(entry: dict[str, Any], reason: str) -> Remedy:

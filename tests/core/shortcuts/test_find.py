@@ -173,7 +173,9 @@ def test_the_remedy_is_a_valid_method_that_names_the_places(findings):
     assert options.prompts["a dog"] == [
         "a photo of a dog",
         "a photo of a dog in the place1",
+        "a photo of a dog on the place1",
         "a photo of a dog in the place4",
+        "a photo of a dog on the place4",
     ]
     assert "place1 and place4" in remedy.reason
 
