@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import s3fs
 import yaml
 from PIL import Image
 
@@ -50,11 +51,11 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], images: str = "im
 
 
 @pytest.fixture
-def made(seraser, tmp_path, monkeypatch) -> Callable[[Path], dict[str, Any]]:
+def made(seraser, tmp_path, monkeypatch) -> Callable[[Path | str], dict[str, Any]]:
     """Makes a configuration of some data, and sees that `plan` takes it; returns its tree."""
     monkeypatch.chdir(tmp_path)
 
-    def make(data: Path) -> dict[str, Any]:
+    def make(data: Path | str) -> dict[str, Any]:
         done = seraser("init", str(data), "--output", "made.yaml")
         assert done.exit_code == 0, done.output
         assert done.stdout == "made.yaml\n"
@@ -257,6 +258,19 @@ def test_parquet_with_images(made, tmp_path):
         "label": "label",
         "classes": {"cat": "a cat", "dog": "a dog"},
     }
+
+
+def test_data_in_a_bucket(made, bucket):
+    fs = s3fs.S3FileSystem(use_listings_cache=False)
+    for name in ("birds/a wren/1.png", "birds/a wren/2.png", "birds/owl é/1.png"):
+        fs.pipe(f"{bucket}/{name}", picture())
+    fs.pipe(f"{bucket}/lists/t.csv", b"image,label\n../birds/a wren/1.png,x\nb.png,y\n")
+    dataset = made(f"{bucket}/birds")["dataset"]
+    assert (dataset["format"], dataset["path"]) == ("folder", f"{bucket}/birds")
+    assert dataset["classes"] == {"a wren": "a wren", "owl é": "an owl é"}
+    Path("made.yaml").unlink()
+    dataset = made(f"{bucket}/lists/t.csv")["dataset"]
+    assert (dataset["path"], dataset["allow_outside"]) == (f"{bucket}/lists/t.csv", True)
 
 
 def test_a_file_of_names_of_images(made, tmp_path):
