@@ -27,12 +27,12 @@ class RelevanceOptions(Options):
         default="a photo of a place",
         min_length=1,
         max_length=1000,
-        description="Prompt that speaks of no class; evidence is for the classes against it.",
+        description="Prompt that names no class; evidence is for the classes against it.",
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["otsu"] = Field(
         default="otsu",
-        description="Foreground is where the evidence is above this part of its range in the "
-        "image, or above the threshold that Otsu's method finds.",
+        description="Foreground is where the evidence is above this fraction of its range in the "
+        "image; otsu: above the threshold that Otsu's method finds.",
     )
 
 
@@ -46,7 +46,7 @@ class SegmentOptions(Options):
     )
     segmenter: str = Field(
         default="facebook/sam-vit-base",
-        description="SAM: a model id of the Hugging Face hub, or a local folder likewise.",
+        description="SAM: a model id of the Hugging Face hub, or a local folder, as above.",
     )
     prompt: str | None = Field(
         default=None,
@@ -55,14 +55,20 @@ class SegmentOptions(Options):
         description="Things that the detector looks for, e.g. `bird.`; by default the class names.",
     )
     box_threshold: float = Field(
-        default=0.1, ge=0, le=1, description="Least score of a box, see Grounding DINO."
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Lowest score of a box that counts, see Grounding DINO.",
     )
     text_threshold: float = Field(
-        default=0.1, ge=0, le=1, description="Least score of a word, see Grounding DINO."
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Lowest score of a word that counts, see Grounding DINO.",
     )
     nms: float = Field(
         default=0.8,
         gt=0,
         le=1,
-        description="If boxes overlap by more than this, only the best one is kept.",
+        description="Of boxes that overlap by more than this, only the best is kept.",
     )

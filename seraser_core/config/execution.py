@@ -23,8 +23,8 @@ class ExecutionOptions(Options):
     )
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         default="auto",
-        description="Number of processes, or workers that `cluster` is to start. auto: one per "
-        "CUDA device, one without any; a cluster decides for itself.",
+        description="Number of processes, or of workers that `cluster` starts. auto: one per "
+        "CUDA device, or one without a GPU; a cluster decides for itself.",
     )
     address: str | None = Field(
         default=None,
@@ -49,14 +49,14 @@ class ExecutionOptions(Options):
         default=3,
         ge=0,
         le=100,
-        description="Workers that may die over one shard, or flow runs over one part; then it "
-        "failed.",
+        description="How many workers may die over one shard, or flow runs over one part, before "
+        "it fails.",
     )
     start_timeout: float = Field(
         default=600,
         gt=0,
         le=7 * 86400,
-        description="Seconds to wait for a first worker, and for another one when all are gone.",
+        description="Seconds to wait for the first worker, and for another if all are gone.",
     )
 
     textfile: str | None = Field(

@@ -54,12 +54,12 @@ class SplitOptions(Options):
 
     column: str | None = Field(
         default=None,
-        description="Column of a table that names the split of a row. A benchmark data set has "
-        "none: write `split: test`; without it, the first split that it lists is used.",
+        description="Column of a table that names the split of each row. A benchmark data set has "
+        "no such column: write `split: test`; the default is the first split that it lists.",
     )
     values: list[int | str] = Field(
-        description="Rows with one of these values are used; 2 also finds 2.0, and a quoted "
-        "'007' only this text."
+        description="Use the rows with one of these values; 2 also finds 2.0, and a quoted '007' "
+        "finds only this text."
     )
 
     @model_validator(mode="before")
@@ -81,7 +81,7 @@ class LimitOptions(Options):
         default=100_000_000,
         gt=0,
         le=2**31,
-        description="Most pixels of an image, read from its header.",
+        description="Largest number of pixels of an image, read from its header.",
     )
 
 
@@ -99,7 +99,7 @@ class DatasetOptions(Options):
         description="Name of the benchmark data set, see `seraser datasets`; path is its root.",
     )
     id: str | None = Field(
-        default=None, description="Column with unique ids; without it the image path is the id."
+        default=None, description="Column with unique ids; by default the image path is the id."
     )
     image: str = Field(
         default="image",
@@ -109,7 +109,7 @@ class DatasetOptions(Options):
     label: str | None = Field(
         default=None,
         description="Column with labels: class names or indices; of webdataset cls, txt or a field "
-        "of json, and cls where it is there. A value that is the name of one "
+        "of json, by default cls if there is one. A value that is the name of one "
         "class and the index of another is refused. Without labels the run is an audit.",
     )
     attribute: str | None = Field(
@@ -120,15 +120,15 @@ class DatasetOptions(Options):
     mask: str | None = Field(
         default=None,
         description="Column with foreground mask paths, relative to the table: lossless files of "
-        "the image's shape, where non-zero is foreground. Of a palette, black is background when "
-        "only black and white are used, else index 0, which must be black. A mask that is all "
-        "zero counts as given: nothing is foreground.",
+        "the image's shape, in which everything but 0 is foreground. In a palette, black is "
+        "background if only black and white are used, else index 0, which must be black. A mask "
+        "of zeros is a mask: nothing is foreground.",
     )
     masks: str | None = Field(
         default=None,
         description="Table with the columns id and mask, such as `seraser masks` makes: the images "
-        "of these ids get these masks, in place of any that the data set has. Paths are relative "
-        "to the table; it and the masks are read with the credentials of the environment.",
+        "with these ids get these masks, in place of the data set's own. Paths are relative "
+        "to the table; table and masks are read with the credentials of the environment.",
     )
     box: list[str] | None = Field(
         default=None,
@@ -140,14 +140,14 @@ class DatasetOptions(Options):
         default="xyxy",
         description="Form of the box. xyxy: left, top, right and bottom in pixels of "
         "the upright image, right and bottom exclusive. xywh: left, top, width and height in "
-        "pixels, as COCO has them. fractions: left, top, right and bottom as parts of the image's "
-        "width and height, 0 to 1; convert centre, width and height, as YOLO has them "
+        "pixels, as in COCO. fractions: left, top, right and bottom as parts of the image's "
+        "width and height, 0 to 1; convert YOLO's centre, width and height "
         "(left = centre - width / 2).",
     )
     check_foregrounds: bool = Field(
         default=True,
-        description="Look at some of the boxes and masks that methods need when a run is planned, "
-        "and refuse those that cannot be what was meant; false: do not look.",
+        description="When a run is planned, check some of the boxes and masks that methods need, "
+        "and refuse those that cannot be intended.",
     )
     split: SplitOptions | None = Field(default=None, description="Filter on a split column.")
     classes: Annotated[
@@ -157,45 +157,45 @@ class DatasetOptions(Options):
         default=None,
         description="Names of the classes: a list (index = label), a mapping of labels or folders "
         "to names (`{n02437312: african elephant}`, in its order), of numbers to names (`{0: cat, "
-        "1: dog}`), or a file of any of these as text, JSON, YAML, CSV or TSV. The names are put "
-        "into prompts. A folder data set takes the sorted folder names when none are given.",
+        "1: dog}`), or a file of any of these as text, JSON, YAML, CSV or TSV. The names go "
+        "into the prompts. A folder data set has the sorted folder names by default.",
     )
     attributes: Annotated[
         list[Entry] | None, BeforeValidator(_in_order, json_schema_input_type=_Named | None)
     ] = Field(
         default=None,
         description="Names of the attribute values: a list (index = attribute) or a mapping, as "
-        "of the classes.",
+        "for classes.",
     )
     train_counts: dict[str, Annotated[int, Field(ge=0, lt=2**53)]] | None = Field(
         default=None,
         description="Group -> its images in the training split, as {a landbird / land: 3498, ...}, "
-        "for the adjusted average, in which the groups weigh as much as in training. Known of "
-        "Waterbirds and CelebA.",
+        "for the adjusted average, which weighs the groups as in training. Known for Waterbirds "
+        "and CelebA.",
     )
     allow_empty_classes: bool = Field(
         default=False, description="Accept classes that have no image."
     )
     template: str | None = Field(
         default=None,
-        description="Prompt template; {} stands for the class name. Without one, that of the "
+        description="Prompt template; {} stands for the class name. Default: that of the "
         "benchmark data set, or `a photo of {}`.",
     )
     decode: Literal["full", "reduced"] = Field(
         default="full",
         description="reduced: decode large JPEG photographs at 1/2, 1/4 or 1/8 of their size, "
-        "never below twice what the model sees. Much faster, and changes predictions slightly, "
-        "those of tpt, which looks at small crops, a little more.",
+        "never below twice the size that the model sees. Much faster; changes predictions "
+        "slightly, and those of tpt, which looks at small crops, a little more.",
     )
     limits: LimitOptions = Field(default_factory=LimitOptions, description="Limits per image.")
     allow_outside: bool = Field(
         default=False,
-        description="Accept image and mask paths outside of the table's folder, and links that "
-        "lead out of a folder data set.",
+        description="Accept image and mask paths outside the table's folder, and links that lead "
+        "out of a folder data set.",
     )
     storage_options: dict[str, Any] = Field(
         default_factory=dict,
-        description="fsspec options for reading the data set. No secrets: those come from the "
+        description="fsspec options for reading the data set. No secrets: they come from the "
         "environment, a profile or a Prefect block.",
     )
 
@@ -271,8 +271,8 @@ class ModelOptions(Options):
     pretrained: str | None = Field(
         default="openai",
         description="open_clip tag, a path/URL of weights (safetensors, or torch loaded "
-        "weights-only), or null for random weights; of a folder, its model.safetensors, which may "
-        "be in parts.",
+        "weights-only), or null for random weights. Default for a folder: its model.safetensors, "
+        "which may be in parts.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="auto: fp32 on CPU, bf16 towers on GPU."
@@ -297,12 +297,14 @@ class ModelOptions(Options):
 class ShardOptions(Options):
     """The sizes of the shards into which the data set is cut."""
 
-    max_items: int = Field(default=4096, gt=0, lt=2**31, description="Most images of a shard.")
+    max_items: int = Field(
+        default=4096, gt=0, lt=2**31, description="Largest number of images in a shard."
+    )
     max_bytes: Size = Field(
         default=512 * 2**20,
         gt=0,
         lt=2**62,
-        description="Most image bytes of a shard, where sizes are known.",
+        description="Largest number of image bytes in a shard, if sizes are known.",
     )
 
 
@@ -310,47 +312,48 @@ class RuntimeOptions(Options):
     """The execution of the work; never changes a prediction beyond rounding."""
 
     batch_size: Annotated[int, Field(ge=1, lt=2**31)] | Literal["auto"] = Field(
-        default="auto", description="Images adapted at once; halved when memory runs out."
+        default="auto", description="Images adapted at once; halved if memory runs out."
     )
     decode_threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
-        default="auto", description="Threads that decode ahead of the model; auto: cores + 2."
+        default="auto",
+        description="Threads that decode images ahead of the model; auto: cores + 2.",
     )
     fetch_threads: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
-        default="auto", description="Files that are read at once, ahead of the model; auto: 32."
+        default="auto", description="Files read at once, ahead of the model; auto: 32."
     )
     retries: int = Field(
         default=3,
         ge=0,
         le=1000,
-        description="Times a shard is retried after a passing fault.",
+        description="How often a shard is retried after a transient fault.",
     )
     decoding: Literal["threads", "processes"] = Field(
         default="threads",
-        description="Decode in threads, or in child processes, which are slower: there, a decoder "
-        "that hangs or crashes is killed and makes an error row. A shard in which one hung, or "
-        "whose worker died, is retried in child processes.",
+        description="Decode in threads, or in child processes, which are slower but survive a "
+        "decoder that hangs or crashes: the image becomes an error row. A shard in which a decoder "
+        "hung, or whose worker died, is retried in child processes.",
     )
     image_timeout: float = Field(
-        default=120, gt=0, le=86400, description="Seconds that the decoding of an image may take."
+        default=120, gt=0, le=86400, description="Time limit for decoding an image, in seconds."
     )
     shard_timeout: float | None = Field(
         default=None,
         gt=0,
-        description="Seconds that a shard may take; then it is held back and tried again.",
+        description="Time limit for a shard, in seconds; then it is retried later.",
     )
     max_error_rate: float = Field(
         default=0.5,
         ge=0,
         le=1,
-        description="A shard in which more than this share of the images, and more than 32, "
-        "cannot be used is not committed, and the run stops: the path or the credentials are "
-        "wrong. 1 keeps them all as error rows.",
+        description="Largest share of a shard's images that may fail. If more fail, and more than "
+        "32, the run stops without committing the shard, because the path or the credentials are "
+        "probably wrong. 1 keeps them all as error rows.",
     )
     parallel_shards: int = Field(
         default=1,
         ge=1,
         le=1024,
-        description="Shards computed at once by one process, which makes ready one more.",
+        description="Shards that one process computes at once; it prepares one more meanwhile.",
     )
 
 
@@ -392,8 +395,8 @@ class RunConfig(Options):
     output: str = Field(
         default="runs",
         min_length=1,
-        description="Folder or URL under which run directories are made. A relative path is "
-        "relative to the config file, also when it is not given there.",
+        description="Folder or URL for the run directories. A relative path is relative to the "
+        "config file, also if it is the default.",
     )
     shard: ShardOptions = Field(default_factory=ShardOptions, description="Size of a shard.")
     runtime: RuntimeOptions = Field(default_factory=RuntimeOptions, description="How to work.")
@@ -413,7 +416,10 @@ class RunConfig(Options):
         "masks; those of `segment` are always kept.",
     )
     seed: int = Field(
-        default=0, ge=0, lt=2**63, description="Seed of all random numbers, with the item id."
+        default=0,
+        ge=0,
+        lt=2**63,
+        description="Seed of all random numbers, together with the item id.",
     )
 
     def origins(self) -> dict[str, str]:

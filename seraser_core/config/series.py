@@ -14,8 +14,8 @@ class SeriesOptions(Options):
 
     changed: Literal["keep", "again"] = Field(
         default="keep",
-        description="For data that grows: with `series: {changed: keep}`, every time a run "
-        "evaluates the images that are new, and the report is of all runs. keep: an image whose "
-        "file or label has changed since its run keeps its rows, which is said. again: it is "
-        "evaluated again, and its old rows count no more.",
+        description="For data that grows: with `series: {changed: keep}`, each run evaluates "
+        "only the new images, and the report covers all runs. keep: an image whose file or label "
+        "has changed since its run keeps its rows, with a warning. again: it is evaluated again, "
+        "and its old rows no longer count.",
     )

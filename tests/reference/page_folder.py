@@ -25,7 +25,7 @@ from seraser_core.results.summary import aggregate
 from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 
-PICTURES, OF_TUTORIAL, OF_COMMANDS = 48, 24, 8
+PICTURES, OF_TUTORIAL, OF_COMMANDS = 48, 16, 8
 """Pictures of the finished run, in the tutorial's folder, and in the table of other commands."""
 RUN, SERIES = "birds-1a2b3c4d5e6f", "birds-0a1b2c3d4e5f"
 """Names that stand on the pages for those of a run and of a series."""
@@ -72,10 +72,14 @@ def make_folder(folder: Path) -> None:
     (folder / "my-bucket").mkdir()
     (folder / "var" / "lib" / "node_exporter").mkdir(parents=True)
     (folder / "my-bucket" / "runs").symlink_to("../runs")
+    (folder / "my-bucket" / "uploads").mkdir()
+    for row in rows[:4]:
+        picture = folder / str(row["filename"])
+        os.link(picture, folder / "my-bucket" / "uploads" / picture.name)
     for name in ("birds", "images", "masks", _TABLE):
         (folder / "my-bucket" / name).symlink_to(f"../{name}")
     for block in blocks("yaml"):
-        if block.page == "README.md" and block.file:
+        if block.page in ("README.md", "docs/data.md") and block.file:
             (folder / block.file).write_text(block.text)
     tree = yaml.safe_load((folder / _CONFIG).read_text())
     tree["dataset"] |= {"classes": list(SHORTCUT.classes), "attributes": list(SHORTCUT.attributes)}
@@ -128,7 +132,7 @@ class PageFolder:
     def here(self, text: str) -> str:
         """Return a text with the names of this folder in place of those that stand for them."""
         runs = self.folder / "runs"
-        series = sorted(path.parent for path in runs.glob("*/series"))
+        series = sorted(path.parent for path in runs.glob("birds-*/series"))
         if series:
             nights = sorted(path.parent.name for path in series[0].glob("*/run.json"))
             text = text.replace(f"{SERIES}/{RUN}", f"{SERIES}/{nights[0]}" if nights else SERIES)

@@ -25,7 +25,7 @@ class MethodOptions(Options):
     name: str = Field(description="The method, see `seraser methods`.")
     id: str = Field(
         default="",
-        description="Name in the results; the method's name unless given.",
+        description="Name in the results; default: the method's name.",
         pattern=r"^[A-Za-z0-9_.+-]*$",
     )
 
@@ -44,5 +44,5 @@ class MethodOptions(Options):
 
 Views = Annotated[
     int,
-    Field(ge=2, le=1024, description="Pictures looked at: the image and random crops of it."),
+    Field(ge=2, le=1024, description="Number of views: the image and random crops of it."),
 ]

@@ -18,6 +18,6 @@ class SeraserTaskOptions(EraseOptions):
         default=256,
         ge=1,
         le=100_000,
-        description="Images, drawn without labels from the whole data set, that the prompt is "
-        "tuned on.",
+        description="Number of images that the prompt is tuned on, drawn without labels from the "
+        "whole data set.",
     )

@@ -18,18 +18,26 @@ class TdaOptions(MethodOptions):
         default=3, ge=0, le=10_000, description="Features kept per predicted class."
     )
     positive_alpha: float = Field(default=2.0, ge=0, description="Weight of the positive cache.")
-    positive_beta: float = Field(default=5.0, ge=0, description="Its sharpness.")
+    positive_beta: float = Field(
+        default=5.0,
+        ge=0,
+        description="Sharpness of the cache: how fast weights fall with distance.",
+    )
     negative_shots: int = Field(
         default=2, ge=0, le=10_000, description="Undecided features kept per predicted class."
     )
     negative_alpha: float = Field(default=0.117, ge=0, description="Weight of the negative cache.")
-    negative_beta: float = Field(default=1.0, ge=0, description="Its sharpness.")
+    negative_beta: float = Field(
+        default=1.0,
+        ge=0,
+        description="Sharpness of the cache: how fast weights fall with distance.",
+    )
     negative_entropy: tuple[float, float] = Field(
         default=(0.2, 0.5),
-        description="An image is undecided when H / log2(C), H in nats, lies between these.",
+        description="An image is undecided if H / log2(C), H in nats, lies between these.",
     )
     negative_mask: tuple[float, float] = Field(
         default=(0.03, 1.0),
-        description="Classes count against an image when their probability, in the negative "
-        "cache, lies between these.",
+        description="Classes count against an image if their probability in the negative "
+        "cache lies between these.",
     )

@@ -19,13 +19,13 @@ class TptOptions(MethodOptions):
         default=0.1,
         gt=0,
         le=1,
-        description="Share of the views, those of lowest entropy, that is tuned on; at least one.",
+        description="Share of the views used for tuning, those of lowest entropy; at least one.",
     )
     context: str = Field(
         default="a photo of a",
         pattern=r"^[^{}]*[^{}\s][^{}]*$",
         max_length=1000,
-        description="Words that are tuned; the prompt of a class is `<context> <class>.`, whatever "
+        description="Words that are tuned. The prompt of a class is `<context> <class>.`, whatever "
         "dataset.template is.",
     )
     steps: int = Field(default=1, ge=0, le=100_000, description="AdamW steps.")

@@ -20,7 +20,7 @@ class VteOptions(MethodOptions):
         default=0.1,
         gt=0,
         le=1,
-        description="Share of the views, those of lowest entropy, that is averaged; at least one.",
+        description="Share of the views that is averaged, those of lowest entropy; at least one.",
     )
     templates: Templates = Field(
         default="imagenet80", validate_default=True, description=TEMPLATES_HELP
