@@ -70,6 +70,10 @@ def make_report(
         **_evidence(facts, tables, sums, findings, pictures),
         **_tables(run, tables),
         **_making(run, status, files),
+        "data_files": [
+            *(f"{name}.parquet" for name in tables),
+            *(["shortcuts.json"] if findings else []),
+        ],
     }
     return files | {"report.html": render("page.html.jinja", **content)}
 
@@ -143,7 +147,6 @@ def _tables(run: RunRecord, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any
         else parts.make_table(
             "Nights", nights.tail(parts.MOST_ROWS), NIGHTS, (), "nights", nights.height
         ),
-        "data_files": [f"{name}.parquet" for name in tables],
     }
 
 

@@ -23,6 +23,7 @@ _MOST_DISAGREEMENTS = 20
 _MOST_MATRIX = 12
 _MOST_PAIRS = 15
 _MOST_TRENDS = 12
+_MOST_NIGHTS = 60
 _SHADES = 9
 
 
@@ -161,7 +162,7 @@ def trends(
     """
     if nights is None:
         return []
-    of_method = nights.filter(pl.col("method") == method)
+    of_method = nights.filter(pl.col("method") == method).tail(_MOST_NIGHTS)
     names = of_method["night"].to_list()
     if len(names) < 2 or not of_method["n"].sum():
         return []

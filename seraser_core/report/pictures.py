@@ -72,7 +72,7 @@ class Item:
         name: Its id.
         truth: Its group or label; empty without one.
         kind: ``broken``, ``fixed``, ``wrong`` (before and after), ``changed`` (without labels),
-            ``drawn`` (without an erasing method: the object alone is another class) or ``same``.
+            ``drawn`` (without labels: the object alone is another class) or ``same``.
         views: The image, its surroundings, its object.
         loss: The loss from the first to the last step; empty if it is not known.
     """
@@ -192,14 +192,13 @@ def _guess(
 def _kind(before: Guess | None, after: Guess | None, alone: Guess | None) -> str:
     if before is None:
         return "same"
-    if after is None:
-        if before.right is False:
-            return "wrong"
-        return "drawn" if alone is not None and alone.name != before.name else "same"
+    then = before if after is None else after
     if before.right is None:
-        return "same" if before.name == after.name else "changed"
+        if before.name != then.name:
+            return "changed"
+        return "drawn" if alone is not None and alone.name != before.name else "same"
     kinds = {(False, True): "fixed", (True, False): "broken", (False, False): "wrong"}
-    return kinds.get((before.right, bool(after.right)), "same")
+    return kinds.get((before.right, bool(then.right)), "same")
 
 
 def _source(webp: bytes | None) -> str:

@@ -17,6 +17,7 @@ from seraser_core.report.page import make_report
 from seraser_core.results.counted import CountedRun
 from seraser_core.results.disagreements import disagreements
 from seraser_core.results.fingerprints import fingerprint
+from seraser_core.results.losses import with_losses
 from seraser_core.results.nights import is_series
 from seraser_core.results.reading import read_report
 from seraser_core.results.records import Commit, ReportFiles, RunRecord
@@ -89,6 +90,8 @@ def aggregate(
     findings = find_in(runs)
     files[FINDINGS] = findings.model_dump_json(indent=1).encode()
     pictures = pictures_of(runs)
+    if findings.eraser is not None:
+        pictures = with_losses(pictures, runs, findings.eraser)
     files |= make_report(record, tables, status, missing, sums, findings, pictures)
     for name, data in files.items():
         storage.write_bytes(storage.join(run_url, "report", name), data)

@@ -73,17 +73,17 @@ def page_file(tmp_path_factory):
     return write
 
 
-def make(kind: str, folder: Path) -> dict[str, bytes]:
+def make(kind: str, folder: Path, side: int = 32) -> dict[str, bytes]:
     """The files of a report with everything in it, of an audit, or of a run to be doubted."""
     if kind == "labelled":
         run = trusted(300, 100, classes=CLASSES, methods=["zero_shot", "seraser", "foreground"])
-        pictures = some_pictures(run)
+        pictures = some_pictures(run, side=side)
         findings = some_findings(pictures["item_id"].to_list())
         return report_of(run, folder, findings=findings, pictures=pictures)
     if kind == "audit":
         nothing: list[Any] = [None] * 120
         run = trusted(120, 60, classes=CLASSES, labels=nothing, places=nothing, failed=())
-        return report_of(run, folder, pictures=some_pictures(run, 20))
+        return report_of(run, folder, pictures=some_pictures(run, 20, side))
     if kind == "comparison":
         return {"report.html": comparison_of(folder)}
     run = trusted(40, 10, failed=(2, 5))
@@ -198,7 +198,9 @@ def test_scripts_sort_enlarge_and_switch_the_theme(opened):
 
 def test_sixty_items_stay_under_five_megabytes_and_two_builds_are_equal(tmp_path):
     one, two = (
-        make("labelled", tmp_path / name)["report.html"].replace(str(tmp_path / name).encode(), b"")
+        make("labelled", tmp_path / name, 128)["report.html"].replace(
+            str(tmp_path / name).encode(), b""
+        )
         for name in ("one", "two")
     )
     assert one == two

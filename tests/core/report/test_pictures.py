@@ -42,6 +42,7 @@ def gallery(*rows, findings=None):
         (None, CAMEL, DEER, "changed"),
         (1, CAMEL, None, "wrong"),
         (None, CAMEL, None, "drawn"),
+        (None, CAMEL, CAMEL, "drawn"),
         (0, CAMEL, CAMEL, None),
         (None, DEER, DEER, None),
         (None, DEER, None, None),
