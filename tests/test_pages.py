@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from generated_parts import PARTS, split
 
+from seraser_core.shortcuts.findings import Findings
+
 SERASER = str(Path(sysconfig.get_path("scripts"), "seraser"))
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -96,6 +98,26 @@ def test_the_demo_prints_its_rows_both_reports_and_a_sentence(demo):
     figures = [f"{100 * rows[m]['accuracy']:.1f} %" for m in ("zero_shot", "seraser")]
     sentence = f"takes the average from {figures[0]} (zero_shot) to {figures[1]} and the worst"
     assert sentence in " ".join(words)
+
+
+def test_the_shortcuts_of_the_demo_are_found_and_confirmed(demo):
+    _, printed = demo
+    found = Findings.model_validate(printed["shortcuts"])
+    planted = {("desert", "a camel"), ("forest", "a deer")}
+    assert {(one.place, one.class_name) for one in found.shortcuts} == planted
+    assert Findings.model_validate(printed["control"]["shortcuts"]).shortcuts == []
+    done = subprocess.run(
+        [SERASER, "shortcuts", printed["run"], "--confirm", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for one in Findings.model_validate_json(done.stdout).shortcuts:
+        assert one.transplant is not None
+        assert one.transplant.here.low > 0.5
+        assert one.transplant.elsewhere.high < 0.1
+    assert "Objects moved there" in Path(printed["run"], "report", "report.html").read_text()
 
 
 def test_status_reports_what_bounds_the_demo(demo):

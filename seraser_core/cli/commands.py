@@ -119,7 +119,7 @@ COMMANDS = (
         shortcuts.shortcuts,
         (
             "seraser shortcuts runs/birds-0a1b2c3d4e5f",
-            "seraser shortcuts runs/birds-0a1b2c3d4e5f --json",
+            "seraser shortcuts runs/birds-0a1b2c3d4e5f --confirm",
         ),
     ),
     Command(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from seraser_core.cli.arguments import JsonOption, MarkdownOption, RunArgument
 from seraser_core.cli.console import errors, print_json, print_table, results, say_next
@@ -26,7 +28,19 @@ _HARD = (*_PLACE, "images", "recognised here", "elsewhere")
 _MOST_WORDS = 3
 
 
-def shortcuts(run: RunArgument, json: JsonOption = False, markdown: MarkdownOption = False) -> None:
+def shortcuts(
+    run: RunArgument,
+    confirm: Annotated[
+        bool,
+        typer.Option(
+            "--confirm",
+            help="Paste objects of the run's masks onto these surroundings and onto others, and "
+            "keep what the model makes of them for the report.",
+        ),
+    ] = False,
+    json: JsonOption = False,
+    markdown: MarkdownOption = False,
+) -> None:
     """Show which surroundings decide which class in RUN, how sure that is, and what to do.
 
     Every report is written with them. RUN may be a series, or a comparison: then it is one line
@@ -34,6 +48,8 @@ def shortcuts(run: RunArgument, json: JsonOption = False, markdown: MarkdownOpti
     """
     from seraser_core.results.nights import is_series
 
+    if confirm:
+        _confirm(run)
     done = None if is_series(run) else each_run(run, _findings)
     if done is not None:
         columns = ("shortcuts", "found")
@@ -59,6 +75,15 @@ def shortcuts(run: RunArgument, json: JsonOption = False, markdown: MarkdownOpti
     for note in found.notes:
         errors.print(f"note: {note}")
     say_next("report", run, "--open")
+
+
+def _confirm(run: str) -> None:
+    """Transplant objects, and write the report again with what came of it."""
+    from seraser_core.results.summary import aggregate
+    from seraser_core.runner.confirming import confirm_run
+
+    confirm_run(run)
+    aggregate(run)
 
 
 def _findings(run: str) -> Findings:
