@@ -74,12 +74,18 @@ def _told(findings: Findings | None) -> str:
     """The surest shortcuts as the beginning of the sentence."""
     if findings is None or not findings.shortcuts:
         return ""
-    named = [f"“{one.place}” for “{one.class_name}”" for one in findings.shortcuts[:_NAMED]]
-    more = len(findings.shortcuts) - _NAMED
-    if more > 0:
-        named.append(count(more, "more place"))
-    taken = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
-    return f"The model takes {taken}: "
+    named = [one for one in findings.shortcuts if one.words]
+    if not named:
+        classes = dict.fromkeys(f"“{one.class_name}”" for one in findings.shortcuts)
+        return f"Some surroundings make the model answer {_joined([*classes], 'or')}: "
+    told = [f"“{one.place}” for “{one.class_name}”" for one in named[:_NAMED]]
+    more = len(findings.shortcuts) - len(told)
+    return f"The model takes {_joined([*told, *([count(more, 'more place')] if more else [])])}: "
+
+
+def _joined(parts: list[str], word: str = "and") -> str:
+    """Parts as a list within a sentence."""
+    return f" {word} ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
 
 
 def _alone(facts: Facts) -> str:

@@ -68,6 +68,22 @@ def test_the_sentence_names_the_shortcuts():
     )
 
 
+def test_the_sentence_names_two_shortcuts_and_counts_the_others():
+    (desert,) = some_findings().shortcuts
+    sea = desert.model_copy(update={"words": ["sea"], "class_name": "a gull"})
+    nameless = desert.model_copy(update={"words": []})
+
+    def told(*shortcuts) -> str:
+        found = some_findings().model_copy(update={"shortcuts": [*shortcuts]})
+        return sentence(facts(), found).partition(":")[0]
+
+    assert told(desert, sea) == "The model takes “desert” for “a camel” and “sea” for “a gull”"
+    assert told(desert, sea, nameless, nameless) == (
+        "The model takes “desert” for “a camel”, “sea” for “a gull” and 2 more places"
+    )
+    assert told(nameless, nameless) == "Some surroundings make the model answer “a camel”"
+
+
 def test_the_sentence_of_a_gain_that_costs_the_worst_group():
     groups = (GroupEffect("a", Share(20, 50), Share(15, 50), small=False),)
     assert sentence(facts(effect(groups=groups)), None) == (

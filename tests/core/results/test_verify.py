@@ -35,6 +35,7 @@ FILES = [
     "report/groups.png",
     "report/groups.svg",
     "report/report.html",
+    "report/shortcuts.json",
 ]
 
 
