@@ -33,6 +33,8 @@ def test_the_demo_is_shipped_without_its_training(wheel):
         modules = {name: archive.read(name).decode() for name in names if name.endswith(".py")}
     assert (ROOT / TRAINING / "train.py").is_file()
     assert "seraser_core/demo/model/seraser-demo.safetensors" in names
+    assert "seraser_core/shortcuts/nouns/nouns.txt" in names
+    assert any(name.endswith("licenses/seraser_core/shortcuts/nouns/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(TRAINING)]
     assert not [name for name, text in modules.items() if TRAINING.replace("/", ".") in text]
 

@@ -176,7 +176,7 @@ class _Search:
             else:
                 shortcuts.append(one.model_copy(update={"labels": split}))
         free = sorted(set(range(self._k)) - {one.cluster for one in tested})
-        hard += labelled.hard(free, len(self._classes))
+        hard += labelled.hard(free)
         hard_places = [
             HardPlace(
                 words=self._names[cluster],

@@ -50,24 +50,23 @@ class Labelled:
             verdict="shortcut" if draws else "merely hard",
         )
 
-    def hard(self, clusters: list[int], classes: int) -> list[tuple[int, int, LabelSplit]]:
+    def hard(self, clusters: list[int]) -> list[tuple[int, int, LabelSplit]]:
         """Return (cluster, class, rates) where a class is recognised less often than elsewhere.
 
         With a false discovery rate of 5 %, the largest falls first.
 
         Args:
-            clusters: Clusters to look at: those without a shortcut, which would explain the fall.
-            classes: Number of classes.
+            clusters: Those without a shortcut, which are compared with each other: a shortcut makes
+                its class easier in its own place, and so all others look hard.
         """
+        free = (self.labels >= 0) & np.isin(self.members, clusters)
+        among = Labelled(self.labels[free], self.predicted[free], self.members[free])
+        counts = np.bincount(among.labels, minlength=1)
         looked_at = []
-        for cluster in clusters:
-            for class_index in range(classes):
-                own = self.labels == class_index
-                inside = self.members == cluster
-                if min((own & inside).sum(), (own & ~inside).sum()) < _LEAST_IMAGES:
-                    continue
-                split = self.split(cluster, class_index)
-                if split is not None:
+        for class_index in np.flatnonzero(counts >= 2 * _LEAST_IMAGES).tolist():
+            for cluster in clusters:
+                split = among.split(cluster, class_index)
+                if split and min(split.tpr_inside.n, split.tpr_outside.n) >= _LEAST_IMAGES:
                     looked_at.append((cluster, class_index, split))
         q_values = benjamini_hochberg(
             [_p(one.tpr_inside, one.tpr_outside) for *_, one in looked_at]

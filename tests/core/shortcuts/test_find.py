@@ -149,6 +149,18 @@ def test_labels_tell_a_shortcut_from_what_is_hard():
     assert (rates.tpr_inside.hits, rates.tpr_inside.n) == ((own & ~hard).sum(), own.sum())
 
 
+def test_places_are_not_hard_because_a_shortcut_helps_its_class_elsewhere():
+    """Half of the owls are missed wherever no shortcut helps."""
+    sample = synthetic_sample(1200, 4, 3, {1: (2, 0.9)}, labelled=True)
+    whole = sample.whole.copy()
+    whole[(sample.labels == 2) & (sample.attributes != 1) & (sample.keys % 4 >= 2), 2] -= 30
+    found = find_shortcuts(replace(sample, whole=whole), CLASSES, synthetic_words(3))
+    assert pairs(found) == {("place1", 2)}
+    rates = found.shortcuts[0].labels
+    assert rates.tpr_inside.low > rates.tpr_outside.high + 0.2
+    assert not found.hard
+
+
 def test_a_place_with_one_class_alone_is_latent():
     sample = synthetic_sample(900, 4, 6, {}, seed=3)
     objects = sample.foreground.argmax(1)
