@@ -12,6 +12,7 @@ import typer
 
 from seraser_core.cli.arguments import JsonOption, absolute_location
 from seraser_core.cli.console import as_command, errors, print_json, results, say_error, say_next
+from seraser_core.display import printable
 from seraser_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -183,4 +184,4 @@ def _head(data: str, file: Path) -> str:
         f"Check it: {as_command('plan', str(file))}",
         "What is not here has its default; `seraser options` lists all options.",
     ]
-    return "".join(f"# {line}\n" for line in lines) + "\n"
+    return "".join(f"# {printable(' '.join(line.splitlines()))}\n" for line in lines) + "\n"

@@ -182,10 +182,11 @@ def _by(names: Sequence[str], wanted: Sequence[str]) -> Iterator[str]:
 
 def _are_paths(texts: pl.Series) -> bool:
     seen = [text.strip() for text in texts.drop_nulls().head(_LOOKED_AT) if text.strip()]
-    return bool(seen) and all(map(_is_path, seen))
+    return bool(seen) and all(map(is_path, seen))
 
 
-def _is_path(text: str) -> bool:
+def is_path(text: str) -> bool:
+    """Return whether a text is the name of an image, or a URL."""
     is_url = text.startswith(("http://", "https://"))
     return is_url or ending_of(text) in IMAGE_ENDINGS
 

@@ -64,8 +64,9 @@ def guess_folder(path: str) -> Guess:
 
 
 def pattern_of(path: str) -> str:
-    """Return a path in which signs of patterns stand for themselves."""
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path.rstrip("/"))
+    """Return a pattern of a path: its signs stand for themselves, and `?` for an opening brace."""
+    signs = {"{": "?"} | {sign: f"[{sign}]" for sign in "*?["}
+    return "".join(signs.get(sign, sign) for sign in path.rstrip("/"))
 
 
 def _table(path: str, files: list[str]) -> Guess | None:

@@ -84,8 +84,8 @@ def from_files(
 
 
 def words_of(name: str) -> str:
-    """Return a name as words of a prompt, such as ``a red fox`` for ``red_fox``."""
+    """Return a name as words of a prompt, such as ``a red fox`` for ``red_fox``; ids stay."""
     words = " ".join(re.split(r"[\s_]+", name.strip(" _")))
-    if not words or not words[0].isascii() or not words[0].isalpha() or _ARTICLE.match(words):
+    if not re.match(r"[A-Za-z]", words) or re.search(r"\d", words) or _ARTICLE.match(words):
         return words or name
     return f"{'an' if words[0].lower() in 'aeiou' else 'a'} {words}"

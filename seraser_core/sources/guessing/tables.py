@@ -8,7 +8,7 @@ from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.decode import IMAGE_ENDINGS
-from seraser_core.sources.guessing.columns import guess_facts, image_column, path_columns
+from seraser_core.sources.guessing.columns import guess_facts, image_column, is_path, path_columns
 from seraser_core.sources.guessing.guess import Guess
 from seraser_core.sources.shown import ending_of
 from seraser_core.sources.table_file import read_table
@@ -34,6 +34,8 @@ def guess_table(path: str) -> Guess:
         )
     found = Guess({"format": "table", "path": path, "image": image})
     found.reasons.append(f"image: column {image!r}, whose cells are names or URLs of images")
+    if is_path(image):
+        found.todo.append("dataset.path: its first line seems to be an image; add one with names")
     guess_facts(found, rows)
     _look_for_files(found, rows[image], path)
     return found

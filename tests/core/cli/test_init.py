@@ -206,12 +206,23 @@ def test_the_folder_of_the_classes_is_found(made, tmp_path, names, path):
     assert dataset["classes"] == {"cat": "a cat", "dog": "a dog"}
 
 
-def test_images_without_folders_are_an_audit(made, tmp_path):
-    write(tmp_path / "ph[o]to?s", "1.png", "2 é.png", "old/3.png")
-    tree = made(tmp_path / "ph[o]to?s")
+@pytest.mark.parametrize(
+    ("name", "pattern"), [("ph[o]to?s", "ph[[]o]to[?]s/**"), ("a{1,2}\n", "a?1,2}\n/**")]
+)
+def test_images_without_folders_are_an_audit(made, tmp_path, name, pattern):
+    write(tmp_path / name, "1.png", "2 é.png", "old/3.png")
+    tree = made(tmp_path / name)
     assert tree["dataset"]["format"] == "files"
-    assert tree["dataset"]["path"] == "ph[[]o]to[?]s/**"
+    assert tree["dataset"]["path"] == pattern
     assert tree["methods"] == RELEVANCE
+
+
+def test_a_table_without_a_header_is_told(made, tmp_path):
+    rows = [{"image": f"{n}.png", "label": ["cat", "dog"][n % 2]} for n in range(6)]
+    table = write_table(tmp_path / "t.csv", rows)
+    table.write_text(table.read_text().partition("\n")[2])
+    made(table)
+    assert "TO DO: its first line seems to be an image" in Path("made.yaml").read_text()
 
 
 def test_a_folder_with_a_table_of_its_images(made, tmp_path):
@@ -343,6 +354,7 @@ def test_every_option_has_its_description_above_it(seraser, tmp_path, monkeypatc
         ("7-up", "7-up"),
         ("_x_", "a x"),
         ("éclair", "éclair"),
+        ("n02437312", "n02437312"),
     ],
 )
 def test_words_of_a_name(name, words):
