@@ -64,7 +64,7 @@ COMMANDS = (
     Command(
         START,
         init.init,
-        ("seraser init photos/", "seraser init data/metadata.csv -o birds.yaml"),
+        ("seraser init photos/ -o birds.yaml", "seraser init data/birds --benchmark waterbirds"),
     ),
     Command(
         START,

@@ -19,7 +19,8 @@ _MOST_COUNTS = 40
 """Most lines of counts; beyond, only sums and faults are shown."""
 
 
-def _names(incomplete: str) -> list[str]:
+def benchmark_names(incomplete: str) -> list[str]:
+    """Return the names of data sets that begin so."""
     from seraser_core.sources.benchmarks.registry import BENCHMARKS
 
     return [name for name in BENCHMARKS if name.startswith(incomplete)]
@@ -29,7 +30,10 @@ def datasets(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[DATASET]", help="Show this one.", show_default=False, autocompletion=_names
+            metavar="[DATASET]",
+            help="Show this one.",
+            show_default=False,
+            autocompletion=benchmark_names,
         ),
     ] = None,
     json: JsonOption = False,
@@ -62,7 +66,7 @@ def datasets(
 
 def check(
     dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", show_default=False, autocompletion=_names)
+        str, typer.Argument(metavar="DATASET", show_default=False, autocompletion=benchmark_names)
     ],
     root: Annotated[
         str,
@@ -107,6 +111,8 @@ def check(
         )
     if report.problems:
         raise typer.Exit(1)
+    if not json:
+        say_next("init", root, "--benchmark", dataset)
 
 
 def _is_wrong(row: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ import typer
 
 from seraser_core.cli.arguments import JsonOption, absolute_location
 from seraser_core.cli.console import as_command, errors, print_json, results, say_error, say_next
+from seraser_core.cli.datasets import benchmark_names
 from seraser_core.display import printable
 from seraser_core.errors import ConfigError
 
@@ -41,6 +42,14 @@ def init(
             callback=absolute_location,
         ),
     ],
+    benchmark: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATASET",
+            help="DATA is the root of this one, see `seraser datasets`.",
+            autocompletion=benchmark_names,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Configuration to write."),
@@ -56,8 +65,8 @@ def init(
     from seraser_core.config.written import commented
     from seraser_core.sources.guessing import guess
 
-    found = guess(data)
-    name = _run_name(data)
+    found = _benchmark(benchmark, data) if benchmark else guess(data)
+    name = _run_name(benchmark or data)
     file = output or Path(f"{name}.yaml")
     if file.exists():
         raise ConfigError("-o", file, "is there already; name another file with -o")
@@ -96,6 +105,16 @@ def init(
         say_next("plan", str(file))
 
 
+def _benchmark(name: str, root: str) -> Guess:
+    from seraser_core.sources.benchmarks.registry import find_benchmark
+    from seraser_core.sources.guessing import Guess
+
+    known = find_benchmark(name)
+    found = Guess({"format": "benchmark", "name": name, "path": root})
+    found.reasons.append(f"split: the first one of {', '.join(known.splits)}")
+    return found
+
+
 def _accepted(found: Guess, name: str) -> tuple[dict[str, Any], ConfigError | None]:
     """Return the configuration of a guess, and what a plan still refuses.
 
@@ -105,9 +124,9 @@ def _accepted(found: Guess, name: str) -> tuple[dict[str, Any], ConfigError | No
     from seraser_core.runner.foregrounds import check_foregrounds
     from seraser_core.runner.plan import prepare_run
 
-    fault = None
+    fault, masked = None, False
     for _ in range(_MOST_CORRECTIONS):
-        tree = _tree(found, name)
+        tree = _tree(found, name, masked or "mask" in found.dataset)
         try:
             prepared = prepare_run(load_config(tree), lambda line: None, model=False)
             check_foregrounds(prepared.config, prepared.planned.table, lambda line: None)
@@ -117,7 +136,11 @@ def _accepted(found: Guess, name: str) -> tuple[dict[str, Any], ConfigError | No
             if not any(corrected):
                 return tree, fault
         else:
-            return tree, None
+            masks = prepared.planned.table["mask"]
+            if masked or found.dataset["format"] != "benchmark" or masks.null_count == len(masks):
+                return tree, None
+            masked = True
+            found.reasons.append("mask: the data set has masks")
     return tree, fault
 
 
@@ -142,9 +165,8 @@ def _corrected(found: Guess, mistake: ConfigError) -> bool:
     return True
 
 
-def _tree(found: Guess, name: str) -> dict[str, Any]:
+def _tree(found: Guess, name: str, masked: bool) -> dict[str, Any]:
     """Return the configuration of a guess: with masks, methods that use them."""
-    masked = "mask" in found.dataset
     more = {} if masked else {"auxiliary": "relevance"}
     methods: list[Any] = ["zero_shot"]
     methods += [{"name": one, **more} if more else one for one in ("seraser", "foreground")]

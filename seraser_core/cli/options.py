@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seraser_core.cli.arguments import JsonOption, MarkdownOption
-from seraser_core.cli.console import print_json, print_table, results
+from seraser_core.cli.console import print_json, print_table, results, say_next
 
 
 def _names(incomplete: str) -> list[str]:
@@ -61,3 +61,5 @@ def options(
             for one in found
         ]
         print_table("options", ("option", "default", "methods", "what"), rows)
+    if not json:
+        say_next(*(("init", ".") if name else ("options", "dataset")))

@@ -55,8 +55,12 @@ def runs(
 
         there = "" if storage.exists(output) else ": there is no such folder"
         errors.print(f"no runs in {output}{there}")
-    if finished := [run for run in listing["runs"] if run["headline"]]:
-        say_next("report", finished[-1]["run"], "--open")
+    finished = [run["run"] for run in listing["runs"] if run["headline"]]
+    others = [run["run"] for run in listing["runs"] if not run["headline"]]
+    if finished:
+        say_next("report", finished[-1], "--open")
+    else:
+        say_next(*(("status", others[-1]) if others else ("demo",)))
 
 
 def _run_row(run: dict[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def test_a_whole_root(seraser, birds):
     assert shown.exit_code == 0, shown.output
     assert "landbird / water" in shown.stdout
     assert f"clean: waterbirds in {birds}" in shown.stdout
+    assert shown.stderr.rstrip().endswith(f"seraser init {birds} --benchmark waterbirds")
     code, found = check(seraser, "waterbirds", birds, "--split", "test")
     assert (code, found["problems"]) == (0, [])
     groups = [one for one in found["counts"] if one["kind"] == "group"]

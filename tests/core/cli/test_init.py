@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import s3fs
 import yaml
+from miniatures import MINIATURES, write_waterbird_masks
 from PIL import Image
 
 from seraser_core.config.described import SCHEMA_FILE
@@ -282,6 +283,28 @@ def test_data_in_a_bucket(made, bucket):
     Path("made.yaml").unlink()
     dataset = made(f"{bucket}/lists/t.csv")["dataset"]
     assert (dataset["path"], dataset["allow_outside"]) == (f"{bucket}/lists/t.csv", True)
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_benchmarks(seraser, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    MINIATURES[name].write(tmp_path / "root")
+    done = seraser("init", "root", "--benchmark", name)
+    assert done.exit_code == 0, done.output
+    planned = seraser("plan", f"{name}.yaml", "--no-model")
+    assert planned.exit_code == 0, planned.output
+
+
+def test_masks_of_a_benchmark_are_used(seraser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    MINIATURES["waterbirds"].write(tmp_path / "root")
+    write_waterbird_masks(tmp_path / "root")
+    assert seraser("init", "root", "--benchmark", "waterbirds").exit_code == 0
+    tree = yaml.safe_load(Path("waterbirds.yaml").read_text())
+    assert tree["methods"] == ["zero_shot", "seraser", "foreground"]
+    assert tree["dataset"] == {"format": "benchmark", "name": "waterbirds", "path": "root"}
+    wrong = seraser("init", "root", "--benchmark", "waterbrids", "-o", "b.yaml")
+    assert (wrong.exit_code, "did you mean 'waterbirds'" in wrong.stderr) == (2, True)
 
 
 def test_a_file_of_names_of_images(made, tmp_path):
