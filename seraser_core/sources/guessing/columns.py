@@ -85,7 +85,7 @@ def guess_facts(found: Guess, rows: pl.DataFrame, ids: bool = True) -> None:
         if not are_numbers(values):
             found.dataset["attributes"] = values
         elif told and sorted(told) == list(range(len(told))):
-            found.dataset["attributes"] = [told[number] for number in sorted(told)]
+            found.dataset["attributes"] = values = [told[number] for number in sorted(told)]
         found.reasons.append(f"attribute: column {attribute!r}, by its name ({_some(values)})")
     masks = [name for name in paths if is_mask(name) and name != found.dataset["image"]]
     if masks:
