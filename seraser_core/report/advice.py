@@ -67,29 +67,30 @@ def _methods(facts: Facts) -> Iterator[Step]:
         return
     if not facts.labelled:
         return
-    if best is not None and best is not effect and _as_good(best, effect):
-        yield Step(
-            f"Use {best.method} wherever images come with a mask",
-            f"It is right on {percent(best.after.value)} of the images and {effect.method} on "
-            f"{percent(effect.after.value)}; it needs a mask of every image, and no optimisation.",
-            "methods:\n  - name: foreground",
-        )
     if effect.harms:
         yield Step(
             f"Do not use {effect.method} on this data",
             f"It breaks {count(effect.broken, 'image')} and fixes {effect.fixed:,}: "
             "the model needs the surroundings here, or the masks miss the object.",
         )
-    elif effect.helps:
+    if best is not None and best is not effect and best.helps and _as_good(best, effect):
         yield Step(
-            f"Look at the {count(effect.broken, 'image')} that {effect.method} breaks"
-            if effect.broken
-            else f"Use {effect.method}",
+            f"Use {best.method} wherever images come with a mask",
+            f"It is right on {percent(best.after.value)} of the images and {effect.method} on "
+            f"{percent(effect.after.value)}; it needs a mask of every image, and no optimisation.",
+            "methods:\n  - name: foreground",
+        )
+    if effect.helps and effect.broken:
+        yield Step(
+            f"Look at the {count(effect.broken, 'image')} that {effect.method} breaks",
             f"It fixes {count(effect.fixed, 'image')}, so the gain outweighs the harm; the broken "
             "ones say what it costs.",
-            _broken_rows(facts, effect) if effect.broken else "",
+            _broken_rows(facts, effect),
         )
-    else:
+    elif effect.helps:
+        why = f"It fixes {count(effect.fixed, 'image')} and breaks none."
+        yield Step(f"Use {effect.method}", why)
+    elif not effect.harms:
         yield Step(
             "Evaluate more images before you decide",
             f"{count(effect.fixed, 'image')} fixed and {effect.broken:,} broken are too few to "

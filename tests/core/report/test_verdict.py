@@ -200,12 +200,20 @@ def test_the_foreground_is_advised_where_it_is_as_good():
         "Look at the 5 images that seraser breaks",
         "Try group_prompt",
     ]
+    alike = effect("foreground", fixed=2, broken=2, right=75)
+    assert "Use foreground" not in " ".join(titles(facts(effect(), alike))), "zero-shot is, too"
     worse = effect("foreground", fixed=20, right=50)
     assert "Use foreground" not in " ".join(titles(facts(effect(), worse)))
 
 
 def test_harm_above_gain_means_do_not_erase():
-    assert titles(facts(effect(fixed=2, broken=20)))[0] == "Do not use seraser on this data"
+    harm = effect(fixed=2, broken=20)
+    assert titles(facts(harm))[0] == "Do not use seraser on this data"
+    better = effect("foreground", fixed=40, right=75)
+    assert titles(facts(harm, better))[:2] == [
+        "Do not use seraser on this data",
+        "Use foreground wherever images come with a mask",
+    ]
 
 
 def test_a_method_that_ran_already_is_not_advised():
