@@ -36,7 +36,10 @@ _MODEL = {"name": str(MODEL_JSON), "pretrained": str(WEIGHTS), "precision": "fp3
 
 
 def make_folder(folder: Path) -> None:
-    """Draw the pictures, write tables and folders of them, and finish the run of the README.
+    """Draw the pictures, write tables and folders of them, and finish the run of the README twice.
+
+    The run of all pictures is the one whose rows and report the pages read. The other one is of the
+    few that commands compute, so that the same command finds it done on every page.
 
     One of the pictures is cut off, so that there is an error row. Whatever the pages call them,
     they are camels and deer, which the demo's model knows.
@@ -83,14 +86,16 @@ def make_folder(folder: Path) -> None:
             (folder / block.file).write_text(block.text)
     tree = yaml.safe_load((folder / _CONFIG).read_text())
     tree["dataset"] |= {"classes": list(SHORTCUT.classes), "attributes": list(SHORTCUT.attributes)}
+    tree["dataset"]["path"] = str(folder / _TABLE)  # in copies of the folder, too: the same run
     (folder / _CONFIG).write_text(yaml.safe_dump(tree, sort_keys=False))
     use_demo_model(folder)
     for other in (folder / "my-bucket", folder / "data"):
         shutil.copy(folder / _CONFIG, other)
-    changes = [f"dataset.path={folder / _WHOLE}", "shard.max_items=20"]
-    run = plan_run(load_config(str(folder / _CONFIG), changes))
-    run_local(run)
-    aggregate(run)
+    whole = [f"dataset.path={folder / _WHOLE}", "shard.max_items=20", "name=whole"]
+    for changes in (whole, []):
+        run = plan_run(load_config(str(folder / _CONFIG), changes))
+        run_local(run)
+        aggregate(run)
 
 
 def use_demo_model(folder: Path) -> None:
@@ -117,7 +122,7 @@ class PageFolder:
     def __init__(self, source: Path, folder: Path) -> None:
         shutil.copytree(source, folder, symlinks=True, copy_function=os.link)
         self.folder = folder
-        (self._finished,) = (run.name for run in (folder / "runs").iterdir())
+        (self._finished,) = (run.name for run in (folder / "runs").glob("whole-*"))
         self._variables: dict[str, str] = {}
         for path in folder.glob("*.yaml"):
             text = path.read_text()
