@@ -20,6 +20,7 @@ from seraser_core.display import count
 from seraser_core.errors import ConfigError
 from seraser_core.results.samples import to_sample
 from seraser_core.runner.plan import DEFAULT_TEMPLATE
+from seraser_core.shortcuts.find import can_search
 from seraser_core.shortcuts.find import find_shortcuts as search
 from seraser_core.shortcuts.findings import Findings
 
@@ -99,15 +100,19 @@ def find_shortcuts(
     names, kept = called.run.classes, to_sample(called.sample)
     if kept is None:
         return Found(_nothing_usable(called), called.run, pl.DataFrame(called.sample))
-    words = model.compute.submit(model.words, names, template or DEFAULT_TEMPLATE)
+    # Of few images nothing will be named: a large text tower takes a minute for this on a CPU.
+    enough, given = can_search(kept.sample, names), (names, template or DEFAULT_TEMPLATE)
+    words = model.compute.submit(model.words, *given).result() if enough else None
     findings = search(
         kept.sample,
         names,
-        words.result(),
+        words,
         called.config.seed,
         region=kept.region,
         eraser=kept.eraser,
     )
+    if not enough:
+        findings = findings.model_copy(update={"notes": findings.notes[-1:]})
     return Found(_with_faults(findings, called), called.run, _examples(findings, called))
 
 

@@ -105,6 +105,11 @@ def places_of(
     return _Search(used, classes, words, seed).places() if _enough(used, classes) else {}
 
 
+def can_search(sample: Sample, classes: Sequence[str]) -> bool:
+    """Return whether a sample has images enough to be searched: else no words are needed."""
+    return _enough(_usable(sample), classes)
+
+
 def _usable(sample: Sample) -> Sample:
     """Return the images whose objects are neither too small nor too large, by rising keys."""
     return sample.take((sample.area >= SMALLEST_AREA) & (sample.area <= LARGEST_AREA)).smallest()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -287,7 +289,10 @@ def test_a_model_without_a_plain_transformer_needs_masks(files, tiny_json, tmp_p
     assert told.value.field == "masks"
 
 
-def test_the_package_names_what_there_is():
-    assert {"erase", "load_model"} <= set(dir(seraser_core))
+def test_the_package_names_what_there_is_and_imports_nothing():
+    assert {"erase", "find_shortcuts", "load_model"} <= set(dir(seraser_core))
+    heavy = "{'numpy', 'polars', 'torch', 'pydantic'} & set(sys.modules)"
+    code = f"import sys, seraser_core; dir(seraser_core); sys.exit({heavy} or 0)"
+    subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="find_nothing"):
         seraser_core.find_nothing  # noqa: B018
