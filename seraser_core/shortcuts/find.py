@@ -27,6 +27,7 @@ from seraser_core.shortcuts.labels import Labelled
 from seraser_core.shortcuts.naming import name_clusters, telling
 from seraser_core.shortcuts.pull import (
     benjamini_hochberg,
+    detectable_pull,
     permutation_p,
     pull_low,
     pulls,
@@ -45,6 +46,8 @@ _FEW_CONFLICTS = 0.2
 _LOUD, _LOUDER_THAN_ELSEWHERE = 0.5, 0.25
 _FEWEST_PER_HALF = 16
 _EXAMPLES = 12
+_RULE_OF_THREE = 3
+"""Decided images that are expected where at least one shows in 95 of 100 samples."""
 
 
 def find_shortcuts(
@@ -307,12 +310,19 @@ class _Search:
         return sorted(latent, key=lambda one: -one.voice)
 
     def _detectable(self, cluster: int, class_index: int) -> Detectable:
+        """Return the place, with the share that would have been reported; 1 if none would."""
         tested = int((self._b.members == cluster).sum())
+        conflicts = self._conflicts(cluster, class_index) if class_index >= 0 else 0
+        share = 1.0
+        if conflicts >= LEAST_CONFLICTS and tested:
+            testing = int(self._b.conflicts(cluster, class_index).sum())
+            pull = detectable_pull(testing, LEAST_PULL, LEAST_PULL_LOW)
+            share = max(pull * testing, _RULE_OF_THREE) / tested
         return Detectable(
             words=self._names[cluster],
             tested=tested,
-            conflicts=self._conflicts(cluster, class_index) if class_index >= 0 else 0,
-            share=_rounded(min(1.0, 3 / tested)) if tested else 1.0,
+            conflicts=conflicts,
+            share=_rounded(min(1.0, share)),
             examples=self._first(cluster),
         )
 

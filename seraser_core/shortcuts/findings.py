@@ -181,8 +181,8 @@ class Detectable(_Part):
         words: Names of the place, best first; empty where none fits.
         tested: Images of the place in the half that tests.
         conflicts: Images of both halves whose object is not the class that the place pulls towards.
-        share: 3 / tested: a place that decides more than this share of its images would have shown
-            at least one decided image, in 95 of 100 samples.
+        share: A place that decides more than this share of its images would have been reported, in
+            95 of 100 samples; 1 if it has too few conflict images for any report.
         examples: Ids of up to 12 images of the place, those with the smallest keys.
     """
 

@@ -15,6 +15,8 @@ import numpy as np
 PERMUTATIONS = 999
 _BOOTSTRAPS = 999
 _TERCILES = (1 / 3, 2 / 3)
+_ONE_SIDED, _TWO_SIDED = 1.645, 1.96
+"""Normal quantiles: 5 % lie beyond each."""
 
 
 def pulls(
@@ -97,6 +99,24 @@ def benjamini_hochberg(p_values: list[float]) -> list[float]:
         smallest = min(smallest, p_values[place] * len(order) / rank)
         q_values[place] = smallest
     return q_values
+
+
+def detectable_pull(conflicts: int, least: float, least_low: float) -> float:
+    """Return the pull that is reported in 95 of 100 samples: by normal approximation.
+
+    A share t of m conflict images that are decided outright pulls by t, with the standard error
+    sqrt(t (1 - t) / m). In 95 of 100 samples, the pull must be `least` at least, and the lower end
+    of its interval `least_low`.
+
+    Args:
+        conflicts: Images m of other objects in the place, in the half that tests.
+        least: Least pull that is reported.
+        least_low: Least lower end.
+    """
+    pulls = np.linspace(0, 1, 1001)
+    errors = np.sqrt(pulls * (1 - pulls) / max(conflicts, 1))
+    needed = np.maximum(least + _ONE_SIDED * errors, least_low + (_TWO_SIDED + _ONE_SIDED) * errors)
+    return float(pulls[np.flatnonzero(pulls >= needed)[0]])
 
 
 def pull_low(inside: np.ndarray, outside: np.ndarray, rng: np.random.Generator) -> float:

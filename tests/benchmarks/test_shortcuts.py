@@ -36,7 +36,7 @@ from seraser_core.shortcuts.sample import Sample
 from seraser_core.shortcuts.transplant import confirm
 from seraser_core.shortcuts.words import Words
 
-pytestmark = pytest.mark.benchmark
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 
 _SEEDS = range(910_000_000, 910_000_060)
 _REMEDY_SEEDS = range(915_000_000, 915_000_030)

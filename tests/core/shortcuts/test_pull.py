@@ -14,6 +14,7 @@ from seraser_core.shortcuts.naming import area_under_curve
 from seraser_core.shortcuts.pull import (
     PERMUTATIONS,
     benjamini_hochberg,
+    detectable_pull,
     permutation_p,
     pull_low,
     pulls,
@@ -94,6 +95,21 @@ def test_the_bootstrap_interval_is_that_of_a_difference_of_means():
     error = 0.2 * np.sqrt(1 / 100 + 1 / 400)
     low = pull_low(inside, outside, np.random.default_rng(1))
     assert low == pytest.approx(inside.mean() - outside.mean() - 1.96 * error, abs=0.01)
+
+
+def test_the_detectable_pull_is_reported_in_95_of_100_samples():
+    """Of images that are decided or not, with the interval's lower end by the normal formula."""
+    rng = np.random.default_rng(0)
+    for conflicts in (50, 100, 400, 2000):
+        reported = []
+        for part in (1, 0.7):
+            share = part * detectable_pull(conflicts, 0.10, 0.05)
+            pull = rng.binomial(conflicts, share, 20_000) / conflicts
+            low = pull - 1.96 * np.sqrt(pull * (1 - pull) / conflicts)
+            reported.append(((pull >= 0.10) & (low > 0.05)).mean())
+        assert 0.93 < reported[0] < 0.99, conflicts
+        assert reported[1] < 0.7, conflicts
+    assert detectable_pull(20, 0.10, 0.05) > detectable_pull(200, 0.10, 0.05) > 0.10
 
 
 def test_k_means_finds_clusters_that_are_apart():
