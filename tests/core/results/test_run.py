@@ -28,7 +28,7 @@ def test_creating_the_same_run_again_changes_nothing(small, finished):
 def test_a_directory_of_another_configuration_is_refused(scored, small, finished):
     other = scored(seed=0, precision="bf16")
     other.change(run_id=small.run.run_id)
-    with pytest.raises(RunDirectoryError, match=r"these differ: precision\. Use another name"):
+    with pytest.raises(RunDirectoryError, match=r"these differ: precision\nhint: use another name"):
         other.create(str(Path(finished.url).parent))
 
 
@@ -56,7 +56,7 @@ def test_resuming_writes_a_plan_that_is_missing(small, finished, name):
 
 def test_resuming_refuses_shards_that_were_edited(small, finished, edit):
     edit(finished, "plan/plan.json", lambda plan: plan["shards"].pop())
-    with pytest.raises(RunDirectoryError, match=r"plan\.json has other shards.*; delete it"):
+    with pytest.raises(RunDirectoryError, match=r"plan\.json has other shards.*\nhint: delete it"):
         small.create(str(Path(finished.url).parent))
 
 
@@ -124,14 +124,18 @@ def test_a_damaged_document_is_named(finished, name, data):
             (problem,) = verify(finished.url).problems
             assert f"{name} is damaged" in str(problem)
             continue
-        with pytest.raises(RunDirectoryError, match=f"{name} is damaged.*; delete it, and run"):
+        with pytest.raises(
+            RunDirectoryError, match=f"{name} is damaged.*\nhint: delete it, and run"
+        ):
             ask(finished.url)
 
 
 @pytest.mark.parametrize("key", ["attributes", "classes", "config", "methods", "plan_hash"])
 def test_a_run_without_a_key_is_damaged(finished, edit, key):
     edit(finished, "run.json", lambda run: run.pop(key))
-    with pytest.raises(RunDirectoryError, match=rf"damaged: {key}: Field required; delete it"):
+    with pytest.raises(
+        RunDirectoryError, match=rf"damaged: {key}: Field required\nhint: delete it"
+    ):
         status(finished.url)
 
 

@@ -155,7 +155,7 @@ def test_a_whole_shard_that_is_wanted_again_keeps_its_rows_while_its_images_are_
     assert files(Path(url)) == before
     with pytest.raises(RunDirectoryError, match="1 of 3 shards are missing, the first is 00001"):
         aggregate(url)
-    with pytest.raises(SeraserError, match="00001 is not done; `seraser repair` computes it"):
+    with pytest.raises(SeraserError, match="00001 is not done\nhint: `seraser repair` computes it"):
         Retry()(url, "00001")
     assert list(plan_repair(verify(url)).shards) == ["00001"]
     folder.with_name("away").rename(folder)
