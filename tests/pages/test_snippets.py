@@ -73,7 +73,7 @@ def page(request, made, tmp_path, monkeypatch) -> PageFolder:
 
 def commands(block: Block) -> list[str]:
     """The commands of a block of shell, without comments; ``a && b`` is two."""
-    lines = block.text.replace("\\\n", " ").splitlines()
+    lines = re.sub(r"\s*\\\n\s*", " ", block.text).splitlines()
     parts = [part for line in lines for part in line.split(" && ")]
     return [part.strip() for part in parts if shlex.split(part, comments=True)]
 
