@@ -13,6 +13,7 @@ from seraser_core.shortcuts.findings import Findings
 _ENOUGH = 100
 """Labels that give an accuracy to within ten points."""
 _MOST_STEPS = 5
+_NEEDED = {"mask": "a mask of every image", "box": "a box in every image"}
 _SCAN = 'import polars as pl\nfrom seraser_core.results import scan\n\nscan("{}")'
 
 
@@ -60,51 +61,62 @@ def _repairs(facts: Facts) -> Iterator[Step]:
 
 def _methods(facts: Facts) -> Iterator[Step]:
     """Which method to go on with."""
-    effect, best = facts.main, facts.effect("foreground")
+    effect = facts.main
     if effect is None:
         why = "Only zero_shot was run, which erases nothing."
         yield Step("Run an erasing method beside it", why, "methods:\n  - name: seraser")
         return
     if not facts.labelled:
         return
+    better = [one for one in facts.effects if one.helps]
+    if not better:
+        yield _keep(facts, effect)
+        return
+    if facts.best is not None and facts.best is not effect:
+        yield _use(facts, facts.best, effect)
     if effect.harms:
-        yield Step(
-            f"Do not use {effect.method} on this data",
-            f"It breaks {count(effect.broken, 'image')} and fixes {effect.fixed:,}: "
-            "the model needs the surroundings here, or the masks miss the object.",
-        )
-    if best is not None and best is not effect and best.helps and _as_good(best, effect):
-        yield Step(
-            f"Use {best.method} wherever images come with a mask",
-            f"It is right on {percent(best.after.value)} of the images and {effect.method} on "
-            f"{percent(effect.after.value)}; it needs a mask of every image, and no optimisation.",
-            "methods:\n  - name: foreground",
-        )
-    if effect.helps and effect.broken:
+        why = f"It breaks {count(effect.broken, 'image')} and fixes {effect.fixed:,}."
+        yield Step(f"Do not use {effect.method} on this data", why)
+    elif effect.helps and effect.broken:
         yield Step(
             f"Look at the {count(effect.broken, 'image')} that {effect.method} breaks",
             f"It fixes {count(effect.fixed, 'image')}, so the gain outweighs the harm; the broken "
             "ones say what it costs.",
             _broken_rows(facts, effect),
         )
-    elif effect.helps:
+    elif effect.helps and facts.best in (None, effect):
         why = f"It fixes {count(effect.fixed, 'image')} and breaks none."
         yield Step(f"Use {effect.method}", why)
-    elif not effect.harms:
-        yield Step(
-            "Evaluate more images before you decide",
-            f"{count(effect.fixed, 'image')} fixed and {effect.broken:,} broken are too few to "
-            "tell gain from chance.",
+
+
+def _keep(facts: Facts, effect: Effect) -> Step:
+    """Zero-shot, where no method is clearly better."""
+    shares = [("zero_shot", effect.before), *((e.method, e.after) for e in facts.effects)]
+    told = ", ".join(f"{name} {percent(share.value)}" for name, share in shares)
+    why = f"No method of this run is clearly better (average: {told})."
+    if effect.harms:
+        why += f" {effect.method} breaks {count(effect.broken, 'image')}, fixes {effect.fixed:,}."
+    elif effect.fixed or effect.broken:
+        why += (
+            f" {count(effect.fixed, 'image')} fixed and {effect.broken:,} broken by "
+            f"{effect.method} are too few to tell gain from chance; more images may."
         )
+    return Step("Keep zero_shot", why)
 
 
-def _as_good(one: Effect, other: Effect) -> bool:
-    """Return whether a method is as good as another on average and in the worst group."""
-    if one.after.value < other.after.value:
-        return False
-    if one.worst is None or other.worst is None:
-        return True
-    return one.worst[1].after.value >= other.worst[1].after.value
+def _use(facts: Facts, best: Effect, other: Effect) -> Step:
+    """The best method, with what it needs and the other does not."""
+    why = (
+        f"It is right on {percent(best.after.value)} of the images, {other.method} on "
+        f"{percent(other.after.value)} and zero_shot on {percent(best.before.value)}."
+    )
+    kind = facts.foreground_of(best.method)
+    if kind in _NEEDED and kind == facts.foreground_of(other.method):
+        why += f" Both need {_NEEDED[kind]}."
+    elif kind in _NEEDED:
+        why += f" It needs {_NEEDED[kind]}, which {other.method} does not."
+    name = next((m.name for m in facts.run.methods if m.id == best.method), best.method)
+    return Step(f"Use {best.method}", why, f"methods:\n  - name: {name}")
 
 
 def _broken_rows(facts: Facts, effect: Effect) -> str:

@@ -157,10 +157,30 @@ class Facts:
         large = (group for group in self.zero_shot_groups if not group.small)
         return min(large, key=lambda group: group.before.value, default=None)
 
-    def effect(self, name: str) -> Effect | None:
-        """The effect of the first method of a kind."""
-        names = {method.id: method.name for method in self.run.methods}
-        return next((e for e in self.effects if names.get(e.method) == name), None)
+    @property
+    def best(self) -> Effect | None:
+        """The best method that helps: another than the main one only if it is clearly better."""
+        main = self.main
+        helping = [e for e in self.effects if e.helps]
+        if main is None or not helping:
+            return None
+        better = [e for e in helping if e is not main and _clearly_better(e, main)]
+        return max(better, key=lambda e: e.after.value, default=main if main.helps else None)
+
+    def foreground_of(self, method: str) -> str:
+        """Foreground that a method needs, such as ``mask``; empty if it needs none."""
+        return next(
+            (m.options.get("auxiliary", "") for m in self.run.methods if m.id == method), ""
+        )
+
+
+def _clearly_better(one: Effect, other: Effect) -> bool:
+    """Return whether a method that helps is better than another, and its worst group no worse."""
+    if one.after.low <= other.after.high:
+        return not other.helps and one.after.value > other.after.value
+    if one.worst is None or other.worst is None:
+        return True
+    return one.worst[1].after.value >= other.worst[1].after.value
 
 
 def read_facts(

@@ -86,6 +86,7 @@ def _first_screen(facts: Facts, findings: Findings | None) -> dict[str, Any]:
         "doubts": verdict.doubts(facts),
         "assurance": verdict.assurance(facts),
         "tiles": verdict.tiles(facts, findings),
+        "better": verdict.better(facts),
         "steps": advice.next_steps(facts, findings),
     }
 

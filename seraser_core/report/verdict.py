@@ -195,6 +195,15 @@ def assurance(facts: Facts) -> str:
     return f"All {facts.images:,} planned images have a prediction and a label{small}."
 
 
+def better(facts: Facts) -> str:
+    """Name the method that is clearly better than the one of the tiles; empty if none is."""
+    best = facts.best
+    if best is None or best is facts.main:
+        return ""
+    worst = f", worst group {percent(best.worst[1].after.value)}" if best.worst else ""
+    return f"{best.method} is better here: average {percent(best.after.value)}{worst}."
+
+
 def tiles(facts: Facts, findings: Findings | None) -> list[Tile]:
     """The four figures of the first screen."""
     effect = facts.main

@@ -9,7 +9,7 @@ from made_reports import some_findings, trusted
 
 from seraser_core.report.advice import next_steps
 from seraser_core.report.facts import Effect, Facts, GroupEffect, Share
-from seraser_core.report.verdict import assurance, doubts, sentence, tiles
+from seraser_core.report.verdict import assurance, better, doubts, sentence, tiles
 from seraser_core.results.significance import mcnemar
 from seraser_core.shortcuts.findings import Findings
 
@@ -193,27 +193,60 @@ def titles(found: Facts, findings: Findings | None = None) -> list[str]:
     return [step.title for step in next_steps(found, findings)]
 
 
-def test_the_foreground_is_advised_where_it_is_as_good():
-    better = effect("foreground", fixed=40, right=75)
-    assert titles(facts(effect(), better), some_findings()) == [
-        "Use foreground wherever images come with a mask",
+def test_the_foreground_is_advised_where_it_is_clearly_better():
+    best = effect("foreground", fixed=60, right=90)
+    found = facts(effect(), best)
+    assert titles(found, some_findings()) == [
+        "Use foreground",
         "Look at the 5 images that seraser breaks",
         "Try group_prompt",
     ]
-    alike = effect("foreground", fixed=2, broken=2, right=75)
-    assert "Use foreground" not in " ".join(titles(facts(effect(), alike))), "zero-shot is, too"
-    worse = effect("foreground", fixed=20, right=50)
-    assert "Use foreground" not in " ".join(titles(facts(effect(), worse)))
+    assert better(found) == "foreground is better here: average 90.0 %, worst group 50.0 %."
+    alike = effect("foreground", fixed=31, right=61)
+    assert "Use foreground" not in titles(facts(effect(), alike))
+    assert better(facts(effect(), alike)) == ""
+    useless = effect("foreground", fixed=2, broken=2, right=75)
+    assert "Use foreground" not in titles(facts(effect(), useless)), "zero-shot is as good"
 
 
-def test_harm_above_gain_means_do_not_erase():
+@pytest.mark.parametrize(
+    ("seraser", "told"),
+    [
+        ("mask", " Both need a mask of every image."),
+        ("blur", " It needs a mask of every image, which seraser does not."),
+    ],
+)
+def test_what_the_foreground_needs_is_told_beside_what_seraser_needs(seraser, told):
+    kinds = {
+        "zero_shot": {},
+        "seraser": {"auxiliary": seraser},
+        "foreground": {"auxiliary": "mask"},
+    }
+    methods = [m.model_copy(update={"options": kinds[m.id]}) for m in RUN.methods]
+    run = RUN.model_copy(update={"methods": methods})
+    found = facts(effect(), effect("foreground", fixed=60, right=90), run=run)
+    assert next_steps(found, None)[0].why == (
+        "It is right on 90.0 % of the images, seraser on 60.0 % and zero_shot on 35.0 %." + told
+    )
+
+
+def test_zero_shot_is_kept_where_nothing_is_better():
+    harm = effect(fixed=0, broken=6, right=94, groups=())
+    alike = effect("foreground", fixed=0, broken=0, right=100, groups=())
+    (step,) = next_steps(facts(harm, alike, masked=True), None)
+    assert step.title == "Keep zero_shot"
+    assert step.why == (
+        "No method of this run is clearly better (average: zero_shot 100.0 %, seraser 94.0 %, "
+        "foreground 100.0 %). seraser breaks 6 images, fixes 0."
+    )
+    chance = effect(fixed=4, broken=3)
+    assert "too few to tell gain from chance" in next_steps(facts(chance), None)[0].why
+
+
+def test_harm_above_gain_means_another_method():
     harm = effect(fixed=2, broken=20)
-    assert titles(facts(harm))[0] == "Do not use seraser on this data"
-    better = effect("foreground", fixed=40, right=75)
-    assert titles(facts(harm, better))[:2] == [
-        "Do not use seraser on this data",
-        "Use foreground wherever images come with a mask",
-    ]
+    best = effect("foreground", fixed=40, right=75)
+    assert titles(facts(harm, best))[:2] == ["Use foreground", "Do not use seraser on this data"]
 
 
 def test_a_method_that_ran_already_is_not_advised():
