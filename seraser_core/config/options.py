@@ -419,7 +419,7 @@ class RunConfig(Options):
         default=0,
         ge=0,
         lt=2**63,
-        description="Seed of all random numbers, together with the item id.",
+        description="Seed of all random numbers, with the item id.",
     )
 
     def origins(self) -> dict[str, str]:
