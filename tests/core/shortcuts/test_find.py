@@ -50,6 +50,25 @@ def test_planted_shortcuts_are_found_and_no_others(findings):
     assert not findings.hard
 
 
+@pytest.mark.slow  # a second of CPU alone, but BLAS threads spin where all cores are busy
+def test_many_images_classes_and_words():
+    planted = {1: (2, 0.5), 4: (0, 0.3), 7: (150, 0.2), 9: (33, 0.4)}
+    sample = synthetic_sample(5000, 200, 25, planted, dimensions=256)
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((3000, 256)).astype(np.float32)
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    words = synthetic_words(25, 256)
+    words = replace(
+        words,
+        words=[*words.words, *(f"word{i}" for i in range(3000))],
+        kinds=[*words.kinds, *["artifact"] * 3000],
+        features=np.vstack([words.features, noise]),
+    )
+    found = find_shortcuts(sample, [f"class {i}" for i in range(200)], words)
+    assert pairs(found) == {(f"place{place}", one) for place, (one, _) in planted.items()}
+    assert len(found.detectable) == 25
+
+
 def test_figures_of_a_shortcut_are_those_of_its_images(sample, findings):
     """Recounted from the true places, which the clusters match."""
     one = findings.shortcuts[0]
