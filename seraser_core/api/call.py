@@ -54,6 +54,7 @@ def call(
     template: str | None,
     seed: int,
     batch_size: int | str,
+    progress: bool | None,
     sample: int,
     most: int | None = None,
     needs_foreground: bool = False,
@@ -101,7 +102,7 @@ def call(
         given, foregrounds = _at(given, chosen), _at(foregrounds, chosen)
         of_labels, of_attributes = _at(of_labels, chosen), _at(of_attributes, chosen)
     items = GivenImages(given, foregrounds, of_labels, of_attributes, config.dataset.limits)
-    run, scored = compute(model, config, names, values, items)
+    run, scored = compute(model, config, names, values, items, progress)
     return Called(run, config, given, scored.predictions, scored.sample)
 
 

@@ -7,7 +7,6 @@ runner asks only for items, bytes and a session, so they are given to it in memo
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ import pyarrow as pa
 from seraser_core.api.arguments import as_arguments
 from seraser_core.api.given import Given
 from seraser_core.api.model import Model
+from seraser_core.api.progress import Watch
 from seraser_core.config.loading import parse_config
 from seraser_core.config.options import LimitOptions, RunConfig
 from seraser_core.errors import HangError
@@ -123,6 +123,7 @@ def compute(
     classes: list[str],
     attributes: list[str],
     images: GivenImages,
+    progress: bool | None,
 ) -> tuple[RunRecord, ScoredItems]:
     """Compute images.
 
@@ -132,6 +133,7 @@ def compute(
         classes: Names of the classes.
         attributes: Names of the attributes.
         images: The images.
+        progress: Whether to show it, see `Watch`.
 
     Raises:
         ConfigError: The methods cannot be used as configured.
@@ -140,28 +142,14 @@ def compute(
     with as_arguments():
         session = model.compute.submit(_session, model, config, classes, attributes, images)
         opened = session.result()
-    watch = _Watch()
-    try:
+    with Watch(images.count, progress) as watch:
         try:
             return opened.run, score_items(opened, images.table, Attempt(), watch)
         except HangError as error:
             logger.warning("%s; decoding again in processes that can be killed", error)
             isolated = Attempt(2, isolated=True)
-            return opened.run, score_items(opened, images.table, isolated, watch)
-    except KeyboardInterrupt:
-        watch.stopped.set()  # or the thread that computes would go on
-        raise
-
-
-class _Watch:
-    """Ends the computing after the batch it is at, once it is stopped; see `Progress`."""
-
-    def __init__(self) -> None:
-        self.stopped = threading.Event()
-
-    def advance(self, images: int) -> None:
-        if self.stopped.is_set():
-            raise KeyboardInterrupt
+    with Watch(images.count, progress) as watch:
+        return opened.run, score_items(opened, images.table, isolated, watch)
 
 
 def _session(

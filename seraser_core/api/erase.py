@@ -25,11 +25,12 @@ def erase(
     template: str | None = None,
     seed: int = 0,
     batch_size: int | str = "auto",
+    progress: bool | None = None,
 ) -> Result:
     """Classify images after erasing what their surroundings alone say, and before.
 
-    The same as a run over the same images: equal rows, of the same code. Images that cannot be
-    used become error rows, see `Result.errors`.
+    The rows are those that a run over the same images would have: the same code computes them.
+    Images that cannot be used become error rows, see `Result.errors`.
 
     Args:
         model: A model of `load_model`.
@@ -52,6 +53,7 @@ def erase(
         template: Prompt with ``{}`` for the class name; ``"a photo of {}"`` by default.
         seed: Seed of all random numbers, with the image's id.
         batch_size: Images adapted at once: a number, or ``"auto"``.
+        progress: Whether to show how far it is; by default in notebooks and terminals.
 
     Returns:
         Predictions of the n images, in their order.
@@ -74,6 +76,7 @@ def erase(
         template=template,
         seed=seed,
         batch_size=batch_size,
+        progress=progress,
         sample=_SHOWN,
     )
     limits = called.config.dataset.limits

@@ -40,6 +40,7 @@ def find_shortcuts(
     template: str | None = None,
     seed: int = 0,
     batch_size: int | str = "auto",
+    progress: bool | None = None,
     sample: int = 5000,
 ) -> Found:
     """Find which surroundings decide which class, with or without labels.
@@ -63,6 +64,7 @@ def find_shortcuts(
         template: As of `erase`.
         seed: Seed of all random numbers and of the choice of images.
         batch_size: As of `erase`.
+        progress: As of `erase`.
         sample: Most images that are looked at, those with the smallest hashes of seed and id.
 
     Returns:
@@ -93,6 +95,7 @@ def find_shortcuts(
         template=template,
         seed=seed,
         batch_size=batch_size,
+        progress=progress,
         sample=sample,
         most=sample,
         needs_foreground=True,

@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 
 import seraser_core
 from seraser_core import erase, load_model
+from seraser_core.api import progress
 from seraser_core.errors import ConfigError
 from seraser_core.models import clip_model
 from seraser_core.results.schema import PREDICTIONS_SCHEMA
@@ -241,6 +242,25 @@ def test_the_model_is_loaded_once(model, files, tiny_json, monkeypatch):
     erase(model, files["file"][:2], CLASSES)
     erase(model, files["file"][:2], CLASSES[:2])
     assert load_model(tiny_json, "random", device="cpu").clip is model.clip
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_where_somebody_looks_and_cleared(model, files, monkeypatch):
+    monkeypatch.setattr(progress, "_AFTER_S", 0)
+    monkeypatch.setattr(progress, "_EVERY_S", 0)
+    for stream, shown in ((_Terminal(), None), (io.StringIO(), None), (io.StringIO(), True)):
+        monkeypatch.setattr("sys.stderr", stream)
+        erase(model, files["file"], CLASSES, method="zero_shot", batch_size=5, progress=shown)
+        lines = stream.getvalue().split("\r")
+        if shown is None and not stream.isatty():
+            assert lines == [""]
+            continue
+        assert [line[:9] for line in lines[1:4]] == ["5 of 14 i", "10 of 14 ", "14 of 14 "]
+        assert not "".join(lines[4:]).strip()
 
 
 WRONG = [
