@@ -52,7 +52,7 @@ def methods(
         print_json(
             {
                 method: {
-                    "what": _what(options),
+                    "what": options.summary(),
                     "package": packages.get(method),
                     "options": _options(options),
                 }
@@ -62,22 +62,20 @@ def methods(
         )
     elif name is None:
         rows = [
-            {"method": method, "what": _what(options), "package": packages.get(method)}
+            {"method": method, "what": options.summary(), "package": packages.get(method)}
             for method, options in known.items()
         ]
         print_table("methods", ("method", "what", "package"), rows)
     else:
         options = known[name]
-        print_table(f"{name}: {_what(options)}", ("option", "default", "what"), _options(options))
+        print_table(
+            f"{name}: {options.summary()}", ("option", "default", "what"), _options(options)
+        )
     if not json:
         say_next(*(("methods", "seraser") if name is None else ("options", f"methods.{name}")))
     if name is None:
         for fault in faults.values():
             errors.print(f"WARNING: {fault.problem}; {fault.remedy}")
-
-
-def _what(options: type[MethodOptions]) -> str:
-    return (options.__doc__ or "").strip().splitlines()[0]
 
 
 def _options(options: type[MethodOptions]) -> list[dict[str, str]]:

@@ -134,8 +134,7 @@ def _remedies(facts: Facts, findings: Findings | None) -> Iterator[Step]:
     run = {method.name for method in facts.run.methods}
     for remedy in findings.remedies:
         if remedy.method not in run:
-            code = f"methods:\n{remedy.config}"
-            yield Step(f"Try {remedy.method}", remedy.reason, code)
+            yield Step(f"Try {remedy.method}", remedy.reason, remedy.entry)
 
 
 def _labels(facts: Facts, findings: Findings | None) -> Iterator[Step]:

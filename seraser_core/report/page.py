@@ -14,6 +14,7 @@ import polars as pl
 import yaml
 from markupsafe import Markup, escape
 
+from seraser_core.config.methods import method_options
 from seraser_core.display import count, percent, printable, sentence
 from seraser_core.report import advice, figures, parts, svg, verdict
 from seraser_core.report.facts import Facts, read_facts
@@ -79,9 +80,12 @@ def make_report(
 
 
 def _first_screen(facts: Facts, findings: Findings | None) -> dict[str, Any]:
+    methods = method_options()
     return {
         "facts": facts,
         "run": facts.run,
+        "about": verdict.about(facts.run),
+        "does": [(m.id, methods[m.name].summary()) for m in facts.run.methods if m.name in methods],
         "sentence": verdict.sentence(facts, findings),
         "doubts": verdict.doubts(facts),
         "assurance": verdict.assurance(facts),

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from seraser_core.demo.config import demo_config
+from seraser_core.demo.dataset import CONTROL, SHORTCUT
 from seraser_core.display import count, percent
 from seraser_core.report.facts import Effect, Facts, Share
+from seraser_core.results.names import dataset_name, model_name
+from seraser_core.results.records import RunRecord
 from seraser_core.shortcuts.findings import Findings, Rate
 from seraser_core.sources.items import SMALL_GROUP
 
@@ -70,6 +74,20 @@ def sentence(facts: Facts, findings: Findings | None) -> str:
     return told + _verdict(effect)
 
 
+def about(run: RunRecord) -> list[str]:
+    """Data set with its split, model and seed; that the pictures are drawn, where they are."""
+    config = run.config.document()
+    dataset, seed = config["dataset"], config.get("seed")
+    wanted = [demo_config(str(dataset.get("path")), "", task=task) for task in (SHORTCUT, CONTROL)]
+    drawn = any(one["dataset"].items() <= dataset.items() for one in wanted)
+    return [
+        *([name] if (name := dataset_name(dataset)) else []),
+        *(["drawn pictures"] if drawn else []),
+        model_name(config["model"]),
+        *([f"seed {seed}"] if seed is not None else []),
+    ]
+
+
 def _told(findings: Findings | None) -> str:
     """The surest shortcuts as the beginning of the sentence."""
     if findings is None or not findings.shortcuts:
@@ -78,9 +96,10 @@ def _told(findings: Findings | None) -> str:
     if not named:
         classes = dict.fromkeys(f"“{one.class_name}”" for one in findings.shortcuts)
         return f"Some surroundings make the model answer {_joined([*classes], 'or')}: "
-    told = [f"“{one.place}” for “{one.class_name}”" for one in named[:_NAMED]]
+    told = [f"“{one.class_name}” because of “{one.place}”" for one in named[:_NAMED]]
     more = len(findings.shortcuts) - len(told)
-    return f"The model takes {_joined([*told, *([count(more, 'more place')] if more else [])])}: "
+    end = f" ({count(more, 'more shortcut')})" if more else ""
+    return f"The model answers {_joined(told)}{end}: "
 
 
 def _joined(parts: list[str], word: str = "and") -> str:
@@ -138,6 +157,12 @@ def doubts(facts: Facts) -> list[Doubt]:
     return sorted(found, key=lambda warning: not warning.grave)
 
 
+def _one_seed(facts: Facts) -> str:
+    """What one run cannot tell; empty where it has no seed."""
+    known = "seed" in facts.run.config.document()
+    return "One seed: how much the figures vary with it is not known." if known else ""
+
+
 def _of_the_run(facts: Facts) -> Iterator[Doubt]:
     if facts.run.random_weights:
         text = "The model's weights are random: these figures say nothing about any model."
@@ -190,9 +215,12 @@ def _codes(codes: Mapping[str, int]) -> str:
 
 
 def assurance(facts: Facts) -> str:
-    """Say what was checked where nothing speaks against the figures."""
+    """Say that the run is complete, where nothing speaks against the figures."""
     small = ", and no group is small" if facts.main and facts.main.groups else ""
-    return f"All {facts.images:,} planned images have a prediction and a label{small}."
+    complete = (
+        f"Complete: all {facts.images:,} planned images have a prediction and a label{small}."
+    )
+    return " ".join(filter(None, [complete, _one_seed(facts)]))
 
 
 def better(facts: Facts) -> str:
@@ -275,10 +303,15 @@ def _shortcut_tile(findings: Findings | None) -> Tile:
     if findings is None or not findings.detectable:
         return Tile(title, "–", "not looked for; see below")
     if not findings.shortcuts:
-        return Tile(title, "0", f"n = {findings.used:,}; what would have been seen is below")
-    first = findings.shortcuts[0]
-    note = f"{first.place} → {first.class_name}: {_interval(first.decided)}"
+        return Tile(title, "0", f"n = {findings.used:,}; the limits of the search are below")
+    first, *others = findings.shortcuts[:_NAMED]
+    note = f"decided by {first.place} → {first.class_name}: {_interval(first.decided)}"
+    note += "".join(f"; {one.place} → {one.class_name}: {_brief(one.decided)}" for one in others)
     return Tile(title, f"{len(findings.shortcuts)}", note, "loss")
+
+
+def _brief(share: Rate) -> str:
+    return f"{100 * share.low:.1f}–{percent(share.high)}, n = {share.n:,}"
 
 
 def _interval(share: Share | Rate) -> str:

@@ -12,6 +12,10 @@ from seraser_core.shortcuts.words import Words
 
 _PLACES = ("group", "location", "object", "phenomenon")
 _MOST_PROMPTS = 2000
+_BOTH = (
+    " The finder knows nouns, not which preposition they take, so it writes both; the best prompt "
+    "of a class counts, so odd English does no harm."
+)
 
 
 def remedies(shortcuts: Sequence[Shortcut], classes: Sequence[str], words: Words) -> list[Remedy]:
@@ -35,7 +39,8 @@ def remedies(shortcuts: Sequence[Shortcut], classes: Sequence[str], words: Words
     return [
         _remedy(
             {"name": "group_prompt", "prompts": prompts},
-            f"Prompts that name {places} leave the class alone to tell the images there apart.",
+            f"Where every prompt names {places}, only the class tells the images there apart."
+            + (_BOTH if any(kinds.get(word) in _PLACES for word in found) else ""),
         )
     ]
 

@@ -29,6 +29,11 @@ class MethodOptions(Options):
         pattern=r"^[A-Za-z0-9_.+-]*$",
     )
 
+    @classmethod
+    def summary(cls) -> str:
+        """Return in one line what the method does."""
+        return (cls.__doc__ or "").strip().splitlines()[0]
+
     def regions(self) -> tuple[Region, ...]:
         """Return the foregrounds that the method needs: those of its option `auxiliary`, if any."""
         kind: str | None = getattr(self, "auxiliary", None)

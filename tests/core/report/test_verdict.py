@@ -64,7 +64,7 @@ def test_the_sentence_of_a_method_that_helps():
 
 def test_the_sentence_names_the_shortcuts():
     assert sentence(facts(), some_findings()).startswith(
-        "The model takes “desert” for “a camel”: seraser fixes 30 images"
+        "The model answers “a camel” because of “desert”: seraser fixes 30 images"
     )
 
 
@@ -77,9 +77,12 @@ def test_the_sentence_names_two_shortcuts_and_counts_the_others():
         found = some_findings().model_copy(update={"shortcuts": [*shortcuts]})
         return sentence(facts(), found).partition(":")[0]
 
-    assert told(desert, sea) == "The model takes “desert” for “a camel” and “sea” for “a gull”"
+    assert told(desert, sea) == (
+        "The model answers “a camel” because of “desert” and “a gull” because of “sea”"
+    )
     assert told(desert, sea, nameless, nameless) == (
-        "The model takes “desert” for “a camel”, “sea” for “a gull” and 2 more places"
+        "The model answers “a camel” because of “desert” and “a gull” because of “sea” "
+        "(2 more shortcuts)"
     )
     assert told(nameless, nameless) == "Some surroundings make the model answer “a camel”"
 
@@ -124,7 +127,8 @@ def test_the_sentence_without_labels_without_a_method_and_without_a_model():
 def test_nothing_speaks_against_a_whole_run():
     assert doubts(facts()) == []
     assert assurance(facts()) == (
-        "All 100 planned images have a prediction and a label, and no group is small."
+        "Complete: all 100 planned images have a prediction and a label, and no group is small. "
+        "One seed: how much the figures vary with it is not known."
     )
 
 

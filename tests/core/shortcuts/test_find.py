@@ -122,7 +122,7 @@ def test_nothing_found_says_what_would_have_been_seen():
         assert 20 < place.conflicts < 100
     shares = [100 * place.share for place in found.detectable]
     low, high = min(shares), max(shares)
-    assert f"more than {low:.0f} to {high:.0f} % of their images" in found.sentence()
+    assert f"more than {low:.1f} to {high:.1f} % of its images" in found.sentence()
 
 
 def test_without_words_places_have_no_names(sample):
