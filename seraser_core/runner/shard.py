@@ -20,8 +20,10 @@ from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.plan import DEFAULT_TEMPLATE
 from seraser_core.runner.scoring import score_items
 from seraser_core.runner.session import Session, open_session
+from seraser_core.shortcuts.find import FEWEST
 from seraser_core.shortcuts.words import words_for
 from seraser_core.steps import reached
+from seraser_core.waiting import waiting
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ def run_shard(
         most = runtime.max_error_rate if is_new else 1.0
         part = score_items(session, items, this, progress, most)
         write_sample(directory, shard_id, part.sample)
-        if part.sample.num_rows and shard_id == directory.shards()[0].id:
+        if shard_id == directory.shards()[0].id and part.sample.num_rows:
             keep_words(directory, session)
         cause = "run" if is_new else "repair"
         return directory.write_shard(shard_id, part.predictions, part.computed, state, cause)
@@ -66,15 +68,16 @@ def run_shard(
 def keep_words(directory: RunDirectory, session: Session) -> None:
     """Keep the words that can name surroundings to the model of a run, unless it has them.
 
-    Without them, findings have no names; so nothing that goes wrong here fails a shard.
+    A large text tower takes a minute for them on a CPU. Without them, findings have no names; so
+    nothing that goes wrong here fails a shard.
     """
+    if session.images.count < FEWEST or has_words(directory):
+        return
     templates = [session.config.dataset.template or DEFAULT_TEMPLATE]
+    given = session.model, session.run.classes, templates
     try:
-        if not has_words(directory):
-            words = session.compute.submit(
-                words_for, session.model, session.run.classes, templates
-            ).result()
-            write_words(directory, words)
+        with waiting("encoding words that can name surroundings"):
+            write_words(directory, session.compute.submit(words_for, *given).result())
     except Exception as error:
         if is_lost(error):
             raise

@@ -45,6 +45,8 @@ _LEAST_TO_CHOOSE = 5
 _FEW_CONFLICTS = 0.2
 _LOUD, _LOUDER_THAN_ELSEWHERE = 0.5, 0.25
 _FEWEST_PER_HALF = 16
+FEWEST = 2 * _FEWEST_PER_HALF
+"""Images with which a search may begin."""
 _EXAMPLES = 12
 _RULE_OF_THREE = 3
 """Decided images that are expected where at least one shows in 95 of 100 samples."""

@@ -36,25 +36,15 @@ def test_a_report_has_its_findings(found):
     assert (findings.sampled, findings.region, findings.eraser) == (14, "mask", "seraser")
     assert "14 usable images are too few" in " ".join(findings.notes)
     assert verify(url).problems == []
-    words = read_words(RunDirectory(url))
-    assert words is not None
-    assert words.template == "a photo of {}"
-    assert len(words.words) == len(words.kinds) == len(words.features)
-
-
-def test_without_its_words_a_run_has_findings_without_names(found):
-    url, _ = found()
-    Path(url, "words.parquet").unlink()
-    aggregate(url)
-    assert any("no names" in note for note in read_findings(url).notes)
+    assert not Path(url, "words.parquet").exists(), "they take a minute on a CPU"
+    assert any("no names" in note for note in findings.notes)
 
 
 @pytest.mark.parametrize("content", [None, b"no Parquet"])
-def test_words_that_are_damaged_are_none(found, content):
-    url, _ = found()
-    file = Path(url, "words.parquet")
-    file.unlink() if content is None else file.write_bytes(content)
-    assert read_words(RunDirectory(url)) is None
+def test_words_that_are_damaged_are_none(tmp_path, content):
+    if content is not None:
+        Path(tmp_path, "words.parquet").write_bytes(content)
+    assert read_words(RunDirectory(str(tmp_path))) is None
 
 
 def test_words_survive_their_file(tmp_path):
