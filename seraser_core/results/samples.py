@@ -29,6 +29,7 @@ from seraser_core.shortcuts.sample import Sample, key
 
 _MOST_BYTES = 256 * 2**20
 """Features and logits of a sample."""
+_HIGHEST = 2**64 - 1
 _LOGITS = pa.list_(pa.field("element", pa.float32(), nullable=False))
 PICTURES = ("image_webp", "background_webp", "foreground_webp")
 SAMPLE_SCHEMA = pa.schema(
@@ -52,8 +53,9 @@ SAMPLE_SCHEMA = pa.schema(
 ``area`` is the share of the picture that the foreground covers; ``feature`` the unit image feature
 of the background alone; ``whole``, ``background`` and ``foreground`` are zero-shot's logits of the
 image, of its background alone and of its foreground alone, ``erased`` those of the erasing method,
-which the metadata of the file name as ``eraser``, and the foreground as ``region``. Pictures are
-WebP of 128 pixels, and null for most images.
+and null if there is none. Pictures are WebP of 128 pixels, and null for most images. The metadata
+of a file name the erasing method (``eraser``), the foreground (``region``), the run's
+``fingerprint``, and the ``highest`` key of the images that were kept.
 """
 
 
@@ -67,18 +69,17 @@ def sample_size(wanted: int, classes: int, features: int) -> int:
     return min(wanted, _MOST_BYTES // (4 * (4 * classes + features)))
 
 
-def kept_of(keys: np.ndarray, size: int, images: int) -> np.ndarray:
-    """Return (n,) bool: which images a shard keeps.
+def highest_key(size: int, images: int) -> int:
+    """Return the highest key of the images that a shard keeps.
 
     These are some more than the sample's share, so that `size` of all are among them.
 
     Args:
-        keys: (n,) uint64.
         size: Images of the sample.
         images: Of the run.
     """
     share = (size + 4 * size**0.5) / images
-    return np.ones(len(keys), bool) if share >= 1 else keys < np.uint64(int(share * 2**64))
+    return _HIGHEST if share >= 1 else int(share * _HIGHEST)
 
 
 def sample_file(shard_id: str) -> str:
@@ -87,23 +88,25 @@ def sample_file(shard_id: str) -> str:
 
 
 def write_sample(directory: RunDirectory, shard_id: str, sample: pa.Table | None) -> None:
-    """Write a shard's part of the sample; of an empty one, nothing."""
-    if sample is None or not sample.num_rows:
+    """Write a shard's part of the sample, which may be empty; None where a run has no sample."""
+    if sample is None:
         return
     data, url = io.BytesIO(), directory.path(sample_file(shard_id))
-    pq.write_table(sample, data, compression="zstd")
+    pq.write_table(sample, data, compression="zstd", write_page_checksum=True)
     with records.writing(url):
         storage.write_bytes(url, data.getvalue())
 
 
 def add_to_sample(directory: RunDirectory, shard_id: str, sample: pa.Table | None) -> None:
     """Add images to a shard's part of the sample, in place of those with the same item_index."""
-    if sample is None or not sample.num_rows:
+    if sample is None:
         return
     before = _read(directory, shard_id, SAMPLE_SCHEMA.names)
     if before is not None:
         again = np.isin(before["item_index"].to_numpy(), sample["item_index"].to_numpy())
+        told = {**sample.schema.metadata, b"highest": str(_highest([before, sample])).encode()}
         sample = pa.concat_tables([before.filter(pa.array(~again)), sample]).sort_by("item_index")
+        sample = sample.replace_schema_metadata(told)
     write_sample(directory, shard_id, sample)
 
 
@@ -112,29 +115,42 @@ def read_samples(
 ) -> pa.Table:
     """Read the samples of a run, or of those of a series, by rising keys.
 
-    Files that are missing or damaged are left out.
+    Files that are missing, damaged or of another run are left out. Where shards kept different
+    shares of their images, the smallest share of each is read.
 
     Args:
         runs: The runs.
         columns: Of `SAMPLE_SCHEMA`.
 
     Returns:
-        Its metadata name the eraser and the region, unless it is empty.
+        Its metadata name the eraser and the region, and how many shards that are done are
+        ``lacking``, unless all are.
     """
     wanted = list(dict.fromkeys(["key", "item_id", *columns]))
-    parts, told = [], None
+    parts, lacking = [], 0
     for run in runs:
-        ids = [name.removesuffix(".parquet") for name in run.directory.files("samples")]
+        there, ids = run.directory.files("samples"), list(run.commits)
+        lacking += len(ids)
+        ids = [shard_id for shard_id in ids if f"{shard_id}.parquet" in there]
         with ThreadPoolExecutor(records.READERS) as pool:
             tables = list(pool.map(partial(_read, run.directory, columns=wanted), ids))
         for table in tables:
             if table is not None:
-                told = table.schema.metadata
+                lacking -= 1
                 replaced = np.isin(table["item_id"].to_numpy(), run.replaced.to_numpy())
                 parts.append(table.filter(pa.array(~replaced)))
-    table = pa.concat_tables([_schema(wanted).empty_table(), *parts])
+    if not parts:
+        return _schema(columns).empty_table()
+    table = pa.concat_tables(parts)
+    table = table.filter(pa.array(table["key"].to_numpy() <= np.uint64(_highest(parts))))
     table = table.sort_by([("key", "ascending"), ("item_id", "ascending")]).select(list(columns))
+    told = {**parts[0].schema.metadata, b"lacking": str(lacking).encode()}
     return table.replace_schema_metadata(told)
+
+
+def _highest(parts: Iterable[pa.Table]) -> int:
+    """Return the highest key that all of the parts have kept."""
+    return min(int(part.schema.metadata[b"highest"]) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -145,11 +161,13 @@ class KeptSample:
         sample: The images.
         region: Name of the foreground.
         eraser: Id of the erasing method; None without one.
+        lacking: Shards that are done and have no part of it.
     """
 
     sample: Sample
     region: str
     eraser: str | None
+    lacking: int = 0
 
 
 def sample_of(runs: Sequence[CountedRun]) -> KeptSample | None:
@@ -181,7 +199,8 @@ def to_sample(table: pa.Table) -> KeptSample | None:
         attributes=_numbers(table["attribute"]),
     )
     told = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
-    return KeptSample(sample, told["region"], told["eraser"] or None)
+    lacking = int(told.get("lacking", 0))
+    return KeptSample(sample, told["region"], told["eraser"] or None, lacking)
 
 
 def pictures_of(runs: Sequence[CountedRun]) -> pl.DataFrame:
@@ -210,9 +229,12 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
 def _read(directory: RunDirectory, shard_id: str, columns: Sequence[str]) -> pa.Table | None:
     """Read a shard's part; None where there is none that can be used."""
     try:
-        data = records.read(directory.path(sample_file(shard_id)))
-        table = pq.read_table(io.BytesIO(data), columns=list(columns))
-        return table.cast(_schema(columns, table.schema.metadata))
+        data = io.BytesIO(records.read(directory.path(sample_file(shard_id))))
+        table = pq.read_table(data, columns=list(columns), page_checksum_verification=True)
+        told = table.schema.metadata or {}
+        if told.get(b"fingerprint") != directory.run.fingerprint.encode() or b"highest" not in told:
+            return None
+        return table.cast(_schema(columns, told))
     except (FileNotFoundError, RunDirectoryError, pa.ArrowException, OSError, ValueError):
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seraser_core import storage
+from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.counted import CountedRun
 from seraser_core.results.records import RunRecord
@@ -35,9 +36,21 @@ def find_in(runs: Sequence[CountedRun]) -> Findings:
         region=kept.region,
         eraser=kept.eraser,
     )
-    confirmed = _read(directory.path(_CONFIRMED)) if len(runs) == 1 else None
+    if kept.lacking:
+        shards = f"{kept.lacking:,} shard{'s' if kept.lacking > 1 else ''}"
+        note = f"The sample of {shards} is missing or damaged: their images were not looked at."
+        findings = findings.model_copy(update={"notes": [*findings.notes, note]})
+    confirmed = _confirmed(directory) if len(runs) == 1 else None
     same = confirmed is not None and _unconfirmed(confirmed) == findings
     return confirmed if confirmed is not None and same else findings
+
+
+def _confirmed(directory: RunDirectory) -> Findings | None:
+    """Read what transplants showed; None where there is nothing that can be used."""
+    try:
+        return _read(directory.path(_CONFIRMED))
+    except RunDirectoryError:
+        return None
 
 
 def write_confirmed(directory: RunDirectory, findings: Findings) -> None:

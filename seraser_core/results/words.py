@@ -46,6 +46,8 @@ def read_words(directory: RunDirectory) -> Words | None:
         template = (table.schema.metadata or {})[b"template"].decode()
     except (FileNotFoundError, RunDirectoryError, pa.ArrowException, KeyError, ValueError):
         return None
+    if table["word"].null_count or table["kind"].null_count:
+        return None
     rows, values = table.num_rows, table["feature"].combine_chunks().flatten().to_numpy()
     return Words(
         words=table["word"].to_pylist(),

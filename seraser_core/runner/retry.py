@@ -30,7 +30,7 @@ from seraser_core.results.states import Done
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.scoring import ScoredItems, score_items
 from seraser_core.runner.session import open_session
-from seraser_core.runner.shard import recorded
+from seraser_core.runner.shard import keep_words, recorded
 from seraser_core.sources.items import ShardRange
 from seraser_core.waiting import waiting
 
@@ -141,6 +141,7 @@ class Retry:
                     }
                 )
             add_to_sample(directory, shard_id, part.sample)
+            keep_words(directory, session, part.sample)
             return directory.write_shard(shard_id, predictions, computed, state, "retry", changed)
 
     def _failed(self, rows: pl.DataFrame) -> pl.DataFrame:

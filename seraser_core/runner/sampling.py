@@ -23,7 +23,7 @@ from seraser_core.results.picture_sums import PictureFacts
 from seraser_core.results.samples import (
     PICTURES,
     SAMPLE_SCHEMA,
-    kept_of,
+    highest_key,
     keys_of,
     sample_size,
 )
@@ -92,9 +92,9 @@ class Sampler:
         keys = keys_of(session.config.seed, (item_id for item_id, *_ in self._planned.values()))
         features = session.context.class_features.shape[-1]
         size = sample_size(wanted, len(session.run.classes), features)
-        kept = kept_of(keys, size, images)
-        named = zip(self._planned, keys.tolist(), kept, strict=True)
-        self._keys = {index: key for index, key, keep in named if keep}
+        self._highest = highest_key(size, images)
+        named = zip(self._planned, keys.tolist(), strict=True)
+        self._keys = {index: key for index, key in named if key <= self._highest}
         self._most = max(_SHOWN_PER_SHARD, -(-_SHOWN * items.num_rows // images))
 
     def add(
@@ -148,8 +148,10 @@ class Sampler:
         one = _Shown(-self._keys[index], index, pixels.cpu())
         (heapq.heappush if len(heap) < self._most else heapq.heapreplace)(heap, one)
 
-    def table(self) -> pa.Table:
-        """Return the rows of the sample, by rising item_index."""
+    def table(self) -> pa.Table | None:
+        """Return the rows of the sample, by rising item_index; None where a run has no sample."""
+        if self._region is None:
+            return None
         rows = sorted(self._rows, key=itemgetter(0))
         shown = {one.index: one.pixels for heap in self._shown.values() for one in heap}
         columns: dict[str, list[Any]] = {
@@ -164,7 +166,12 @@ class Sampler:
                 _webp(shown[index][side]) if index in shown else None for index in indices
             ]
         table = pa.table(columns, SAMPLE_SCHEMA)
-        told = {"region": self._region.name if self._region else "", "eraser": self._eraser or ""}
+        told = {
+            "region": self._region.name,
+            "eraser": self._eraser or "",
+            "fingerprint": self._session.run.fingerprint,
+            "highest": str(self._highest),
+        }
         return table.replace_schema_metadata(told)
 
 

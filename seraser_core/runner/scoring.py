@@ -53,7 +53,7 @@ class ScoredItems:
         outcomes: What the rows of these are made from, one per method.
         facts: item_index -> what was seen of an image that could be used.
         computed: Their sums, and where, when and how fast they were computed.
-        sample: The images of the run's sample that could be used.
+        sample: The images of the run's sample that could be used; None where it has none.
     """
 
     predictions: pa.Table
@@ -61,7 +61,7 @@ class ScoredItems:
     outcomes: list[MethodOutcome]
     facts: dict[int, PictureFacts]
     computed: Computed
-    sample: pa.Table
+    sample: pa.Table | None
 
 
 def score_items(

@@ -70,6 +70,7 @@ class Session:
         sample_fits: Methods that learn from a sample first.
         tells: Id of a method -> what it returns beside logits.
         isolated: The decoder whose processes can be killed; None until one is needed.
+        words_kept: Whether this process has seen to the words that can name surroundings.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Session:
         self.sample_fits = SampleFits()
         self.tells: dict[str, tuple[str, ...]] = {}
         self.isolated: IsolatedDecoder | None = None
+        self.words_kept = False
         self._load_s = load_s
         self._lock = threading.Lock()
 

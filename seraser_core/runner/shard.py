@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import pyarrow as pa
+
 from seraser_core.engines.base import Progress
 from seraser_core.errors import DeviceLostError, TransientError
 from seraser_core.models.device import is_lost
@@ -59,23 +61,30 @@ def run_shard(
         most = runtime.max_error_rate if is_new else 1.0
         part = score_items(session, items, this, progress, most)
         write_sample(directory, shard_id, part.sample)
-        if shard_id == directory.shards()[0].id and part.sample.num_rows:
-            keep_words(directory, session)
+        keep_words(directory, session, part.sample)
         cause = "run" if is_new else "repair"
         return directory.write_shard(shard_id, part.predictions, part.computed, state, cause)
 
 
-def keep_words(directory: RunDirectory, session: Session) -> None:
+def keep_words(directory: RunDirectory, session: Session, sample: pa.Table | None) -> None:
     """Keep the words that can name surroundings to the model of a run, unless it has them.
 
     A large text tower takes a minute for them on a CPU. Without them, findings have no names; so
     nothing that goes wrong here fails a shard.
+
+    Args:
+        directory: The run directory.
+        session: The run.
+        sample: A part of its sample.
     """
-    if session.images.count < FEWEST or has_words(directory):
+    if session.words_kept or sample is None or not sample.num_rows:
         return
+    session.words_kept = True
     templates = [session.config.dataset.template or DEFAULT_TEMPLATE]
     given = session.model, session.run.classes, templates
     try:
+        if session.images.count < FEWEST or has_words(directory):
+            return
         with waiting("encoding words that can name surroundings"):
             write_words(directory, session.compute.submit(words_for, *given).result())
     except Exception as error:

@@ -79,3 +79,11 @@ def test_a_sample_that_is_gone_is_said(found):
         file.unlink()
     aggregate(url)
     assert "the run has no sample" in read_findings(url).sentence()
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]"])
+def test_transplants_that_are_damaged_keep_no_report_from_being_written(found, content):
+    url, findings = found()
+    Path(url, "transplants.json").write_bytes(content)
+    aggregate(url)
+    assert read_findings(url) == findings

@@ -13,11 +13,13 @@ from PIL import Image
 
 from seraser_core.config import load_config
 from seraser_core.results.counted import CountedRun
-from seraser_core.results.samples import PICTURES, kept_of, keys_of, read_samples, sample_of
+from seraser_core.results.samples import PICTURES, highest_key, keys_of, read_samples, sample_of
 from seraser_core.results.shards import RunDirectory
+from seraser_core.results.shortcuts import find_in
 from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.retry import Retry
+from seraser_core.runner.shard import run_shard
 
 
 def read(url: str) -> pl.DataFrame:
@@ -100,11 +102,11 @@ def test_pictures_are_those_of_the_three_sides(run, tree, pictures):
 def test_smallest_keys_of_all_are_kept_by_every_shard():
     names = [f"picture {i}" for i in range(20_000)]
     keys = keys_of(3, names)
-    kept = kept_of(keys, 500, len(names))
+    kept = keys <= np.uint64(highest_key(500, len(names)))
     smallest = np.sort(keys)[:500]
     assert np.isin(smallest, keys[kept]).all()
     assert kept.sum() < 700
-    assert kept_of(keys[:600], 500, 600).sum() >= 500
+    assert highest_key(500, 550) == 2**64 - 1, "all"
     assert (keys_of(4, names) != keys).any()
     assert abs(np.mean(keys.astype(float)) / 2**64 - 0.5) < 0.01
 
@@ -155,8 +157,38 @@ def test_without_seraser_the_first_other_method_is_the_eraser(run, tree):
 
 
 @pytest.mark.parametrize("content", [None, b"no Parquet"])
-def test_what_is_lost_of_a_sample_is_left_out(run, tree, content):
+def test_what_is_lost_of_a_sample_is_left_out_and_said(run, tree, content):
     url, _ = run(tree)
     file = Path(url, "samples", "00001.parquet")
     file.unlink() if content is None else file.write_bytes(content)
     assert read(url).height == 9
+    directory = RunDirectory(url)
+    (note,) = (
+        n for n in find_in([CountedRun(directory, directory.states())]).notes if "sample" in n
+    )
+    assert note.startswith("The sample of 1 shard is missing or damaged")
+
+
+def test_files_that_are_not_of_the_run_are_not_its_sample(run, tree):
+    url, _ = run(tree)
+    expected = read(url)
+    other, _ = run(tree | {"name": "other", "seed": 1})
+    shutil.copy(Path(url, "samples", "00001.parquet"), Path(url, "samples", "00001 (1).parquet"))
+    assert read(url).equals(expected)
+    shutil.copy(Path(other, "samples", "00001.parquet"), Path(url, "samples"))
+    assert read(url).height == 9
+
+
+def test_a_larger_sample_of_a_resumed_run_is_no_larger_in_some_shards(tree):
+    """Else images of shards that are computed later would count more."""
+    tree["shortcuts"] = {"sample": 2}
+    url = plan_run(load_config(tree))
+    run_shard(url, "00000")
+    few = highest_key(2, 14)
+    tree["shortcuts"] = {"sample": 14}
+    assert plan_run(load_config(tree)) == url
+    run_local(url)
+    keys = read(url)["key"].to_numpy()
+    assert (keys <= np.uint64(few)).all()
+    everything = keys_of(0, RunDirectory(url).items()["item_id"].to_pylist())
+    assert len(keys) == (everything <= np.uint64(few)).sum()
