@@ -104,6 +104,19 @@ class Effect:
             return None
         return min(large, key=lambda g: g.before.value), min(large, key=lambda g: g.after.value)
 
+    @property
+    def worst_names(self) -> list[str]:
+        """The worst groups' names before and after; none where all groups are equal."""
+        large = [group for group in self.groups if not group.small]
+        names = []
+        for rates in (
+            {g.name: g.before.value for g in large},
+            {g.name: g.after.value for g in large},
+        ):
+            if len(set(rates.values())) > 1:
+                names.append(min(rates, key=rates.__getitem__))
+        return list(dict.fromkeys(names))
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -181,6 +194,11 @@ def _clearly_better(one: Effect, other: Effect) -> bool:
     if one.worst is None or other.worst is None:
         return True
     return one.worst[1].after.value >= other.worst[1].after.value
+
+
+def clear_change(before: Share, after: Share) -> str:
+    """Return ``gain`` or ``loss`` where the intervals lie apart, else nothing."""
+    return "gain" if after.low > before.high else "loss" if after.high < before.low else ""
 
 
 def read_facts(

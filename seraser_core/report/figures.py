@@ -8,7 +8,7 @@ from itertools import pairwise
 from markupsafe import Markup, escape
 
 from seraser_core.display import percent
-from seraser_core.report.facts import Share
+from seraser_core.report.facts import Share, clear_change
 from seraser_core.report.svg import along, drawing, element, grid, span
 
 _ROW = 26
@@ -24,7 +24,7 @@ def dumbbell(name: str, before: Share, after: Share, height: float = _ROW) -> Ma
         height: Of the strip, in pixels.
     """
     middle = height / 2
-    change = "gain" if after.value > before.value else "loss" if after.value < before.value else ""
+    change = clear_change(before, after)
     title = (
         f"{name}: {percent(before.value)} before ({_interval(before)}), "
         f"{percent(after.value)} after ({_interval(after)})"
@@ -82,17 +82,20 @@ def _interval(share: Share) -> str:
 
 _SIDE = 240
 _LEFT, _TOP, _BOTTOM = 34, 8, 34
+_LARGEST = 14
+"""Radius of the largest dot; the axes keep this distance from the figure's edge."""
 
 
-def reliability(method: str, bins: Sequence[tuple[int, int, float]]) -> Markup:
+def reliability(method: str, bins: Sequence[tuple[int, int, float]], most: int = 0) -> Markup:
     """Accuracy over confidence; the area of a dot is the bin's number of images.
 
     Args:
         method: Its id.
         bins: Images, right ones and sum of confidences, of equal bins of confidence.
+        most: Images of the largest dot of all figures beside each other; 0 for that of this one.
     """
     filled = [(n, right / n, total / n) for n, right, total in bins if n]
-    most = max((n for n, *_ in filled), default=1)
+    most = most or max((n for n, *_ in filled), default=1)
     ticks = [
         mark
         for share in (0.0, 0.5, 1.0)
@@ -110,7 +113,7 @@ def reliability(method: str, bins: Sequence[tuple[int, int, float]]) -> Markup:
         for _, right, sure in filled
     ]
     dots = [
-        element("circle", cx=_x(sure), cy=_y(right), r=2.5 + 8 * (n / most) ** 0.5, class_="now")
+        element("circle", cx=_x(sure), cy=_y(right), r=_LARGEST * (n / most) ** 0.5, class_="now")
         for n, right, sure in filled
     ]
     parts = [f"{percent(sure)} sure, {percent(right)} right ({n:,})" for n, right, sure in filled]
@@ -129,26 +132,11 @@ def reliability(method: str, bins: Sequence[tuple[int, int, float]]) -> Markup:
 
 
 def _x(share: float) -> float:
-    return _LEFT + _SIDE * share
+    return _LEFT + _LARGEST + (_SIDE - 2 * _LARGEST) * share
 
 
 def _y(share: float) -> float:
-    return _TOP + _SIDE * (1 - share)
-
-
-def sparkline(first: float, last: float) -> Markup:
-    """The loss of an image before the first and at the last step."""
-    top = max(first, last, 1e-9)
-    y_first, y_last = (3 + 12 * (1 - value / top) for value in (first, last))
-    return drawing(
-        f"Loss from {first:.2f} to {last:.2f}",
-        element("line", x1=3, y1=y_first, x2=41, y2=y_last, class_="way"),
-        element("circle", cx=3, cy=y_first, r=2, class_="was"),
-        element("circle", cx=41, cy=y_last, r=2.5, class_="now"),
-        class_="spark",
-        width=44,
-        height=18,
-    )
+    return _TOP + _LARGEST + (_SIDE - 2 * _LARGEST) * (1 - share)
 
 
 _TREND = 150

@@ -15,9 +15,9 @@ import yaml
 from markupsafe import Markup, escape
 
 from seraser_core.config.methods import method_options
-from seraser_core.display import count, percent, printable, sentence
+from seraser_core.display import Column, count, percent, printable, sentence
 from seraser_core.report import advice, figures, parts, svg, verdict
-from seraser_core.report.facts import Facts, read_facts
+from seraser_core.report.facts import Effect, Facts, read_facts
 from seraser_core.report.papers import draw_groups
 from seraser_core.report.pictures import make_gallery
 from seraser_core.results.columns import CLASSES, GROUPS, METHODS, NIGHTS, Metric, Shown, shown_in
@@ -27,6 +27,9 @@ from seraser_core.results.sums import MethodSums
 from seraser_core.results.tables import small_groups_text
 from seraser_core.shortcuts.findings import Findings
 
+_ON_PAPER = ("method", "accuracy", "worst_group_accuracy", "mcnemar_p", "nll", "brier", "ece")
+_COMPARED = 4
+"""Methods whose calibration and confusion are shown."""
 _HIDDEN = ("label", "attribute")
 _KINDS = {
     "broken": "Broken: right before, wrong after",
@@ -106,7 +109,8 @@ def _evidence(
     run, main = facts.run, facts.main
     names = {method.id: method.name for method in run.methods}
     plain = [name for name in run.method_ids if names[name] == "zero_shot"][:1]
-    compared = [*plain, *([main.method] if main else [])]
+    first = [*plain, *([main.method] if main else [])]
+    compared = [*first, *(name for name in run.method_ids if name not in first)][:_COMPARED]
     shown, more = parts.shown_groups(main.groups if main else facts.zero_shot_groups)
     trended = main.method if main else (compared or [""])[0]
     return {
@@ -115,11 +119,22 @@ def _evidence(
         "more_groups": more,
         "gallery": make_gallery(pictures, run.classes, run.attributes, findings),
         "kinds": _KINDS,
+        "of_kind": _totals(main),
         "calibrations": parts.calibrations(sums, compared),
         "confusions": parts.confusions(sums, compared, run.classes),
         "trends": parts.trends(tables.get("nights"), tables.get("night_groups"), trended),
         "disagreements": parts.disagreement_table(tables.get("disagreements")),
     }
+
+
+def _totals(main: Effect | None) -> dict[str, int]:
+    """Images of each kind in the whole run, where they are known."""
+    if main is None:
+        return {}
+    if not main.after.n:
+        return {"changed": main.changed.hits}
+    wrong = main.after.n - main.after.hits - main.broken
+    return {"broken": main.broken, "fixed": main.fixed, "wrong": wrong}
 
 
 def _tables(run: RunRecord, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
@@ -128,18 +143,36 @@ def _tables(run: RunRecord, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any
     small = small_groups_text(tables["summary"])
     hidden += [] if small else ["small", "small_groups"]
     known = {column.name: column for column in _computed(METHODS)}
-    brief = shown_in(Shown.SUMMARY, METHODS)
+    brief: list[Column] = list(shown_in(Shown.SUMMARY, METHODS))
     brief = [known[column.name] for column in brief]
+    for name, column in (
+        ("accuracy", Column("average_95", words="95 % interval")),
+        ("worst_group_accuracy", Column("worst_95", words="95 % interval, worst group")),
+    ):
+        place = next((i for i, one in enumerate(brief) if one.name == name), None)
+        if place is not None:
+            brief.insert(place + 1, column)
+    plain = next((m.id for m in run.methods if m.name == "zero_shot"), "")
+    summary = parts.said_once(tables["summary"], tables["groups"], plain)
+    silent = [*hidden, *parts.silent(summary)]
     nights = tables.get("nights")
     cut = {
         "classes": parts.worst_rows(tables["classes"], ["label"], "recall"),
         "groups": parts.worst_rows(tables["groups"], ["label", "attribute"], "accuracy"),
     }
+    itself = pl.col("method") == plain
+    cut["groups"] = cut["groups"].with_columns(
+        pl.when(~itself).then("zero_shot_accuracy").alias("zero_shot_accuracy")
+    )
     return {
         "small_groups": sentence(small) if small else "",
-        "brief": parts.make_table("Methods", tables["summary"], brief, hidden),
+        "brief": parts.make_table("Methods", summary, brief, silent),
         "full": parts.make_table(
-            "All figures of all methods", tables["summary"], _computed(METHODS), hidden
+            "All figures of all methods",
+            summary,
+            _computed(METHODS),
+            silent,
+            main=_ON_PAPER,
         ),
         "group_table": parts.make_table(
             "Groups", cut["groups"], _computed(GROUPS), hidden, "groups", tables["groups"].height

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 from markupsafe import Markup
 
-from seraser_core.display import Column
+from seraser_core.display import Column, percent
 from seraser_core.report.facts import GroupEffect, Share
 from seraser_core.report.figures import reliability, trend
 from seraser_core.results.disagreements import beside_each_other
@@ -25,6 +25,8 @@ _MOST_PAIRS = 15
 _MOST_TRENDS = 12
 _MOST_NIGHTS = 60
 _SHADES = 9
+_AGAINST = ("changed", "fixed", "broken", "mcnemar_p")
+"""Columns that compare a method with zero-shot."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Table:
         rows: Cells.
         file: Name of the file with all rows, where some are not shown; else empty.
         total: Rows of that file.
+        minor: Column by column, whether paper leaves it out.
     """
 
     name: str
@@ -46,6 +49,14 @@ class Table:
     rows: Sequence[Sequence[str]]
     file: str = ""
     total: int = 0
+    minor: Sequence[bool] = ()
+
+    @property
+    def classes(self) -> list[str]:
+        """Column by column, its classes in the style sheet."""
+        minor = self.minor or [False] * len(self.columns)
+        pairs = zip(self.numeric, minor, strict=True)
+        return [" ".join(["n"] * number + ["minor"] * less) for number, less in pairs]
 
 
 @dataclass(frozen=True)
@@ -72,19 +83,76 @@ def make_table(
     hidden: Sequence[str] = (),
     file: str = "",
     total: int = 0,
+    main: Collection[str] = (),
 ) -> Table:
-    """Columns and cells as text, without `hidden` ones and those that are empty throughout."""
+    """Columns and cells as text, without `hidden` ones and those that are empty throughout.
+
+    Args:
+        name: What it shows.
+        table: Its rows.
+        columns: In order.
+        hidden: Names of columns to leave out.
+        file: Name of the file with all rows.
+        total: Rows of that file.
+        main: Names of the columns that paper shows; none for all.
+    """
     filled = [
         column for column in columns if column.name not in hidden and table[column.name].count()
     ]
     return Table(
         name,
         [column.heading for column in filled],
-        [table.schema[column.name].is_numeric() for column in filled],
-        [[c.text(row[c.name]) for c in filled] for row in table.to_dicts()],
+        [table.schema[c.name].is_numeric() or c.name.endswith("_95") for c in filled],
+        [[c.text(row[c.name]) or "–" for c in filled] for row in table.to_dicts()],
         file if total > table.height else "",
         total,
+        [bool(main) and column.name not in main for column in filled],
     )
+
+
+def said_once(summary: pl.DataFrame, groups: pl.DataFrame, plain: str) -> pl.DataFrame:
+    """The table ``summary`` as the page shows it: with intervals, and nothing said twice.
+
+    Args:
+        summary: The table.
+        groups: The table ``groups``.
+        plain: Id of the method that the others are compared with, which has no changes.
+    """
+    counted = groups.filter(~pl.col("small")).group_by("method")
+    equal = counted.agg(pl.col("accuracy").n_unique() == 1).filter("accuracy")["method"]
+    of_all, untouched = pl.col("method").is_in(equal.to_list()), pl.col("method") == plain
+    rows = summary.to_dicts()
+    return summary.with_columns(
+        pl.Series("average_95", [_ends(_wilson(r["accuracy"], r["n"])) for r in rows], pl.String),
+        pl.Series(
+            "worst_95",
+            [_ends((r["worst_group_low"], r["worst_group_high"])) for r in rows],
+            pl.String,
+        ),
+        pl.when(~of_all).then("worst_group").alias("worst_group"),
+        *(pl.when(~untouched).then(name).alias(name) for name in _AGAINST),
+    )
+
+
+def _wilson(accuracy: float | None, n: int) -> tuple[float | None, float | None]:
+    share = _share(accuracy, n)
+    return (share.low, share.high) if share else (None, None)
+
+
+def _ends(ends: tuple[float | None, float | None]) -> str | None:
+    low, high = ends
+    return None if low is None or high is None else f"{100 * low:.1f}–{percent(high)}"
+
+
+def silent(summary: pl.DataFrame) -> list[str]:
+    """Columns of the table ``summary`` that say nothing beside the others."""
+    found = [] if summary["errors"].sum() else ["errors"]
+    if (summary["n"] == summary["images"] - summary["errors"]).all():
+        found.append("n")
+    known = summary.select("accuracy", "group_mean").drop_nulls()
+    if known.height and ((known["accuracy"] - known["group_mean"]).abs() < 1e-9).all():
+        found.append("group_mean")
+    return found
 
 
 def worst_rows(table: pl.DataFrame, key: list[str], value: str) -> pl.DataFrame:
@@ -115,13 +183,16 @@ def disagreement_table(table: pl.DataFrame | None) -> Table | None:
 def calibrations(sums: Mapping[str, MethodSums], methods: Sequence[str]) -> list[dict[str, Any]]:
     """Diagram and expected calibration error of each method."""
     found = []
+    most = max(
+        (n for method in methods for n, *_ in sums[method].figures()["calibration"]), default=0
+    )
     for method in methods:
         bins = sums[method].figures()["calibration"]
         n = sum(images for images, *_ in bins)
         if n:
             gap = sum(abs(right - total) for _, right, total in bins) / n
             sure = sum(total - right for _, right, total in bins) / n
-            drawn = reliability(method, bins)
+            drawn = reliability(method, bins, most)
             found.append({"method": method, "figure": drawn, "ece": gap, "over": sure, "n": n})
     return found
 

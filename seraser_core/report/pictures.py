@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from markupsafe import Markup
 
-from seraser_core.report.figures import sparkline
 from seraser_core.results.outcomes import softmax
 from seraser_core.shortcuts.findings import Findings
 from seraser_core.sources.items import group_name
@@ -81,7 +79,7 @@ class Item:
     truth: str
     kind: str
     views: Sequence[View]
-    loss: Markup
+    loss: str
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,7 @@ def make_item(row: Mapping[str, Any], classes: Sequence[str], attributes: Sequen
     if label is not None and place is not None:
         truth = group_name(classes, attributes, label, place)
     before, after = _guess(row["whole"], classes, label), _guess(row["erased"], classes, label)
-    alone = [_guess(row[name], classes, None) for name in ("background", "foreground")]
+    alone = [_guess(row[name], classes, label) for name in ("background", "foreground")]
     guesses = [(before, after), *((guess, None) for guess in alone)]
     views = [
         View(title, _source(row[name]), guess, then)
@@ -173,7 +171,7 @@ def make_item(row: Mapping[str, Any], classes: Sequence[str], attributes: Sequen
         if guess is not None
     ]
     first, last = row.get("loss_first"), row.get("loss_last")
-    loss = Markup() if first is None or last is None else sparkline(first, last)
+    loss = "" if first is None or last is None else f"{first:.2f} → {last:.2f}"
     return Item(
         row.get("name") or row["item_id"], truth, _kind(before, after, alone[1]), views, loss
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seraser_core.demo.config import demo_config
 from seraser_core.demo.dataset import CONTROL, SHORTCUT
 from seraser_core.display import count, percent
-from seraser_core.report.facts import Effect, Facts, Share
+from seraser_core.report.facts import Effect, Facts, Share, clear_change
 from seraser_core.results.names import dataset_name, model_name
 from seraser_core.results.records import RunRecord
 from seraser_core.shortcuts.findings import Findings, Rate
@@ -252,16 +252,16 @@ def tiles(facts: Facts, findings: Findings | None) -> list[Tile]:
 
 def _share_tile(title: str, before: Share, after: Share, note: str) -> Tile:
     value = f"{100 * before.value:.1f} → {percent(after.value)}"
-    change = "gain" if after.low > before.high else "loss" if after.high < before.low else ""
-    return Tile(title, value, f"{note}: {_interval(after)}", change, (before, after))
+    change = clear_change(before, after)
+    named = f"{note}: " if note else ""
+    return Tile(title, value, f"{named}{_interval(after)}", change, (before, after))
 
 
 def _worst_tile(effect: Effect) -> Tile:
     if effect.worst is None:
         return _no_worst("no groups" if not effect.groups else "all groups are small")
     first, last = effect.worst
-    name = last.name if first.name == last.name else f"{first.name}, then {last.name}"
-    return _share_tile("Worst group", first.before, last.after, name)
+    return _share_tile("Worst group", first.before, last.after, ", then ".join(effect.worst_names))
 
 
 def _worst_alone(facts: Facts) -> Tile:

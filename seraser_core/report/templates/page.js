@@ -72,6 +72,11 @@
     }
   }
 
+  // Wide screens hide the summaries of these.
+  if (matchMedia("(max-width: 40rem)").matches) {
+    for (const folded of all("details.phone")) folded.open = false;
+  }
+
   const links = all(".top nav a");
   const shown = new IntersectionObserver((entries) => {
     for (const entry of entries.filter((one) => one.isIntersecting)) {

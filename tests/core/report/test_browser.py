@@ -78,7 +78,7 @@ def make(kind: str, folder: Path, side: int = 32) -> dict[str, bytes]:
     """The files of a report with everything in it, of an audit, or of a run to be doubted."""
     if kind == "labelled":
         run = trusted(300, 100, classes=CLASSES, methods=["zero_shot", "seraser", "foreground"])
-        pictures = some_pictures(run, side=side)
+        pictures = some_pictures(run, 160, side)
         findings = some_findings(pictures["item_id"].to_list())
         return report_of(run, folder, findings=findings, pictures=pictures)
     if kind == "audit":
@@ -174,12 +174,25 @@ def test_on_paper_everything_is_open(opened):
     assert not folded.is_visible()
     page.emulate_media(media="print")
     heights = page.evaluate(
-        "[...document.querySelectorAll('details > :not(summary)')]"
+        "[...document.querySelectorAll('details > :not(summary, .sideways)')]"
         ".map(one => one.getBoundingClientRect().height)"
     )
     assert len(heights) > 5
     assert min(heights) > 0
     assert page.locator("nav").is_hidden()
+
+
+def test_broken_images_are_folded_on_a_phone_alone(opened):
+    page = opened("labelled")
+    broken = page.locator("details.phone .item").first
+    assert broken.is_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.reload()
+    assert not broken.is_visible()
+    page.get_by_text("Show all").click()
+    assert broken.is_visible()
+    page.emulate_media(media="print")
+    assert broken.is_visible()
 
 
 def test_scripts_sort_enlarge_and_switch_the_theme(opened):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 from made_reports import report_of, some_findings, trusted
 
-from seraser_core.report.parts import calibrations, confusions, trends
+from seraser_core.report.parts import calibrations, confusions, said_once, silent, trends
 from seraser_core.shortcuts.findings import Findings
 
 
@@ -75,6 +75,37 @@ def test_the_calibration_error_is_that_of_the_summary(tmp_path):
     assert found["figure"].count('<circle class="now"') + found["figure"].count(
         'class="now"'
     ) >= sum(1 for n, *_ in bins if n)
+
+
+def test_the_table_of_methods_says_nothing_twice():
+    summary = pl.DataFrame(
+        {
+            "method": ["zero_shot", "seraser"],
+            "images": 10,
+            "errors": 0,
+            "n": 10,
+            "accuracy": [0.5, 0.8],
+            "group_mean": [0.5, 0.8],
+            "worst_group": ["a", "b"],
+            "worst_group_low": [0.2, 0.4],
+            "worst_group_high": [0.7, 0.9],
+            **{name: [0, 3] for name in ("changed", "fixed", "broken", "mcnemar_p")},
+        }
+    )
+    groups = pl.DataFrame(
+        {
+            "method": ["zero_shot"] * 2 + ["seraser"] * 2,
+            "small": False,
+            "accuracy": [0.5, 0.5, 0.9, 0.7],
+        }
+    )
+    assert silent(summary) == ["errors", "n", "group_mean"]
+    assert silent(summary.with_columns(errors=1, group_mean=0.6)) == []
+    shown = said_once(summary, groups, "zero_shot")
+    assert shown["fixed"].to_list() == [None, 3]
+    assert shown["worst_group"].to_list() == [None, "b"], "all groups are equal under zero_shot"
+    assert shown["worst_95"].to_list() == ["20.0–70.0 %", "40.0–90.0 %"]
+    assert shown["average_95"].to_list() == ["23.7–76.3 %", "49.0–94.3 %"]
 
 
 def test_trends_have_a_gap_where_a_night_has_no_image_of_the_group():

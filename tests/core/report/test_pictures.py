@@ -61,7 +61,7 @@ def test_what_is_said_of_an_image():
     assert whole.after == Guess("deer", share, right=True)
     assert (background.before.name, background.after, alone.before.name) == ("camel", None, "deer")
     assert (whole.source, alone.source) == ("data:image/webp;base64,aW1hZ2U=", "")
-    assert "Loss from 2.00 to 0.50" in item.loss
+    assert item.loss == "2.00 → 0.50"
 
 
 def test_the_smallest_keys_are_shown_whatever_the_order_of_the_rows():

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from made_reports import some_findings, trusted
 
+from seraser_core.demo.config import demo_config
 from seraser_core.report.advice import next_steps
 from seraser_core.report.facts import Effect, Facts, GroupEffect, Share
-from seraser_core.report.verdict import assurance, better, doubts, sentence, tiles
+from seraser_core.report.verdict import about, assurance, better, doubts, sentence, tiles
 from seraser_core.results.significance import mcnemar
 from seraser_core.shortcuts.findings import Findings
 
@@ -181,6 +182,26 @@ def test_every_tile_has_its_n_and_interval():
     assert fixed.note == "McNemar's p < 0.001, n = 100"
     assert shortcuts.value == "1"
     assert shortcuts.note.endswith("n = 60")
+
+
+def test_no_group_is_the_worst_where_all_are_equal():
+    groups = [GroupEffect(name, Share(50, 50), Share(50, 50), small=False) for name in "ab"]
+    worst = tiles(facts(effect(groups=groups)), None)[1]
+    assert worst.note.startswith("95 % CI")
+    groups[1] = replace(groups[1], after=Share(40, 50))
+    assert tiles(facts(effect(groups=groups)), None)[1].note.startswith("b: 95 % CI")
+
+
+def test_the_first_line_tells_drawn_pictures():
+    config = RUN.config.document()
+    plain = RUN.config.model_validate(config | {"seed": 3})
+    assert about(RUN.model_copy(update={"config": plain}))[-1] == "seed 3"
+    drawn = demo_config("/data/metadata.csv", "")
+    for dataset, told in ((drawn["dataset"], True), (drawn["dataset"] | {"id": "x"}, False)):
+        one = RUN.config.model_validate(config | {"dataset": dataset})
+        found = about(RUN.model_copy(update={"config": one}))
+        assert found[0] == "data/metadata.csv split 2"
+        assert ("drawn pictures" in found) == told
 
 
 def test_tiles_of_an_audit_and_of_a_search_that_found_nothing():
