@@ -68,7 +68,7 @@ def find_shortcuts(
         sample: Most images that are looked at, those with the smallest hashes of seed and id.
 
     Returns:
-        What was found, or what would have been seen.
+        What was found, or what would have been reported.
 
     Raises:
         ConfigError: An argument cannot be used; names it, its value and the remedy.

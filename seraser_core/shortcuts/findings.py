@@ -176,7 +176,7 @@ class HardPlace(_Part):
 
 
 class Detectable(_Part):
-    """How small a shortcut of a place would have been seen.
+    """How small a shortcut of a place would have been reported.
 
     Attributes:
         words: Names of the place, best first; empty where none fits.
