@@ -33,6 +33,7 @@ class Called:
         images: Those that were computed.
         rows: Their prediction rows: of the method, and of zero-shot if that is another.
         sample: What is kept of some of them, `SAMPLE_SCHEMA`.
+        repeated: How many images were not computed, as they were given before.
     """
 
     run: RunRecord
@@ -40,6 +41,7 @@ class Called:
     images: list[Given]
     rows: pa.Table
     sample: pa.Table
+    repeated: int = 0
 
 
 def call(
@@ -63,7 +65,7 @@ def call(
 
     Args:
         sample: Images of which features, logits of both sides and pictures are kept.
-        most: Images that are computed: those with the smallest keys. All when None.
+        most: Images that are computed: those with the smallest keys, each once. All when None.
         needs_foreground: Whether a method that looks at no foreground is refused.
 
     Raises:
@@ -96,14 +98,17 @@ def call(
         )
     of_labels = label_indices(labels, names, len(given))
     of_attributes, values = attribute_indices(attributes, len(given))
-    if most is not None and most < len(given):
-        keys = keys_of(config.seed, (image.id for image in given))
-        chosen = np.sort(np.argsort(keys, kind="stable")[:most]).tolist()
+    repeated = 0
+    if most is not None:
+        keys, first = np.unique(
+            keys_of(config.seed, (image.id for image in given)), return_index=True
+        )
+        repeated, chosen = len(given) - len(keys), np.sort(first[:most]).tolist()
         given, foregrounds = _at(given, chosen), _at(foregrounds, chosen)
         of_labels, of_attributes = _at(of_labels, chosen), _at(of_attributes, chosen)
     items = GivenImages(given, foregrounds, of_labels, of_attributes, config.dataset.limits)
     run, scored = compute(model, config, names, values, items, progress)
-    return Called(run, config, given, scored.predictions, scored.sample)
+    return Called(run, config, given, scored.predictions, scored.sample, repeated)
 
 
 def _at(values: Sequence[T], places: Sequence[int]) -> list[T]:

@@ -20,9 +20,9 @@ from seraser_core.display import count
 from seraser_core.errors import ConfigError
 from seraser_core.results.samples import to_sample
 from seraser_core.runner.plan import DEFAULT_TEMPLATE
-from seraser_core.shortcuts.find import can_search
 from seraser_core.shortcuts.find import find_shortcuts as search
 from seraser_core.shortcuts.findings import Findings
+from seraser_core.shortcuts.usable import can_search
 
 _EXAMPLES = 3
 """Examples of a shortcut whose pictures are kept."""
@@ -125,13 +125,15 @@ def _nothing_usable(called: Called) -> Findings:
 
 
 def _with_faults(findings: Findings, called: Called) -> Findings:
-    """The findings with a note on the images that could not be used."""
-    faults = _faults(called)
-    if not faults:
-        return findings
-    unusable = count(len(called.images) - findings.sampled, "image")
-    note = f"{unusable} could not be used: {faults}."
-    return findings.model_copy(update={"notes": [*findings.notes, note]})
+    """The findings after notes on the images that were given twice or could not be used."""
+    notes = []
+    if called.repeated:
+        again = count(called.repeated, "image")
+        notes.append(f"Given more than once, and used once: {again}.")
+    if faults := _faults(called):
+        unusable = count(len(called.images) - findings.sampled, "image")
+        notes.append(f"{unusable} could not be used: {faults}.")
+    return findings.model_copy(update={"notes": [*notes, *findings.notes]})
 
 
 def _faults(called: Called) -> str:

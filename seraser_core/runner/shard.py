@@ -22,7 +22,7 @@ from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.plan import DEFAULT_TEMPLATE
 from seraser_core.runner.scoring import score_items
 from seraser_core.runner.session import Session, open_session
-from seraser_core.shortcuts.find import FEWEST
+from seraser_core.shortcuts.usable import FEWEST
 from seraser_core.shortcuts.words import words_for
 from seraser_core.steps import reached
 from seraser_core.waiting import waiting

@@ -18,7 +18,6 @@ from seraser_core.shortcuts.findings import (
     Findings,
     HardPlace,
     LatentShortcut,
-    LeftOut,
     Rate,
     Shortcut,
 )
@@ -36,17 +35,14 @@ from seraser_core.shortcuts.pull import (
 )
 from seraser_core.shortcuts.remedies import remedies
 from seraser_core.shortcuts.sample import Sample
+from seraser_core.shortcuts.usable import Usable, discovers, usable_words
 from seraser_core.shortcuts.words import Words
 
-SMALLEST_AREA, LARGEST_AREA = 0.005, 0.90
 FALSE_DISCOVERY_RATE = 0.05
 LEAST_PULL, LEAST_PULL_LOW = 0.10, 0.05
 _LEAST_TO_CHOOSE = 5
 _FEW_CONFLICTS = 0.2
 _LOUD, _LOUDER_THAN_ELSEWHERE = 0.5, 0.25
-_FEWEST_PER_HALF = 16
-FEWEST = 2 * _FEWEST_PER_HALF
-"""Images with which a search may begin."""
 _EXAMPLES = 12
 _RULE_OF_THREE = 3
 """Decided images that are expected where at least one shows in 95 of 100 samples."""
@@ -73,26 +69,19 @@ def find_shortcuts(
         region: Foreground with which the objects were cut out, for the findings.
         eraser: Id of the erasing method, for the findings.
     """
-    small, large = sample.area < SMALLEST_AREA, sample.area > LARGEST_AREA
-    used = _usable(sample)
-    notes = []
-    if words is None:
-        notes.append("Surroundings have no names: the words were not compared with the images.")
-    elif not words.words:
-        notes.append("Surroundings have no names: the model knows none of the words for them.")
+    usable = Usable.of(sample, classes)
+    known, nameless = usable_words(words, sample.features.shape[1])
     found = Findings(
         sampled=len(sample),
-        used=len(used),
-        left_out=LeftOut(small=int(small.sum()), large=int(large.sum())),
+        used=len(usable.sample),
+        left_out=usable.left_out,
         region=region,
         eraser=eraser,
-        notes=notes,
+        notes=[*([nameless] if nameless else []), *usable.notes],
     )
-    if not _enough(used, classes):
-        lacking = f"{len(used)} usable images" if len(classes) > 1 else "images of one class"
-        few = f"Shortcuts were not looked for: {lacking} are too few."
-        return found.model_copy(update={"notes": [*notes, few]})
-    return _Search(used, classes, words, seed).findings(found)
+    if usable.lacking is not None:
+        return found.noting(f"Shortcuts were not looked for: {usable.lacking}.")
+    return _Search(usable.sample, classes, known, seed).findings(found)
 
 
 def places_of(
@@ -106,29 +95,11 @@ def places_of(
         words: Words that can name surroundings.
         seed: Of the clusters' starts.
     """
-    used = _usable(sample)
-    return _Search(used, classes, words, seed).places() if _enough(used, classes) else {}
-
-
-def can_search(sample: Sample, classes: Sequence[str]) -> bool:
-    """Return whether a sample has images enough to be searched: else no words are needed."""
-    return _enough(_usable(sample), classes)
-
-
-def _usable(sample: Sample) -> Sample:
-    """Return the images whose objects are neither too small nor too large, by rising keys."""
-    return sample.take((sample.area >= SMALLEST_AREA) & (sample.area <= LARGEST_AREA)).smallest()
-
-
-def _discovers(sample: Sample) -> np.ndarray:
-    """(n,) bool: images of the half that discovers."""
-    discovers: np.ndarray = sample.keys % 2 == 0
-    return discovers
-
-
-def _enough(used: Sample, classes: Sequence[str]) -> bool:
-    discovering = int(_discovers(used).sum())
-    return min(discovering, len(used) - discovering) >= _FEWEST_PER_HALF and len(classes) > 1
+    usable = Usable.of(sample, classes)
+    if usable.lacking is not None:
+        return {}
+    known, _ = usable_words(words, sample.features.shape[1])
+    return _Search(usable.sample, classes, known, seed).places()
 
 
 class _Search:
@@ -142,8 +113,8 @@ class _Search:
         seed: int,
     ) -> None:
         self._classes, self._words, self._seed = classes, words, seed
-        discovers = _discovers(sample)
-        a, b = Half.of(sample.take(discovers)), Half.of(sample.take(~discovers))
+        first_half = discovers(sample)
+        a, b = Half.of(sample.take(first_half)), Half.of(sample.take(~first_half))
         space = Space.of(a.sample.features, a.q)
         points = space.points(a.sample.features, a.q)
         k = cluster_count(len(points))

@@ -14,6 +14,9 @@ from seraser_core.results.significance import wilson
 LEAST_CONFLICTS = 20
 """Images of other classes that surroundings must have before a shortcut is reported."""
 
+_ALWAYS = ("sampled", "used", "shortcuts", "detectable", "notes")
+"""Fields that every document has."""
+
 
 class _Part(BaseModel):
     """What a newer version wrote into it is ignored when it is read."""
@@ -200,10 +203,14 @@ class LeftOut(_Part):
     Attributes:
         small: Their object covers too little of the picture.
         large: It covers too much.
+        unreadable: Some of their features or logits are not finite, or are too few or too many.
+        repeated: They are the same picture as another that was used.
     """
 
     small: int = 0
     large: int = 0
+    unreadable: int = 0
+    repeated: int = 0
 
 
 class Remedy(_Part):
@@ -273,9 +280,17 @@ class Findings(_Part):
             RunDirectoryError: They are no findings; names the file `url`.
         """
         try:
-            return cls.model_validate_json(data)
+            found = cls.model_validate_json(data)
         except ValidationError as error:
             raise RunDirectoryError(f"{url} is damaged: {error}") from None
+        lacking = [name for name in _ALWAYS if name not in found.model_fields_set]
+        if lacking:
+            raise RunDirectoryError(f"{url} is damaged: it lacks {', '.join(lacking)}")
+        return found
+
+    def noting(self, note: str) -> Self:
+        """Return the findings with one more note."""
+        return self.model_copy(update={"notes": [*self.notes, note]})
 
     def document(self) -> dict[str, Any]:
         """Return the findings as JSON values."""
@@ -284,7 +299,7 @@ class Findings(_Part):
     def sentence(self) -> str:
         """Return what matters most, in one sentence."""
         if not self.detectable:
-            return self.notes[-1]
+            return self.notes[-1] if self.notes else "Shortcuts were not looked for."
         if not self.shortcuts:
             return self._nothing()
         first, more = self.shortcuts[0], len(self.shortcuts) - 1

@@ -88,8 +88,8 @@ def _best_words(
         contrast /= np.linalg.norm(contrast) + _EPSILON
         # The softmax's denominator and scale are the same for all words, so z does not see them.
         score = _z(centred @ contrast) + _z(word_features @ mean)
-        order = np.argsort(-score, kind="stable")[:_MOST_WORDS]
-        best.append([int(one) for one in order if score[one] >= _NEAR * score[order[0]]])
+        first, *others = np.argsort(-score, kind="stable")[:_MOST_WORDS].tolist()
+        best.append([first, *(one for one in others if score[one] >= _NEAR * score[first])])
     return best
 
 

@@ -57,6 +57,6 @@ def test_a_folder_without_masks_and_labels(model, tmp_path):
     assert set(result.labels) == {-1}
     assert result._repr_html_().count("<img") >= 10
     found = find_shortcuts(model, folder, CLASSES, method=method)
-    assert "1 image could not be used: undecodable 1" in found.findings.notes[-1]
+    assert "1 image could not be used: undecodable 1" in found.findings.notes[0]
     assert found.findings.region == "relevance"
     assert found._repr_html_()

@@ -78,12 +78,38 @@ def test_few_images_and_bad_ones_end_well(model, drawn, hasty):
     few = find_shortcuts(model, images, CLASSES, masks=[*drawn[1][:20], None, None])
     assert len(few) == 0
     assert few
-    assert "2 images could not be used" in few.findings.notes[-1]
+    assert "2 images could not be used" in few.findings.notes[0]
+    assert few.findings.sentence().startswith("Shortcuts were not looked for: 20 usable images")
     assert few.to_polars().height == 0
     assert "<article" not in few._repr_html_()
     none = find_shortcuts(model, ["gone.png"], CLASSES)
     assert "None of the 1 image can be used: missing 1" in repr(none)
     assert "None of the 1 image can be used" in text_of(none._repr_html_())
+
+
+def test_images_that_are_given_again_count_once(model, drawn, found):
+    again = find_shortcuts(
+        model,
+        np.concatenate([drawn[0]] * 2),
+        CLASSES,
+        masks=np.concatenate([drawn[1]] * 2),
+        method="foreground",
+        sample=len(drawn[0]),
+    )
+    assert again.findings.shortcuts == found.findings.shortcuts
+    assert again.findings.notes == ["Given more than once, and used once: 126 images."]
+
+
+def test_copies_of_a_file_count_once(model, drawn, tmp_path, hasty):
+    from PIL import Image
+
+    for i in range(40):
+        for copy in ("a", "b", "c"):
+            Image.fromarray(drawn[0][i]).save(tmp_path / f"{i:02}{copy}.png")
+    masks = [drawn[1][i // 3] for i in range(120)]
+    found = find_shortcuts(model, tmp_path, CLASSES, masks=masks, method="foreground")
+    assert (found.findings.sampled, found.findings.used) == (120, 40)
+    assert found.findings.left_out.repeated == 80
 
 
 def test_a_sample_is_of_the_smallest_hashes(model, drawn):

@@ -235,3 +235,9 @@ def test_the_sentence_names_the_surest_shortcut(findings):
         "something else (1 more shortcut found)."
     )
     assert "no method of the run uses a foreground" in Findings.without_foreground().sentence()
+
+
+def test_findings_without_content_are_damaged():
+    with pytest.raises(RunDirectoryError, match="damaged: it lacks sampled, used"):
+        Findings.parse(b"{}", "shortcuts.json")
+    assert Findings().sentence() == "Shortcuts were not looked for."
