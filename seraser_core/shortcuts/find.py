@@ -149,13 +149,15 @@ class _Search:
         tested = self._test(chosen)
         b = self._b.sample
         labelled = Labelled(b.labels, self._b.p.argmax(1), self._b.members)
-        shortcuts, hard = [], []
+        shortcuts, hard, refuted = [], [], []
         for one in tested:
             split = labelled.split(one.cluster, one.class_index)
-            if split is not None and split.verdict == "merely hard":
+            if split is None or split.verdict == "shortcut":
+                shortcuts.append(one.model_copy(update={"labels": split}))
+            elif split.verdict == "merely hard":
                 hard.append((one.cluster, one.class_index, split))
             else:
-                shortcuts.append(one.model_copy(update={"labels": split}))
+                refuted.append(f"“{one.place}” to “{one.class_name}”")
         free = sorted(set(range(self._k)) - {one.cluster for one in tested})
         hard += labelled.hard(free)
         hard_places = [
@@ -170,6 +172,11 @@ class _Search:
             for cluster, class_index, split in hard
         ]
         there = {(one.cluster, one.class_index) for one in tested}
+        if refuted:
+            found = found.noting(
+                "Left out, as labels show that they draw hardly any image of another class: "
+                f"{', '.join(refuted)}."
+            )
         return found.model_copy(
             update={
                 "shortcuts": sorted(shortcuts, key=lambda one: (-one.decided.low, -one.pull)),

@@ -56,15 +56,16 @@ class LabelSplit(_Part):
         tpr_outside: The same elsewhere.
         fpr_inside: Share of other classes' images in the place that are predicted as the class.
         fpr_outside: The same elsewhere.
-        verdict: ``shortcut`` if the place draws images into the class; ``merely hard`` if the
-            class is only recognised less often there.
+        verdict: ``shortcut`` if the place draws images into the class; ``merely hard`` if it draws
+            hardly any, and the class is recognised less often there; ``neither`` if it draws hardly
+            any, and the class is recognised as often as elsewhere.
     """
 
     tpr_inside: Rate
     tpr_outside: Rate
     fpr_inside: Rate
     fpr_outside: Rate
-    verdict: Literal["shortcut", "merely hard"]
+    verdict: Literal["shortcut", "merely hard", "neither"]
 
 
 class Transplant(_Part):
@@ -101,7 +102,7 @@ class Shortcut(_Part):
         voice: Mean probability of the class given the place alone.
         cure: Mean fall of the probability of the class after erasing, over the decided images;
             None without an erasing method or decided images.
-        labels: Rates from labels; None without labels.
+        labels: Rates from labels; None if too few images have one to tell.
         examples: Ids of up to 12 decided images, the clearest first.
         transplant: Confirmation by pasted objects; None where it was not done.
     """

@@ -11,7 +11,7 @@ from seraser_core.shortcuts.findings import LabelSplit, Rate
 from seraser_core.shortcuts.pull import benjamini_hochberg
 
 _LEAST_IMAGES = 20
-_LEAST_FALL = 0.10
+_LEAST_FALL = _LEAST_RISE = 0.10
 _RATE = 0.05
 
 
@@ -30,25 +30,32 @@ class Labelled:
     members: np.ndarray
 
     def split(self, cluster: int, class_index: int) -> LabelSplit | None:
-        """Return the rates of a class in a cluster and outside; None without labels."""
+        """Return the rates of a class in a cluster and outside; None if they can tell nothing.
+
+        A place that draws images of other classes is a shortcut. That it draws hardly any must be
+        shown as well: labels that are too few say neither.
+        """
+        rates = self._rates(cluster, class_index)
+        falls = _rises(rates["tpr_inside"], rates["tpr_outside"])
+        if _rises(rates["fpr_outside"], rates["fpr_inside"]) and not falls:
+            return LabelSplit(**rates, verdict="shortcut")
+        if _enough(rates) and _most_rise(rates["fpr_outside"], rates["fpr_inside"]) < _LEAST_RISE:
+            return LabelSplit(**rates, verdict="merely hard" if falls else "neither")
+        return None
+
+    def _rates(self, cluster: int, class_index: int) -> dict[str, Rate]:
         known, inside = self.labels >= 0, self.members == cluster
-        if not known.any():
-            return None
         own, hit = self.labels == class_index, self.predicted == class_index
 
         def rate(of: np.ndarray) -> Rate:
             return Rate.of(int((hit & of).sum()), int(of.sum()))
 
-        tpr_inside, tpr_outside = rate(known & own & inside), rate(known & own & ~inside)
-        fpr_inside, fpr_outside = rate(known & ~own & inside), rate(known & ~own & ~inside)
-        draws = _rises(fpr_outside, fpr_inside) and not _rises(tpr_inside, tpr_outside)
-        return LabelSplit(
-            tpr_inside=tpr_inside,
-            tpr_outside=tpr_outside,
-            fpr_inside=fpr_inside,
-            fpr_outside=fpr_outside,
-            verdict="shortcut" if draws else "merely hard",
-        )
+        return {
+            "tpr_inside": rate(known & own & inside),
+            "tpr_outside": rate(known & own & ~inside),
+            "fpr_inside": rate(known & ~own & inside),
+            "fpr_outside": rate(known & ~own & ~inside),
+        }
 
     def hard(self, clusters: list[int]) -> list[tuple[int, int, LabelSplit]]:
         """Return (cluster, class, rates) where a class is recognised less often than elsewhere.
@@ -65,8 +72,9 @@ class Labelled:
         looked_at = []
         for class_index in np.flatnonzero(counts >= 2 * _LEAST_IMAGES).tolist():
             for cluster in clusters:
-                split = among.split(cluster, class_index)
-                if split and min(split.tpr_inside.n, split.tpr_outside.n) >= _LEAST_IMAGES:
+                rates = among._rates(cluster, class_index)
+                if _enough(rates):
+                    split = LabelSplit(**rates, verdict="merely hard")
                     looked_at.append((cluster, class_index, split))
         q_values = benjamini_hochberg(
             [_p(one.tpr_inside, one.tpr_outside) for *_, one in looked_at]
@@ -74,9 +82,13 @@ class Labelled:
         found = [
             one
             for one, q in zip(looked_at, q_values, strict=True)
-            if q <= _RATE and _fall(one[2]) >= _LEAST_FALL and one[2].verdict == "merely hard"
+            if q <= _RATE and _fall(one[2]) >= _LEAST_FALL
         ]
         return sorted(found, key=lambda one: -_fall(one[2]))
+
+
+def _enough(rates: dict[str, Rate]) -> bool:
+    return min(rate.n for rate in rates.values()) >= _LEAST_IMAGES
 
 
 def _fall(split: LabelSplit) -> float:
@@ -86,6 +98,11 @@ def _fall(split: LabelSplit) -> float:
 def _rises(low: Rate, high: Rate) -> bool:
     """Return whether the second share is the larger one beyond chance."""
     return high.value > low.value and _p(low, high) <= _RATE
+
+
+def _most_rise(low: Rate, high: Rate) -> float:
+    """Upper end of Newcombe's 95 % interval of how much larger the second share is."""
+    return high.value - low.value + math.hypot(high.high - high.value, low.value - low.low)
 
 
 def _p(less: Rate, more: Rate) -> float:
