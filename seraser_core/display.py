@@ -20,6 +20,8 @@ CONTROLS = {
     )
 }
 """Control and direction characters -> visible text."""
+_VOWELS = (*"aeiouAEIOU", "nd")
+"""Beginnings of nouns that sound like a vowel; nd is that of ndarray."""
 _TINY = 1e-3
 """Smaller numbers are shown with an exponent."""
 
@@ -103,3 +105,13 @@ def printable(text: str) -> str:
 def sentence(text: str) -> str:
     """A remark as a sentence of its own."""
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def with_article(noun: str) -> str:
+    """Return a noun after ``a`` or ``an``, such as ``an int``."""
+    return f"{'an' if noun.startswith(_VOWELS) else 'a'} {noun}"
+
+
+def kind_of(value: object) -> str:
+    """Return the type of a value for people, such as ``an int``; ``None`` for None."""
+    return "None" if value is None else with_article(type(value).__name__)

@@ -16,7 +16,9 @@ from seraser_core import storage
 from seraser_core.api.arguments import as_arguments
 from seraser_core.api.pixels import digest_of, file_of_image, file_of_mask
 from seraser_core.config.options import DatasetOptions, LimitOptions
-from seraser_core.errors import ConfigError, ItemError
+from seraser_core.display import kind_of
+from seraser_core.errors import ConfigError, ItemError, TransientError
+from seraser_core.proxy_check import check_proxy
 from seraser_core.redaction import redacted
 from seraser_core.sources.decode import IMAGE_ENDINGS
 from seraser_core.sources.fetch import fetch
@@ -58,7 +60,7 @@ class Given(ABC):
 
         Raises:
             ItemError: There is no usable image.
-            TransientError: A fault that may pass.
+            ConfigError: The proxy that leads to it is not there.
         """
 
 
@@ -67,7 +69,12 @@ class _File(Given):
     url: str
 
     def read(self, limits: LimitOptions) -> bytes:
-        return fetch(self.url, {}, limits)
+        try:
+            return fetch(self.url, {}, limits)
+        except TransientError as error:
+            if self.url.startswith(_WEB):  # without the proxy, every image would be an error
+                check_proxy(self.url, fresh=True)
+            raise ItemError("fetch", "unreachable", str(error)) from None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -220,11 +227,11 @@ def _listed(value: object, argument: str, most_dimensions: int) -> list[Any]:
     if isinstance(value, Image.Image | bytes):
         return [value]
     array = _as_array(value)
-    if array is not None and array.dtype.kind in "buif":
+    if array is not None and (array.dtype.kind in "buif" or not array.ndim):
         return [array] if array.ndim <= most_dimensions else list(array)
     if isinstance(value, Iterable) and not isinstance(value, Mapping):
         return list(value)
-    raise ConfigError(argument, f"{_kind(value)}", f"give a list of {_KINDS}, or a folder")
+    raise ConfigError(argument, kind_of(value), f"give a list of {_KINDS}, or a folder")
 
 
 def _given(value: Any, position: int, to_file: Callable[[Any], bytes]) -> Given:
@@ -234,8 +241,8 @@ def _given(value: Any, position: int, to_file: Callable[[Any], bytes]) -> Given:
     if array is not None:
         value = array
     if not isinstance(value, Image.Image | bytes | np.ndarray):
-        error = ItemError("fetch", "unsupported_type", f"{_kind(value)} is none of {_KINDS}")
-        return _Unusable(id=f"unusable {position}", shown=_kind(value), error=error)
+        error = ItemError("fetch", "unsupported_type", f"{kind_of(value)} is none of {_KINDS}")
+        return _Unusable(id=f"unusable {position}", shown=kind_of(value), error=error)
     shown = _described(value)
     try:
         digest = f"sha256:{digest_of(value)}"
@@ -293,7 +300,3 @@ def _described(value: Image.Image | np.ndarray | bytes) -> str:
 
 def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and np.isnan(value))
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"

@@ -16,6 +16,7 @@ def class_names(classes: object) -> list[str]:
         ConfigError: They are not at least two texts.
     """
     remedy = 'name at least two classes, as ["a camel", "a deer"]'
+    classes = _plain(classes)
     if isinstance(classes, str | Mapping) or not isinstance(classes, Iterable):
         raise ConfigError("classes", repr(classes), remedy)
     names = list(classes)
@@ -36,7 +37,8 @@ def label_indices(labels: object, classes: list[str], n: int) -> list[int | None
     values = _one_each("labels", labels, n)
     indices: list[int | None] = []
     for value in values:
-        index = classes.index(value) if value in classes else _as_index(value)
+        is_name = isinstance(value, str) and value in classes
+        index = classes.index(value) if is_name else _as_index(value)
         if value is not None and (index is None or not 0 <= index < len(classes)):
             raise ConfigError(
                 "labels",
@@ -69,6 +71,7 @@ def attribute_indices(attributes: object, n: int) -> tuple[list[int | None], lis
 def _one_each(argument: str, values: object, n: int) -> list[Any]:
     if values is None:
         return [None] * n
+    values = _plain(values)
     if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
         raise ConfigError(argument, repr(values), "give a list with one value per image")
     listed = [None if _is_nan(value) else value for value in values]
@@ -77,6 +80,11 @@ def _one_each(argument: str, values: object, n: int) -> list[Any]:
             argument, f"{len(listed)} for {n} images", "give one per image, None where unknown"
         )
     return listed
+
+
+def _plain(values: object) -> object:
+    """Arrays, tensors and columns of tables as lists of Python's own values."""
+    return values.tolist() if hasattr(values, "tolist") else values
 
 
 def _is_nan(value: object) -> bool:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from torch import Tensor
 
 from seraser_core.config.methods import MethodOptions
+from seraser_core.display import kind_of
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.methods.context import MethodContext
 from seraser_core.methods.implementations import method_class
@@ -136,4 +137,4 @@ def _shape(value: object) -> tuple[int, ...] | None:
 def _kind(value: object) -> str:
     if isinstance(value, Tensor):
         return f"a {value.dtype} tensor of shape {tuple(value.shape)}"
-    return "None" if value is None else f"a {type(value).__name__}"
+    return kind_of(value)

@@ -97,4 +97,5 @@ def template_prompts(
         ConfigError: See `build_prompts`.
     """
     for template in templates:
-        yield build_prompts(prompts.classes, template, model.tokenizer, model.context_length)
+        given = (prompts.classes, template, model.tokenizer, model.context_length)
+        yield build_prompts(*given, "templates")

@@ -11,6 +11,7 @@ import torch
 from open_clip.convert import convert_state_dict
 from torch import Tensor
 
+from seraser_core.display import kind_of
 from seraser_core.errors import ConfigError
 from seraser_core.models.files import weight_files
 from seraser_core.models.json_files import blamed
@@ -88,7 +89,7 @@ def _tensors(content: object, url: str) -> dict[str, Tensor]:
     """The tensors by their names, also from a training program's checkpoint."""
     if not isinstance(content, Mapping):
         raise ConfigError(
-            _FIELD, url, f"holds a {type(content).__name__}; save a model's tensors by their names"
+            _FIELD, url, f"holds {kind_of(content)}; save a model's tensors by their names"
         )
     given: Mapping[Any, Any] = content
     for _ in range(_DEEPEST):

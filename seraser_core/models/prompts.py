@@ -34,14 +34,20 @@ class Prompts:
 
 
 def build_prompts(
-    classes: Sequence[str], template: str, tokenizer: Callable[..., Tensor], context_length: int
+    classes: Sequence[str],
+    template: str,
+    tokenizer: Callable[..., Tensor],
+    context_length: int,
+    field: str = "dataset.template",
 ) -> Prompts:
-    """Tokenise `template` for every class.
+    """Tokenise `template`, the value of the option `field`, for every class.
 
     Raises:
-        ConfigError: A prompt is longer than the context, or two classes have the same one.
+        ConfigError: The template or a prompt is longer than the context, or two classes have the
+            same one.
     """
     texts = [template.replace("{}", name) for name in classes]
+    tokenise([template.replace("{}", "")], tokenizer, context_length, field)
     tokens = tokenise(texts, tokenizer, context_length, "dataset.classes")
     seen: dict[tuple[int, ...], str] = {}
     for name, row in zip(classes, tokens.tolist(), strict=True):

@@ -201,11 +201,11 @@ class Pictures:
         mask = box = segment = None
         if MASK in self._needs:
             if files.mask is None:
-                raise ItemError("validate", "missing_mask", "the table has no mask for this image")
+                raise ItemError("validate", "missing_mask", "no mask is given for this image")
             mask = self._decoder.mask(files.mask, image.size, dataset.limits)
         if BOX in self._needs:
             if item["box"] is None:
-                raise ItemError("validate", "missing_box", "the table has no box for this image")
+                raise ItemError("validate", "missing_box", "no box is given for this image")
             corners = in_pixels(item["box"], dataset.box_format, image.size, scale)
             box = box_mask(corners, image.size)
         if SEGMENT in self._needs:

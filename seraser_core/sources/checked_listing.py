@@ -13,6 +13,7 @@ import polars as pl
 from seraser_core import storage
 from seraser_core.config.option_group import is_template
 from seraser_core.config.options import DatasetOptions
+from seraser_core.display import kind_of
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.plugins import remedy_for
 from seraser_core.sources.source import Listing, Source, check_paths
@@ -63,7 +64,7 @@ def check_listing(listing: object, options: DatasetOptions, origin: str) -> None
         ConfigError: Names the first fault.
     """
     if not isinstance(listing, Listing):
-        raise _wrong(options, origin, f"lists {_kind(listing)}, no Listing")
+        raise _wrong(options, origin, f"lists {kind_of(listing)}, no Listing")
     fault = next(_faults(listing, options), None)
     if fault is not None:
         raise _wrong(options, origin, fault)
@@ -106,7 +107,7 @@ def _is_texts(value: object) -> bool:
 
 def _column_faults(items: object) -> Iterator[str]:
     if not isinstance(items, pl.DataFrame):
-        yield f"has {_kind(items)} as items, no polars.DataFrame"
+        yield f"has {kind_of(items)} as items, no polars.DataFrame"
         return
     missing = [name for name in _NEEDED if name not in items.columns]
     if missing:
@@ -202,7 +203,3 @@ def _check_places(listing: Listing, options: DatasetOptions) -> None:
     columns = (listing.items[name].drop_nulls().cast(pl.String) for name in ("image", "mask"))
     for paths in (pl.Series(bases, dtype=pl.String), *columns):
         check_paths(paths, root, "path", options.allow_outside, remote=True)
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"

@@ -79,6 +79,7 @@ def of_the_mask() -> Iterator[None]:
         yield
     except ItemError as error:
         code = "missing_mask" if error.code == "missing" else f"mask_{error.code}"
+        code = error.code if error.code.startswith("mask_") else code
         raise ItemError(error.stage, code, f"the mask: {error.message}") from None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from seraser_core.display import kind_of
 from seraser_core.sources.texts import text_lines
 
 
@@ -43,7 +44,7 @@ def to_text(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str):
-        raise TypeError(f"has a {type(value).__name__}")
+        raise TypeError(f"has {kind_of(value)}")
     try:
         value.encode()
     except UnicodeEncodeError:

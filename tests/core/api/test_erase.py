@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from PIL import Image
 from polars.testing import assert_frame_equal
 
@@ -181,6 +182,16 @@ def test_images_come_from_s3_and_the_web(model, files, bucket, unused_port, hast
     assert folder.to_polars()["item_id"].to_list() == ["one.png"]
 
 
+def test_any_host_that_is_not_reached_costs_only_its_images(model, files, unused_port, hasty):
+    gone = [f"{kind}://127.0.0.1:{unused_port}/a.png" for kind in ("ftp", "http")]
+    good = files["file"][0]
+    result = erase(model, [good, gone[0]], CLASSES, method="zero_shot")
+    assert result.errors["error_code"].to_list() == ["unreachable"]
+    assert result.ok.tolist() == [True, False]
+    masked = erase(model, [good] * 3, CLASSES, masks=[files["mask"][0], *gone])
+    assert masked.errors["error_code"].to_list() == ["mask_unreachable"] * 2
+
+
 def test_bad_images_are_error_rows(model, files, tmp_path, hasty):
     good = files["file"][0]
     (tmp_path / "cut.png").write_bytes(Path(good).read_bytes()[:200])
@@ -191,6 +202,8 @@ def test_bad_images_are_error_rows(model, files, tmp_path, hasty):
         (tmp_path / "cut.png", "truncated"),
         (Image.open(tmp_path / "cut.png"), "undecodable"),
         (None, "unsupported_type"),
+        (3, "unsupported_type"),
+        (np.array(None), "array_type"),
         (b"no picture", "undecodable"),
         (pixels.transpose(2, 0, 1), "array_shape"),
         (pixels.astype(object), "array_type"),
@@ -201,14 +214,15 @@ def test_bad_images_are_error_rows(model, files, tmp_path, hasty):
     result = erase(model, [image for image, _ in images], CLASSES, labels=[0] * len(images))
     rows = result.to_polars()
     assert rows["error_code"].fill_null("ok").to_list() == [code for _, code in images]
-    assert "transpose(1, 2, 0)" in rows["error_message"][6]
+    assert rows["error_message"][5].startswith("an int is none of paths")
+    assert "transpose(1, 2, 0)" in rows["error_message"][8]
     assert "hunter2" not in str(rows.to_dicts())
     bad = np.array([code != "ok" for _, code in images])
     assert (result.ok == ~bad).all()
     assert (result.predictions[bad] == -1).all()
     assert np.isnan(result.probabilities[bad]).all()
     assert result.errors.height == bad.sum()
-    assert "9 images cannot be used" in repr(result)
+    assert "11 images cannot be used" in repr(result)
     assert "None of 1 image can be used" in repr(erase(model, ["gone.png"], CLASSES))
 
 
@@ -234,7 +248,22 @@ def test_an_image_without_its_mask_is_an_error_row(model, files):
     masks = [files["mask"][0], None, Path("gone.png")]
     result = erase(model, files["file"][:3], CLASSES, masks=masks)
     assert result.errors["error_code"].to_list() == ["missing_mask", "missing_mask"]
+    assert result.errors["error_message"][0] == "no mask is given for this image"
     assert result.ok.tolist() == [True, False, False]
+
+
+def test_labels_and_attributes_may_be_tensors(model, files):
+    given = {"labels": torch.tensor([1, 0, 1]), "attributes": torch.tensor([7, 7, 3])}
+    rows = erase(model, files["file"][:3], CLASSES, method="zero_shot", **given).to_polars()
+    assert rows["label"].to_list() == [1, 0, 1]
+    assert rows["attribute"].to_list() == [1, 1, 0]
+
+
+def test_a_jpeg_in_memory_is_no_mask(model, files):
+    lossy = io.BytesIO()
+    Image.new("L", (40, 30), 255).save(lossy, "JPEG")
+    result = erase(model, files["file"][:1], CLASSES, masks=[Image.open(lossy)])
+    assert result.errors["error_code"].to_list() == ["mask_lossy"]
 
 
 def test_the_model_is_loaded_once(model, files, tiny_json, monkeypatch):
@@ -277,6 +306,12 @@ WRONG = [
     ({"labels": [0, 3]}, "labels", "0 to 2"),
     ({"labels": [0, "a cow"]}, "labels", "0 to 2"),
     ({"labels": "ab"}, "labels", "one value per image"),
+    ({"labels": np.array([[1, 2]] * 2)}, "labels", "0 to 2"),
+    ({"labels": np.array(1)}, "labels", "one value per image"),
+    ({"attributes": np.array([["a"], ["b"]])}, "attributes", "texts or whole numbers"),
+    ({"attributes": np.array(1)}, "attributes", "one value per image"),
+    ({"classes": np.array("a")}, "classes", "at least two classes"),
+    ({"template": "{}" + " far" * 99}, "template", "shorten the name or the template"),
     ({"attributes": [0, 1.5]}, "attributes", "texts or whole numbers"),
     ({"method": "serazer"}, "method", "did you mean `seraser`"),
     ({"method": {"lr": 1}}, "method", "give a name"),

@@ -104,7 +104,7 @@ SHAPES = {
     ),
     "logits as a torch.float32 tensor of shape (4, 3, 1)": scores_of(logits=lambda x: x[..., None]),
     "logits as a torch.int64 tensor of shape (4, 3)": scores_of(logits=lambda x: x.long()),
-    "logits as a ndarray": scores_of(logits=lambda x: x.numpy()),
+    "logits as an ndarray": scores_of(logits=lambda x: x.numpy()),
     "logits as None": scores_of(logits=None),
     "loss_first as a torch.float32 tensor of shape (1,)": scores_of(loss_first=lambda x: x[0, :1]),
     "loss_last as a torch.float32 tensor of shape (4, 2)": scores_of(loss_last=lambda x: x[:, :2]),
