@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from seraser_core.sources.guessing import Guess
 
 _OFFERED = {
-    "dataset": {
-        "label": "label",
-        "attribute": "background",
-        "mask": "mask",
-        "split": {"column": "split", "values": ["test"]},
-        "template": "a photo of {}",
-    },
+    "label": "label",
+    "attribute": "background",
+    "mask": "mask",
+    "masks": "masks.csv",
+    "box": ["left", "top", "right", "bottom"],
+    "split": {"column": "split", "values": ["test"]},
+    "template": "a photo of {}",
 }
+"""Options of a data set that it may need, with a value to begin with."""
 _OF_TABLES = ("label", "attribute", "mask", "split")
+_WHERE_NOTED = ("masks", "box")
 _MOST_CORRECTIONS = 8
 
 
@@ -72,15 +74,19 @@ def init(
         raise ConfigError("-o", file, "is there already; name another file with -o")
     tree, fault = _accepted(found, name)
     tree["dataset"]["path"] = _beside(tree["dataset"]["path"], file)
-    notes = {}
+    notes: dict[str, str] = {}
     for line in found.todo:
         option, _, what = line.partition(": ")
-        notes[option] = f"TO DO: {what}."
-    offered = (
-        _OFFERED
-        if tree["dataset"]["format"] == "table"
-        else {"dataset": {k: v for k, v in _OFFERED["dataset"].items() if k not in _OF_TABLES}}
-    )
+        notes[option] = f"{notes.get(option, '')} TO DO: {what}.".strip()
+    is_table = tree["dataset"]["format"] == "table"
+    offered = {
+        "dataset": {
+            option: value
+            for option, value in _OFFERED.items()
+            if option not in (_WHERE_NOTED if is_table else (*_WHERE_NOTED, *_OF_TABLES))
+            or f"dataset.{option}" in notes
+        }
+    }
     text = _head(data, file) + commented(tree, offered, notes)
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -146,6 +152,10 @@ def _accepted(found: Guess, name: str) -> tuple[dict[str, Any], ConfigError | No
 
 def _corrected(found: Guess, mistake: ConfigError) -> bool:
     """Change a guess so that it no longer makes a mistake; whether it could."""
+    from seraser_core.sources.walk import LINK_TO_NOTHING
+
+    if LINK_TO_NOTHING in mistake.remedy:
+        return False
     dataset = found.dataset
     for option in ("allow_outside", "allow_empty_classes"):
         if f"dataset.{option}" in mistake.remedy and option not in dataset:
@@ -153,10 +163,12 @@ def _corrected(found: Guess, mistake: ConfigError) -> bool:
             found.reasons.append(f"{option}: {mistake.field} {mistake.value} needs it")
             return True
     option = mistake.field.removeprefix("dataset.").partition(".")[0].rstrip("s")
-    if option not in dataset or option not in ("mask", "attribute", "id", "split", "label"):
+    option = option.removesuffix("_format")
+    if option not in dataset or option not in ("mask", "box", "attribute", "id", "split", "label"):
         return False
     value = dataset.pop(option)
-    dataset.pop(f"{option}s", None)
+    for more in (f"{option}s", f"{option}_format"):
+        dataset.pop(more, None)
     found.todo.append(
         f"dataset.{option}: {value!r} was left out: {mistake.value}; {mistake.remedy}"
     )
@@ -166,8 +178,9 @@ def _corrected(found: Guess, mistake: ConfigError) -> bool:
 
 
 def _tree(found: Guess, name: str, masked: bool) -> dict[str, Any]:
-    """Return the configuration of a guess: with masks, methods that use them."""
-    more = {} if masked else {"auxiliary": "relevance"}
+    """Return the configuration of a guess: with masks or boxes, methods that use them."""
+    made = "box" if "box" in found.dataset else "relevance"
+    more = {} if masked else {"auxiliary": made}
     methods: list[Any] = ["zero_shot"]
     methods += [{"name": one, **more} if more else one for one in ("seraser", "foreground")]
     return {

@@ -29,7 +29,7 @@ def commented(
         tree: The configuration.
         offered: Dotted name of a group -> options that it may need, with a value to begin with;
             they are written as comments where `tree` has them not.
-        notes: Dotted name of an option -> a line to stand before its description.
+        notes: Dotted name of an option, set or offered -> a line to stand before its description.
         group: The options of `tree`.
         place: Dotted name of the group.
     """
@@ -49,7 +49,8 @@ def commented(
         parts.append(_comment(*said, field.description or "") + _yaml(name, value))
     for name, value in offered.get(place.rstrip("."), {}).items():
         if name not in tree:
-            text = _comment(group.model_fields[name].description or "")
+            said = [notes[f"{place}{name}"]] if f"{place}{name}" in notes else []
+            text = _comment(*said, group.model_fields[name].description or "")
             parts.append(text + textwrap.indent(_yaml(name, value), "# ", lambda line: True))
     return "\n".join(parts) if not place else "".join(parts)
 

@@ -11,6 +11,8 @@ from seraser_core.errors import ConfigError
 from seraser_core.sources.shown import is_hidden, is_text
 from seraser_core.storage import FileInfo
 
+LINK_TO_NOTHING = "where nothing is"
+
 
 @dataclass
 class Walked:
@@ -79,10 +81,12 @@ def walk(
                 and (is_folder or used(name))
                 and not (allow_outside or _real(entry).is_relative_to(top))
             ):
+                dead = not Path(entry).exists()
                 raise ConfigError(
                     "dataset.path",
                     repr(entry.path),
-                    f"is a link to {os.path.realpath(entry)!r}, outside of the folder; "
+                    f"is a link to {os.path.realpath(entry)!r}, outside of the folder"
+                    f"{f', {LINK_TO_NOTHING}; remove or correct it, or ' if dead else '; '}"
                     "set dataset.allow_outside to true when that is meant",
                 )
             if not is_folder:

@@ -42,8 +42,8 @@ def guess_tars(path: str) -> Guess:
         found.reasons.append(f"image: members .{images[0]}, which are the most")
     facts = Guess({"image": "image"})
     guess_facts(facts, _samples(members), ids=False)
-    found.reasons += [line for line in facts.reasons if not line.startswith("split")]
-    found.todo += facts.todo
+    found.reasons += [line for line in facts.reasons if not line.startswith(("split", "box"))]
+    found.todo += [line for line in facts.todo if not line.startswith("dataset.box")]
     kept = ("label", "classes", "attribute", "attributes")
     found.dataset |= {name: facts.dataset[name] for name in kept if name in facts.dataset}
     if _MASK in endings:

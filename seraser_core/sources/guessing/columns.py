@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 
 from seraser_core.sources.decode import IMAGE_ENDINGS
+from seraser_core.sources.guessing.boxes import guess_box
 from seraser_core.sources.guessing.guess import Guess
-from seraser_core.sources.guessing.names import are_numbers, from_files, named, values_of
+from seraser_core.sources.guessing.names import are_numbers, from_files, plain, values_of
 from seraser_core.sources.shown import ending_of
 
 _IMAGES = (
@@ -34,11 +35,6 @@ _NUMBERED = {"0", "1", "2"}
 _MASK = re.compile(r"mask|segmentation|(^|_)seg(_|$)|foreground")
 _LOOKED_AT = 200
 _MOST_CLASSES, _MOST_ATTRIBUTES, _MOST_SPLITS = 2000, 50, 10
-
-
-def plain(name: str) -> str:
-    """Return a column's name in lower case, with `_` for all that is no letter or digit."""
-    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
 
 
 def path_columns(rows: pl.DataFrame) -> list[str]:
@@ -87,6 +83,7 @@ def guess_facts(found: Guess, rows: pl.DataFrame, ids: bool = True) -> None:
         elif told and sorted(told) == list(range(len(told))):
             found.dataset["attributes"] = values = [told[number] for number in sorted(told)]
         found.reasons.append(f"attribute: column {attribute!r}, by its name ({_some(values)})")
+    guess_box(found, rows, facts)
     masks = [name for name in paths if is_mask(name) and name != found.dataset["image"]]
     if masks:
         found.dataset["mask"] = masks[0]
@@ -127,7 +124,8 @@ def _label(found: Guess, rows: pl.DataFrame, facts: Sequence[str]) -> str | None
         why = f"whose texts name the numbers of {column!r}"
         column, values = words, values_of(rows[words], "label")
     told = _told_by_files(found, rows, column) if are_numbers(values) else None
-    found.dataset |= {"label": column, "classes": named(values, "class", told)}
+    found.dataset["label"] = column
+    found.with_classes(values, told)
     found.reasons.append(f"label: column {column!r}, {why} ({_some(values)})")
     if told:
         found.reasons.append(f"classes: parts of the files' names ({_some(list(told.values()))})")

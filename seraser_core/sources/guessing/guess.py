@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from seraser_core import storage
 from seraser_core.errors import ConfigError
+from seraser_core.sources.guessing.names import alike, named
 from seraser_core.sources.shown import ending_of
 
 _NO_CLASSES = ["a person", "an animal", "a thing"]
@@ -25,6 +27,17 @@ class Guess:
     dataset: dict[str, Any]
     reasons: list[str] = field(default_factory=list)
     todo: list[str] = field(default_factory=list)
+
+    def with_classes(self, values: Sequence[str], told: Mapping[int, str] | None = None) -> None:
+        """Take values for the classes, and say where two of them mean the same.
+
+        Args:
+            values: Different values, sorted.
+            told: Names of the numbers, where something tells them.
+        """
+        self.dataset["classes"] = named(values, "class", told)
+        if remark := alike(values):
+            self.todo.append(f"dataset.classes: {remark}")
 
     def without_classes(self) -> None:
         """Name some classes where nothing in the data names any."""

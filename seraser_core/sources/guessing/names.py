@@ -17,6 +17,11 @@ _PARTS = re.compile(r"[_\s-]+")
 _ARTICLE = re.compile(r"(an?|the)\b", re.IGNORECASE)
 
 
+def plain(name: str) -> str:
+    """Return a column's name in lower case, with `_` for all that is no letter or digit."""
+    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
+
+
 def values_of(texts: pl.Series, setting: str) -> list[str]:
     """Return the different values of a column of labels or attributes, without missing ones."""
     with suppress(ConfigError):  # -1 and 1 are two values, once they are named
@@ -52,6 +57,20 @@ def named(
     if len(set(words)) < len(words):
         return list(values)
     return words if words == list(values) else dict(zip(values, words, strict=True))
+
+
+def alike(values: Sequence[str]) -> str | None:
+    """Return a remark on names that differ only in case or spaces; None if there are none."""
+    spelt: dict[str, list[str]] = {}
+    for value in values:
+        spelt.setdefault(" ".join(value.casefold().split()), []).append(value)
+    same = next((names for names in spelt.values() if len(names) > 1), None)
+    if same is None:
+        return None
+    return (
+        f"{' and '.join(map(repr, same))} differ only in case or spaces, which models do not see; "
+        "give them the same name in the data, or names that differ here"
+    )
 
 
 def from_files(

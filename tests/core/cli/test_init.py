@@ -218,6 +218,93 @@ def test_images_without_folders_are_an_audit(made, tmp_path, name, pattern):
     assert tree["methods"] == RELEVANCE
 
 
+@pytest.mark.parametrize(
+    ("columns", "numbers", "form"),
+    [
+        ("x1,y1,x2,y2", "1,1,5,5", "xyxy"),
+        ("bbox_xmin,bbox_ymin,bbox_xmax,bbox_ymax", "0.1,0.1,0.5,0.5", "fractions"),
+        ("bbox_x,bbox_y,bbox_w,bbox_h", "1,1,4,4", "xywh"),
+    ],
+)
+def test_boxes_are_foregrounds(made, tmp_path, columns, numbers, form):
+    values = dict(zip(columns.split(","), numbers.split(","), strict=True))
+    rows = [{"image": f"{n}.png", "label": ["cat", "dog"][n % 2], **values} for n in range(6)]
+    tree = made(write_table(tmp_path / "t.csv", rows))
+    assert tree["dataset"]["box"] == columns.split(",")
+    assert tree["dataset"].get("box_format", "xyxy") == form
+    assert tree["methods"][1] == {"name": "seraser", "auxiliary": "box"}
+
+
+def test_boxes_that_a_plan_refuses_are_left_out(made, tmp_path):
+    box = {"x1": 5, "y1": 5, "x2": 1, "y2": 1}
+    rows = [{"image": f"{n}.png", "label": ["cat", "dog"][n % 2], **box} for n in range(6)]
+    tree = made(write_table(tmp_path / "t.csv", rows))
+    assert "box" not in tree["dataset"]
+    assert tree["methods"] == RELEVANCE
+
+
+def test_a_box_in_one_column_is_told(made, tmp_path):
+    rows = [{"image": f"{n}.png", "y": n % 2, "bbox": "1,1,5,5"} for n in range(6)]
+    made(write_table(tmp_path / "t.csv", rows))
+    assert "# TO DO: column 'bbox' is not used" in Path("made.yaml").read_text()
+
+
+def told(name: str = "made.yaml") -> str:
+    return " ".join(Path(name).read_text().replace("#", "").split())
+
+
+def test_names_that_differ_in_case_are_told(made, tmp_path):
+    write(tmp_path / "data", "Cat/1.png", "cat/2.png", "dog/3.png")
+    made(tmp_path / "data")
+    assert "TO DO: 'Cat' and 'cat' differ only in case" in told()
+    Path("made.yaml").unlink()
+    rows = [{"image": f"{n}.png", "label": ["Owl", "owl"][n % 2]} for n in range(6)]
+    made(write_table(tmp_path / "t.csv", rows))
+    assert "TO DO: 'Owl' and 'owl' differ only in case" in told()
+
+
+def test_masks_beside_the_images_are_told_with_the_way_to_use_them(made, seraser, tmp_path):
+    write(tmp_path / "data", "images/cat/1.png", "images/dog/2.png", "masks/dog/2.png")
+    made(tmp_path / "data")
+    row = "dog/2.png,masks/dog/2.png"
+    assert "has masks of 1 images, which are not used" in told()
+    assert f"the columns id and mask, as `{row}`" in told()
+    mask = Image.new("L", (8, 8))
+    mask.paste(255, (2, 2, 5, 5))
+    mask.save(tmp_path / "data" / "masks" / "dog" / "2.png")
+    (tmp_path / "data" / "masks.csv").write_text(f"id,mask\n{row}\n")
+    text = Path("made.yaml").read_text().replace("# masks: masks.csv", "masks: data/masks.csv")
+    Path("made.yaml").write_text(text.replace("  auxiliary: relevance\n", ""))
+    planned = seraser("plan", "made.yaml", "--no-model")
+    assert planned.exit_code == 0, planned.output
+
+
+def test_a_folder_without_images_is_told(made, tmp_path):
+    write(tmp_path / "data", "cat/1.png", "dog/2.png")
+    (tmp_path / "data" / "owl").mkdir()
+    (tmp_path / "data" / ".git").mkdir()
+    made(tmp_path / "data")
+    assert "TO DO: no image is in 'owl'; where that is a class" in told()
+
+
+def test_classes_that_lie_deeper_are_told(made, tmp_path):
+    names = [f"{a}/{b}/{c}/1.png" for a in "xy" for b in ("train", "val") for c in ("cat", "dog")]
+    write(tmp_path / "data", *names)
+    assert made(tmp_path / "data")["dataset"]["classes"] == {"x": "a x", "y": "a y"}
+    assert "'cat', 'dog' are in each of 'x', 'y'" in told()
+    assert f"take {tmp_path / 'data' / 'x' / 'val'}." in told()
+
+
+def test_a_link_to_nothing_allows_nothing(seraser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "data", "cat/1.png", "dog/2.png")
+    (tmp_path / "data" / "dog" / "3.png").symlink_to("/nowhere/3.png")
+    done = seraser("init", "data")
+    assert done.exit_code == 1
+    assert "where nothing is; remove or correct it, or" in done.stderr
+    assert "allow_outside" not in Path("data.yaml").read_text()
+
+
 def test_a_table_without_a_header_is_told(made, tmp_path):
     rows = [{"image": f"{n}.png", "label": ["cat", "dog"][n % 2]} for n in range(6)]
     table = write_table(tmp_path / "t.csv", rows)
