@@ -12,6 +12,11 @@ HINT = "hint: "
 ErrorStage = Literal["fetch", "decode", "validate", "infer"]
 
 
+def in_a_sentence(error: BaseException) -> str:
+    """Return the message of an error on one line, without a mark before its remedy."""
+    return "; ".join(line.removeprefix(HINT).strip() for line in str(error).splitlines())
+
+
 class SeraserError(Exception):
     """Base of all errors that this package raises on purpose; their texts hold no keys.
 

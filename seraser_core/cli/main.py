@@ -30,6 +30,16 @@ FAILED, BAD_CONFIG = 1, 2
 class Commands(TyperGroup):
     """Turns the errors that are meant for people into a message and an exit code."""
 
+    def make_context(self, *given: Any, **extra: Any) -> Any:
+        """Parse what stands before the name of the command; 2 when it cannot be used."""
+        try:
+            return super().make_context(*given, **extra)
+        except typer.TyperException as error:
+            if not error.format_message() or getattr(error, "ctx", None) is None:
+                raise
+            _say_misused(error)
+            raise typer.Exit(BAD_CONFIG) from None
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; 1 when it failed, 2 when its configuration cannot be used."""
         try:

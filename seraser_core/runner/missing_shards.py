@@ -10,7 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from seraser_core.engines.base import Compute, Engine, Progress
 from seraser_core.engines.threads import ThreadEngine
-from seraser_core.errors import DeviceLostError, ErrorRateError, SeraserError, TransientError
+from seraser_core.errors import (
+    DeviceLostError,
+    ErrorRateError,
+    SeraserError,
+    TransientError,
+    in_a_sentence,
+)
 from seraser_core.results.records import Timings
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.sources.items import ShardRange
@@ -120,7 +126,7 @@ class _Work:
             if isinstance(error, ErrorRateError | DeviceLostError):  # others would fare the same
                 self._stop.set()
             self.lost |= isinstance(error, DeviceLostError)
-            return f"{type(error).__name__}: {error}"
+            return f"{type(error).__name__}: {in_a_sentence(error)}"
         except BaseException:
             self.interrupt()
             raise

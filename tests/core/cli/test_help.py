@@ -81,6 +81,11 @@ def test_names_are_completed(line, expected):
             ["run", "x", "--no-prefekt"],
             ["No such option: --no-prefekt", "did you mean --no-prefect?"],
         ),
+        (
+            ["--verboze", "run"],
+            ["No such option: --verboze", "hint: did you mean --verbose", "`seraser --help`"],
+        ),
+        (["-x"], ["No such option: -x"]),
         (["plan"], ["Missing argument 'CONFIG'."]),
         (["status", "x", "--watch", "often"], ["Invalid value for '--watch'"]),
         (["methods", "serazer"], ["hint: did you mean `seraser`?"]),

@@ -10,7 +10,13 @@ import pytest
 import torch
 
 from seraser_core.config import load_config
-from seraser_core.errors import DeviceLostError, RunDirectoryError, SeraserError, TransientError
+from seraser_core.errors import (
+    ConfigError,
+    DeviceLostError,
+    RunDirectoryError,
+    SeraserError,
+    TransientError,
+)
 from seraser_core.methods.seraser import Seraser
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import failures_of
@@ -79,6 +85,18 @@ def test_a_fault_of_any_kind_in_one_shard_does_not_stop_the_others(planned, fake
     with pytest.raises(SeraserError, match=expected):
         run_local(planned)
     assert seen == SHARDS
+
+
+def test_a_message_has_one_hint_at_its_end(planned, fake):
+    def compute(shard_id, progress, attempt):
+        raise ConfigError("model.name", "x", "name another one")
+
+    fake(compute)
+    with pytest.raises(SeraserError) as told:
+        run_local(planned)
+    fault, *hints = str(told.value).splitlines()
+    assert fault.startswith("3 of 3 shards failed (00000: ConfigError: model.name: x; name another")
+    assert hints == ["hint: run again to retry them"]
 
 
 def test_shards_are_computed_at_once(parallel, fake):
