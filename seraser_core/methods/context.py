@@ -98,4 +98,4 @@ def template_prompts(
     """
     for template in templates:
         given = (prompts.classes, template, model.tokenizer, model.context_length)
-        yield build_prompts(*given, "templates")
+        yield build_prompts(*given, "methods.templates")
