@@ -17,7 +17,7 @@ from seraser_core.api.names import attribute_indices, class_names, label_indices
 from seraser_core.config.options import RunConfig
 from seraser_core.errors import ConfigError
 from seraser_core.results.records import RunRecord
-from seraser_core.results.samples import keys_of
+from seraser_core.results.samples import SAMPLE_SCHEMA, keys_of
 
 T = TypeVar("T")
 _ZERO_SHOT = "zero_shot"
@@ -108,7 +108,8 @@ def call(
         of_labels, of_attributes = _at(of_labels, chosen), _at(of_attributes, chosen)
     items = GivenImages(given, foregrounds, of_labels, of_attributes, config.dataset.limits)
     run, scored = compute(model, config, names, values, items, progress)
-    return Called(run, config, given, scored.predictions, scored.sample, repeated)
+    sample = SAMPLE_SCHEMA.empty_table() if scored.sample is None else scored.sample
+    return Called(run, config, given, scored.predictions, sample, repeated)
 
 
 def _at(values: Sequence[T], places: Sequence[int]) -> list[T]:

@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seraser_core import storage
@@ -234,9 +235,20 @@ def _read(directory: RunDirectory, shard_id: str, columns: Sequence[str]) -> pa.
         told = table.schema.metadata or {}
         if told.get(b"fingerprint") != directory.run.fingerprint.encode() or b"highest" not in told:
             return None
-        return table.cast(_schema(columns, told))
+        table = table.cast(_schema(columns, told))
+        return table if _fits(table, len(directory.run.classes)) else None
     except (FileNotFoundError, RunDirectoryError, pa.ArrowException, OSError, ValueError):
         return None
+
+
+def _fits(table: pa.Table, classes: int) -> bool:
+    """Return whether every row has a logit per class, and all features are of one length."""
+    for name, length in {"whole": classes, "background": classes, "feature": None}.items():
+        if name in table.column_names and table.num_rows:
+            lengths = pc.unique(pc.list_value_length(table[name])).to_pylist()
+            if len(lengths) != 1 or (length is not None and lengths != [length]):
+                return False
+    return True
 
 
 def _schema(columns: Sequence[str], told: dict[bytes, bytes] | None = None) -> pa.Schema:

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seraser_core import storage
@@ -46,7 +47,8 @@ def read_words(directory: RunDirectory) -> Words | None:
         template = (table.schema.metadata or {})[b"template"].decode()
     except (FileNotFoundError, RunDirectoryError, pa.ArrowException, KeyError, ValueError):
         return None
-    if table["word"].null_count or table["kind"].null_count:
+    lengths = pc.unique(pc.list_value_length(table["feature"]))
+    if table["word"].null_count or table["kind"].null_count or len(lengths) > 1:
         return None
     rows, values = table.num_rows, table["feature"].combine_chunks().flatten().to_numpy()
     return Words(

@@ -159,5 +159,5 @@ def test_a_run_that_fails_says_why(up):
     assert done.returncode != 0
     assert "Failed" in done.stdout, done.stdout + done.stderr
     said = " ".join(done.stdout.split())
-    assert "config: /nowhere/[b]irds.yaml -> there is no such file" in said, done.stdout
+    assert "config: /nowhere/[b]irds.yaml hint: there is no such file" in said, done.stdout
     assert len(flow_runs(up, "[b]irds ")) == 1
