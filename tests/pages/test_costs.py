@@ -32,8 +32,8 @@ def test_the_dollars_follow_from_the_formulas(column, images, runs):
     assert dollars["devices"] == pytest.approx(images * 0.005 / 3600 * 2, abs=0.005)
     assert dollars["images as single files"] == pytest.approx(images * GET, abs=0.005)
     assert dollars["listing them"] == pytest.approx(images / 1000 * PUT, abs=0.005)
-    assert dollars["shards"] == pytest.approx(shards * (7 * PUT + 4 * GET), abs=0.005)
-    reports = 2442 * sum(range(1, 101)) * GET if runs == 100 else 0
+    assert dollars["shards"] == pytest.approx(shards * (8 * PUT + 4 * GET), abs=0.005)
+    reports = 2 * 2442 * sum(range(1, 101)) * GET if runs == 100 else 0
     assert dollars["report of the series after each of 100 runs"] == pytest.approx(
         reports, abs=0.005
     )
