@@ -25,7 +25,7 @@ _ZERO_SHOT = "zero_shot"
 
 @dataclass(frozen=True)
 class Called:
-    """What came of a call.
+    """Outcome of a call.
 
     Attributes:
         run: How it was computed, as run.json has it.

@@ -32,7 +32,7 @@ _COLUMNS = {
 
 
 class Found:
-    """What `find_shortcuts` found. A notebook shows it as cards with examples.
+    """Shortcuts that `find_shortcuts` found. A notebook shows it as cards with examples.
 
     Attributes:
         findings: All of it, see `Findings`: ``shortcuts``, ``latent`` ones, places that are merely

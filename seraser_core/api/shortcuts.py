@@ -137,7 +137,7 @@ def _with_faults(findings: Findings, called: Called) -> Findings:
 
 
 def _faults(called: Called) -> str:
-    """What is wrong with images that cannot be used, such as ``missing 2``; empty if nothing is."""
+    """Error codes of images that cannot be used, such as ``missing 2``; empty without any."""
     of_method = called.rows.filter(pc.equal(called.rows["method"], called.run.method_ids[0]))
     codes = Counter(code for code in of_method["error_code"].to_pylist() if code is not None)
     return ", ".join(f"{code} {n:,}" for code, n in codes.most_common())

@@ -61,7 +61,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Confusion:
-    """What images of every class are taken for, under a method.
+    """Confusion of the classes under a method.
 
     Attributes:
         method: Its id.
@@ -200,7 +200,7 @@ def calibrations(sums: Mapping[str, MethodSums], methods: Sequence[str]) -> list
 def confusions(
     sums: Mapping[str, MethodSums], methods: Sequence[str], classes: Sequence[str]
 ) -> list[Confusion]:
-    """What each method takes the classes for."""
+    """Confusions of the classes, one per method."""
     return [
         _confusion(method, sums[method].confusion, classes)
         for method in methods

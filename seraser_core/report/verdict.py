@@ -158,7 +158,7 @@ def doubts(facts: Facts) -> list[Doubt]:
 
 
 def _one_seed(facts: Facts) -> str:
-    """What one run cannot tell; empty where it has no seed."""
+    """Limit of a run with one seed; empty where it has no seed."""
     known = "seed" in facts.run.config.document()
     return "One seed: how much the figures vary with it is not known." if known else ""
 

@@ -19,7 +19,7 @@ _ALWAYS = ("sampled", "used", "shortcuts", "detectable", "notes")
 
 
 class _Part(BaseModel):
-    """What a newer version wrote into it is ignored when it is read."""
+    """Part of a document; fields of a newer version are ignored when it is read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -234,7 +234,7 @@ class Remedy(_Part):
 
 
 class Findings(_Part):
-    """What the finder found.
+    """Findings of the shortcut finder.
 
     Attributes:
         sampled: Images in the sample.
@@ -261,17 +261,6 @@ class Findings(_Part):
     detectable: list[Detectable] = []
     remedies: list[Remedy] = []
     notes: list[str] = []
-
-    @classmethod
-    def without_foreground(cls) -> Self:
-        """Return the findings of a run that cuts no objects out."""
-        return cls(
-            notes=[
-                "Shortcuts were not looked for: no method of the run uses a foreground (mask, box, "
-                "segment or relevance), and without one surroundings and object cannot be told "
-                "apart."
-            ]
-        )
 
     @classmethod
     def parse(cls, data: bytes, url: str) -> Self:

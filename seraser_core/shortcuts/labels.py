@@ -1,4 +1,4 @@
-"""What labels add: a class's rates in a place and elsewhere, and places that are merely hard."""
+"""Evidence from labels: a class's rates in a place and elsewhere, and merely hard places."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sample:
-    """What a run keeps of n sampled images; C classes, features of length D.
+    """Features and logits of n sampled images; C classes, features of length D.
 
     Attributes:
         item_ids: Ids of the images.

@@ -30,8 +30,8 @@ def test_a_search_says_what_it_would_have_seen_or_why_there_was_none(tmp_path):
     run = trusted()
     nothing = Findings(used=90, region="mask", detectable=some_findings().detectable)
     assert "would have been reported" in page_of(run, tmp_path / "a", findings=nothing)
-    blind = page_of(run, tmp_path / "b", findings=Findings.without_foreground())
-    assert "no method of the run uses a foreground" in blind
+    why = "Shortcuts were not looked for: no method of the run uses a foreground."
+    assert why in page_of(run, tmp_path / "b", findings=Findings(notes=[why]))
     assert "Shortcuts were not looked for in this run" in page_of(run, tmp_path / "c")
 
 
