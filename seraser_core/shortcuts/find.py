@@ -244,6 +244,7 @@ class _Search:
             images=self._images(cluster),
             cluster=cluster,
             voice=_rounded(b.q[inside, class_index].mean(dtype=np.float64)),
+            others=Rate.of(int(decided.sum()), int((inside & other).sum())),
             cure=self._cure(decided, class_index),
             examples=[item_id for _, item_id in clearest[:_EXAMPLES]],
         )

@@ -100,6 +100,7 @@ class Shortcut(_Part):
         images: Images in the place, of both halves.
         cluster: Index of the place in `Findings.detectable`.
         voice: Mean probability of the class given the place alone.
+        others: The same images as `decided`, of those whose object is another class.
         cure: Mean fall of the probability of the class after erasing, over the decided images;
             None without an erasing method or decided images.
         labels: Rates from labels; None if too few images have one to tell.
@@ -119,6 +120,7 @@ class Shortcut(_Part):
     images: int
     cluster: int
     voice: float
+    others: Rate | None = None
     cure: float | None = None
     labels: LabelSplit | None = None
     examples: list[str] = []
