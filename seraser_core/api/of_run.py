@@ -5,7 +5,7 @@ from __future__ import annotations
 from seraser_core.api.found import Found
 from seraser_core.results.counted import CountedRun
 from seraser_core.results.nights import is_series
-from seraser_core.results.samples import pictures_of
+from seraser_core.results.samples import pictures_of, read_samples
 from seraser_core.results.series import Series
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.shortcuts import find_in, read_findings
@@ -22,5 +22,6 @@ def shortcuts_of(run_url: str) -> Found:
     else:
         directory = RunDirectory(run_url)
         runs = [CountedRun(directory, directory.states())]
-    findings = read_findings(run_url) or find_in(runs)
-    return Found(findings, runs[-1].directory.run, pictures_of(runs))
+    sample = read_samples(runs)
+    findings = read_findings(run_url) or find_in(runs, sample)
+    return Found(findings, runs[-1].directory.run, pictures_of(sample))

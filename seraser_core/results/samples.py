@@ -32,6 +32,7 @@ _MOST_BYTES = 256 * 2**20
 """Features and logits of a sample."""
 _HIGHEST = 2**64 - 1
 _LOGITS = pa.list_(pa.field("element", pa.float32(), nullable=False))
+_LOGITS_OF = ("whole", "background", "foreground", "erased")
 PICTURES = ("image_webp", "background_webp", "foreground_webp")
 SAMPLE_SCHEMA = pa.schema(
     [
@@ -99,21 +100,20 @@ def write_sample(directory: RunDirectory, shard_id: str, sample: pa.Table | None
 
 
 def add_to_sample(directory: RunDirectory, shard_id: str, sample: pa.Table | None) -> None:
-    """Add images to a shard's part of the sample, in place of those with the same item_index."""
-    if sample is None:
+    """Add images to a shard's part of the sample, in place of those with the same item_index.
+
+    Where it is missing or damaged, it stays so: it would look whole.
+    """
+    before = None if sample is None else _read(directory, shard_id)
+    if sample is None or before is None:
         return
-    before = _read(directory, shard_id, SAMPLE_SCHEMA.names)
-    if before is not None:
-        again = np.isin(before["item_index"].to_numpy(), sample["item_index"].to_numpy())
-        told = {**sample.schema.metadata, b"highest": str(_highest([before, sample])).encode()}
-        sample = pa.concat_tables([before.filter(pa.array(~again)), sample]).sort_by("item_index")
-        sample = sample.replace_schema_metadata(told)
-    write_sample(directory, shard_id, sample)
+    again = np.isin(before["item_index"].to_numpy(), sample["item_index"].to_numpy())
+    told = {**sample.schema.metadata, b"highest": str(_highest([before, sample])).encode()}
+    sample = pa.concat_tables([before.filter(pa.array(~again)), sample]).sort_by("item_index")
+    write_sample(directory, shard_id, sample.replace_schema_metadata(told))
 
 
-def read_samples(
-    runs: Sequence[CountedRun], columns: Sequence[str] = tuple(SAMPLE_SCHEMA.names)
-) -> pa.Table:
+def read_samples(runs: Sequence[CountedRun]) -> pa.Table:
     """Read the samples of a run, or of those of a series, by rising keys.
 
     Files that are missing, damaged or of another run are left out. Where shards kept different
@@ -121,30 +121,28 @@ def read_samples(
 
     Args:
         runs: The runs.
-        columns: Of `SAMPLE_SCHEMA`.
 
     Returns:
-        Its metadata name the eraser and the region, and how many shards that are done are
-        ``lacking``, unless all are.
+        Rows of `SAMPLE_SCHEMA`. The metadata name the eraser and the region, and how many shards
+        that are done are ``lacking``, unless all are.
     """
-    wanted = list(dict.fromkeys(["key", "item_id", *columns]))
     parts, lacking = [], 0
     for run in runs:
         there, ids = run.directory.files("samples"), list(run.commits)
         lacking += len(ids)
         ids = [shard_id for shard_id in ids if f"{shard_id}.parquet" in there]
         with ThreadPoolExecutor(records.READERS) as pool:
-            tables = list(pool.map(partial(_read, run.directory, columns=wanted), ids))
+            tables = list(pool.map(partial(_read, run.directory), ids))
         for table in tables:
             if table is not None:
                 lacking -= 1
                 replaced = np.isin(table["item_id"].to_numpy(), run.replaced.to_numpy())
                 parts.append(table.filter(pa.array(~replaced)))
     if not parts:
-        return _schema(columns).empty_table()
+        return SAMPLE_SCHEMA.empty_table()
     table = pa.concat_tables(parts)
     table = table.filter(pa.array(table["key"].to_numpy() <= np.uint64(_highest(parts))))
-    table = table.sort_by([("key", "ascending"), ("item_id", "ascending")]).select(list(columns))
+    table = table.sort_by([("key", "ascending"), ("item_id", "ascending")])
     told = {**parts[0].schema.metadata, b"lacking": str(lacking).encode()}
     return table.replace_schema_metadata(told)
 
@@ -171,11 +169,14 @@ class KeptSample:
     lacking: int = 0
 
 
-def sample_of(runs: Sequence[CountedRun]) -> KeptSample | None:
-    """Return the sample of a run, or of those of a series; None where none was kept."""
-    record = runs[-1].directory.run
-    names = [name for name in SAMPLE_SCHEMA.names if name not in PICTURES]
-    kept = to_sample(read_samples(runs, names))
+def sample_of(table: pa.Table, record: RunRecord) -> KeptSample | None:
+    """Return as many images of a table that `read_samples` read as a run wants; None without any.
+
+    Args:
+        table: Of the run, or of all runs of a series.
+        record: The run, or the newest one.
+    """
+    kept = to_sample(table)
     if kept is None:
         return None
     features = kept.sample.features.shape[1]
@@ -204,10 +205,9 @@ def to_sample(table: pa.Table) -> KeptSample | None:
     return KeptSample(sample, told["region"], told["eraser"] or None, lacking)
 
 
-def pictures_of(runs: Sequence[CountedRun]) -> pl.DataFrame:
+def pictures_of(table: pa.Table) -> pl.DataFrame:
     """Return the images of a sample whose pictures are kept, as `SAMPLE_SCHEMA` has them."""
-    names = [name for name in SAMPLE_SCHEMA.names if name != "feature"]
-    return pl.DataFrame(read_samples(runs, names)).drop_nulls(list(PICTURES))
+    return pl.DataFrame(table.drop_columns(["feature"])).drop_nulls(list(PICTURES))
 
 
 def wanted_sample(record: RunRecord) -> int:
@@ -227,15 +227,15 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     return numbers
 
 
-def _read(directory: RunDirectory, shard_id: str, columns: Sequence[str]) -> pa.Table | None:
+def _read(directory: RunDirectory, shard_id: str) -> pa.Table | None:
     """Read a shard's part; None where there is none that can be used."""
     try:
         data = io.BytesIO(records.read(directory.path(sample_file(shard_id))))
-        table = pq.read_table(data, columns=list(columns), page_checksum_verification=True)
+        table = pq.read_table(data, page_checksum_verification=True)
         told = table.schema.metadata or {}
         if told.get(b"fingerprint") != directory.run.fingerprint.encode() or b"highest" not in told:
             return None
-        table = table.cast(_schema(columns, told))
+        table = table.cast(SAMPLE_SCHEMA.with_metadata(told))
         return table if _fits(table, len(directory.run.classes)) else None
     except (FileNotFoundError, RunDirectoryError, pa.ArrowException, OSError, ValueError):
         return None
@@ -243,13 +243,10 @@ def _read(directory: RunDirectory, shard_id: str, columns: Sequence[str]) -> pa.
 
 def _fits(table: pa.Table, classes: int) -> bool:
     """Return whether every row has a logit per class, and all features are of one length."""
-    for name, length in {"whole": classes, "background": classes, "feature": None}.items():
-        if name in table.column_names and table.num_rows:
-            lengths = pc.unique(pc.list_value_length(table[name])).to_pylist()
-            if len(lengths) != 1 or (length is not None and lengths != [length]):
-                return False
-    return True
-
-
-def _schema(columns: Sequence[str], told: dict[bytes, bytes] | None = None) -> pa.Schema:
-    return pa.schema([SAMPLE_SCHEMA.field(name) for name in columns], told)
+    lengths = {
+        name: pc.unique(pc.list_value_length(table[name]).drop_null()).to_pylist()
+        for name in ("feature", *_LOGITS_OF)
+    }
+    return len(lengths["feature"]) <= 1 and all(
+        lengths[name] in ([], [classes]) for name in _LOGITS_OF
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pyarrow as pa
+
 from seraser_core import storage
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
@@ -19,13 +21,15 @@ FINDINGS = "shortcuts.json"
 _CONFIRMED = "transplants.json"
 
 
-def find_in(runs: Sequence[CountedRun]) -> Findings:
+def find_in(runs: Sequence[CountedRun], table: pa.Table) -> Findings:
     """Find the shortcuts of a run, or of those of a series.
 
     Args:
         runs: The runs, in order.
+        table: Their sample, see `read_samples`.
     """
-    kept, directory = sample_of(runs), runs[-1].directory
+    directory = runs[-1].directory
+    kept = sample_of(table, directory.run)
     if kept is None:
         return Findings(notes=[_why_none(directory.run)])
     findings = find_shortcuts(

@@ -21,7 +21,7 @@ from seraser_core.results.losses import with_losses
 from seraser_core.results.nights import is_series
 from seraser_core.results.reading import read_report
 from seraser_core.results.records import Commit, ReportFiles, RunRecord
-from seraser_core.results.samples import pictures_of
+from seraser_core.results.samples import pictures_of, read_samples
 from seraser_core.results.series import RUNS_AT_ONCE, Series
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.shortcuts import FINDINGS, find_in
@@ -87,9 +87,10 @@ def aggregate(
     if series is not None and any(of_method.nll is None for of_method in sums.values()):
         warn(_NO_SCORES)
     files = {f"{name}.parquet": _to_parquet(table) for name, table in tables.items()}
-    findings = find_in(runs)
+    sample = read_samples(runs)
+    findings = find_in(runs, sample)
     files[FINDINGS] = findings.model_dump_json(indent=1).encode()
-    pictures = pictures_of(runs)
+    pictures = pictures_of(sample)
     if findings.eraser is not None:
         pictures = with_losses(pictures, runs, findings.eraser)
     files |= make_report(record, tables, status, missing, sums, findings, pictures)

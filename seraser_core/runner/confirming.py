@@ -13,7 +13,7 @@ from seraser_core.errors import ItemError, RunDirectoryError, TransientError
 from seraser_core.methods.method import cosine_logits
 from seraser_core.results.counted import CountedRun
 from seraser_core.results.records import READERS
-from seraser_core.results.samples import KeptSample, sample_of
+from seraser_core.results.samples import KeptSample, read_samples, sample_of
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.shortcuts import find_in, write_confirmed
 from seraser_core.results.words import read_words
@@ -45,7 +45,8 @@ def confirm_run(run_url: str) -> Findings:
     """
     directory = RunDirectory(run_url)
     runs = [CountedRun(directory, directory.states())]
-    findings, kept = find_in(runs), sample_of(runs)
+    sample = read_samples(runs)
+    findings, kept = find_in(runs, sample), sample_of(sample, directory.run)
     if kept is None or kept.region != "mask":
         raise RunDirectoryError(
             f"{run_url} has no masks to cut objects out with: it takes dataset.mask and a method "

@@ -23,7 +23,7 @@ from seraser_core.results.outcomes import MethodOutcome
 from seraser_core.results.parquet_files import with_inputs
 from seraser_core.results.picture_sums import PictureSums
 from seraser_core.results.records import Commit, Input, RunRecord
-from seraser_core.results.samples import add_to_sample
+from seraser_core.results.samples import add_to_sample, write_sample
 from seraser_core.results.schema import with_footer
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.results.states import Done
@@ -140,7 +140,7 @@ class Retry:
                         "pictures": _pictures(before, old, part),
                     }
                 )
-            add_to_sample(directory, shard_id, part.sample)
+            (write_sample if whole else add_to_sample)(directory, shard_id, part.sample)
             keep_words(directory, session, part.sample)
             return directory.write_shard(shard_id, predictions, computed, state, "retry", changed)
 

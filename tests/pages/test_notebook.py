@@ -24,7 +24,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[NotebookNode, Pa
 
 
 def outputs(notebook: NotebookNode, kind: str) -> list[str]:
-    """What its cells show of a kind, such as ``text/html``, as text; ``stream`` is printed."""
+    """Output of its cells of a kind, such as ``text/html``, as text; ``stream`` is printed."""
     shown = [one for cell in notebook.cells for one in cell.get("outputs", ())]
     if kind == "stream":
         return [one["text"] for one in shown if one["output_type"] == "stream"]

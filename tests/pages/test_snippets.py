@@ -40,7 +40,7 @@ NOT_RUN = {
     r"uv run seraser run .*execution\.engine=dask": "tests/core/engines/test_cluster.py",
     r"uv run seraser (methods cooled|run ledger\.yaml)": "test_extending.py runs them",
 }
-"""What the beginning of a command matches -> why it is not run; its arguments are parsed."""
+"""Pattern of a beginning of commands -> why they are not run; their arguments are parsed."""
 ANSWERS = {"RUN": f"runs/{RUN}", "JOB": "1"}
 """Variable -> what it holds when the command in ``NAME=$(command)`` is not run."""
 OTHER_YAML = {

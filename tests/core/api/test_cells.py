@@ -1,4 +1,4 @@
-"""What notebooks show of results: small, self-contained, and only text where data is shown."""
+"""Results as notebooks show them: small, self-contained, and only text where data is shown."""
 
 from __future__ import annotations
 

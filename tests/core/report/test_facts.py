@@ -1,4 +1,4 @@
-"""What the page knows of a run, against its rows."""
+"""Facts of the page, against the rows of the run."""
 
 from __future__ import annotations
 

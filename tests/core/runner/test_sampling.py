@@ -140,7 +140,7 @@ def test_the_finder_gets_the_sample_as_arrays(run, tree):
     url, _ = run(tree, "shortcuts.sample=5")
     directory = RunDirectory(url)
     runs = [CountedRun(directory, directory.states())]
-    kept, rows = sample_of(runs), read(url)
+    kept, rows = sample_of(read_samples(runs), directory.run), read(url)
     assert kept is not None
     sample = kept.sample
     assert sample.item_ids == rows["item_id"].to_list()[:5]
@@ -156,6 +156,20 @@ def test_without_seraser_the_first_other_method_is_the_eraser(run, tree):
     assert read(url)["erased"].to_list() == read(url)["foreground"].to_list()
 
 
+def test_a_lost_part_of_the_sample_does_not_look_whole_after_a_retry(tree, pictures, tmp_path):
+    shutil.copytree(pictures.parent, tmp_path / "data")
+    tree["dataset"]["path"] = str(tmp_path / "data" / "metadata.csv")
+    (missing,) = (tmp_path / "data").glob("picture 03*.png")
+    aside = missing.rename(tmp_path / "aside.png")
+    url = plan_run(load_config(tree))
+    run_local(url)
+    Path(url, "samples", "00000.parquet").unlink()
+    aside.rename(missing)
+    again = Retry()
+    run_local(url, shards=list(again.shards(url)), compute=again)
+    assert not Path(url, "samples", "00000.parquet").exists()
+
+
 @pytest.mark.parametrize("content", [None, b"no Parquet"])
 def test_what_is_lost_of_a_sample_is_left_out_and_said(run, tree, content):
     url, _ = run(tree)
@@ -163,9 +177,9 @@ def test_what_is_lost_of_a_sample_is_left_out_and_said(run, tree, content):
     file.unlink() if content is None else file.write_bytes(content)
     assert read(url).height == 9
     directory = RunDirectory(url)
-    (note,) = (
-        n for n in find_in([CountedRun(directory, directory.states())]).notes if "sample" in n
-    )
+    runs = [CountedRun(directory, directory.states())]
+    notes = find_in(runs, read_samples(runs)).notes
+    (note,) = (note for note in notes if "sample" in note)
     assert note.startswith("The sample of 1 shard is missing or damaged")
 
 

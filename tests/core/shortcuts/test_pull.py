@@ -98,7 +98,7 @@ def test_the_bootstrap_interval_is_that_of_a_difference_of_means():
 
 
 def test_the_detectable_pull_is_reported_in_95_of_100_samples():
-    """Of images that are decided or not, with the interval's lower end by the normal formula."""
+    """For images that are decided or not, the lower end is that of the normal formula."""
     rng = np.random.default_rng(0)
     for conflicts in (50, 100, 400, 2000):
         reported = []
