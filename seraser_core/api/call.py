@@ -16,8 +16,10 @@ from seraser_core.api.model import Model
 from seraser_core.api.names import attribute_indices, class_names, label_indices
 from seraser_core.config.options import RunConfig
 from seraser_core.errors import ConfigError
+from seraser_core.kinds import MASK
 from seraser_core.results.records import RunRecord
 from seraser_core.results.samples import SAMPLE_SCHEMA, keys_of
+from seraser_core.runner.session import Session
 
 T = TypeVar("T")
 _ZERO_SHOT = "zero_shot"
@@ -28,20 +30,28 @@ class Called:
     """Outcome of a call.
 
     Attributes:
-        run: How it was computed, as run.json has it.
-        config: The options.
+        session: How it was computed.
         images: Those that were computed.
         rows: Their prediction rows: of the method, and of zero-shot if that is another.
         sample: What is kept of some of them, `SAMPLE_SCHEMA`.
         repeated: How many images were not computed, as they were given before.
     """
 
-    run: RunRecord
-    config: RunConfig
+    session: Session
     images: list[Given]
     rows: pa.Table
     sample: pa.Table
     repeated: int = 0
+
+    @property
+    def run(self) -> RunRecord:
+        """How it was computed, as run.json has it."""
+        return self.session.run
+
+    @property
+    def config(self) -> RunConfig:
+        """The options."""
+        return self.session.config
 
 
 def call(
@@ -60,6 +70,7 @@ def call(
     sample: int,
     most: int | None = None,
     needs_foreground: bool = False,
+    needs_mask: bool = False,
 ) -> Called:
     """Compute images; see `erase` for most of the arguments.
 
@@ -67,6 +78,7 @@ def call(
         sample: Images of which features, logits of both sides and pictures are kept.
         most: Images that are computed: those with the smallest keys, each once. All when None.
         needs_foreground: Whether a method that looks at no foreground is refused.
+        needs_mask: Whether a method that looks at no mask is refused.
 
     Raises:
         ConfigError: An argument cannot be used.
@@ -96,6 +108,12 @@ def call(
         raise ConfigError(
             "method", repr(config.methods[0].id), 'give one that uses a foreground, as "seraser"'
         )
+    if needs_mask and MASK not in config.methods[0].regions():
+        raise ConfigError(
+            "confirm",
+            "True",
+            "cuts objects out with masks: give masks, and a method that uses them",
+        )
     of_labels = label_indices(labels, names, len(given))
     of_attributes, values = attribute_indices(attributes, len(given))
     repeated = 0
@@ -107,9 +125,9 @@ def call(
         given, foregrounds = _at(given, chosen), _at(foregrounds, chosen)
         of_labels, of_attributes = _at(of_labels, chosen), _at(of_attributes, chosen)
     items = GivenImages(given, foregrounds, of_labels, of_attributes, config.dataset.limits)
-    run, scored = compute(model, config, names, values, items, progress)
+    session, scored = compute(model, config, names, values, items, progress)
     sample = SAMPLE_SCHEMA.empty_table() if scored.sample is None else scored.sample
-    return Called(run, config, given, scored.predictions, sample, repeated)
+    return Called(session, given, scored.predictions, sample, repeated)
 
 
 def _at(values: Sequence[T], places: Sequence[int]) -> list[T]:

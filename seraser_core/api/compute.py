@@ -22,7 +22,6 @@ from seraser_core.config.loading import parse_config
 from seraser_core.config.options import LimitOptions, RunConfig
 from seraser_core.errors import HangError
 from seraser_core.results.fingerprints import plan_hash
-from seraser_core.results.records import RunRecord
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.identify import identify
 from seraser_core.runner.plan import DEFAULT_TEMPLATE, Prepared, describe_run
@@ -124,7 +123,7 @@ def compute(
     attributes: list[str],
     images: GivenImages,
     progress: bool | None,
-) -> tuple[RunRecord, ScoredItems]:
+) -> tuple[Session, ScoredItems]:
     """Compute images.
 
     Args:
@@ -135,6 +134,9 @@ def compute(
         images: The images.
         progress: Whether to show it, see `Watch`.
 
+    Returns:
+        The session, for what else is asked of the images; and what was computed.
+
     Raises:
         ConfigError: The methods cannot be used as configured.
         TransientError: Storage or memory failed, in a way that may pass.
@@ -144,12 +146,12 @@ def compute(
         opened = session.result()
     with Watch(images.count, progress) as watch:
         try:
-            return opened.run, score_items(opened, images.table, Attempt(), watch)
+            return opened, score_items(opened, images.table, Attempt(), watch)
         except HangError as error:
             logger.warning("%s; decoding again in processes that can be killed", error)
             isolated = Attempt(2, isolated=True)
     with Watch(images.count, progress) as watch:
-        return opened.run, score_items(opened, images.table, isolated, watch)
+        return opened, score_items(opened, images.table, isolated, watch)
 
 
 def _session(

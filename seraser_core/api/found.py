@@ -26,6 +26,8 @@ _COLUMNS = {
     "q": "Float64",
     "voice": "Float64",
     "cure": "Float64",
+    "pasted_here": "Float64",
+    "pasted_elsewhere": "Float64",
     "images": "Int64",
     "conflicts": "Int64",
 }
@@ -65,6 +67,8 @@ class Found:
 
         The column ``kind`` is ``shortcut``, ``latent`` or ``hard``; ``share`` is that of images of
         the place that it decides, ``decided`` of ``tested``, with Wilson's 95 % interval.
+        ``pasted_here`` and ``pasted_elsewhere`` are shares of objects that become the class when
+        they are pasted there; null unless that was tried.
         """
         import polars as pl
 
@@ -78,6 +82,9 @@ class Found:
                     rate = one.decided
                     row |= {"decided": rate.hits, "tested": rate.n, "share": rate.value}
                     row |= {"share_low": rate.low, "share_high": rate.high}
+                    if (moved := one.transplant) is not None:
+                        row["pasted_here"] = moved.here.value
+                        row["pasted_elsewhere"] = moved.elsewhere.value
                 rows.append(row)
         schema = {name: getattr(pl, kind) for name, kind in _COLUMNS.items()}
         return pl.DataFrame(rows, schema)

@@ -19,6 +19,7 @@ from seraser_core.api.thumbnails import thumbnail
 from seraser_core.display import count
 from seraser_core.errors import ConfigError
 from seraser_core.results.samples import to_sample
+from seraser_core.runner.confirming import confirm_sample
 from seraser_core.runner.plan import DEFAULT_TEMPLATE
 from seraser_core.shortcuts.find import find_shortcuts as search
 from seraser_core.shortcuts.findings import Findings
@@ -42,6 +43,7 @@ def find_shortcuts(
     batch_size: int | str = "auto",
     progress: bool | None = None,
     sample: int = 5000,
+    confirm: bool = False,
 ) -> Found:
     """Find which surroundings decide which class, with or without labels.
 
@@ -66,6 +68,8 @@ def find_shortcuts(
         batch_size: As of `erase`.
         progress: As of `erase`.
         sample: Most images that are looked at, those with the smallest hashes of seed and id.
+        confirm: Whether objects are cut out by their masks and pasted onto the surroundings of each
+            shortcut, and onto others: ``transplant`` of each then tells how many become its class.
 
     Returns:
         What was found, or what would have been reported.
@@ -83,6 +87,13 @@ def find_shortcuts(
                 "is taken for a run, which has its own images: leave the others out, or give a "
                 "model of load_model",
             )
+        if confirm:
+            raise ConfigError(
+                "confirm",
+                "True",
+                f"would write into the run; `seraser shortcuts {model} --confirm` does, and then "
+                "this returns it",
+            )
         return shortcuts_of(storage.absolute(str(model), Path.cwd()))
     called = call(
         model,
@@ -99,6 +110,7 @@ def find_shortcuts(
         sample=sample,
         most=sample,
         needs_foreground=True,
+        needs_mask=confirm,
     )
     names, kept = called.run.classes, to_sample(called.sample)
     if kept is None:
@@ -114,6 +126,8 @@ def find_shortcuts(
         region=kept.region,
         eraser=kept.eraser,
     )
+    if confirm and findings.shortcuts:
+        findings = confirm_sample(called.session, findings, kept.sample, called.sample, words)
     if not enough:
         findings = findings.model_copy(update={"notes": findings.notes[-1:]})
     return Found(_with_faults(findings, called), called.run, _examples(findings, called))

@@ -1,11 +1,12 @@
-"""Confirming the shortcuts of a run by transplant: its images are read and classified once more."""
+"""Confirming shortcuts by transplant: images of the sample are read and classified once more."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pyarrow as pa
 import torch
 from PIL import Image
 
@@ -13,7 +14,7 @@ from seraser_core.errors import ItemError, RunDirectoryError, TransientError
 from seraser_core.methods.method import cosine_logits
 from seraser_core.results.counted import CountedRun
 from seraser_core.results.records import READERS
-from seraser_core.results.samples import KeptSample, read_samples, sample_of
+from seraser_core.results.samples import read_samples, sample_of
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.shortcuts import find_in, write_confirmed
 from seraser_core.results.words import read_words
@@ -21,7 +22,9 @@ from seraser_core.runner.infer import encode_views
 from seraser_core.runner.session import Session, open_session
 from seraser_core.shortcuts.find import places_of
 from seraser_core.shortcuts.findings import Findings
+from seraser_core.shortcuts.sample import Sample
 from seraser_core.shortcuts.transplant import MOST_OBJECTS, Cutout, confirm
+from seraser_core.shortcuts.words import Words
 from seraser_core.sources.decode import decode_image, decode_mask
 from seraser_core.waiting import waiting
 
@@ -54,23 +57,46 @@ def confirm_run(run_url: str) -> Findings:
         )
     if not findings.shortcuts:
         return findings
-    classes, seed = directory.run.classes, directory.run.config.document()["seed"]
-    places = places_of(kept.sample, classes, read_words(directory), seed)
-    session = open_session(run_url)
-    cutouts = _cutouts(session, directory, kept, places)
-    score = session.compute.submit
-    confirmed = confirm(
-        findings, places, cutouts, lambda pictures: score(_logits, session, pictures).result(), seed
+    confirmed = confirm_sample(
+        open_session(run_url), findings, kept.sample, sample, read_words(directory)
     )
     write_confirmed(directory, confirmed)
     return confirmed
 
 
+def confirm_sample(
+    session: Session, findings: Findings, sample: Sample, table: pa.Table, words: Words | None
+) -> Findings:
+    """Paste objects of a sample onto the surroundings of each shortcut, and onto others.
+
+    Args:
+        session: The run, or the call, whose images have masks.
+        findings: What was found in `sample`.
+        sample: The images.
+        table: The rows of `SAMPLE_SCHEMA` that they come from.
+        words: Those that named the surroundings.
+
+    Returns:
+        The findings, with what the transplants showed.
+    """
+    seed = session.config.seed
+    places = places_of(sample, session.run.classes, words, seed)
+    indices = dict(zip(table["item_id"].to_pylist(), table["item_index"].to_pylist(), strict=True))
+    score = session.compute.submit
+    return confirm(
+        findings,
+        places,
+        _cutouts(session, sample.smallest(), indices, places),
+        lambda pictures: score(_logits, session, pictures).result(),
+        seed,
+    )
+
+
 def _cutouts(
-    session: Session, directory: RunDirectory, kept: KeptSample, places: dict[str, int]
+    session: Session, sample: Sample, indices: Mapping[str, int], places: Mapping[str, int]
 ) -> list[Cutout]:
-    """Read the images of the sample with the smallest keys, so many of every place."""
-    sample, counts = kept.sample, dict.fromkeys(places.values(), 0)
+    """Read the first images of the sample, so many of every place."""
+    counts = dict.fromkeys(places.values(), 0)
     chosen: dict[str, int] = {}
     for item_id, label, logits in zip(
         sample.item_ids, sample.labels, sample.foreground, strict=True
@@ -80,8 +106,7 @@ def _cutouts(
             continue
         counts[place] += 1
         chosen[item_id] = int(label) if label >= 0 else int(logits.argmax())
-    ids = directory.item_columns(["item_id"])["item_id"].to_numpy()
-    items = session.images.items(np.flatnonzero(np.isin(ids, list(chosen))))
+    items = session.images.items(np.array([indices[item_id] for item_id in chosen], dtype=np.int64))
 
     def read(item: dict[str, object]) -> Cutout | None:
         try:

@@ -36,7 +36,9 @@ def drawn():
 @pytest.fixture(scope="module")
 def found(model, drawn):
     # Not SEraser: its steps take most of the time, and change nothing that is found.
-    return find_shortcuts(model, drawn[0], CLASSES, masks=drawn[1], method="foreground")
+    return find_shortcuts(
+        model, drawn[0], CLASSES, masks=drawn[1], method="foreground", confirm=True
+    )
 
 
 def text_of(html: str) -> str:
@@ -54,6 +56,17 @@ def test_the_planted_pairs_are_found_by_name(found):
     assert set(table["class"]) == set(CLASSES)
     assert ((table["share_low"] < table["share"]) & (table["share"] < table["share_high"])).all()
     assert (table["q"] <= 0.05).all()
+
+
+def test_objects_that_are_moved_there_become_the_class(found):
+    transplants = [one.transplant for one in found.findings.shortcuts]
+    for one in transplants:
+        assert one.here.n == one.elsewhere.n > 80
+        assert one.here.low > 0.3 > 0.1 > one.elsewhere.high
+    table = found.to_polars()
+    assert table["pasted_here"].to_list() == [one.here.value for one in transplants]
+    assert table["pasted_elsewhere"].to_list() == [one.elsewhere.value for one in transplants]
+    assert "Objects moved there" in text_of(found._repr_html_())
 
 
 def test_a_cell_and_a_page_show_cards_with_examples(found, tmp_path):
@@ -96,7 +109,8 @@ def test_images_that_are_given_again_count_once(model, drawn, found):
         method="foreground",
         sample=len(drawn[0]),
     )
-    assert again.findings.shortcuts == found.findings.shortcuts
+    before = [one.model_copy(update={"transplant": None}) for one in found.findings.shortcuts]
+    assert again.findings.shortcuts == before
     assert again.findings.notes == ["Given more than once, and used once: 126 images."]
 
 
@@ -148,6 +162,17 @@ WRONG = [
     ({"sample": 0}, "sample", "1 or more"),
     ({"images": None}, "images", "a list of paths"),
     ({"classes": None}, "classes", "at least two"),
+    ({"masks": None, "confirm": True}, "confirm", "give masks"),
+    (
+        {"method": {"name": "foreground", "auxiliary": "relevance"}, "confirm": True},
+        "confirm",
+        "a method that uses them",
+    ),
+    (
+        {"model": "runs/a", "images": None, "classes": None, "confirm": True},
+        "confirm",
+        "`seraser shortcuts runs/a --confirm` does",
+    ),
 ]
 
 
