@@ -30,6 +30,8 @@ from seraser_core.shortcuts.findings import Findings
 _ON_PAPER = ("method", "accuracy", "worst_group_accuracy", "mcnemar_p", "nll", "brier", "ece")
 _COMPARED = 4
 """Methods whose calibration and confusion are shown."""
+_AGAINST = ("fixed", "broken", "mcnemar_p")
+"""Columns of groups that compare a method with zero-shot, beside zero-shot's accuracy."""
 _HIDDEN = ("label", "attribute")
 _KINDS = {
     "broken": "Broken: right before, wrong after",
@@ -162,7 +164,7 @@ def _tables(run: RunRecord, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any
     }
     itself = pl.col("method") == plain
     cut["groups"] = cut["groups"].with_columns(
-        pl.when(~itself).then("zero_shot_accuracy").alias("zero_shot_accuracy")
+        pl.when(~itself).then(name).alias(name) for name in ("zero_shot_accuracy", *_AGAINST)
     )
     return {
         "small_groups": sentence(small) if small else "",

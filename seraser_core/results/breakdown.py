@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from seraser_core.results.records import RunRecord
-from seraser_core.results.significance import wilson
+from seraser_core.results.significance import mcnemar, wilson
 from seraser_core.results.sums import MethodSums
 from seraser_core.sources.items import SMALL_GROUP, group_key, group_name
 
@@ -25,6 +25,8 @@ class Group:
         n: Images.
         correct: Those that the method classifies rightly.
         zero_shot: Those that zero-shot classifies rightly.
+        fixed: Those that the method alone classifies rightly; None if an earlier version did not
+            count them.
     """
 
     method: str
@@ -34,6 +36,7 @@ class Group:
     n: int
     correct: int
     zero_shot: int
+    fixed: int | None = None
 
     @property
     def key(self) -> str:
@@ -59,6 +62,18 @@ class Group:
     def high(self) -> float:
         """Upper end of it."""
         return wilson(self.correct, self.n)[1]
+
+    @property
+    def broken(self) -> int | None:
+        """Images that zero-shot alone classifies rightly."""
+        return None if self.fixed is None else self.zero_shot - self.correct + self.fixed
+
+    @property
+    def mcnemar_p(self) -> float | None:
+        """McNemar's exact p of fixed against broken images."""
+        if self.fixed is None or self.broken is None:
+            return None
+        return mcnemar(self.fixed, self.broken)
 
 
 @dataclass(frozen=True)
@@ -156,7 +171,8 @@ def _groups(method: str, sums: MethodSums, run: RunRecord) -> list[Group]:
     for key, counts in sums.groups.items():
         label, attribute = map(int, key.split())
         name = group_name(run.classes, run.attributes, label, attribute)
-        groups.append(Group(method, name, label, attribute, *counts))
+        fixed = (sums.fixed_by_group or {}).get(key)
+        groups.append(Group(method, name, label, attribute, *counts, fixed))
     return sorted(groups, key=lambda group: (group.label, group.attribute))
 
 

@@ -205,8 +205,15 @@ GROUPS: list[Metric[Group]] = [
     _share("low", lambda g: g.low, Shown.SUMMARY),
     _share("high", lambda g: g.high, Shown.SUMMARY),
     _share("zero_shot_accuracy", lambda g: g.zero_shot / g.n, Shown.PREFECT),
+    Metric("fixed", int, of=lambda g: g.fixed),
+    Metric("broken", int, of=lambda g: g.broken),
+    Metric("mcnemar_p", float, of=lambda g: g.mcnemar_p),
 ]
-"""One row per method and group: accuracy with Wilson's 95 % interval, and zero-shot's."""
+"""One row per method and group: accuracy with Wilson's 95 % interval, and zero-shot's.
+
+``mcnemar_p`` compares the group's fixed with its broken images, uncorrected; the three are null
+where a shard was computed by an earlier version.
+"""
 
 CLASSES: list[Metric[ClassCounts]] = [
     Metric("method", of=lambda c: c.method),

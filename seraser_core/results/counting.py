@@ -100,6 +100,7 @@ def _count(rows: pl.DataFrame) -> MethodSums:
             .iter_rows()
         },
         groups=_groups(known),
+        fixed_by_group=_fixed_by_group(known),
         calibration=_calibration(known),
         nll=None,
         brier=None,
@@ -117,6 +118,13 @@ def _groups(known: pl.DataFrame) -> dict[str, GroupSums]:
         f"{label} {attribute}": (n, correct, zero_shot)
         for label, attribute, n, correct, zero_shot in counts.sort("label", "attribute").iter_rows()
     }
+
+
+def _fixed_by_group(known: pl.DataFrame) -> dict[str, int]:
+    right, before = pl.col("correct").cast(pl.Boolean), pl.col("zero_shot_correct").cast(pl.Boolean)
+    grouped = known.filter(pl.col("attribute").is_not_null()).group_by("label", "attribute")
+    fixed = grouped.agg((right & ~before).sum().cast(pl.Int64)).sort("label", "attribute")
+    return {f"{label} {attribute}": n for label, attribute, n in fixed.iter_rows()}
 
 
 def _calibration(known: pl.DataFrame) -> tuple[Bin, ...]:

@@ -57,6 +57,8 @@ class MethodSums(BaseModel):
         broken: Images that are classified rightly by zero-shot alone.
         confusion: ``"<label> <prediction>"`` -> images.
         groups: ``"<label> <attribute>"`` -> sums of the group.
+        fixed_by_group: ``"<label> <attribute>"`` -> images of the group that are fixed; None of
+            earlier versions.
         calibration: Of `ECE_BINS` equal bins of confidence in [0, 1].
         nll: Negative log-likelihood of the label in nats, in units; None if only rows are known.
         brier: Brier score, sum_c (p_c - [c = y])^2, in units; None if only rows are known.
@@ -80,6 +82,7 @@ class MethodSums(BaseModel):
     ]
     nll: Units | None
     brier: Units | None
+    fixed_by_group: dict[str, int] | None = None
 
     @classmethod
     def total(cls, parts: Iterable[MethodSums]) -> MethodSums:

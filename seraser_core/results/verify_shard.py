@@ -115,7 +115,11 @@ def _row_problems(
         kept = commit.methods[method]
         of_method = frame.filter(pl.col("method") == method)
         known = proper_sums(of_method)
-        scores = {"nll": kept.nll, "brier": kept.brier} if known is None else known
+        scores: dict[str, Any] = (
+            {"nll": kept.nll, "brier": kept.brier} if known is None else {**known}
+        )
+        if kept.fixed_by_group is None:  # of an earlier version
+            scores["fixed_by_group"] = None
         counted[method] = sums = sums.model_copy(update=scores)
         figures = kept.figures()
         names = [name for name, value in sums.figures().items() if not same(value, figures[name])]

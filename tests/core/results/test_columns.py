@@ -31,6 +31,7 @@ SUMMARY = {
 GROUPS = {
     **{"method": TEXT, "group": TEXT, "label": COUNT, "attribute": COUNT, "n": COUNT},
     **{"small": FLAG, "accuracy": REAL, "low": REAL, "high": REAL, "zero_shot_accuracy": REAL},
+    **{"fixed": COUNT, "broken": COUNT, "mcnemar_p": REAL},
 }
 CLASSES = {
     **{"method": TEXT, "label": COUNT, "label_name": TEXT, "n": COUNT},

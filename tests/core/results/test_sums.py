@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seraser_core.results.counting import count_rows, proper_sums, shard_sums
+from seraser_core.results.significance import mcnemar
 from seraser_core.results.sums import ECE_BINS, MethodSums, merge, real, units
 from seraser_core.results.tables import make_tables
 
@@ -41,6 +42,7 @@ def expected_sums(rows: list[dict], logits: np.ndarray) -> dict:
         "broken": 0,
         "confusion": {},
         "groups": {},
+        "fixed_by_group": {},
         "calibration": [[0, 0, 0.0] for _ in range(ECE_BINS)],
         "nll": 0.0,
         "brier": 0.0,
@@ -74,6 +76,10 @@ def expected_sums(rows: list[dict], logits: np.ndarray) -> dict:
             group[0] += 1
             group[1] += right
             group[2] += before
+            fixed = sums["fixed_by_group"]
+            fixed[f"{label} {row['attribute']}"] = fixed.get(f"{label} {row['attribute']}", 0) + (
+                right and not before
+            )
         for b in range(ECE_BINS):
             last = b == ECE_BINS - 1
             if b / ECE_BINS <= row["confidence"] and (last or row["confidence"] < (b + 1) / 15):
@@ -263,6 +269,32 @@ def test_images_fixed_and_broken(scored):
     assert sums.changed == 4
     table = make_tables(dict.fromkeys(("zero_shot", "seraser"), sums), run.run)["summary"]
     assert table["mcnemar_p"][1] == pytest.approx(0.625)
+
+
+def test_images_fixed_and_broken_in_each_group(scored):
+    """The counts of groups against the rows, and none where a shard does not know them."""
+    run = scored(60, places=[i % 2 for i in range(60)])
+    table = make_tables(run.sums(range(60)), run.run)["groups"]
+    rows = pl.DataFrame(run.predictions(range(60))).filter(pl.col("status") == "ok")
+    right, before = pl.col("correct"), pl.col("zero_shot_correct")
+    by_hand = rows.group_by("method", "group").agg(
+        fixed=(right & ~before).sum(), broken=(before & ~right).sum()
+    )
+    key = ["method", "group"]
+    counts = table.select(*key, "fixed", "broken").sort(key)
+    assert counts.rows() == by_hand.select(counts.columns).sort(key).rows()
+    assert counts["broken"].sum() > 0
+    assert table["mcnemar_p"].to_list() == [
+        mcnemar(fixed, broken) for fixed, broken in table.select("fixed", "broken").iter_rows()
+    ]
+
+    earlier = run.sums(range(30))["seraser"].model_dump(mode="json")
+    del earlier["fixed_by_group"]
+    known = run.sums(range(60))
+    known["seraser"] = MethodSums.model_validate(earlier) + run.sums(range(30, 60))["seraser"]
+    groups = make_tables(known, run.run)["groups"].filter(method="seraser")
+    assert groups["accuracy"].equals(table.filter(method="seraser")["accuracy"])
+    assert groups.select("fixed", "broken", "mcnemar_p").null_count().row(0) == (14, 14, 14)
 
 
 def test_a_shard_in_which_every_image_failed_adds_only_errors(scored):

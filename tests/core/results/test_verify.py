@@ -349,6 +349,18 @@ def test_a_changed_sum(finished, edit, name):
     assert found == f"shard 00001: {COMMIT}: the sums of seraser are not those of its rows: {name}"
 
 
+def test_a_commit_of_a_version_that_did_not_count_fixed_images_of_groups(finished, edit):
+    def change(commit):
+        for sums in commit["methods"].values():
+            del sums["fixed_by_group"]
+
+    edit(finished, COMMIT, change)
+    assert problems(finished) == []
+    groups = aggregate(finished.url)["groups"]
+    assert groups["fixed"].null_count() == groups.height > 0
+    assert problems(finished) == []
+
+
 @pytest.mark.parametrize("name", ["nll", "brier"])
 def test_a_changed_sum_that_kept_logits_give(scored, tmp_path, edit, name):
     run = scored(save_logits=True)
