@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seraser_core.cli.arguments import JsonOption, MarkdownOption, NoPrefectOption, SetOption
-from seraser_core.cli.console import print_json, print_table, results, say_next
+from seraser_core.cli.console import print_json, print_table, results, say_next, this_command
 from seraser_core.cli.execute import execute_planned, watching
 from seraser_core.cli.summary_tables import say_warnings
 
@@ -54,7 +54,7 @@ def _run(comparison: Comparison, no_prefect: bool, display: RunDisplay) -> str:
     first = comparison.cells[0].config
     textfile = with_textfile(display, first.execution.textfile)
     with textfile as observer, open_engine(first) as engine:
-        url, runs = plan_comparison(comparison, display.say, engine)
+        url, runs = plan_comparison(comparison, display.say, engine, this_command())
         for run in runs:
             display.name(run.url, f"{run.dataset}, {run.model}")
         execute_planned([run.url for run in runs], no_prefect, observer, engine)

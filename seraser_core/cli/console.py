@@ -7,6 +7,7 @@ import math
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import typer
@@ -19,6 +20,7 @@ from rich.text import Text
 
 from seraser_core.display import CONTROLS, Column, columns_of, is_number, printable
 from seraser_core.errors import HINT
+from seraser_core.redaction import redacted
 
 
 class _Console(Console):
@@ -38,6 +40,7 @@ def _console(stderr: bool) -> Console:
 
 
 HINT_STYLE = "bold cyan"
+_words: ContextVar[tuple[str, ...]] = ContextVar("words", default=())
 results, errors = _console(stderr=False), _console(stderr=True)
 
 
@@ -60,6 +63,17 @@ def as_command(*words: str) -> str:
     """Return a command of this program as a shell takes it, the way that this one was called."""
     prefix = ["uv", "run"] if "UV" in os.environ else []  # uv says so to what it runs
     return shlex.join([*prefix, "seraser", *words])
+
+
+def begin_command(words: Sequence[str]) -> None:
+    """Note the words of the command line that begins, without the name of the program."""
+    _words.set(tuple(words))
+
+
+def this_command() -> str:
+    """Return the command line that is running, without secrets."""
+    text = as_command(*map(redacted, _words.get()))
+    return text.encode(errors="backslashreplace").decode()  # names of files need not be texts
 
 
 def print_json(document: Any) -> None:

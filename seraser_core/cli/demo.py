@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seraser_core.cli.arguments import JsonOption, NoPrefectOption
-from seraser_core.cli.console import as_command, errors, print_json, print_table, results, say_next
+from seraser_core.cli.console import (
+    as_command,
+    errors,
+    print_json,
+    print_table,
+    results,
+    say_next,
+    this_command,
+)
 from seraser_core.cli.execute import execute_planned, watching
 from seraser_core.cli.summary_tables import say_errors
 from seraser_core.display import Column, percent
@@ -50,13 +58,13 @@ def demo(
 
     folder = output.absolute()
     errors.print(f"pictures in {folder / 'data'} and {folder / 'control'}")
-    run_urls = []
+    run_urls, command = [], this_command()
     with watching() as display:
         for name, part, task in (("demo", "data", SHORTCUT), ("control", "control", CONTROL)):
             pictures = write_dataset(folder / part, task=task)
             config = demo_config(str(pictures), str(folder / "runs"), name, task)
             display.say(f"{_NAMES[name]}:")
-            run_urls.append(plan_run(load_config(config), display.say))
+            run_urls.append(plan_run(load_config(config), display.say, command=command))
             display.name(run_urls[-1], _NAMES[name])
         execute_planned(run_urls, no_prefect, display, ThreadEngine())
     shortcut, control = map(_read, run_urls)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from seraser_core.cli.console import errors
+from seraser_core.cli.console import errors, this_command
 from seraser_core.cli.interrupts import interruptible
 from seraser_core.cli.progress import RunDisplay
 from seraser_core.cli.server import answers, temporary_server
@@ -56,7 +56,7 @@ def execute(config: str | dict[str, Any], overrides: list[str], no_prefect: bool
         observer = stack.enter_context(with_textfile(display, loaded.execution.textfile))
         engine = stack.enter_context(open_engine(loaded))
         # Report mistakes before importing torch or starting a server for nothing.
-        prepared = prepare_run(loaded, display.say)
+        prepared = prepare_run(loaded, display.say, command=this_command())
         finished = find_finished(prepared, display.say)
         if finished is not None:
             display.finished(finished, prepared.planned.table.num_rows)

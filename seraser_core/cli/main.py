@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from seraser_core.cli import report
 from seraser_core.cli.commands import COMMANDS
-from seraser_core.cli.console import errors, print_markdown, say_error
+from seraser_core.cli.console import begin_command, errors, print_markdown, say_error
 from seraser_core.cli.interrupts import interruptible
 from seraser_core.cli.waits import Waits
 from seraser_core.errors import HINT, ConfigError, SeraserError
@@ -30,10 +30,11 @@ FAILED, BAD_CONFIG = 1, 2
 class Commands(TyperGroup):
     """Turns the errors that are meant for people into a message and an exit code."""
 
-    def make_context(self, *given: Any, **extra: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
         """Parse what stands before the name of the command; 2 when it cannot be used."""
         try:
-            return super().make_context(*given, **extra)
+            begin_command(args)
+            return super().make_context(info_name, args, *rest, **extra)
         except typer.TyperException as error:
             if not error.format_message() or getattr(error, "ctx", None) is None:
                 raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seraser_core.cli.arguments import ConfigArgument, JsonOption, SetOption
-from seraser_core.cli.console import print_json, say_next
+from seraser_core.cli.console import print_json, say_next, this_command
 from seraser_core.cli.execute import watching
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def plan(
     loaded = load_config(config, set_ or [])
     files, run_url, todo = None, None, []
     with watching() as display, open_engine(loaded) as engine:
-        prepared = prepare_run(loaded, display.say, model=not no_model)
+        prepared = prepare_run(loaded, display.say, not no_model, this_command())
         shown = examples(prepared.planned)
         for line in (*shown, *hidden(prepared.planned)):
             display.say(str(line))

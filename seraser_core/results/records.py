@@ -145,6 +145,8 @@ class RunRecord(Record):
         versions: Package -> version with which it was planned.
         device: On which it was planned, see `Timings`.
         created: When it was planned, ISO 8601 in UTC.
+        command: The command line with which it was planned first, or the Prefect deployment or
+            call, without secrets; empty where it is not known.
     """
 
     run_id: str
@@ -163,6 +165,7 @@ class RunRecord(Record):
     versions: dict[str, str] = {}
     device: dict[str, str | int] = {}
     created: str
+    command: str = ""
 
     @property
     def method_ids(self) -> list[str]:

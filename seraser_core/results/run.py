@@ -82,8 +82,12 @@ class PlannedRun:
         return cls(url)
 
     def take_on(self, run: RunRecord) -> None:
-        """Write what `run`, of the same fingerprint, says beside it into run.json."""
-        resumed = run.model_copy(update={"created": self.run.created})
+        """Write what `run`, of the same fingerprint, says beside it into run.json.
+
+        When and how it was planned first stays.
+        """
+        first = {"created": self.run.created, "command": self.run.command}
+        resumed = run.model_copy(update=first)
         if storage.read_bytes(self.path("run.json")) != resumed.sealed():
             storage.write_bytes(self.path("run.json"), resumed.sealed())
 

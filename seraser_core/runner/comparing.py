@@ -13,7 +13,7 @@ from seraser_core.runner.plan import plan_run
 
 
 def plan_comparison(
-    comparison: Comparison, say: Callable[[str], None], engine: Engine
+    comparison: Comparison, say: Callable[[str], None], engine: Engine, command: str = ""
 ) -> tuple[str, list[ComparedRun]]:
     """Plan all runs of a comparison and make its folder, before any of them computes.
 
@@ -21,6 +21,7 @@ def plan_comparison(
         comparison: The comparison.
         say: Told of finished steps.
         engine: Where the model is looked at.
+        command: As of `plan_run`.
 
     Returns:
         URL of the folder, and the runs.
@@ -35,6 +36,6 @@ def plan_comparison(
     runs = []
     for cell in comparison.cells:
         with located(cell.source, cell.places):
-            run_url = plan_run(cell.config, say, engine)
+            run_url = plan_run(cell.config, say, engine, command)
         runs.append(ComparedRun(cell.dataset, cell.model, run_url))
     return create_comparison(comparison.output, comparison.name, runs), runs

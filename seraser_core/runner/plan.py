@@ -53,17 +53,20 @@ class Prepared:
         config: The run, with its template.
         planned: Its images.
         hashed: Hash of the plan.
+        command: See `RunRecord`.
     """
 
     config: RunConfig
     planned: PlannedItems
     hashed: str
+    command: str = ""
 
 
 def plan_run(
     config: RunConfig,
     report: Callable[[str], None] | None = None,
     engine: Engine | None = None,
+    command: str = "",
 ) -> str:
     """Plan `config` and create its run directory, or find the one it already has.
 
@@ -72,6 +75,7 @@ def plan_run(
         report: Called with one line of text per finished step.
         engine: Where its shards will be computed: there, the model is loaded. This process when
             None.
+        command: How it was started, see `RunRecord`.
 
     Returns:
         URL of the run directory; of the series where the configuration is one's.
@@ -80,7 +84,7 @@ def plan_run(
         ConfigError: The data set, the model or the methods cannot be used as configured.
         RunDirectoryError: The directory belongs to another configuration.
     """
-    prepared = prepare_run(config, report)
+    prepared = prepare_run(config, report, command=command)
     finished = find_finished(prepared, report)
     if finished is not None:
         return finished
@@ -88,7 +92,10 @@ def plan_run(
 
 
 def prepare_run(
-    config: RunConfig, report: Callable[[str], None] | None = None, model: bool = True
+    config: RunConfig,
+    report: Callable[[str], None] | None = None,
+    model: bool = True,
+    command: str = "",
 ) -> Prepared:
     """Check all that needs no model, and so does not wait for one: output, data set, classes.
 
@@ -96,6 +103,7 @@ def prepare_run(
         config: What to run.
         report: As of `plan_run`.
         model: Whether the files of the model must be there.
+        command: As of `plan_run`.
 
     Raises:
         ConfigError: The data set cannot be used as configured, or nothing can be written.
@@ -107,7 +115,7 @@ def prepare_run(
     with waiting(f"listing {config.dataset.path}"):
         planned = plan_items(config, say)
         hashed = plan_hash(planned.table, planned.shards)
-    return Prepared(with_template(config, planned.template), planned, hashed)
+    return Prepared(with_template(config, planned.template), planned, hashed, command)
 
 
 def find_finished(prepared: Prepared, report: Callable[[str], None] | None = None) -> str | None:
@@ -228,6 +236,7 @@ def describe_run(prepared: Prepared, identified: Identified) -> RunRecord:
         | {"python": platform.python_version()},
         device=identified.device,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=prepared.command,
     )
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from seraser_core import storage
 from seraser_core.results import scan
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.verify import verify
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +112,9 @@ def test_deployment_on_s3(up, on_s3, bucket, secrets):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Completed" in done.stdout
     check_rows(f"{bucket}/runs", secrets)
+    (directory,) = storage.list_folders(f"{bucket}/runs")
+    command = RunDirectory(f"{bucket}/runs/{directory}").run.command
+    assert command == f"Prefect deployment seraser/batch-eval: {on_s3}"
     (run,) = flow_runs(up, "bucket ")
     assert re.fullmatch(r"bucket \d{4}-\d\d-\d\d \d\d:\d\d", run["name"])
     assert {"seraser", "bucket", "data/metadata.csv", "tiny.json"} <= set(run["tags"])

@@ -65,6 +65,9 @@ def test_a_run_and_what_it_publishes(prefect_server, tree, tmp_path):
     assert "zero_shot" in str(summary.data)
     (text,) = artifacts("the-published-report")
     assert RunDirectory(url).run.run_id in str(text.data)
+    assert (
+        RunDirectory(url).run.command == f"flows.seraser.seraser('{path}', ['methods.1.steps=2'])"
+    )
     so_far = max(artifacts("the-published-so-far"), key=lambda one: one.created)
     assert str(so_far.data).startswith(f"# {Path(url).name}: 100.0 %")
     (page,) = artifacts("the-published-page")

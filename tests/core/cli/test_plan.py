@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 from PIL import Image
 
 from seraser_core import storage
+from seraser_core.results.shards import RunDirectory
 
 
 @pytest.fixture
@@ -182,3 +184,17 @@ def test_a_plan_is_made_where_shards_are_computed(seraser, config):
     done = seraser("plan", config, *(f"--set={option}" for option in nowhere))
     assert done.exit_code == 2
     assert "no Dask scheduler answers there" in done.stderr
+
+
+def test_a_run_keeps_the_command_that_planned_it_first(seraser, config, monkeypatch):
+    """Without keys of the environment, and whatever resumes it."""
+    monkeypatch.delenv("UV", raising=False)
+    monkeypatch.setenv("HUB_TOKEN", "hf_0123456789abcdef")
+    words = ["plan", config, "--set", "dataset.template=hf_0123456789abcdef's {}"]
+    url = seraser(*words, "--set", "runtime.retries=1").stdout.strip()
+    command = RunDirectory(url).run.command
+    shown = [*words[:-1], "dataset.template=***'s {}", "--set", "runtime.retries=1"]
+    assert command == f"seraser {shlex.join(shown)}"
+    assert seraser(*words, "--set", "runtime.retries=2").stdout.strip() == url
+    resumed = RunDirectory(url).run
+    assert (resumed.command, resumed.config.runtime.retries) == (command, 2)
