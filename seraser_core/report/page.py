@@ -21,6 +21,7 @@ from seraser_core.report.facts import Effect, Facts, read_facts
 from seraser_core.report.papers import draw_groups
 from seraser_core.report.pictures import make_gallery
 from seraser_core.results.columns import CLASSES, GROUPS, METHODS, NIGHTS, Metric, Shown, shown_in
+from seraser_core.results.failed_pictures import FailedPicture
 from seraser_core.results.records import RunRecord
 from seraser_core.results.schema import TOP
 from seraser_core.results.sums import MethodSums
@@ -50,6 +51,7 @@ def make_report(
     sums: Mapping[str, MethodSums],
     findings: Findings | None = None,
     pictures: pl.DataFrame | None = None,
+    failed: Sequence[FailedPicture] = (),
 ) -> dict[str, bytes]:
     """Make ``report.html`` and, for runs with groups, ``groups.svg`` and ``groups.png``.
 
@@ -62,6 +64,7 @@ def make_report(
         sums: Method id -> sums over all shards.
         findings: Of the shortcut finder; None if there was no search.
         pictures: Rows of the sample that have pictures; None if there are none.
+        failed: Pictures of images without a prediction.
 
     Returns:
         Name -> content of the files.
@@ -76,6 +79,7 @@ def make_report(
         **_evidence(facts, tables, sums, findings, pictures),
         **_tables(run, tables),
         **_making(run, status, files),
+        "faults": parts.faults(status["errors"], failed),
         "data_files": [
             *(f"{name}.parquet" for name in tables),
             *(["shortcuts.json"] if findings else []),

@@ -10,10 +10,11 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
-from seraser_core.display import Column, percent
+from seraser_core.display import Column, count, percent
 from seraser_core.report.facts import GroupEffect, Share
 from seraser_core.report.figures import reliability, trend
 from seraser_core.results.disagreements import beside_each_other
+from seraser_core.results.failed_pictures import FailedPicture, by_code
 from seraser_core.results.sums import MethodSums
 
 MOST_ROWS = 200
@@ -261,6 +262,43 @@ def _by_night(rows: pl.DataFrame) -> dict[int, Share | None]:
 
 def _share(accuracy: float | None, n: int) -> Share | None:
     return Share(round(accuracy * n), n) if accuracy is not None and n else None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Images without a prediction that have one error code.
+
+    Attributes:
+        code: The code.
+        images: How many, under each method if these differ.
+        pictures: Some of them.
+    """
+
+    code: str
+    images: str
+    pictures: Sequence[FailedPicture]
+
+
+def faults(
+    errors: Mapping[str, Mapping[str, int]], pictures: Sequence[FailedPicture]
+) -> list[Fault]:
+    """The error codes, the most frequent first.
+
+    Args:
+        errors: Method -> code -> images.
+        pictures: Some of them.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for method, codes in errors.items():
+        for code, images in codes.items():
+            counts.setdefault(code, {})[method] = images
+    shown, found = by_code(pictures), []
+    for code, methods in sorted(counts.items(), key=lambda one: (-max(one[1].values()), one[0])):
+        alike = len(methods) == len(errors) and len({*methods.values()}) == 1
+        words = (f"{count(images, 'image')} under {name}" for name, images in methods.items())
+        told = count(max(methods.values()), "image") if alike else ", ".join(words)
+        found.append(Fault(code, told, shown.get(code, ())))
+    return found
 
 
 def times(status: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -24,6 +24,14 @@ from seraser_core.config.options import ShortcutOptions
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
 from seraser_core.results.counted import CountedRun
+from seraser_core.results.failed_pictures import (
+    METADATA,
+    FailedPicture,
+    decode,
+    encode,
+    of_a_run,
+    of_a_shard,
+)
 from seraser_core.results.records import RunRecord
 from seraser_core.results.shards import RunDirectory
 from seraser_core.shortcuts.sample import Sample, key
@@ -57,7 +65,8 @@ of the background alone; ``whole``, ``background`` and ``foreground`` are zero-s
 image, of its background alone and of its foreground alone, ``erased`` those of the erasing method,
 and null if there is none. Pictures are WebP of 128 pixels, and null for most images. The metadata
 of a file name the erasing method (``eraser``), the foreground (``region``), the run's
-``fingerprint``, and the ``highest`` key of the images that were kept.
+``fingerprint``, the ``highest`` key of the images that were kept, and small pictures of images that
+``failed``, see `seraser_core.results.failed_pictures`.
 """
 
 
@@ -99,16 +108,31 @@ def write_sample(directory: RunDirectory, shard_id: str, sample: pa.Table | None
         storage.write_bytes(url, data.getvalue())
 
 
-def add_to_sample(directory: RunDirectory, shard_id: str, sample: pa.Table | None) -> None:
+def add_to_sample(
+    directory: RunDirectory, shard_id: str, sample: pa.Table | None, computed: np.ndarray
+) -> None:
     """Add images to a shard's part of the sample, in place of those with the same item_index.
 
     Where it is missing or damaged, it stays so: it would look whole.
+
+    Args:
+        directory: The run directory.
+        shard_id: The shard.
+        sample: The images; None where a run has no sample.
+        computed: item_index of all images that were computed with them: their pictures as failed
+            ones are those of `sample`.
     """
     before = None if sample is None else _read(directory, shard_id)
     if sample is None or before is None:
         return
     again = np.isin(before["item_index"].to_numpy(), sample["item_index"].to_numpy())
-    told = {**sample.schema.metadata, b"highest": str(_highest([before, sample])).encode()}
+    failed = [one for one in decode(before.schema.metadata) if one.item_index not in computed]
+    failed += decode(sample.schema.metadata)
+    told = {
+        **sample.schema.metadata,
+        b"highest": str(_highest([before, sample])).encode(),
+        METADATA: encode(of_a_shard(failed)),
+    }
     sample = pa.concat_tables([before.filter(pa.array(~again)), sample]).sort_by("item_index")
     write_sample(directory, shard_id, sample.replace_schema_metadata(told))
 
@@ -123,19 +147,21 @@ def read_samples(runs: Sequence[CountedRun]) -> pa.Table:
         runs: The runs.
 
     Returns:
-        Rows of `SAMPLE_SCHEMA`. The metadata name the eraser and the region, and how many shards
-        that are done are ``lacking``, unless all are.
+        Rows of `SAMPLE_SCHEMA`. The metadata name the eraser and the region, how many shards
+        that are done are ``lacking``, and images that ``failed``, unless all shards lack it.
     """
     parts, lacking = [], 0
+    failed: list[FailedPicture] = []
     for run in runs:
         there, ids = run.directory.files("samples"), list(run.commits)
         lacking += len(ids)
         ids = [shard_id for shard_id in ids if f"{shard_id}.parquet" in there]
         with ThreadPoolExecutor(records.READERS) as pool:
             tables = list(pool.map(partial(_read, run.directory), ids))
-        for table in tables:
+        for shard_id, table in zip(ids, tables, strict=True):
             if table is not None:
                 lacking -= 1
+                failed += _still_failed(run, shard_id, table)
                 replaced = np.isin(table["item_id"].to_numpy(), run.replaced.to_numpy())
                 parts.append(table.filter(pa.array(~replaced)))
     if not parts:
@@ -143,8 +169,26 @@ def read_samples(runs: Sequence[CountedRun]) -> pa.Table:
     table = pa.concat_tables(parts)
     table = table.filter(pa.array(table["key"].to_numpy() <= np.uint64(_highest(parts))))
     table = table.sort_by([("key", "ascending"), ("item_id", "ascending")])
-    told = {**parts[0].schema.metadata, b"lacking": str(lacking).encode()}
+    told = {
+        **parts[0].schema.metadata,
+        b"lacking": str(lacking).encode(),
+        METADATA: encode(of_a_run(failed)),
+    }
     return table.replace_schema_metadata(told)
+
+
+def _still_failed(run: CountedRun, shard_id: str, part: pa.Table) -> list[FailedPicture]:
+    """The pictures of a part whose images are error rows that count.
+
+    It may be older than the newest commit, or of an attempt that was never committed.
+    """
+    failed = {index for some in run.commits[shard_id].failed.values() for index in some}
+    replaced = set(run.replaced)
+    return [
+        one
+        for one in decode(part.schema.metadata)
+        if one.item_index in failed and one.item_id not in replaced
+    ]
 
 
 def _highest(parts: Iterable[pa.Table]) -> int:
@@ -208,6 +252,11 @@ def to_sample(table: pa.Table) -> KeptSample | None:
 def pictures_of(table: pa.Table) -> pl.DataFrame:
     """Return the images of a sample whose pictures are kept, as `SAMPLE_SCHEMA` has them."""
     return pl.DataFrame(table.drop_columns(["feature"])).drop_nulls(list(PICTURES))
+
+
+def failed_pictures_of(table: pa.Table) -> list[FailedPicture]:
+    """Return pictures of images without a prediction, as `read_samples` read them."""
+    return decode(table.schema.metadata)
 
 
 def wanted_sample(record: RunRecord) -> int:

@@ -21,7 +21,7 @@ from seraser_core.results.losses import with_losses
 from seraser_core.results.nights import is_series
 from seraser_core.results.reading import read_report
 from seraser_core.results.records import Commit, ReportFiles, RunRecord
-from seraser_core.results.samples import pictures_of, read_samples
+from seraser_core.results.samples import failed_pictures_of, pictures_of, read_samples
 from seraser_core.results.series import RUNS_AT_ONCE, Series
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.shortcuts import FINDINGS, find_in
@@ -93,7 +93,8 @@ def aggregate(
     pictures = pictures_of(sample)
     if findings.eraser is not None:
         pictures = with_losses(pictures, runs, findings.eraser)
-    files |= make_report(record, tables, status, missing, sums, findings, pictures)
+    failed = failed_pictures_of(sample)
+    files |= make_report(record, tables, status, missing, sums, findings, pictures, failed)
     for name, data in files.items():
         storage.write_bytes(storage.join(run_url, "report", name), data)
     marks = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

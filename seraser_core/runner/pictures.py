@@ -20,6 +20,7 @@ from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.clock import Clock
 from seraser_core.runner.mask_making import segment_mask
 from seraser_core.runner.session import Session
+from seraser_core.runner.thumbnails import FailedPictures
 from seraser_core.sources.boxes import box_mask, in_pixels
 from seraser_core.sources.fetch import of_the_mask
 from seraser_core.sources.isolated import Decoder, PlainDecoder
@@ -35,7 +36,7 @@ _REDUCED_SIDES = 2
 
 @dataclass(frozen=True)
 class Files:
-    """The bytes of an image and of its mask, or the error."""
+    """The bytes of an image and of its mask, and the error if one of them cannot be fetched."""
 
     image: bytes = b""
     mask: bytes | None = None
@@ -50,11 +51,13 @@ class Sampled:
         indices: Their item_index.
         views: Their further views, of foregrounds that the other views need, too.
         region: Foreground that tells the sides of their thumbnails.
+        failed: Where pictures of images that fail are kept, of the whole run; None if they are not.
     """
 
     indices: Collection[int] = ()
     views: tuple[View, ...] = ()
     region: Region | None = None
+    failed: FailedPictures | None = None
 
 
 @dataclass(frozen=True)
@@ -156,8 +159,11 @@ class Pictures:
         reached("fetched")
         if not item["mask"] or MASK not in self._needs:
             return Files(image)
-        with of_the_mask():
-            return Files(image, images.mask(item))
+        try:
+            with of_the_mask():
+                return Files(image, images.mask(item))
+        except ItemError as error:
+            return Files(image, error=error)
 
     def decode(self, item: dict[str, Any], data: Files) -> Sample:
         """Make the views of an item from its files.
@@ -167,17 +173,19 @@ class Pictures:
             MemoryError: The memory is full.
         """
         index = int(item["item_index"])
-        if data.error is not None:
-            sample = Sample(index, error=data.error)
-        else:
-            with self._clock.on("decode_s"):
+        with self._clock.on("decode_s"):
+            if data.error is not None:
+                sample = self._failed(item, data.error, data)
+            else:
                 sample = self._sample(index, item, data)
         reached("decoded")
         return sample
 
     def _sample(self, index: int, item: dict[str, Any], files: Files) -> Sample:
+        image = None
         try:
-            picture = self._picture(item, files)
+            image, scale = self._image(files)
+            picture = self._picture(item, image, scale, files)
             wanted, thumbnails = self._views, None
             if index in self._sampled.indices:
                 wanted = (*wanted, *self._sampled.views)
@@ -185,19 +193,44 @@ class Pictures:
             views = {view.name: self._view(view, picture, item["item_id"]) for view in wanted}
             return Sample(index, views, thumbnails, picture.image.size, _facts(picture, views))
         except ItemError as error:
-            return Sample(index, error=error)
+            return self._failed(item, error, files, image)
         except (TransientError, MemoryError):
             raise
         except Exception as error:  # one strange picture must not stop ten million others
-            return Sample(index, error=_unexpected("decode", error))
+            return self._failed(item, _unexpected("decode", error), files, image)
 
-    def _picture(self, item: dict[str, Any], files: Files) -> Picture:
-        session, dataset = self._session, self._session.config.dataset
+    def _failed(
+        self, item: dict[str, Any], error: ItemError, files: Files, image: Image.Image | None = None
+    ) -> Sample:
+        """The sample of an image that cannot be used; a small picture of it may be kept."""
+        index, item_id, failed = int(item["item_index"]), item["item_id"], self._sampled.failed
+        if failed is not None and failed.wants(item_id, error.code):
+            if files.image and files.error is not None:  # its mask could not be fetched
+                image = self._decodable(files)
+            if image is not None:
+                failed.add(index, item_id, error, image)
+        return Sample(index, error=error)
+
+    def _decodable(self, files: Files) -> Image.Image | None:
+        try:
+            return self._image(files)[0]
+        except (TransientError, MemoryError):
+            raise
+        except Exception:  # it has another error already
+            return None
+
+    def _image(self, files: Files) -> tuple[Image.Image, float]:
+        """Decode an image; also by how much it was reduced."""
+        dataset = self._session.config.dataset
         if dataset.decode == "reduced":
-            least = _REDUCED_SIDES * max(session.model.preprocessing.size)
-            image, scale = self._decoder.reduced(files.image, dataset.limits, least)
-        else:
-            image, scale = self._decoder.image(files.image, dataset.limits), 1.0
+            least = _REDUCED_SIDES * max(self._session.model.preprocessing.size)
+            return self._decoder.reduced(files.image, dataset.limits, least)
+        return self._decoder.image(files.image, dataset.limits), 1.0
+
+    def _picture(
+        self, item: dict[str, Any], image: Image.Image, scale: float, files: Files
+    ) -> Picture:
+        session, dataset = self._session, self._session.config.dataset
         mask = box = segment = None
         if MASK in self._needs:
             if files.mask is None:

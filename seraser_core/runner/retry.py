@@ -140,7 +140,11 @@ class Retry:
                         "pictures": _pictures(before, old, part),
                     }
                 )
-            (write_sample if whole else add_to_sample)(directory, shard_id, part.sample)
+            if whole:
+                write_sample(directory, shard_id, part.sample)
+            else:
+                again = wanted["item_index"].to_numpy()
+                add_to_sample(directory, shard_id, part.sample, again)
             keep_words(directory, session, part.sample)
             return directory.write_shard(shard_id, predictions, computed, state, "retry", changed)
 

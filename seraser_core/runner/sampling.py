@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -19,6 +18,7 @@ from seraser_core.config import RunConfig
 from seraser_core.kinds import BOX, IMAGE, KINDS, MASK, RELEVANCE, SEGMENT
 from seraser_core.methods import Scores
 from seraser_core.methods.method import cosine_logits
+from seraser_core.results.failed_pictures import METADATA, encode
 from seraser_core.results.picture_sums import PictureFacts
 from seraser_core.results.samples import (
     PICTURES,
@@ -31,11 +31,11 @@ from seraser_core.runner.feed import Batch
 from seraser_core.runner.infer import encode_views
 from seraser_core.runner.pictures import Sampled
 from seraser_core.runner.session import Session
+from seraser_core.runner.thumbnails import FailedPictures, webp
 
 _SHOWN = 60
 """Pictures of each kind that a run keeps at least, where there are so many."""
 _SHOWN_PER_SHARD = 2
-_SIDE = 128
 _COMPUTED = ("item_index", "area", "feature", "whole", "background", "foreground", "erased")
 
 
@@ -81,7 +81,8 @@ class Sampler:
         kind = None if self._region is None else KINDS[self._region.name]
         self._views = () if kind is None else (kind.spurious[0], kind.foreground)
         extra = tuple(view for view in self._views if view not in session.views and view.make)
-        self.sampled = Sampled(self._keys.keys(), extra, self._region)
+        self._failed = None if kind is None else FailedPictures(session.config.seed)
+        self.sampled = Sampled(self._keys.keys(), extra, self._region, self._failed)
 
     def _choose(self, items: pa.Table, wanted: int) -> None:
         """Find the images of the sample."""
@@ -171,6 +172,7 @@ class Sampler:
             "eraser": self._eraser or "",
             "fingerprint": self._session.run.fingerprint,
             "highest": str(self._highest),
+            METADATA: encode(self._failed.kept() if self._failed else []),
         }
         return table.replace_schema_metadata(told)
 
@@ -197,9 +199,5 @@ def _kind(label: int | None, before: int, after: int, alone: int) -> str | None:
 
 
 def _webp(pixels: Tensor) -> bytes:
-    """Encode a (3, H, W) picture, 128 pixels on its longer side."""
-    image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
-    image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    data = io.BytesIO()
-    image.save(data, "WEBP", quality=80, method=3)
-    return data.getvalue()
+    """Encode a (3, H, W) picture, see `webp`."""
+    return webp(Image.fromarray(pixels.permute(1, 2, 0).numpy()))
