@@ -76,11 +76,19 @@ def this_command() -> str:
     return text.encode(errors="backslashreplace").decode()  # names of files need not be texts
 
 
+def print_text(text: str) -> None:
+    """Print a text as it is; the command ends if nobody reads any more, as it does in a table."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        results.on_broken_pipe()
+
+
 def print_json(document: Any) -> None:
     """Print one JSON document, for scripts; numbers that are not finite become null."""
     text = json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
     # All of these can only be inside texts, except line ends, which stay.
-    typer.echo(text.translate({code: f"\\u{code:04x}" for code in CONTROLS}))
+    print_text(text.translate({code: f"\\u{code:04x}" for code in CONTROLS}))
 
 
 def print_table(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seraser_core.cli.arguments import ConfigArgument, JsonOption, NoPrefectOption, SetOption
-from seraser_core.cli.console import errors, print_json, say_next
+from seraser_core.cli.console import errors, print_json, print_text, say_next
 from seraser_core.cli.execute import execute
 from seraser_core.display import count, printable
 from seraser_core.kinds import MADE_MASKS
@@ -58,5 +58,5 @@ def masks(
     text = yaml.safe_dump({"dataset": table.dataset}, sort_keys=False, allow_unicode=True)
     if printable(text) != text:
         text = yaml.safe_dump({"dataset": table.dataset}, sort_keys=False)
-    typer.echo(text)
+    print_text(text)
     say_next("plan", config)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seraser_core.cli.arguments import ConfigArgument, JsonOption, SetOption
-from seraser_core.cli.console import print_json, say_next, this_command
+from seraser_core.cli.console import print_json, print_text, say_next, this_command
 from seraser_core.cli.execute import watching
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def plan(
         print_json(document)
     else:
         for url in todo:
-            typer.echo(url)
+            print_text(url)
     if files is not None and files.faults:
         raise typer.Exit(1)
     if not json:

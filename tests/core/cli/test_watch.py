@@ -65,6 +65,16 @@ def test_a_watch_for_scripts(seraser, finished):
     assert json.loads(done.stdout)["images"] == {"done": 14, "total": 14}
 
 
+@pytest.mark.parametrize("format_", [[], ["--json"]], ids=["lines", "json"])
+def test_a_watch_ends_quietly_when_nobody_reads_it(begun, format_):
+    command = [*_SERASER, "status", begun, "--watch", "1", *format_]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(60)) == ("", 1)
+
+
 def test_the_picture_shows_progress_figures_and_workers(finished):
     run = WatchedRun(finished)
     run.fail("00001", OSError("away\x1b"), 2)
