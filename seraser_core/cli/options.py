@@ -42,6 +42,7 @@ def options(
 
     if schema:
         print_json(options_schema())
+        say_next("init", ".")
         return
     found = find_options(name) if name else all_options()
     if json:

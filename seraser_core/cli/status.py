@@ -41,7 +41,10 @@ def status(
     if watch is not None:
         from seraser_core.cli.watch import watch_run
 
-        if watch_run(run, watch, json):
+        facts = watch_run(run, watch, json)
+        if facts["finished"] and not json:  # else a person has ended it
+            _say_next_of(run, [(run, facts)])
+        if facts["failures"]:
             raise typer.Exit(1)
         return
     done = each_run(run, read_status)

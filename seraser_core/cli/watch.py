@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext, suppress
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.live import Live
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _WIDEST_BAR = 60
 
 
-def watch_run(url: str, every_s: float, json: bool) -> bool:
+def watch_run(url: str, every_s: float, json: bool) -> dict[str, Any]:
     """Show a run again and again, until all its shards are done or a person ends it.
 
     On a terminal one picture is renewed; elsewhere, each change is a line.
@@ -42,7 +42,7 @@ def watch_run(url: str, every_s: float, json: bool) -> bool:
         json: Print a document for scripts at each look.
 
     Returns:
-        Whether shards failed in their last attempt.
+        The last of these documents.
 
     Raises:
         ConfigError: It is no single run.
@@ -70,7 +70,7 @@ def watch_run(url: str, every_s: float, json: bool) -> bool:
                 time.sleep(every_s)
                 with suppress(TransientError):  # the next look may succeed
                     seen = run.look()
-    return bool(seen.status["failures"])
+    return seen.status
 
 
 class _Lines(nullcontext[None]):

@@ -38,6 +38,7 @@ def test_the_lines_lead_from_the_plan_to_the_page_of_the_report(after, config, m
     words = after(*words, "--no-prefect")
     assert words[0] == "report"
     assert after("status", words[1]) == words
+    assert after("status", words[1], "--watch", "1") == words
     assert after("verify", words[1]) == ["report", words[1]]
     assert after("report", words[1]) == ["report", words[1], "--open"]
     assert after("runs", words[1].rpartition("/")[0]) == words
@@ -50,7 +51,9 @@ def test_an_unfinished_run_is_worked_on(after, seraser, config):
     assert after("status", url) == ["work", url]
 
 
-@pytest.mark.parametrize("command", ["methods", "models", "datasets", "datasets waterbirds"])
+@pytest.mark.parametrize(
+    "command", ["methods", "models", "datasets", "datasets waterbirds", "options --schema"]
+)
 def test_lists_lead_on(after, command):
     name, *arguments = after(*command.split())
     typer.main.get_command(app).commands[name].make_context(name, arguments)  # or it raises
