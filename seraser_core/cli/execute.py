@@ -59,7 +59,7 @@ def execute(config: str | dict[str, Any], overrides: list[str], no_prefect: bool
         prepared = prepare_run(loaded, display.say, command=this_command())
         finished = find_finished(prepared, display.say)
         if finished is not None:
-            display.finished(finished, prepared.planned.table.num_rows)
+            observer.finished(finished, prepared.planned.table.num_rows)
             return finished
 
         def plan() -> str:

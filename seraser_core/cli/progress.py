@@ -111,7 +111,7 @@ class RunDisplay:
         self._names[run_url] = what
 
     def finished(self, run_url: str, total: int) -> None:
-        """Report a run of `total` images that is complete."""
+        """Report a run or series of `total` images that was complete before."""
         self.say(f"run directory {run_url}")
         self.say(f"{total:,} of {total:,} images are done already")
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from seraser_core import storage
 from seraser_core.errors import ConfigError
+from seraser_core.results.nights import read_nights
 from seraser_core.results.records import Timings
 from seraser_core.results.watched import Seen, Watch, WatchedRun
 
@@ -25,6 +27,9 @@ class Observer(Protocol):
     def planned(self, run_url: str, done: int, total: int) -> None:
         """Report a planned run; `done` of its `total` images already have rows."""
 
+    def finished(self, run_url: str, total: int) -> None:
+        """Report a run or series of `total` images that was complete before."""
+
     def advance(self, images: int) -> None:
         """`images` more images are done; negative when a shard has to begin again."""
 
@@ -39,6 +44,9 @@ class Silence:
         """Nothing."""
 
     def planned(self, run_url: str, done: int, total: int) -> None:
+        """Nothing."""
+
+    def finished(self, run_url: str, total: int) -> None:
         """Nothing."""
 
     def advance(self, images: int) -> None:
@@ -67,6 +75,11 @@ class Observers:
         """See `Observer.planned`."""
         for observer in self._observers:
             observer.planned(run_url, done, total)
+
+    def finished(self, run_url: str, total: int) -> None:
+        """See `Observer.finished`."""
+        for observer in self._observers:
+            observer.finished(run_url, total)
 
     def advance(self, images: int) -> None:
         """See `Observer.advance`."""
@@ -135,6 +148,11 @@ class _Textfile(Silence):
         self._watch.close()
         show = partial(self._show, run_url)
         self._watch.enter_context(Watch(WatchedRun(run_url), show, _WRITE_EVERY_S))
+
+    def finished(self, run_url: str, total: int) -> None:
+        """Write a run, or the newest night of a series."""
+        nights = read_nights(run_url)
+        self.planned(storage.join(run_url, nights[-1].run_id) if nights else run_url, total, total)
 
     def _show(self, run_url: str, seen: Seen) -> None:
         from seraser_core.results.textfile import write_textfile  # who has no file imports nothing

@@ -29,7 +29,7 @@ def grow(tree, config, pictures, tmp_path):
     return grow
 
 
-def test_nights_and_what_is_told_of_them(seraser, config, grow, tree):
+def test_nights_and_what_is_told_of_them(seraser, config, grow, tree, tmp_path):
     grow(6)
     planned = seraser("plan", config)
     (first,) = planned.stdout.splitlines()
@@ -39,6 +39,9 @@ def test_nights_and_what_is_told_of_them(seraser, config, grow, tree):
     assert "none of the images is new" in shown.stderr
     assert f"series {url}" in shown.stdout
     assert seraser("plan", config).stdout == ""  # nothing is to be computed
+    figures = tmp_path / "seraser.prom"
+    seraser("run", config, "--no-prefect", "--set", f"execution.textfile={figures}")
+    assert f'seraser_images{{run="{Path(first).name}",state="done"}} 6.0' in figures.read_text()
     grow(14)
     document = json.loads(seraser("run", config, "--no-prefect", "--json").stdout)
     assert document["run"] == url

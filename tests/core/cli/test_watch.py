@@ -112,6 +112,10 @@ def test_a_run_keeps_its_figures_for_prometheus(seraser, config, tmp_path):
     name = Path(json.loads(done.stdout)["run"]).name
     assert f'seraser_images{{run="{name}",state="done"}} 14.0' in path.read_text()
     assert "textfile" not in Path(json.loads(done.stdout)["run"], "run.json").read_text()
+    written = path.read_text()
+    path.unlink()
+    assert seraser(*asked).exit_code == 0
+    assert path.read_text() == written  # nothing was computed
 
 
 def test_a_part_keeps_them_too(seraser, begun, tmp_path):
