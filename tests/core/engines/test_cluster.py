@@ -143,3 +143,7 @@ def test_one_device_is_this_process(tree, monkeypatch):
     assert isinstance(open_engine(load_config(tree, ["model.device=cuda:3"])), ThreadEngine)
     with pytest.raises(ConfigError, match=r"(?s)workers: 3.*2 CUDA devices here \(3, 4\)"):
         open_engine(load_config(tree, ["model.device=cuda", "execution.workers=3"]))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 4,3")
+    with pytest.raises(ConfigError, match=r"(?s)CUDA_VISIBLE_DEVICES: 3, 4,3.*once.*\(3\)"):
+        open_engine(config)
+    assert isinstance(open_engine(load_config(tree, ["model.device=cpu"])), ThreadEngine)
