@@ -111,7 +111,8 @@ def test_a_run_keeps_its_figures_for_prometheus(seraser, config, tmp_path):
     assert done.exit_code == 0, done.stderr
     name = Path(json.loads(done.stdout)["run"]).name
     assert f'seraser_images{{run="{name}",state="done"}} 14.0' in path.read_text()
-    assert "textfile" not in Path(json.loads(done.stdout)["run"], "run.json").read_text()
+    kept = json.loads(Path(json.loads(done.stdout)["run"], "run.json").read_text())
+    assert "execution" not in kept["config"]
     written = path.read_text()
     path.unlink()
     assert seraser(*asked).exit_code == 0
