@@ -87,10 +87,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, servers and killed workers: at the end, all would wait."""
+    """Begin with what takes longest, servers and killed workers: at the end, all would wait.
+
+    The browser comes last: `.ci/run` installs it in the meantime.
+    """
 
     def place(item: pytest.Item) -> int:
         parts = item.path.parts
+        if item.path.name == "test_browser.py":
+            return len(_LONGEST_FIRST) + 1
         return next(
             (i for i, part in enumerate(_LONGEST_FIRST) if part in parts), len(_LONGEST_FIRST)
         )

@@ -86,6 +86,7 @@ class Lab:
         return Path(json.loads(done.stdout)["run"])
 
 
+@pytest.mark.slow
 def test_the_package_of_the_page_is_installed_and_run(lab):
     refused = lab.seraser("plan", "ledger.yaml", code=2)
     assert "dataset.format: 'ledger'" in refused.stderr

@@ -50,19 +50,20 @@ def test_a_worker_killed_on_a_local_disk(workers, tree, undisturbed, step):
 
 @pytest.mark.parametrize(
     "step",
-    all_but_slow(["fetched", "tuned", *WRITING, *REMOTE], "fetched", *REMOTE, *BETWEEN_WRITES),
+    all_but_slow(["fetched", "tuned", *WRITING, *REMOTE], "commits half sent", "after predictions"),
 )
 def test_a_worker_killed_in_object_storage(workers, tree, undisturbed, bucket, step):
     tree["output"] = f"{bucket}/runs"
     kill_and_go_on(workers, tree, undisturbed, step)
 
 
-@pytest.mark.parametrize("step", all_but_slow(["scored", *WRITING], "scored", "before commits"))
+@pytest.mark.parametrize("step", all_but_slow(["scored", *WRITING], "before commits"))
 def test_a_worker_killed_with_shards_side_by_side(workers, tree, undisturbed, step):
     tree["runtime"]["parallel_shards"] = 2
     kill_and_go_on(workers, tree, undisturbed, step)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_that_fetches_from_object_storage(workers, tree, tmp_path, bucket):
     fs = s3fs.S3FileSystem()
     fs.put(str(Path(tree["dataset"]["path"]).parent), f"{bucket}/data", recursive=True)
@@ -73,6 +74,7 @@ def test_a_worker_killed_that_fetches_from_object_storage(workers, tree, tmp_pat
         kill_and_go_on(workers, there, expected, step)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_that_saves_masks(workers, tree, tmp_path):
     tree["methods"] = [{"name": "foreground", "auxiliary": "relevance"}]
     tree["save_masks"] = True
@@ -97,8 +99,6 @@ def forgive_rounding(found, expected):
     all_but_slow(
         ["scored", *WRITING, "predictions unrenamed"],
         "before commits",
-        "after commits",
-        "predictions unrenamed",
     ),
 )
 def test_a_worker_killed_that_computes_failed_images_again(workers, tree, tmp_path, step, away):
@@ -133,7 +133,7 @@ def test_a_worker_killed_that_computes_failed_images_again(workers, tree, tmp_pa
 
 @pytest.mark.parametrize(
     "step",
-    all_but_slow(["scored", *WRITING], "before commits", "after commits"),
+    all_but_slow(["scored", *WRITING], "before commits"),
 )
 def test_a_worker_killed_that_computes_mended_images_again(workers, tree, tmp_path, step):
     """Their files have other sizes than were planned; all who come later take the same files."""

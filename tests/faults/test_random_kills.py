@@ -23,6 +23,7 @@ def seed():
     return seed
 
 
+@pytest.mark.slow
 def test_kills_at_random_on_a_local_disk(workers, tree, undisturbed, tmp_path, seed):
     Soak(workers, tree, undisturbed, [str(tmp_path / "soak")], seed).kill(6)
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
+from harness import all_but_slow
 from proxy import KINDS, Proxy
 from s3_server import S3Server, forget_clients
 
@@ -42,6 +43,7 @@ TRIES = 6
 CREDENTIALS = ("expired token", "stale key", "skewed clock")
 SLOW = ("no answer", "stalled", "dripping")
 PASSING = [kind for kind in KINDS if kind not in (*CREDENTIALS, "forbidden", "no range")]
+QUICK = [kind for kind in PASSING if kind not in SLOW]
 BODILESS = [kind for kind in PASSING if kind not in ("truncated", "stalled", "dripping", "short")]
 CONTENT = random.Random(5).randbytes(50_000)
 WRITES = ("samples/0000?.", "attempts/0000?.", "commits/0000?.", "predictions/0000?.")
@@ -103,7 +105,7 @@ def times_of(kind):
     return 1 if kind in SLOW else 2
 
 
-@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize("kind", all_but_slow(PASSING, *QUICK))
 def test_every_way_to_read_outlasts_every_fault_that_passes(proxy, url, kind):
     tag = storage.version(url)
     tagged = (lambda url: storage.read_range(url, 1000, 2000, version=tag), CONTENT[1000:3000])
@@ -118,7 +120,7 @@ def test_every_way_to_read_outlasts_every_fault_that_passes(proxy, url, kind):
         assert proxy.spoilt[kind] == times_of(kind)
 
 
-@pytest.mark.parametrize("kind", BODILESS)
+@pytest.mark.parametrize("kind", all_but_slow(BODILESS, *QUICK))
 def test_every_other_request_outlasts_every_fault_that_passes(proxy, url, bucket, kind):
     folder = f"{bucket}/set"
     requests = {
@@ -135,7 +137,7 @@ def test_every_other_request_outlasts_every_fault_that_passes(proxy, url, bucket
     assert storage.find_files(folder)["b.bin"].size == 3000
 
 
-@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize("kind", all_but_slow(PASSING, *QUICK))
 def test_creating_and_publishing_outlast_every_fault_that_passes(proxy, url, bucket, kind):
     """A store that did what was asked, and whose answer was lost, is asked anew and refuses."""
     proxy.tell(kind, "*/new.json", "PUT", times=times_of(kind))
@@ -395,7 +397,9 @@ def small(bucket, proxy, few, tree):
     return tree
 
 
-@pytest.mark.parametrize("kind", [*PASSING, *CREDENTIALS])
+@pytest.mark.parametrize(
+    "kind", all_but_slow([*PASSING, *CREDENTIALS], "slow down", "lost answer", "stale key")
+)
 def test_every_fault_alone_on_reads_and_on_each_write(proxy, small, tmp_path, kind):
     expected = undisturbed(small, tmp_path)
     url = plan_run(load_config(small))
@@ -414,8 +418,13 @@ def test_every_fault_alone_on_reads_and_on_each_write(proxy, small, tmp_path, ki
     ("method", "path"),
     [
         ("GET", "*/picture 01*"),
-        ("GET", "*/plan/items.parquet"),
-        *(("PUT", f"*/{name}*".replace("?", "0")) for name in WRITES),
+        pytest.param("GET", "*/plan/items.parquet", marks=pytest.mark.slow),
+        ("PUT", "*/commits/00000.*"),
+        *(
+            pytest.param("PUT", f"*/{name}*".replace("?", "0"), marks=pytest.mark.slow)
+            for name in WRITES
+            if "commits" not in name
+        ),
     ],
 )
 def test_a_fault_that_outlasts_the_tries_holds_the_shard_back(proxy, small, tmp_path, method, path):
@@ -474,6 +483,7 @@ def own(tmp_path, patch):
     forget_clients()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_and_comes_back(own, few, tree, tmp_path, monkeypatch):
     monkeypatch.setattr(backoff, "POLICY", Policy(tries=100, shortest_s=0.2, longest_s=0.5))
     s3fs.S3FileSystem().mkdir("killed")

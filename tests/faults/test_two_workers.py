@@ -30,7 +30,7 @@ def test_a_worker_that_wakes_after_another_has_done_its_work(workers, tree, undi
     undisturbed.check_finished(tree)
 
 
-@pytest.mark.parametrize("step", all_but_slow(BEFORE, "before commits", "before predictions"))
+@pytest.mark.parametrize("step", all_but_slow(BEFORE, "before commits"))
 def test_a_worker_that_wakes_in_object_storage(workers, tree, undisturbed, bucket, step):
     tree["output"] = f"{bucket}/runs"
     sleeper = workers.pause(tree, step)
@@ -103,7 +103,6 @@ def wake_with_error_rows(workers, tree, tmp_path, step):
     all_but_slow(
         ["before attempts", "attempts unrenamed", "before commits", "commits unrenamed"],
         "before commits",
-        "commits unrenamed",
     ),
 )
 def test_a_worker_that_wakes_with_error_rows(workers, tree, tmp_path, step):
@@ -116,7 +115,6 @@ def test_a_worker_that_wakes_with_error_rows(workers, tree, tmp_path, step):
     all_but_slow(
         ["before attempts", "attempts half sent", "before commits", "commits half sent"],
         "before commits",
-        "commits half sent",
     ),
 )
 def test_a_worker_that_wakes_with_error_rows_in_object_storage(

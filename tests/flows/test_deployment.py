@@ -107,6 +107,7 @@ def test_run_command_names_what_only_the_flow_finds(seraser, up, on_s3, bucket):
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_deployment_on_s3(up, on_s3, bucket, secrets):
     done = up.prefect(*RUN, "--param", f"config={on_s3}")
     assert done.returncode == 0, done.stdout + done.stderr

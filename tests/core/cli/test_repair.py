@@ -153,6 +153,7 @@ def test_a_damaged_run_on_disk(seraser, on_disk, name):
     repair_and_check(seraser, on_disk, *DAMAGE[name])
 
 
+@pytest.mark.slow
 def test_a_damaged_run_on_s3(seraser, on_s3):
     """One after the other, of the same run: it is as before each time."""
     for name in ("flipped rows", "flipped attempt", "deleted commit", "flipped summary"):

@@ -88,6 +88,7 @@ def test_a_worker_that_is_killed_costs_what_it_was_at(tree, here, tmp_path, engi
     assert verify(url).problems == []
 
 
+@pytest.mark.slow
 def test_a_shard_that_kills_every_worker_fails_by_name_and_all_others_are_done(
     tree, tmp_path, engine
 ):
@@ -106,6 +107,7 @@ class Interrupted:
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_an_interruption_ends_all_shards_after_their_batch(tree, tmp_path, caplog, capfd):
     one = ["execution.engine=processes", "execution.workers=1", "shard.max_items=2"]
     config = load_config(tree, [*one, f"output={tmp_path / 'there'}"])

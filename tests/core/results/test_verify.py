@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results.parquet_files import footer_of, items_to_parquet
 from seraser_core.results.records import encode, seal
+from seraser_core.results.shards import RunDirectory
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
 
@@ -39,11 +41,21 @@ FILES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def _reported(scored, tmp_path_factory):
+    """A finished run with its report, made once."""
+    one = scored()
+    directory = one.create(str(tmp_path_factory.mktemp("runs")))
+    one.write(directory)
+    aggregate(directory.url)
+    return directory
+
+
 @pytest.fixture
-def reported(finished):
-    """The finished run with its report."""
-    aggregate(finished.url)
-    return finished
+def reported(_reported, tmp_path):
+    """A copy of the finished run with its report."""
+    url = shutil.copytree(_reported.url, tmp_path / Path(_reported.url).name)
+    return RunDirectory(str(url))
 
 
 def problems(directory):

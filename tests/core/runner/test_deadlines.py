@@ -91,6 +91,7 @@ def test_another_fault_beside_a_hanging_decoder_is_not_waited_for(
         run_shard(url, "00000")
 
 
+@pytest.mark.slow
 def test_a_hanging_image_in_a_sample_does_not_hold_the_run(tree, pictures, hangs, monkeypatch):
     monkeypatch.setattr(missing_shards, "BACKOFF_S", (0.0, 0.0))
     hangs((pictures.parent / "picture 04é.png").read_bytes())

@@ -47,7 +47,7 @@ def samples() -> list[tuple[str, int, bytes, bytes]]:
     return found
 
 
-@pytest.fixture(params=["disk", "s3", "gcs"])
+@pytest.fixture
 def root(request, tmp_path) -> str:
     """An empty place for data."""
     if request.param == "disk":
@@ -172,7 +172,20 @@ def references() -> dict[int, pl.DataFrame]:
     return {}
 
 
-@pytest.mark.parametrize("kind", [name for name in WRITERS if name != "table"])
+OFTEN = {"s3": ("webdataset", "parquet", "urls"), "gcs": ("webdataset", "files")}
+"""Kinds that are read from there without ``-m slow``."""
+
+
+@pytest.mark.parametrize(
+    ("root", "kind"),
+    [
+        pytest.param(root, kind, marks=[] if kind in OFTEN.get(root, WRITERS) else pytest.mark.slow)
+        for root in ("disk", "s3", "gcs")
+        for kind in WRITERS
+        if kind != "table"
+    ],
+    indirect=["root"],
+)
 def test_the_same_pictures_give_the_same_numbers(
     run, tree, samples, references, tmp_path, root, kind
 ):

@@ -113,7 +113,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 def race(url: str) -> None:
     """See that one of many that create a file does, in each of several rounds."""
-    for round_ in range(4):
+    for round_ in range(2):
         together = threading.Barrier(6)
 
         def create(data: bytes, url: str = f"{url}-{round_}", together=together) -> bool:
