@@ -43,7 +43,7 @@ LEAST_PULL, LEAST_PULL_LOW = 0.10, 0.05
 _LEAST_TO_CHOOSE = 5
 _FEW_CONFLICTS = 0.2
 _LOUD, _LOUDER_THAN_ELSEWHERE = 0.5, 0.25
-_EXAMPLES = 12
+_EXAMPLES, _DECIDED_EXAMPLES = 12, 60
 _RULE_OF_THREE = 3
 """Decided images that are expected where at least one shows in 95 of 100 samples."""
 
@@ -246,7 +246,7 @@ class _Search:
             voice=_rounded(b.q[inside, class_index].mean(dtype=np.float64)),
             others=Rate.of(int(decided.sum()), int((inside & other).sum())),
             cure=self._cure(decided, class_index),
-            examples=[item_id for _, item_id in clearest[:_EXAMPLES]],
+            examples=[item_id for _, item_id in clearest[:_DECIDED_EXAMPLES]],
         )
 
     def _cure(self, decided: np.ndarray, class_index: int) -> float | None:

@@ -104,7 +104,7 @@ class Shortcut(_Part):
         cure: Mean fall of the probability of the class after erasing, over the decided images;
             None without an erasing method or decided images.
         labels: Rates from labels; None if too few images have one to tell.
-        examples: Ids of up to 12 decided images, the clearest first.
+        examples: Ids of up to 60 decided images, the clearest first.
         transplant: Confirmation by pasted objects; None where it was not done.
     """
 
@@ -130,6 +130,11 @@ class Shortcut(_Part):
     def place(self) -> str:
         """The place in one or two words."""
         return self.words[0] if self.words else "unnamed surroundings"
+
+    @property
+    def leading(self) -> Rate:
+        """The share that is told first: `others`, else `decided`."""
+        return self.others or self.decided
 
 
 class LatentShortcut(_Part):
@@ -280,6 +285,12 @@ class Findings(_Part):
             raise RunDirectoryError(f"{url} is damaged: it lacks {', '.join(lacking)}")
         return found
 
+    @property
+    def unreported(self) -> list[Detectable]:
+        """Places without a shortcut."""
+        reported = {one.cluster for one in self.shortcuts}
+        return [one for place, one in enumerate(self.detectable) if place not in reported]
+
     def noting(self, note: str) -> Self:
         """Return the findings with one more note."""
         return self.model_copy(update={"notes": [*self.notes, note]})
@@ -296,10 +307,12 @@ class Findings(_Part):
             return self._nothing()
         first, more = self.shortcuts[0], len(self.shortcuts) - 1
         rest = f" ({more} more {'shortcut' if more == 1 else 'shortcuts'} found)" if more else ""
+        rate, end = first.leading, "although their object alone is something else"
+        if first.others:
+            end = "whose object alone is something else"
         return (
-            f"The surroundings “{first.place}” make the model answer “{first.class_name}”: "
-            f"it does so for {first.decided.hits} of {first.decided.n} images there "
-            f"({percent(first.decided.value)}) although their object alone is something else{rest}."
+            f"The surroundings “{first.place}” make the model answer “{first.class_name}”: it does "
+            f"so for {rate.hits} of {rate.n} images there ({percent(rate.value)}) {end}{rest}."
         )
 
     def _nothing(self) -> str:
@@ -309,8 +322,7 @@ class Findings(_Part):
                 f"No shortcut can be shown: in none of the surroundings, {LEAST_CONFLICTS} of the "
                 f"{self.used} images show another class than the one that they might decide."
             )
-        low, high = (f"{100 * f(place.share for place in able):.1f}" for f in (min, max))
-        seen = f"{low} %" if low == high else f"{low} to {high} %"
+        seen = percent(max(place.share for place in able))
         return (
             f"No shortcut found in {self.used} images; a place that decides more than {seen} of "
             "its images would have been reported in 95 of 100 samples."

@@ -12,10 +12,7 @@ from seraser_core.shortcuts.words import Words
 
 _PLACES = ("group", "location", "object", "phenomenon")
 _MOST_PROMPTS = 2000
-_BOTH = (
-    " The finder knows nouns, not which preposition they take, so it writes both; the best prompt "
-    "of a class counts, so odd English does no harm."
-)
+_BOTH = " Both prepositions are tried; the best prompt of a class counts."
 
 
 def remedies(shortcuts: Sequence[Shortcut], classes: Sequence[str], words: Words) -> list[Remedy]:
@@ -39,7 +36,8 @@ def remedies(shortcuts: Sequence[Shortcut], classes: Sequence[str], words: Words
     return [
         _remedy(
             {"name": "group_prompt", "prompts": prompts},
-            f"Where every prompt names {places}, only the class tells the images there apart."
+            f"It needs no masks: every class is also asked with {places}, so that only the class "
+            "tells the images there apart."
             + (_BOTH if any(kinds.get(word) in _PLACES for word in found) else ""),
         )
     ]

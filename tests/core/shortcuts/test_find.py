@@ -82,7 +82,7 @@ def test_figures_of_a_shortcut_are_those_of_its_images(sample, findings):
         ((sample.attributes == 1) & tests).sum(),
     )
     assert set(one.examples) <= {sample.item_ids[row] for row in np.flatnonzero(decided)}
-    assert len(one.examples) == 12
+    assert len(one.examples) == 60
     place_of = dict(zip(sample.item_ids, sample.attributes, strict=True))
     assert {place_of[i] for i in findings.detectable[one.cluster].examples} == {1}
 
@@ -120,9 +120,8 @@ def test_nothing_found_says_what_would_have_been_seen():
     for place in found.detectable:
         assert 3 / place.tested < 0.1 < place.share < 0.4
         assert 20 < place.conflicts < 100
-    shares = [100 * place.share for place in found.detectable]
-    low, high = min(shares), max(shares)
-    assert f"more than {low:.1f} to {high:.1f} % of its images" in found.sentence()
+    most = max(100 * place.share for place in found.detectable)
+    assert f"more than {most:.1f} % of its images" in found.sentence()
 
 
 def test_without_words_places_have_no_names(sample):
@@ -228,12 +227,20 @@ def test_findings_survive_their_file(findings):
 
 
 def test_the_sentence_names_the_surest_shortcut(findings):
-    hits, n = findings.shortcuts[0].decided.hits, findings.shortcuts[0].decided.n
+    first = findings.shortcuts[0]
+    others, decided = first.others, first.decided
+    assert others.hits == decided.hits
+    assert others.n < decided.n
     assert findings.sentence() == (
         "The surroundings “place1” make the model answer “an owl”: it does so for "
-        f"{hits} of {n} images there ({100 * hits / n:.1f} %) although their object alone is "
-        "something else (1 more shortcut found)."
+        f"{others.hits} of {others.n} images there ({100 * others.value:.1f} %) whose object "
+        "alone is something else (1 more shortcut found)."
     )
+    earlier = first.model_copy(update={"others": None})
+    assert (
+        f"for {decided.hits} of {decided.n} images there ({100 * decided.value:.1f} %) although "
+        "their object alone is something else."
+    ) in findings.model_copy(update={"shortcuts": [earlier]}).sentence()
     assert Findings(notes=["not looked for"]).sentence() == "not looked for"
 
 
