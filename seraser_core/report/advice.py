@@ -68,40 +68,41 @@ def _methods(facts: Facts) -> Iterator[Step]:
         return
     if not facts.labelled:
         return
-    better = [one for one in facts.effects if one.helps]
-    if not better:
-        yield _keep(facts, effect)
-        return
-    if facts.best is not None and facts.best is not effect:
-        yield _use(facts, facts.best, effect)
-    if effect.harms:
+    best = facts.best
+    if not any(one.helps for one in facts.effects):
+        yield Step("Keep zero_shot", _no_better(facts))
+    elif best is effect:
+        why = f"It is right on {percent(effect.after.value)} of the images, zero_shot on "
+        yield Step(f"Use {effect.method}", f"{why}{percent(effect.before.value)}.")
+    elif best is not None:
+        yield _use(facts, best, effect)
+    if best is not None and effect.harms:
         why = f"It breaks {count(effect.broken, 'image')} and fixes {effect.fixed:,}."
         yield Step(f"Do not use {effect.method} on this data", why)
-    elif effect.helps and effect.broken:
+    doubted = best or effect
+    if doubted.broken:
         yield Step(
-            f"Look at the {count(effect.broken, 'image')} that {effect.method} breaks",
-            f"It fixes {count(effect.fixed, 'image')}, so the gain outweighs the harm; the broken "
-            "ones say what it costs.",
-            _broken_rows(facts, effect),
+            f"Look at the {count(doubted.broken, 'image')} that {doubted.method} breaks",
+            f"They show what its {count(doubted.fixed, 'fixed image')} cost."
+            if doubted.fixed
+            else "They show what it takes away.",
+            _broken_rows(facts, doubted),
         )
-    elif effect.helps and facts.best in (None, effect):
-        why = f"It fixes {count(effect.fixed, 'image')} and breaks none."
-        yield Step(f"Use {effect.method}", why)
 
 
-def _keep(facts: Facts, effect: Effect) -> Step:
-    """Zero-shot, where no method is clearly better."""
-    shares = [("zero_shot", effect.before), *((e.method, e.after) for e in facts.effects)]
-    told = ", ".join(f"{name} {percent(share.value)}" for name, share in shares)
-    why = f"No method of this run is clearly better (average: {told})."
-    if effect.harms:
-        why += f" {effect.method} breaks {count(effect.broken, 'image')}, fixes {effect.fixed:,}."
-    elif effect.fixed or effect.broken:
-        why += (
-            f" {count(effect.fixed, 'image')} fixed and {effect.broken:,} broken by "
-            f"{effect.method} are too few to tell gain from chance; more images may."
-        )
-    return Step("Keep zero_shot", why)
+def _no_better(facts: Facts) -> str:
+    """Say how every method does, where none is clearly better than zero-shot."""
+    told = []
+    for one in facts.effects:
+        counts = f"fixes {one.fixed:,}, breaks {one.broken:,}"
+        how = "clearly worse" if one.harms else "not clearly different"
+        if not one.fixed and not one.broken:
+            how, counts = "as good", "no image differs"
+        told.append(f"{one.method} is {how} ({percent(one.after.value)}; {counts})")
+    right = facts.effects[0].before
+    more = " More images may tell." if any("not clearly" in one for one in told) else ""
+    known = f"It is right on {percent(right.value)} of {count(right.n, 'image')}"
+    return f"{known}; {', '.join(told)}.{more}"
 
 
 def _use(facts: Facts, best: Effect, other: Effect) -> Step:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from seraser_core.results.records import RunRecord
-from seraser_core.results.significance import wilson
+from seraser_core.results.significance import mcnemar, wilson
 
 UNTOUCHED = "zero_shot"
 _ERASING = "seraser"
@@ -54,12 +54,21 @@ class GroupEffect:
         before: Images that zero-shot classifies rightly.
         after: Images that the method classifies rightly.
         small: True if it has too few images to be the worst group.
+        fixed: Images that the method alone classifies rightly; None if they were not counted.
+        broken: Images that zero-shot alone classifies rightly.
     """
 
     name: str
     before: Share
     after: Share
     small: bool
+    fixed: int | None = None
+    broken: int | None = None
+
+    @property
+    def change(self) -> str:
+        """``gain`` or ``loss`` where it is clear, else nothing."""
+        return clear_change(self.fixed, self.broken)
 
 
 @dataclass(frozen=True)
@@ -87,14 +96,19 @@ class Effect:
     groups: tuple[GroupEffect, ...] = ()
 
     @property
+    def change(self) -> str:
+        """``gain`` or ``loss`` where it is clear, else nothing."""
+        return clear_change(self.fixed, self.broken)
+
+    @property
     def helps(self) -> bool:
         """True if more images are clearly fixed than broken."""
-        return self.p is not None and self.p < CLEAR and self.fixed > self.broken
+        return self.change == "gain"
 
     @property
     def harms(self) -> bool:
         """True if more images are clearly broken than fixed."""
-        return self.p is not None and self.p < CLEAR and self.broken > self.fixed
+        return self.change == "loss"
 
     @property
     def worst(self) -> tuple[GroupEffect, GroupEffect] | None:
@@ -103,6 +117,13 @@ class Effect:
         if not large:
             return None
         return min(large, key=lambda g: g.before.value), min(large, key=lambda g: g.after.value)
+
+    @property
+    def worst_change(self) -> str:
+        """Clear change of the worst group; nothing where another is the worst after than before."""
+        if self.worst is None or self.worst[0].name != self.worst[1].name:
+            return ""
+        return self.worst[1].change
 
     @property
     def worst_names(self) -> list[str]:
@@ -196,9 +217,11 @@ def _clearly_better(one: Effect, other: Effect) -> bool:
     return one.worst[1].after.value >= other.worst[1].after.value
 
 
-def clear_change(before: Share, after: Share) -> str:
-    """Return ``gain`` or ``loss`` where the intervals lie apart, else nothing."""
-    return "gain" if after.low > before.high else "loss" if after.high < before.low else ""
+def clear_change(fixed: int | None, broken: int | None) -> str:
+    """Return ``gain`` or ``loss`` where McNemar's exact test tells them apart, else nothing."""
+    if fixed is None or broken is None or mcnemar(fixed, broken) >= CLEAR:
+        return ""
+    return "gain" if fixed > broken else "loss"
 
 
 def read_facts(
@@ -265,6 +288,8 @@ def _worst_first(rows: Any) -> tuple[GroupEffect, ...]:
             Share(_hits(row["zero_shot_accuracy"], row["n"]), row["n"]),
             Share(_hits(row["accuracy"], row["n"]), row["n"]),
             row["small"],
+            row["fixed"],
+            row["broken"],
         )
         for row in rows
     ]

@@ -8,23 +8,31 @@ from itertools import pairwise
 from markupsafe import Markup, escape
 
 from seraser_core.display import percent
-from seraser_core.report.facts import Share, clear_change
+from seraser_core.report.facts import Share
 from seraser_core.report.svg import along, drawing, element, grid, span
 
 _ROW = 26
 
 
-def dumbbell(name: str, before: Share, after: Share, height: float = _ROW) -> Markup:
+def dumbbell(
+    name: str,
+    before: Share,
+    after: Share,
+    change: str = "",
+    start: float = 0.0,
+    height: float = _ROW,
+) -> Markup:
     """Shares before and after with their intervals: a ring, a line, a dot.
 
     Args:
         name: Of what has these shares.
         before: Under zero-shot.
         after: Under the method.
+        change: ``gain``, ``loss`` or empty.
+        start: Share at which the axis begins.
         height: Of the strip, in pixels.
     """
     middle = height / 2
-    change = clear_change(before, after)
     title = (
         f"{name}: {percent(before.value)} before ({_interval(before)}), "
         f"{percent(after.value)} after ({_interval(after)})"
@@ -32,44 +40,44 @@ def dumbbell(name: str, before: Share, after: Share, height: float = _ROW) -> Ma
     return drawing(
         title,
         *grid(height),
-        _band(before, middle, "was"),
-        _band(after, middle, f"now {change}"),
+        _band(before, middle, "was", start),
+        _band(after, middle, f"now {change}", start),
         element(
             "line",
-            x1=along(before.value),
-            x2=along(after.value),
+            x1=along(before.value, start),
+            x2=along(after.value, start),
             y1=middle,
             y2=middle,
             class_=f"way {change}",
         ),
-        element("circle", cx=along(before.value), cy=middle, r=4.5, class_="was"),
-        element("circle", cx=along(after.value), cy=middle, r=5.5, class_=f"now {change}"),
+        element("circle", cx=along(before.value, start), cy=middle, r=4.5, class_="was"),
+        element("circle", cx=along(after.value, start), cy=middle, r=5.5, class_=f"now {change}"),
         class_="strip",
         width="100%",
         height=height,
     )
 
 
-def interval(name: str, share: Share, height: float = _ROW) -> Markup:
-    """A share with its interval: a dot in a band."""
+def interval(name: str, share: Share, start: float = 0.0, height: float = _ROW) -> Markup:
+    """A share with its interval: a dot in a band, on an axis that begins at `start`."""
     middle = height / 2
     return drawing(
         f"{name}: {percent(share.value)} ({_interval(share)})",
         *grid(height),
-        _band(share, middle, "now"),
-        element("circle", cx=along(share.value), cy=middle, r=5.5, class_="now"),
+        _band(share, middle, "now", start),
+        element("circle", cx=along(share.value, start), cy=middle, r=5.5, class_="now"),
         class_="strip",
         width="100%",
         height=height,
     )
 
 
-def _band(share: Share, middle: float, kind: str) -> Markup:
+def _band(share: Share, middle: float, kind: str, start: float) -> Markup:
     return element(
         "rect",
-        x=along(share.low),
+        x=along(share.low, start),
         y=middle - 5,
-        width=span(share.low, share.high),
+        width=span(share.low, share.high, start),
         height=10,
         rx=5,
         class_=f"band {kind}",

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from seraser_core.config.methods import method_options
 from seraser_core.display import Column, count, percent, printable, sentence
-from seraser_core.report import advice, figures, parts, svg, verdict
+from seraser_core.report import advice, figures, intro, parts, svg, verdict
 from seraser_core.report.facts import Effect, Facts, read_facts
 from seraser_core.report.papers import draw_groups
 from seraser_core.report.pictures import make_gallery
@@ -93,13 +93,15 @@ def _first_screen(facts: Facts, findings: Findings | None) -> dict[str, Any]:
     return {
         "facts": facts,
         "run": facts.run,
-        "about": verdict.about(facts.run),
+        "about": intro.about(facts.run),
         "does": [(m.id, methods[m.name].summary()) for m in facts.run.methods if m.name in methods],
         "sentence": verdict.sentence(facts, findings),
         "doubts": verdict.doubts(facts),
         "assurance": verdict.assurance(facts),
+        "one_seed": verdict.one_seed(facts),
         "tiles": verdict.tiles(facts, findings),
-        "better": verdict.better(facts),
+        "explained": intro.explained(facts),
+        "better": intro.better(facts),
         "steps": advice.next_steps(facts, findings),
     }
 
@@ -118,10 +120,13 @@ def _evidence(
     first = [*plain, *([main.method] if main else [])]
     compared = [*first, *(name for name in run.method_ids if name not in first)][:_COMPARED]
     shown, more = parts.shown_groups(main.groups if main else facts.zero_shot_groups)
+    start = parts.axis_start(shown)
     trended = main.method if main else (compared or [""])[0]
     return {
         "findings": findings,
         "groups": shown,
+        "groups_start": start,
+        "groups_scale": svg.scale(start),
         "more_groups": more,
         "gallery": make_gallery(pictures, run.classes, run.attributes, findings),
         "kinds": _KINDS,

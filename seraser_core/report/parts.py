@@ -26,6 +26,8 @@ _MOST_PAIRS = 15
 _MOST_TRENDS = 12
 _MOST_NIGHTS = 60
 _SHADES = 9
+_STARTS = (0.0, 0.2, 0.4, 0.6, 0.8)
+"""Beginnings of an axis of shares; its quarters are whole percentages."""
 _AGAINST = ("changed", "fixed", "broken", "mcnemar_p")
 """Columns that compare a method with zero-shot."""
 
@@ -169,6 +171,12 @@ def worst_rows(table: pl.DataFrame, key: list[str], value: str) -> pl.DataFrame:
 def shown_groups(groups: Sequence[GroupEffect]) -> tuple[Sequence[GroupEffect], int]:
     """The worst groups, and how many more there are."""
     return groups[:_MOST_GROUPS], max(0, len(groups) - _MOST_GROUPS)
+
+
+def axis_start(groups: Sequence[GroupEffect]) -> float:
+    """Where the axis of the groups begins: at 0, or nearer to groups that are all high."""
+    least = min((min(g.before.low, g.after.low) for g in groups), default=0.0)
+    return max(start for start in _STARTS if start <= least)
 
 
 def disagreement_table(table: pl.DataFrame | None) -> Table | None:

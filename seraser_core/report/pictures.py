@@ -37,7 +37,7 @@ class Guess:
     Attributes:
         name: Of the class.
         share: Its probability.
-        right: True if it is the label; None without a label.
+        right: True if it is the label; None without a label, and of a background alone.
     """
 
     name: str
@@ -120,7 +120,10 @@ def make_gallery(
 
 
 def _examples(items: Mapping[str, Item], findings: Findings | None) -> dict[int, list[Item]]:
-    """Examples of the first shortcuts; broken images stay among the broken ones."""
+    """Examples of the first shortcuts, one of them fixed where there is such a one.
+
+    Broken images stay among the broken ones.
+    """
     taken: set[str] = set()
     found = {}
     for number, shortcut in enumerate(findings.shortcuts[:_SHORTCUTS] if findings else ()):
@@ -128,7 +131,9 @@ def _examples(items: Mapping[str, Item], findings: Findings | None) -> dict[int,
             items[name]
             for name in shortcut.examples
             if name in items and items[name].kind != "broken" and name not in taken
-        ][:_OF_A_SHORTCUT]
+        ]
+        fixed = [item for item in of_it if item.kind == "fixed"][:1]
+        of_it = [*fixed, *(item for item in of_it if item not in fixed)][:_OF_A_SHORTCUT]
         taken |= {item.name for item in of_it}
         found[number] = of_it
     return found
@@ -163,7 +168,8 @@ def make_item(row: Mapping[str, Any], classes: Sequence[str], attributes: Sequen
     if label is not None and place is not None:
         truth = group_name(classes, attributes, label, place)
     before, after = _guess(row["whole"], classes, label), _guess(row["erased"], classes, label)
-    alone = [_guess(row[name], classes, label) for name in ("background", "foreground")]
+    # No class is right or wrong for the background alone.
+    alone = [_guess(row["background"], classes, None), _guess(row["foreground"], classes, label)]
     guesses = [(before, after), *((guess, None) for guess in alone)]
     views = [
         View(title, _source(row[name]), guess, then)

@@ -33,14 +33,15 @@ def drawing(title: str, *children: str, **attributes: str | float) -> Markup:
     return element("svg", named, *children, role="img", **attributes)
 
 
-def along(share: float) -> str:
-    """Place of a share on a strip's axis, in per cent of its width."""
-    return f"{MARGIN + (100 - 2 * MARGIN) * min(1.0, max(0.0, share)):.2f}%"
+def along(share: float, start: float = 0.0) -> str:
+    """Place of a share on a strip's axis, which begins at `start`, in per cent of its width."""
+    place = (share - start) / (1 - start)
+    return f"{MARGIN + (100 - 2 * MARGIN) * min(1.0, max(0.0, place)):.2f}%"
 
 
-def span(low: float, high: float) -> str:
+def span(low: float, high: float, start: float = 0.0) -> str:
     """Width of an interval on a strip, in per cent of its width."""
-    return f"{(100 - 2 * MARGIN) * max(0.0, high - low):.2f}%"
+    return f"{(100 - 2 * MARGIN) * max(0.0, high - low) / (1 - start):.2f}%"
 
 
 def grid(height: float) -> list[Markup]:
@@ -50,12 +51,19 @@ def grid(height: float) -> list[Markup]:
     ]
 
 
-def scale() -> Markup:
-    """The numbers of a strip's axis."""
+def scale(start: float = 0.0) -> Markup:
+    """The numbers of a strip's axis, which begins at `start`."""
     anchors = ("start", "middle", "middle", "middle", "end")
     ends = ("0%", along(0.25), along(0.5), along(0.75), "100%")
     numbers: Iterable[Markup] = (
-        element("text", f"{100 * x:.0f} %", x=at, y=11, text_anchor=anchor, class_="tick")
+        element(
+            "text",
+            f"{100 * (start + (1 - start) * x):.0f} %",
+            x=at,
+            y=11,
+            text_anchor=anchor,
+            class_="tick",
+        )
         for x, at, anchor in zip(_QUARTERS, ends, anchors, strict=True)
     )
     return element("svg", *numbers, class_="scale", height=14, width="100%", aria_hidden="true")

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from seraser_core.demo.config import demo_config
-from seraser_core.demo.dataset import CONTROL, SHORTCUT
 from seraser_core.display import count, percent
-from seraser_core.report.facts import Effect, Facts, Share, clear_change
-from seraser_core.results.names import dataset_name, model_name
-from seraser_core.results.records import RunRecord
+from seraser_core.report.facts import Effect, Facts, Share
 from seraser_core.shortcuts.findings import Findings, Rate
 from seraser_core.sources.items import SMALL_GROUP
 
@@ -72,20 +68,6 @@ def sentence(facts: Facts, findings: Findings | None) -> str:
             f"{count(effect.changed.n, 'image')}; without labels, nobody can say if for the better."
         )
     return told + _verdict(effect)
-
-
-def about(run: RunRecord) -> list[str]:
-    """Data set with its split, model and seed; that the pictures are drawn, where they are."""
-    config = run.config.document()
-    dataset, seed = config["dataset"], config.get("seed")
-    wanted = [demo_config(str(dataset.get("path")), "", task=task) for task in (SHORTCUT, CONTROL)]
-    drawn = any(one["dataset"].items() <= dataset.items() for one in wanted)
-    return [
-        *([name] if (name := dataset_name(dataset)) else []),
-        *(["drawn pictures"] if drawn else []),
-        model_name(config["model"]),
-        *([f"seed {seed}"] if seed is not None else []),
-    ]
 
 
 def _told(findings: Findings | None) -> str:
@@ -157,10 +139,10 @@ def doubts(facts: Facts) -> list[Doubt]:
     return sorted(found, key=lambda warning: not warning.grave)
 
 
-def _one_seed(facts: Facts) -> str:
+def one_seed(facts: Facts) -> str:
     """Limit of a run with one seed; empty where it has no seed."""
     known = "seed" in facts.run.config.document()
-    return "One seed: how much the figures vary with it is not known." if known else ""
+    return "One seed: how the figures vary is not known." if known else ""
 
 
 def _of_the_run(facts: Facts) -> Iterator[Doubt]:
@@ -217,19 +199,7 @@ def _codes(codes: Mapping[str, int]) -> str:
 def assurance(facts: Facts) -> str:
     """Say that the run is complete, where nothing speaks against the figures."""
     small = ", and no group is small" if facts.main and facts.main.groups else ""
-    complete = (
-        f"Complete: all {facts.images:,} planned images have a prediction and a label{small}."
-    )
-    return " ".join(filter(None, [complete, _one_seed(facts)]))
-
-
-def better(facts: Facts) -> str:
-    """Name the method that is clearly better than the one of the tiles; empty if none is."""
-    best = facts.best
-    if best is None or best is facts.main:
-        return ""
-    worst = f", worst group {percent(best.worst[1].after.value)}" if best.worst else ""
-    return f"{best.method} is better here: average {percent(best.after.value)}{worst}."
+    return f"Complete: all {facts.images:,} planned images have a prediction and a label{small}."
 
 
 def tiles(facts: Facts, findings: Findings | None) -> list[Tile]:
@@ -243,16 +213,15 @@ def tiles(facts: Facts, findings: Findings | None) -> list[Tile]:
         average = Tile("Average (pooled)", percent(right.value), _interval(right))
         return [average, _worst_alone(facts), none, _shortcut_tile(findings)]
     return [
-        _share_tile("Average (pooled)", effect.before, effect.after, effect.method),
+        _share_tile("Average (pooled)", effect.before, effect.after, effect.method, effect.change),
         _worst_tile(effect),
         _fixed_tile(effect),
         _shortcut_tile(findings),
     ]
 
 
-def _share_tile(title: str, before: Share, after: Share, note: str) -> Tile:
+def _share_tile(title: str, before: Share, after: Share, note: str, change: str) -> Tile:
     value = f"{100 * before.value:.1f} → {percent(after.value)}"
-    change = clear_change(before, after)
     named = f"{note}: " if note else ""
     return Tile(title, value, f"{named}{_interval(after)}", change, (before, after))
 
@@ -261,7 +230,8 @@ def _worst_tile(effect: Effect) -> Tile:
     if effect.worst is None:
         return _no_worst("no groups" if not effect.groups else "all groups are small")
     first, last = effect.worst
-    return _share_tile("Worst group", first.before, last.after, ", then ".join(effect.worst_names))
+    names = ", then ".join(effect.worst_names)
+    return _share_tile("Worst group", first.before, last.after, names, effect.worst_change)
 
 
 def _worst_alone(facts: Facts) -> Tile:
@@ -277,10 +247,9 @@ def _no_worst(why: str) -> Tile:
 
 
 def _fixed_tile(effect: Effect) -> Tile:
-    change = "gain" if effect.helps else "loss" if effect.harms else ""
     p = effect.p if effect.p is not None else 1.0
     note = f"McNemar's {_p(p)}, n = {effect.after.n:,}"
-    return Tile("Fixed and broken", f"+{effect.fixed:,} / −{effect.broken:,}", note, change)
+    return Tile("Fixed and broken", f"+{effect.fixed:,} / −{effect.broken:,}", note, effect.change)
 
 
 def _p(p: float) -> str:
@@ -305,14 +274,19 @@ def _shortcut_tile(findings: Findings | None) -> Tile:
     if not findings.shortcuts:
         return Tile(title, "0", f"n = {findings.used:,}; the limits of the search are below")
     first, *others = findings.shortcuts[:_NAMED]
-    note = f"decided by {first.place} → {first.class_name}: {_interval(first.decided)}"
-    note += "".join(f"; {one.place} → {one.class_name}: {_brief(one.decided)}" for one in others)
+    what = "other objects" if first.others else "images"
+    rate = first.leading
+    note = f"{first.place} → {first.class_name} in {rate.hits:,} of {rate.n:,} {what}, 95 % CI "
+    note += _ends(rate)
+    for one in others:
+        rate = one.leading
+        note += f"; {one.place} → {one.class_name} in {rate.hits:,} of {rate.n:,}, {_ends(rate)}"
     return Tile(title, f"{len(findings.shortcuts)}", note, "loss")
 
 
-def _brief(share: Rate) -> str:
-    return f"{100 * share.low:.1f}–{percent(share.high)}, n = {share.n:,}"
+def _ends(share: Share | Rate) -> str:
+    return f"{100 * share.low:.1f}–{percent(share.high)}"
 
 
 def _interval(share: Share | Rate) -> str:
-    return f"95 % CI {100 * share.low:.1f}–{percent(share.high)}, n = {share.n:,}"
+    return f"95 % CI {_ends(share)}, n = {share.n:,}"

@@ -118,7 +118,14 @@ def some_findings(examples: list[str] | None = None) -> Findings:
     )
     place = {"words": ["desert", "sand"], "class_index": 0, "class_name": "a camel", "images": 121}
     place["cluster"] = 0
-    tested = {"decided": Rate.of(58, 60), "pull": 0.78, "pull_low": 0.71, "p": 0.001, "q": 0.002}
+    tested = {
+        "decided": Rate.of(58, 115),
+        "others": Rate.of(58, 60),
+        "pull": 0.78,
+        "pull_low": 0.71,
+        "p": 0.001,
+        "q": 0.002,
+    }
     shortcut = Shortcut(
         **place,
         **tested,

@@ -36,6 +36,8 @@ def test_effects_are_those_of_the_rows(tmp_path):
         of_it = rows.filter(pl.col("group") == group.name)
         assert group.after == type(group.after)(of_it["correct"].sum(), of_it.height)
         assert group.before.hits == of_it["zero_shot_correct"].sum()
+        assert group.fixed == (of_it["correct"] & ~of_it["zero_shot_correct"]).sum()
+        assert group.broken == (~of_it["correct"] & of_it["zero_shot_correct"]).sum()
 
 
 def test_the_first_method_stands_for_seraser_where_it_was_not_run():

@@ -5,7 +5,15 @@ from __future__ import annotations
 import polars as pl
 from made_reports import report_of, some_findings, trusted
 
-from seraser_core.report.parts import calibrations, confusions, said_once, silent, trends
+from seraser_core.report.facts import GroupEffect, Share
+from seraser_core.report.parts import (
+    axis_start,
+    calibrations,
+    confusions,
+    said_once,
+    silent,
+    trends,
+)
 from seraser_core.shortcuts.findings import Findings
 
 
@@ -33,6 +41,26 @@ def test_a_search_says_what_it_would_have_seen_or_why_there_was_none(tmp_path):
     why = "Shortcuts were not looked for: no method of the run uses a foreground."
     assert why in page_of(run, tmp_path / "b", findings=Findings(notes=[why]))
     assert "Shortcuts were not looked for in this run" in page_of(run, tmp_path / "c")
+
+
+def test_places_that_were_reported_are_not_said_to_be_found_else(tmp_path):
+    run, found = trusted(), some_findings()
+    assert "would have been reported" not in page_of(run, tmp_path / "a", findings=found)
+    lake = found.detectable[0].model_copy(update={"words": ["lake"]})
+    more = found.model_copy(update={"detectable": [*found.detectable, lake]})
+    page = page_of(run, tmp_path / "b", findings=more)
+    assert "What else would have been reported" in page
+    assert '<th scope="row">lake</th>' in page
+    assert '<th scope="row">desert</th>' not in page
+
+
+def test_the_axis_of_groups_begins_where_all_of_them_are_high():
+    def group(before: int, after: int) -> GroupEffect:
+        return GroupEffect("a", Share(before, 120), Share(after, 120), small=False)
+
+    assert axis_start([group(120, 114)]) == 0.8
+    assert axis_start([group(120, 114), group(60, 114)]) == 0.4
+    assert axis_start([group(120, 114), group(0, 114)]) == axis_start([]) == 0.0
 
 
 def test_a_run_of_zero_shot_alone_shows_its_groups(tmp_path):

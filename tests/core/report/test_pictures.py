@@ -60,6 +60,7 @@ def test_what_is_said_of_an_image():
     assert whole.before == Guess("camel", share, right=False)
     assert whole.after == Guess("deer", share, right=True)
     assert (background.before.name, background.after, alone.before.name) == ("camel", None, "deer")
+    assert (background.before.right, alone.before.right) == (None, True)
     assert (whole.source, alone.source) == ("data:image/webp;base64,aW1hZ2U=", "")
     assert item.loss == "2.00 → 0.50"
 
@@ -85,6 +86,12 @@ def test_examples_of_a_shortcut_are_shown_once_and_never_hide_what_broke():
     assert [item.name for item in found.examples[0]] == ["4", "2", "1"]
     assert [item.name for item in found.kinds["fixed"]] == ["0", "3"]
     assert [item.name for item in found.kinds["broken"]] == ["harm"]
+
+
+def test_a_fixed_image_is_the_first_example_of_a_shortcut():
+    rows = [row(f"{key}", key, 1, CAMEL, DEER if key > 3 else CAMEL) for key in range(6)]
+    found = gallery(*rows, findings=some_findings(["0", "1", "2", "3", "4", "5"]))
+    assert [item.name for item in found.examples[0]] == ["4", "0", "1"]
 
 
 def test_a_page_has_at_most_sixty_items():

@@ -10,7 +10,8 @@ from made_reports import some_findings, trusted
 from seraser_core.demo.config import demo_config
 from seraser_core.report.advice import next_steps
 from seraser_core.report.facts import Effect, Facts, GroupEffect, Share
-from seraser_core.report.verdict import about, assurance, better, doubts, sentence, tiles
+from seraser_core.report.intro import about, better, explained
+from seraser_core.report.verdict import assurance, doubts, one_seed, sentence, tiles
 from seraser_core.results.significance import mcnemar
 from seraser_core.shortcuts.findings import Findings
 
@@ -128,9 +129,9 @@ def test_the_sentence_without_labels_without_a_method_and_without_a_model():
 def test_nothing_speaks_against_a_whole_run():
     assert doubts(facts()) == []
     assert assurance(facts()) == (
-        "Complete: all 100 planned images have a prediction and a label, and no group is small. "
-        "One seed: how much the figures vary with it is not known."
+        "Complete: all 100 planned images have a prediction and a label, and no group is small."
     )
+    assert one_seed(facts()) == "One seed: how the figures vary is not known."
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,36 @@ def test_every_tile_has_its_n_and_interval():
     assert fixed.value == "+30 / −5"
     assert fixed.note == "McNemar's p < 0.001, n = 100"
     assert shortcuts.value == "1"
-    assert shortcuts.note.endswith("n = 60")
+    assert shortcuts.note == "desert → a camel in 58 of 60 other objects, 95 % CI 88.6–99.1 %"
+
+
+def test_a_change_is_clear_where_mcnemar_says_so():
+    """Intervals that overlap say nothing: the images are the same before and after."""
+    group = GroupEffect("a", Share(120, 120), Share(114, 120), False, fixed=0, broken=6)
+    assert group.before.low < group.after.high
+    harm = effect(fixed=0, broken=6, right=474, n=480, groups=(group,))
+    assert (group.change, harm.change, harm.worst_change) == ("loss", "loss", "loss")
+    assert [one.change for one in tiles(facts(harm), None)[:3]] == ["loss"] * 3
+    few = replace(group, broken=5, after=Share(115, 120))
+    assert (few.change, effect(fixed=5, broken=0).change) == ("", "")
+    assert replace(group, fixed=None, broken=None).change == "", "of an earlier version"
+    other = GroupEffect("b", Share(110, 120), Share(120, 120), False, fixed=10, broken=0)
+    assert effect(groups=(group, other)).worst_change == "", "not the same images"
+
+
+def test_the_first_screen_says_what_its_methods_do():
+    kinds = {"zero_shot": {}, "seraser": {"auxiliary": "mask"}, "foreground": {}}
+    methods = [m.model_copy(update={"options": kinds[m.id]}) for m in RUN.methods]
+    run = RUN.model_copy(update={"methods": methods})
+    best = effect("foreground", fixed=60, right=90)
+    told = (
+        "zero_shot is the model as it is. seraser tunes the prompt on each image until the "
+        "background alone decides nothing."
+    )
+    assert explained(facts(run=run)) == told
+    assert explained(facts(effect(), best, run=run)) == (
+        f"{told} foreground is the model on the object alone."
+    )
 
 
 def test_no_group_is_the_worst_where_all_are_equal():
@@ -223,7 +253,7 @@ def test_the_foreground_is_advised_where_it_is_clearly_better():
     found = facts(effect(), best)
     assert titles(found, some_findings()) == [
         "Use foreground",
-        "Look at the 5 images that seraser breaks",
+        "Look at the 5 images that foreground breaks",
         "Try group_prompt",
     ]
     assert better(found) == "foreground is better here: average 90.0 %, worst group 50.0 %."
@@ -258,14 +288,17 @@ def test_what_the_foreground_needs_is_told_beside_what_seraser_needs(seraser, to
 def test_zero_shot_is_kept_where_nothing_is_better():
     harm = effect(fixed=0, broken=6, right=94, groups=())
     alike = effect("foreground", fixed=0, broken=0, right=100, groups=())
-    (step,) = next_steps(facts(harm, alike, masked=True), None)
+    step, look = next_steps(facts(harm, alike, masked=True), None)
     assert step.title == "Keep zero_shot"
     assert step.why == (
-        "No method of this run is clearly better (average: zero_shot 100.0 %, seraser 94.0 %, "
-        "foreground 100.0 %). seraser breaks 6 images, fixes 0."
+        "It is right on 100.0 % of 100 images; seraser is clearly worse (94.0 %; fixes 0, "
+        "breaks 6), foreground is as good (100.0 %; no image differs)."
     )
+    assert look.title == "Look at the 6 images that seraser breaks"
     chance = effect(fixed=4, broken=3)
-    assert "too few to tell gain from chance" in next_steps(facts(chance), None)[0].why
+    assert next_steps(facts(chance), None)[0].why.endswith(
+        "seraser is not clearly different (60.0 %; fixes 4, breaks 3). More images may tell."
+    )
 
 
 def test_harm_above_gain_means_another_method():
