@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import seraser_core
+from seraser_core.cli import tied
 from seraser_core.errors import SeraserError
 
 ROOT = Path(seraser_core.__file__).resolve().parents[1]
@@ -29,6 +30,8 @@ def ending_signals() -> list[signal.Signals]:
 
 class Children:
     """Prefect commands, each in its own session, so that Ctrl-C does not reach them.
+
+    They end with this process, even if it is killed.
 
     Args:
         environment: Environment of the commands.
@@ -51,10 +54,10 @@ class Children:
         self._end_s[name] = end_s
         with (self.logs / f"{name}.log").open("wb") as log:
             self._running[name] = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "prefect", *arguments],
+                [sys.executable, "-m", tied.__name__, str(end_s), *arguments],
                 cwd=ROOT,
                 env=self.environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # whose end they notice
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -104,4 +107,4 @@ class Children:
             finally:  # also when a second Ctrl-C disturbs the wait
                 with contextlib.suppress(ProcessLookupError):  # and what the child left behind
                     os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+                child.communicate()

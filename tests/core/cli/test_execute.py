@@ -74,6 +74,29 @@ def test_ctrl_c_ends_a_run_and_its_temporary_server(config, environment, unused_
     assert failures_of(RunDirectory(str(url)).states()) == {}
 
 
+_SERVING = """
+import sys, time
+from seraser_core.cli.server import temporary_server
+
+with temporary_server() as ready:
+    if "ready" in sys.argv:
+        ready()
+    print("started", flush=True)
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("when", ["early", pytest.param("ready", marks=pytest.mark.slow)])
+def test_a_temporary_server_ends_when_its_command_is_killed(environment, when):
+    command = [sys.executable, "-c", _SERVING, when]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout.readline() == "started\n"
+        children = psutil.Process(one.pid).children(recursive=True)
+        one.kill()
+    assert children
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+
+
 def test_a_server_that_is_gone_is_named(config, environment, unused_port, tmp_path):
     url = f"http://127.0.0.1:{unused_port}/api"
     done = subprocess.run(
