@@ -8,12 +8,32 @@ from typing import Any
 
 import polars as pl
 
-from seraser_core.display import Column, count
+from seraser_core.display import Column, count, percent
 from seraser_core.report import parts
-from seraser_core.report.facts import CLEAR, UNTOUCHED, Effect, read_effect
+from seraser_core.report.answers import Shift, largest_shifts
+from seraser_core.report.facts import CLEAR, UNTOUCHED, Effect, Share, read_effect
 from seraser_core.report.page import render
 from seraser_core.report.verdict import Doubt, Tile
 from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
+
+
+@dataclass(frozen=True)
+class Change:
+    """A method beside zero-shot, of a run without labels.
+
+    Attributes:
+        method: Its id.
+        changed: Images with another answer than zero-shot's, of those with a prediction.
+        failed: Images without a prediction.
+        confidence: Mean confidence; None if it is not known.
+        shifts: The classes whose shares change most.
+    """
+
+    method: str
+    changed: Share
+    failed: Share
+    confidence: float | None
+    shifts: Sequence[Shift]
 
 
 @dataclass(frozen=True)
@@ -28,6 +48,7 @@ class Compared:
         random_weights: True if the model's weights are random.
         summary: The rows of its table ``summary``.
         groups: The rows of its table ``groups``; none if that is lost.
+        answers: Those of its table ``answers``; none where there are labels, or if that is lost.
     """
 
     dataset: str
@@ -37,6 +58,21 @@ class Compared:
     random_weights: bool
     summary: Sequence[Mapping[str, Any]]
     groups: Sequence[Mapping[str, Any]]
+    answers: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def changes(self) -> list[Change]:
+        """Changes by its methods, where there are no labels."""
+        known = (row for row in self.summary if not row.get("n") and row.get("changed") is not None)
+        changes = []
+        for row in known:
+            failed = Share(row.get("errors") or 0, row["images"])
+            changed = Share(row["changed"], row["images"] - failed.hits)
+            shifts = largest_shifts(self.answers, UNTOUCHED, row["method"])
+            if changed.hits or row["method"] != UNTOUCHED:
+                sure = row.get("mean_confidence")
+                changes.append(Change(row["method"], changed, failed, sure, shifts))
+        return changes
 
     @property
     def effects(self) -> list[Effect]:
@@ -63,7 +99,8 @@ def make_comparison(
         small: Which groups are left out of the worst group.
     """
     ranked = ranks.filter(pl.col("mean_rank_accuracy").is_not_null())
-    columns = shown_in(Shown.COMPARISON_TEXT, METHODS)
+    wanted = Shown.COMPARISON_TEXT if table["accuracy"].count() else Shown.COMPARISON_DATA
+    columns = [one for one in shown_in(wanted, METHODS) if one.name != "run_id"]
     return render(
         "comparison.html.jinja",
         name=name,
@@ -129,6 +166,8 @@ def _tiles(runs: Sequence[Compared], table: pl.DataFrame, ranks: pl.DataFrame) -
     images = sum(max((row["images"] for row in run.summary), default=0) for run in runs)
     methods = count(table["method"].n_unique(), "method")
     tiles = [Tile("Runs", f"{len(runs):,}", f"{methods}, n = {images:,} images")]
+    if not ranks.height:
+        return [*tiles, *_audit_tiles(runs)]
     for title, column in (
         ("Best on average", "mean_rank_accuracy"),
         ("Best in the worst group", "mean_rank_worst_group"),
@@ -145,6 +184,33 @@ def _tiles(runs: Sequence[Compared], table: pl.DataFrame, ranks: pl.DataFrame) -
     note = f"after Holm's correction, of n = {table['mcnemar_p_holm'].count()} tests"
     value = f"+{better} / −{tested.height - better}"
     return [*tiles, Tile("Clearly better / worse", value, note)]
+
+
+def _audit_tiles(runs: Sequence[Compared]) -> list[Tile]:
+    """Tiles of runs without labels."""
+    changes = [
+        (one, f"{one.method}, {run.dataset}, {run.model}")
+        for run in runs
+        for one in run.changes
+        if one.changed.n
+    ]
+    if not changes:
+        return []
+    changes.sort(key=lambda pair: pair[0].changed.value)
+    tiles = [
+        Tile(title, percent(one.changed.value), f"{where}: {_interval(one.changed)}")
+        for title, (one, where) in (
+            ("Most answers changed", changes[-1]),
+            ("Fewest answers changed", changes[0]),
+        )
+    ]
+    worst, where = max(changes, key=lambda pair: pair[0].failed.value)
+    note = f"at most, {where}: {_interval(worst.failed)}"
+    return [*tiles, Tile("No prediction", percent(worst.failed.value), note)]
+
+
+def _interval(share: Share) -> str:
+    return f"95 % {percent(share.low)} to {percent(share.high)}, n = {share.n:,}"
 
 
 def _table(name: str, table: pl.DataFrame, columns: Sequence[Column]) -> parts.Table:

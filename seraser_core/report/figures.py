@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Self
 
 from markupsafe import Markup, escape
 
@@ -151,8 +153,26 @@ _TREND = 150
 _EDGE = 13
 
 
+@dataclass(frozen=True)
+class Level:
+    """A number with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def exact(cls, value: float) -> Self:
+        """A number without an interval."""
+        return cls(value, value, value)
+
+
 def trend(
-    name: str, series: Sequence[tuple[str, Share | None]], low: float = 0.0, high: float = 1.0
+    name: str,
+    series: Sequence[tuple[str, Share | Level | None]],
+    low: float = 0.0,
+    high: float = 1.0,
+    number: bool = False,
 ) -> Markup:
     """A share over the nights of a series, with its intervals; nights without images are gaps.
 
@@ -161,10 +181,17 @@ def trend(
         series: Name and share of every night, in order.
         low: Where the axis begins.
         high: Where it ends.
+        number: True if these are numbers of images rather than shares.
     """
 
     def y(share: float) -> float:
         return 14 + (_TREND - 40) * (high - share) / (high - low)
+
+    def tick(value: float) -> str:
+        return f"{value:,.0f}" if number else f"{100 * value:.0f} %"
+
+    def told(value: float) -> str:
+        return f"{value:,.0f}" if number else percent(value)
 
     step = (100 - 2 * _EDGE) / max(1, len(series) - 1)
     places = [f"{_EDGE + step * i:.2f}%" for i in range(len(series))]
@@ -173,10 +200,11 @@ def trend(
     for share in (low, (low + high) / 2, high):
         drawn += [
             element("line", x1="0%", x2="100%", y1=y(share), y2=y(share), class_="grid"),
-            element("text", f"{100 * share:.0f} %", x=0, y=y(share) - 3, class_="tick"),
+            element("text", tick(share), x=0, y=y(share) - 3, class_="tick"),
         ]
     for at, one in known:
-        drawn.append(element("line", x1=at, x2=at, y1=y(one.low), y2=y(one.high), class_="bar"))
+        if one.low < one.high:
+            drawn.append(element("line", x1=at, x2=at, y1=y(one.low), y2=y(one.high), class_="bar"))
     for (at, one), (then, other) in pairwise(known):
         ends: dict[str, str | float] = {"x1": at, "x2": then}
         ends |= {"y1": y(one.value), "y2": y(other.value)}
@@ -185,7 +213,7 @@ def trend(
     for night, at, anchor in ((series[0][0], "0%", "start"), (series[-1][0], "100%", "end")):
         place = {"x": at, "y": f"{_TREND - 6}", "text_anchor": anchor}
         drawn.append(element("text", escape(night), **place, class_="tick"))
-    parts = [f"{night} {percent(one.value)}" for night, one in series if one]
+    parts = [f"{night} {told(one.value)}" for night, one in series if one]
     title = f"{name} over {len(series)} nights: " + ", ".join(parts)
     return drawing(title, *drawn, class_="trend", width="100%", height=_TREND)
 

@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 from seraser_core.config.methods import method_options
 from seraser_core.display import Column, count, percent, printable, sentence
 from seraser_core.report import advice, figures, intro, parts, svg, verdict
+from seraser_core.report.answers import answer_trends
 from seraser_core.report.facts import Effect, Facts, read_facts
 from seraser_core.report.papers import draw_groups
 from seraser_core.report.pictures import make_gallery
@@ -133,9 +134,19 @@ def _evidence(
         "of_kind": _totals(main),
         "calibrations": parts.calibrations(sums, compared),
         "confusions": parts.confusions(sums, compared, run.classes),
-        "trends": parts.trends(tables.get("nights"), tables.get("night_groups"), trended),
+        "trends": _trends(tables, trended),
+        "trended": trended,
         "disagreements": parts.disagreement_table(tables.get("disagreements")),
     }
+
+
+def _trends(tables: Mapping[str, pl.DataFrame], method: str) -> list[tuple[str, Markup]]:
+    """Accuracies over the nights of a series; without labels, what is known of its answers."""
+    nights = tables.get("nights")
+    answers = tables.get("night_answers")
+    return parts.trends(nights, tables.get("night_groups"), method) or answer_trends(
+        nights, answers, method
+    )
 
 
 def _totals(main: Effect | None) -> dict[str, int]:

@@ -98,6 +98,32 @@ class ClassCounts:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """A class as an answer of one method.
+
+    Attributes:
+        method: Id of the method.
+        prediction: Index of the class.
+        name: Of the class.
+        images: Images with this prediction.
+        of: Images with any.
+        night: Number of the night, in a series.
+    """
+
+    method: str
+    prediction: int
+    name: str
+    images: int
+    of: int
+    night: int | None = None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the share."""
+        return wilson(self.images, self.of)
+
+
+@dataclass(frozen=True)
 class MethodResult:
     """The figures of one method in one run.
 
@@ -116,6 +142,12 @@ class MethodResult:
     def share(self, amount: float | None) -> float | None:
         """`amount` per image with a label that did not fail; None without any."""
         return amount / self.sums.labelled if amount is not None and self.sums.labelled else None
+
+    @property
+    def mean_confidence(self) -> float | None:
+        """Mean confidence of all images with a prediction; None where it was not counted."""
+        total, n = self.sums.figures()["confidence"], self.sums.ok
+        return None if total is None or not n else total / n
 
     @cached_property
     def worst(self) -> Group | None:
@@ -193,6 +225,20 @@ def class_counts(result: MethodResult, classes: list[str]) -> Iterator[ClassCoun
     for label in sorted({*labels, *predictions}):
         counts = labels[label], predictions[label], hits[label]
         yield ClassCounts(result.method, label, classes[label], *counts)
+
+
+def answers(result: MethodResult, classes: list[str], night: int | None = None) -> Iterator[Answer]:
+    """Yield the classes that a method predicts, by index; none where they were not counted.
+
+    Args:
+        result: Of the method.
+        classes: Names of all classes.
+        night: Number of the night, in a series.
+    """
+    counts = {int(key): images for key, images in (result.sums.predicted or {}).items()}
+    for prediction in sorted(counts):
+        of_class = prediction, classes[prediction], counts[prediction]
+        yield Answer(result.method, *of_class, result.sums.ok, night)
 
 
 def night_results(

@@ -19,6 +19,7 @@ from seraser_core.results.sums import ONE, real
 
 if TYPE_CHECKING:  # commands have these columns before they import Polars
     from seraser_core.results.breakdown import (
+        Answer,
         ClassCounts,
         Group,
         MethodResult,
@@ -168,11 +169,17 @@ METHODS: list[Metric[MethodResult]] = [
     _share("worst_group_high", _worst("high"), Shown.COMPARISON),
     Metric("small_groups", int, "groups too small", shown=Shown.COMPARISON, of=_small_groups),
     _share("gap", _gap, Shown.COMPARISON | Shown.PREFECT, better="lower"),
-    Metric("changed", int, shown=Shown.SUMMARY | Shown.RUNS, of=lambda m: m.sums.changed),
+    Metric(
+        "changed",
+        int,
+        shown=Shown.SUMMARY | Shown.RUNS | Shown.COMPARISON_DATA,
+        of=lambda m: m.sums.changed,
+    ),
     Metric("fixed", int, shown=_TOLD, of=lambda m: m.sums.fixed if m.sums.labelled else None),
     Metric("broken", int, shown=_TOLD, of=lambda m: m.sums.broken if m.sums.labelled else None),
     Metric("mcnemar_p", float, shown=Shown.COMPARISON_DATA, of=_mcnemar),
     Metric("mcnemar_p_holm", float, shown=_COMPARED),
+    _share("mean_confidence", lambda m: m.mean_confidence, Shown.COMPARISON_DATA, better=None),
     _share("harmonic_mean", _harmonic_mean, words="harmonic mean of groups"),
     Metric("nll", float, better="lower", of=_mean("nll")),
     Metric("brier", float, better="lower", of=_mean("brier")),
@@ -189,7 +196,8 @@ METHODS: list[Metric[MethodResult]] = [
 with their label among the five likeliest classes. ``worst_group_low`` and ``_high`` are Wilson's
 95 % interval, ``gap`` is accuracy minus worst-group accuracy, and ``small_groups`` counts groups
 too small to be the worst. ``changed`` counts images with another prediction than zero-shot's,
-``mcnemar_p`` compares fixed with broken ones, ``nll`` is in nats. What cannot be known (no labels,
+``mcnemar_p`` compares fixed with broken ones, ``mean_confidence`` is over all images with a
+prediction, labelled or not, ``nll`` is in nats. What cannot be known (no labels,
 no attributes) is null.
 """
 
@@ -245,6 +253,7 @@ NIGHTS: list[Metric[NightResult]] = [
     Metric("worst_group", shown=_NIGHTLY, of=lambda n: _worst("name")(n.result)),
     _share("worst_group_accuracy", lambda n: _worst("accuracy")(n.result), _NIGHTLY),
     Metric("changed", int, shown=_NIGHTLY, of=lambda n: n.result.sums.changed),
+    _share("mean_confidence", lambda n: n.result.mean_confidence, better=None),
     Metric("new_groups", int, shown=_NIGHTLY, of=_new_groups),
     Metric("new_group_names", of=lambda n: "; ".join(n.new_groups or ()) or None),
 ]
@@ -267,6 +276,24 @@ NIGHT_GROUPS: list[Metric[NightGroup]] = [
     _share("high", lambda g: g.group.high),
 ]
 """One row per night of a series, method and group, of the images of that night alone."""
+
+
+_ANSWERS: list[Metric[Answer]] = [
+    Metric("method", of=lambda a: a.method),
+    Metric("prediction", int, of=lambda a: a.prediction),
+    Metric("prediction_name", of=lambda a: a.name),
+    Metric("images", int, of=lambda a: a.images),
+    Metric("n", int, of=lambda a: a.of),
+    _share("share", lambda a: a.images / a.of, better=None),
+    _share("low", lambda a: a.interval[0], better=None),
+    _share("high", lambda a: a.interval[1], better=None),
+]
+ANSWERS: list[Metric[Answer]] = _ANSWERS
+"""One row per method and class that it predicts: its share of the n images with a prediction, with
+Wilson's 95 % interval. Where a shard was computed by an earlier version, there are none."""
+
+NIGHT_ANSWERS: list[Metric[Answer]] = [Metric("night", int, of=lambda a: a.night), *_ANSWERS]
+"""The same per night of a series, of the images of that night alone."""
 
 
 def shown_in(place: Shown, columns: Sequence[Metric[T]]) -> list[Metric[T]]:

@@ -162,10 +162,7 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
 
 def _compared(run: ComparedRecord) -> Compared:
     """A run as the page shows it."""
-    try:
-        groups = read_report(run.run, "groups").to_dicts()
-    except RunDirectoryError:
-        groups = []
+    groups, answers = (_rows_of(run.run, name) for name in ("groups", "answers"))
     return Compared(
         dataset=run.dataset,
         model=run.model,
@@ -174,7 +171,16 @@ def _compared(run: ComparedRecord) -> Compared:
         random_weights=RunDirectory(run.run).run.random_weights,
         summary=read_report(run.run, "summary").to_dicts(),
         groups=groups,
+        answers=answers,
     )
+
+
+def _rows_of(run_url: str, name: str) -> list[dict[str, Any]]:
+    """The rows of a table of a run's report; none where it is lost, or the run has none."""
+    try:
+        return read_report(run_url, name).to_dicts()
+    except RunDirectoryError:
+        return []
 
 
 def compare_runs(runs: Sequence[ComparedRecord]) -> pl.DataFrame:

@@ -104,7 +104,19 @@ def _count(rows: pl.DataFrame) -> MethodSums:
         calibration=_calibration(known),
         nll=None,
         brier=None,
+        predicted=_predicted(ok),
+        confidence=units(_confidences(ok)),
     )
+
+
+def _predicted(ok: pl.DataFrame) -> dict[str, int]:
+    counts = ok.drop_nulls("prediction").group_by("prediction").len().sort("prediction")
+    return {str(prediction): n for prediction, n in counts.iter_rows()}
+
+
+def _confidences(ok: pl.DataFrame) -> np.ndarray:
+    found = ok["confidence"].cast(pl.Float64).fill_null(0.0).to_numpy()
+    return np.where(np.isfinite(found), found, 0.0)
 
 
 def _groups(known: pl.DataFrame) -> dict[str, GroupSums]:
@@ -128,8 +140,7 @@ def _fixed_by_group(known: pl.DataFrame) -> dict[str, int]:
 
 
 def _calibration(known: pl.DataFrame) -> tuple[Bin, ...]:
-    confidence = known["confidence"].cast(pl.Float64).fill_null(0.0).to_numpy()
-    confidence = np.where(np.isfinite(confidence), confidence, 0.0)
+    confidence = _confidences(known)
     correct = known["correct"].cast(pl.Boolean).fill_null(False).to_numpy()
     place = np.clip((confidence * ECE_BINS).astype(int), 0, ECE_BINS - 1)
     return tuple(

@@ -15,6 +15,10 @@ ONE = 2**40
 however its images are cut into shards and runs."""
 
 
+LATER = ("fixed_by_group", "predicted", "confidence")
+"""Sums that commits of earlier versions do not have."""
+
+
 def units(values: np.ndarray) -> int:
     """Sum finite numbers in units, each rounded to the nearest one."""
     return sum(map(int, np.rint(values.astype(np.float64) * ONE).tolist()))
@@ -48,8 +52,8 @@ class MethodSums(BaseModel):
         rows: Images.
         ok: Images without an error.
         errors: Error code -> images.
-        labelled: Images without an error that have a label; all sums below but `changed` are over
-            these.
+        labelled: Images without an error that have a label; all sums below but `changed`,
+            `predicted` and `confidence` are over these.
         correct: Images whose likeliest class is their label.
         top5: Images with their label among the five likeliest classes.
         changed: Images without an error, labelled or not, with another class than zero-shot's.
@@ -62,6 +66,9 @@ class MethodSums(BaseModel):
         calibration: Of `ECE_BINS` equal bins of confidence in [0, 1].
         nll: Negative log-likelihood of the label in nats, in units; None if only rows are known.
         brier: Brier score, sum_c (p_c - [c = y])^2, in units; None if only rows are known.
+        predicted: ``"<class>"`` -> images without an error, labelled or not, with this prediction;
+            None of earlier versions.
+        confidence: Confidences of these images, in units; None of earlier versions.
     """
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
@@ -83,6 +90,8 @@ class MethodSums(BaseModel):
     nll: Units | None
     brier: Units | None
     fixed_by_group: dict[str, int] | None = None
+    predicted: dict[str, int] | None = None
+    confidence: Units | None = None
 
     @classmethod
     def total(cls, parts: Iterable[MethodSums]) -> MethodSums:
@@ -98,11 +107,11 @@ class MethodSums(BaseModel):
 
     def figures(self) -> dict[str, Any]:
         """Return the sums by name, with real numbers in place of units."""
+        totals = {"nll": self.nll, "brier": self.brier, "confidence": self.confidence}
         return {
             **{name: getattr(self, name) for name in type(self).model_fields},
             "calibration": [(n, correct, real(total)) for n, correct, total in self.calibration],
-            "nll": None if self.nll is None else real(self.nll),
-            "brier": None if self.brier is None else real(self.brier),
+            **{name: None if total is None else real(total) for name, total in totals.items()},
         }
 
 

@@ -8,15 +8,19 @@ from typing import TypeVar
 import polars as pl
 
 from seraser_core.results.breakdown import (
+    MethodResult,
     NightGroup,
+    answers,
     class_counts,
     method_results,
     night_results,
 )
 from seraser_core.results.columns import (
+    ANSWERS,
     CLASSES,
     GROUPS,
     METHODS,
+    NIGHT_ANSWERS,
     NIGHT_GROUPS,
     NIGHTS,
     Metric,
@@ -31,17 +35,27 @@ T = TypeVar("T")
 def make_tables(sums: Mapping[str, MethodSums], run: RunRecord) -> dict[str, pl.DataFrame]:
     """Return ``summary``, ``groups`` and ``classes``, with the columns of `METHODS` and so on.
 
+    Without labels, also ``answers``.
+
     Args:
         sums: Method id -> sums over all shards.
         run: run.json.
     """
     results = list(method_results(sums, run))
     classes = (counts for result in results for counts in class_counts(result, run.classes))
-    return {
+    tables = {
         "summary": _table(METHODS, results),
         "groups": _table(GROUPS, [group for result in results for group in result.groups]),
         "classes": _table(CLASSES, classes),
     }
+    if _unlabelled(results):
+        found = (answer for result in results for answer in answers(result, run.classes))
+        tables["answers"] = _table(ANSWERS, found)
+    return tables
+
+
+def _unlabelled(results: Iterable[MethodResult]) -> bool:
+    return not any(result.sums.labelled for result in results)
 
 
 def make_nights(
@@ -49,12 +63,18 @@ def make_nights(
 ) -> dict[str, pl.DataFrame]:
     """Return ``nights`` and ``night_groups`` of a series, with the columns of `NIGHTS` and so on.
 
+    Without labels, also ``night_answers``.
+
     Args:
         runs: run.json and the sums of every run, in order; of one without any rows, none.
     """
     results = list(night_results(runs))
     groups = (NightGroup(one.night, group) for one in results for group in one.result.groups)
-    return {"nights": _table(NIGHTS, results), "night_groups": _table(NIGHT_GROUPS, groups)}
+    tables = {"nights": _table(NIGHTS, results), "night_groups": _table(NIGHT_GROUPS, groups)}
+    if _unlabelled(one.result for one in results):
+        found = (a for one in results for a in answers(one.result, one.run.classes, one.night))
+        tables["night_answers"] = _table(NIGHT_ANSWERS, found)
+    return tables
 
 
 def _table(columns: Sequence[Metric[T]], rows: Iterable[T]) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from seraser_core.results.records import Commit
 from seraser_core.results.rows import failed_rows, is_of_run
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.states import Damaged, Done, State
-from seraser_core.results.sums import MethodSums
+from seraser_core.results.sums import LATER, MethodSums
 
 PLANNED = ("item_index", "item_id", "image", "label", "attribute")
 """Columns of the plan that rows repeat."""
@@ -118,8 +118,7 @@ def _row_problems(
         scores: dict[str, Any] = (
             {"nll": kept.nll, "brier": kept.brier} if known is None else {**known}
         )
-        if kept.fixed_by_group is None:  # of an earlier version
-            scores["fixed_by_group"] = None
+        scores |= {name: None for name in LATER if getattr(kept, name) is None}
         counted[method] = sums = sums.model_copy(update=scores)
         figures = kept.figures()
         names = [name for name, value in sums.figures().items() if not same(value, figures[name])]

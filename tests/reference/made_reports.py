@@ -58,12 +58,15 @@ def report_of(
     return make_report(directory.run, tables, status, missing, sums, findings, pictures)
 
 
-def comparison_of(folder: Path) -> bytes:
+def comparison_of(folder: Path, labelled: bool = True) -> bytes:
     """Compare two finished runs, one of them without groups, and return the page."""
     methods = ["zero_shot", "seraser", "foreground"]
-    runs = []
-    for dataset, places in (("birds of the savanna", None), ("pets", [None] * 120)):
-        run = trusted(120, 60, methods=methods, name=dataset.split()[0], places=places)
+    runs, nothing = [], [None] * 120
+    labels = None if labelled else nothing
+    for dataset, places in (("birds of the savanna", None), ("pets", nothing)):
+        run = trusted(
+            *(120, 60), methods=methods, name=dataset.split()[0], labels=labels, places=places
+        )
         directory = run.create(str(folder))
         run.write(directory)
         aggregate(directory.url)

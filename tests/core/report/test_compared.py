@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from made_reports import comparison_of
 
+from seraser_core.display import percent
 from seraser_core.report.compared import sentence
 
 
@@ -60,3 +61,17 @@ def test_the_page_shows_every_run_before_and_after(tmp_path):
     assert runs.count('class="strip"') == 2 * 3
     for name in ("birds", "pets"):
         assert f'href="../../{name}-' in runs
+
+
+def test_without_labels_the_page_shows_what_the_methods_change(tmp_path):
+    page = comparison_of(tmp_path, labelled=False).decode()
+    runs = page[page.index('<section id="runs"') : page.index('<section id="made"')]
+    assert runs.count("<caption>Other answer than zero_shot") == 2
+    assert runs.count("<caption>Share of each class among the answers") == 2 * 2
+    assert "clearly" not in runs, "a larger share of a class is neither better nor worse"
+    assert "McNemar" not in runs
+    url = next(tmp_path.glob("birds-*"))
+    summary = pl.read_parquet(url / "report" / "summary.parquet").filter(method="seraser")
+    (changed,), (n,) = summary["changed"], summary["images"] - summary["errors"]
+    assert f"seraser, changed answers, birds of the savanna: {percent(changed / n)} (95 %" in runs
+    assert "Most answers changed" in page

@@ -26,6 +26,7 @@ SUMMARY = {
     **{"worst_group": TEXT, "worst_group_accuracy": REAL, "worst_group_n": COUNT},
     **{"worst_group_low": REAL, "worst_group_high": REAL, "small_groups": COUNT, "gap": REAL},
     **{"changed": COUNT, "fixed": COUNT, "broken": COUNT, "mcnemar_p": REAL},
+    **{"mean_confidence": REAL},
     **{"harmonic_mean": REAL, "nll": REAL, "brier": REAL, "ece": REAL},
 }
 GROUPS = {
@@ -42,7 +43,8 @@ COMPARISON = {
     **{"images": COUNT, "errors": COUNT, "accuracy": REAL, "adjusted_accuracy": REAL},
     **{"group_mean": REAL, "worst_group_accuracy": REAL, "worst_group": TEXT},
     **{"worst_group_low": REAL, "worst_group_high": REAL, "small_groups": COUNT, "gap": REAL},
-    **{"fixed": COUNT, "broken": COUNT, "mcnemar_p": REAL, "mcnemar_p_holm": REAL},
+    **{"changed": COUNT, "fixed": COUNT, "broken": COUNT},
+    **{"mcnemar_p": REAL, "mcnemar_p_holm": REAL, "mean_confidence": REAL},
     **{"seconds_per_image": REAL, "rank_accuracy": REAL, "rank_worst_group": REAL},
 }
 

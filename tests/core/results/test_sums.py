@@ -43,6 +43,8 @@ def expected_sums(rows: list[dict], logits: np.ndarray) -> dict:
         "confusion": {},
         "groups": {},
         "fixed_by_group": {},
+        "predicted": {},
+        "confidence": 0.0,
         "calibration": [[0, 0, 0.0] for _ in range(ECE_BINS)],
         "nll": 0.0,
         "brier": 0.0,
@@ -55,6 +57,9 @@ def expected_sums(rows: list[dict], logits: np.ndarray) -> dict:
             continue
         sums["ok"] += 1
         sums["changed"] += row["prediction"] != row["zero_shot_prediction"]
+        key = str(row["prediction"])
+        sums["predicted"][key] = sums["predicted"].get(key, 0) + 1
+        sums["confidence"] += row["confidence"]
         label = row["label"]
         if label is None:
             continue
@@ -98,7 +103,7 @@ def assert_same_sums(sums: MethodSums, expected: dict) -> None:
             assert {key: [*group] for key, group in sums[name].items()} == value
         elif name == "calibration":
             assert np.array(sums[name]) == pytest.approx(np.array(value), rel=1e-9, abs=1e-9)
-        elif name in ("nll", "brier"):
+        elif name in ("nll", "brier", "confidence"):
             assert sums[name] == pytest.approx(value, rel=1e-9, abs=1e-9)
         else:
             assert sums[name] == value, name

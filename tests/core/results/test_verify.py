@@ -20,6 +20,7 @@ from seraser_core.results.parquet_files import footer_of, items_to_parquet
 from seraser_core.results.records import encode, seal
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.summary import aggregate
+from seraser_core.results.sums import LATER
 from seraser_core.results.verify import verify
 
 COMMIT, ROWS, ATTEMPT = "commits/00001.0.json", "predictions/00001.parquet", "attempts/00001.0"
@@ -361,15 +362,17 @@ def test_a_changed_sum(finished, edit, name):
     assert found == f"shard 00001: {COMMIT}: the sums of seraser are not those of its rows: {name}"
 
 
-def test_a_commit_of_a_version_that_did_not_count_fixed_images_of_groups(finished, edit):
+def test_a_commit_of_a_version_that_did_not_count_all_that_is_counted_now(finished, edit):
     def change(commit):
         for sums in commit["methods"].values():
-            del sums["fixed_by_group"]
+            for name in LATER:
+                del sums[name]
 
     edit(finished, COMMIT, change)
     assert problems(finished) == []
-    groups = aggregate(finished.url)["groups"]
-    assert groups["fixed"].null_count() == groups.height > 0
+    tables = aggregate(finished.url)
+    for name, column in (("groups", "fixed"), ("summary", "mean_confidence")):
+        assert tables[name][column].null_count() == tables[name].height > 0
     assert problems(finished) == []
 
 

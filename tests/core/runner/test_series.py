@@ -324,6 +324,14 @@ def test_the_methods_disagree_on_the_images_of_all_nights(tree, grown, tmp_path)
     ]
     assert tables[0].height
     assert tables[0].equals(tables[1])
+    of_nights = read_report(url, "night_answers")
+    key = ["night", "method", "prediction_name"]
+    night_of = {one.run_id: one.n for one in read_nights(url)}
+    rows = scan(url).collect().with_columns(night=pl.col("run_id").replace_strict(night_of))
+    by_hand = rows.group_by(key).agg(images=pl.len().cast(pl.Int64)).sort(key)
+    assert of_nights.select(*key, "images").sort(key).equals(by_hand)
+    assert read_report(url, "answers")["images"].sum() == of_nights["images"].sum() == 2 * 14
+    assert "Answered: " in Path(url, "report", "report.html").read_text()
 
 
 def folders(tmp_path: Path, images: Sequence[str]) -> Path:
