@@ -13,6 +13,7 @@ from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.cells import is_picture
 from seraser_core.sources.decode import IMAGE_ENDINGS
+from seraser_core.sources.guessing.boxes import tell_box
 from seraser_core.sources.guessing.columns import guess_facts, image_column, is_mask
 from seraser_core.sources.guessing.guess import Guess
 from seraser_core.sources.json_text import parse, to_text
@@ -102,6 +103,7 @@ def guess_parquet(path: str) -> Guess:
     texts = [name for name in names if name not in pictures]
     rows = pl.concat((_read(url, texts) for url in _files(path)), how="vertical_relaxed")
     guess_facts(found, rows.select(pl.all().cast(pl.String, strict=False)))
+    tell_box(found, [field.name for field in schema if pa.types.is_nested(field.type)])
     features = label_features(schema)
     if features.get(found.dataset.get("label", "")):
         del found.dataset["classes"]

@@ -45,10 +45,19 @@ def guess_box(found: Guess, rows: pl.DataFrame, facts: Sequence[str]) -> None:
             shown = ", ".join(map(repr, box))
             found.reasons.append(f"box: columns {shown}, by their names ({form})")
             return
-    for name in facts:
-        if plain(name) in _WHOLE:
-            found.todo.append(
-                f"dataset.box: column {name!r} is not used; write its numbers into four columns, "
-                "left, top, right and bottom, and name those in dataset.box"
-            )
-            return
+    tell_box(found, facts)
+
+
+def tell_box(found: Guess, names: Sequence[str]) -> None:
+    """Say how a column of whole boxes becomes four, unless there is a box.
+
+    Args:
+        found: The guess.
+        names: Columns.
+    """
+    name = next((name for name in names if plain(name) in _WHOLE), None)
+    if name is not None and "box" not in found.dataset:
+        found.todo.append(
+            f"dataset.box: column {name!r} is not used; write its numbers into four columns, "
+            "left, top, right and bottom, and name those in dataset.box"
+        )

@@ -8,6 +8,7 @@ from seraser_core import storage
 from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.decode import IMAGE_ENDINGS
+from seraser_core.sources.guessing.boxes import tell_box
 from seraser_core.sources.guessing.columns import guess_facts, image_column, is_path, path_columns
 from seraser_core.sources.guessing.guess import Guess
 from seraser_core.sources.shown import ending_of
@@ -23,7 +24,7 @@ def guess_table(path: str) -> Guess:
     Raises:
         ConfigError: It cannot be read, or no column holds names of images.
     """
-    rows = _rows(path)
+    rows, nested = _rows(path)
     image = image_column(path_columns(rows))
     if image is None:
         raise ConfigError(
@@ -37,6 +38,7 @@ def guess_table(path: str) -> Guess:
     if is_path(image):
         found.todo.append("dataset.path: its first line seems to be an image; add one with names")
     guess_facts(found, rows)
+    tell_box(found, nested)
     _look_for_files(found, rows[image], path)
     return found
 
@@ -56,14 +58,29 @@ def guess_lines(path: str) -> Guess | None:
     return found
 
 
-def _rows(path: str) -> pl.DataFrame:
-    """Read the columns of a table that hold texts or numbers, as texts."""
+def _rows(path: str) -> tuple[pl.DataFrame, list[str]]:
+    """Read the columns of a table that hold texts or numbers, as texts; and name the others."""
     options = DatasetOptions(path=path, classes=["a", "b"])
     names = read_table(options, []).names
     once = [name for name in names if names.count(name) == 1]
-    rows = read_table(options, once).rows
-    flat = [name for name in rows.columns if not rows.schema[name].is_nested() and name in once]
-    return rows.select(pl.col(flat).cast(pl.String, strict=False))
+    try:
+        rows = read_table(options, once).rows
+    except ConfigError:  # of JSON, a column with lists cannot be read at all
+        flat = [name for name in once if _can_be_read(options, name)]
+        if not flat:
+            raise
+        rows = read_table(options, flat).rows
+    nested = [name for name in once if name not in rows or rows.schema[name].is_nested()]
+    flat = [name for name in once if name not in nested]
+    return rows.select(pl.col(flat).cast(pl.String, strict=False)), nested
+
+
+def _can_be_read(options: DatasetOptions, column: str) -> bool:
+    try:
+        read_table(options, [column])
+    except ConfigError:
+        return False
+    return True
 
 
 def _look_for_files(found: Guess, images: pl.Series, path: str) -> None:

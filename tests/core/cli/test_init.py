@@ -249,6 +249,19 @@ def test_a_box_in_one_column_is_told(made, tmp_path):
     assert "# TO DO: column 'bbox' is not used" in Path("made.yaml").read_text()
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_nested_box_is_told(made, tmp_path, ending):
+    rows = [{"image": f"{n}.png", "y": n % 2, "bbox": [1, 1, 5, 5]} for n in range(6)]
+    write(tmp_path, *(row["image"] for row in rows))
+    table = tmp_path / f"t.{ending}"
+    if ending == "jsonl":
+        table.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    else:
+        pl.DataFrame([row | {"image": picture(row["y"])} for row in rows]).write_parquet(table)
+    made(table)
+    assert "# TO DO: column 'bbox' is not used" in Path("made.yaml").read_text()
+
+
 def told(name: str = "made.yaml") -> str:
     return " ".join(Path(name).read_text().replace("#", "").split())
 
