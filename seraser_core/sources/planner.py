@@ -82,7 +82,7 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
     labelled = offered_formats().members[dataset.format].labelled or dataset.label is not None
     if labelled or any(counts.values()):
         empty = [label for label, n in zip(labels, counts.values(), strict=True) if not n]
-        if empty and not dataset.allow_empty_classes:
+        if empty and not (dataset.allow_empty_classes or listing.sparse):
             raise ConfigError(
                 "dataset.classes",
                 f"no image of {', '.join(map(repr, empty[:5]))}"
@@ -109,8 +109,9 @@ def plan_items(config: RunConfig, report: Callable[[str], None] | None = None) -
         )
     shards = cut_shards(items["size"].fill_null(0).to_numpy(), config.shard)
     if report:
-        sizes = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:10])
-        more = ", ..." if len(counts) > 10 else ""
+        shown = {name: n for name, n in counts.items() if n or not listing.sparse}
+        sizes = ", ".join(f"{name} {n}" for name, n in list(shown.items())[:10])
+        more = ", ..." if len(shown) > 10 else ""
         report(f"{items.height} images: {sizes + more if any(counts.values()) else 'no labels'}")
         for warning in [*said, *listing.warnings, *doubtful_names(listing.classes)]:
             report(f"WARNING: {warning}")

@@ -99,6 +99,7 @@ class Listing:
         train_counts: (label, attribute) -> images of the group in the training split, where the
             data set states them.
         names: Class names for prompts, where the source knows other ones than are configured.
+        sparse: Whether classes without images belong to the data set.
     """
 
     items: pl.DataFrame
@@ -110,6 +111,7 @@ class Listing:
     template: str | None = None
     train_counts: dict[tuple[int, int], int] = field(default_factory=dict)
     names: list[str] | None = None
+    sparse: bool = False
 
 
 class Source(ABC):

@@ -189,6 +189,37 @@ CAMEL_DEER = _pair("camel_deer", "camel", "deer", "desert", "grassland")
 SPIDER_CRAB = _pair("spider_crab", "crab", "spider", "beach", "net")
 
 
+_SYNONYMS = {0: "tench, Tinca tinca", 10: "brambling, Fringilla montifringilla", 100: "black swan"}
+"""Some lines of the published list; elsewhere any name stands in, and both cranes are `crane`."""
+
+
+def write_counter_animal(root: Path) -> None:
+    names = {i: f"class {i}" for i in range(1000)} | _SYNONYMS | {134: "crane", 517: "crane"}
+    text(root, "imagenet_names.txt", *(f"{i}\t{name}" for i, name in names.items()))
+    put(root, *(image for image, _, _ in _COUNTER_ANIMAL))
+
+
+# Sorted as texts, 100 comes before 11 and 9: the order of folders is not that of the indices.
+_COUNTER_ANIMAL: list[Row] = [
+    ("100 black swan/common-water/a-1.jpg", "black swan", "common"),
+    ("100 black swan/counter-earth/b.jpg", "black swan", "counter"),
+    ("10 brambling/common-green tree/c.jpg", _SYNONYMS[10], "common"),
+    ("10 brambling/counter-sky/d.jpg", _SYNONYMS[10], "counter"),
+    ("9 ostrich/common-ground/e.jpg", "class 9", "common"),
+    ("134 crane/counter-sky/f.jpg", "crane bird", "counter"),
+]
+COUNTER_ANIMAL = Miniature(
+    "counter_animal",
+    write_counter_animal,
+    _COUNTER_ANIMAL,
+    {_SYNONYMS[0]: 0, "class 9": 9, _SYNONYMS[10]: 10, "black swan": 100, "crane bird": 134},
+    lacking="imagenet_names.txt",
+    strange=adding("1000 unicorn/common-grass/1.jpg"),
+    said="class '1000' of 1000 unicorn/common-grass/1.jpg",
+    deeper="10 brambling",
+)
+
+
 def _urbancars() -> Miniature:
     kinds = ("country", "urban")
     folder = "bg-0.5_co_occur_obj-0.5"
@@ -658,6 +689,7 @@ MINIATURES = {
         CELEBA,
         CAMEL_DEER,
         SPIDER_CRAB,
+        COUNTER_ANIMAL,
         _urbancars(),
         METASHIFT,
         *SPAWRIOUS,

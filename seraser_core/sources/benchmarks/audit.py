@@ -121,9 +121,11 @@ def audit(
 def _count(report: Audit, benchmark: Benchmark, split: str, listing: Listing) -> None:
     published = benchmark.counts.get(split, Counts(-1))
     items = listing.items
-    labels, attributes = range(len(listing.classes)), range(len(listing.attributes))
     of_class, of_attribute = _sizes(items, "label"), _sizes(items, "attribute")
     of_group = _sizes(items, "label", "attribute")
+    attributes = range(len(listing.attributes))
+    labels = [i for i in range(len(listing.classes)) if (i,) in of_class or not benchmark.sparse]
+    classes = [listing.classes[i] for i in labels]
 
     def add(kind: str, names: Sequence[str], images: Sequence[int], known: Sequence[int]) -> None:
         expected: Sequence[int | None] = known or [None] * len(names)
@@ -132,7 +134,7 @@ def _count(report: Audit, benchmark: Benchmark, split: str, listing: Listing) ->
 
     total = [published.images] if published.images >= 0 else []
     add("all", [""], [items.height], total)
-    add("class", listing.classes, [of_class.get((i,), 0) for i in labels], published.of_class)
+    add("class", classes, [of_class.get((i,), 0) for i in labels], published.of_class)
     if attributes:
         sizes = [of_attribute.get((i,), 0) for i in attributes]
         add("attribute", listing.attributes, sizes, published.of_attribute)

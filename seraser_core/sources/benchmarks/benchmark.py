@@ -46,6 +46,7 @@ class Benchmark:
         reader: Reads the rows of a split.
         classes: Names of the classes.
         attributes: Names of the attributes; empty where there are none.
+        sparse: Whether many of the classes have no image, and can only be mistaken for others.
         template: Prompt template.
         splits: Name of a split -> what stands for it in files, the default first; without splits,
             all images are used.
@@ -69,6 +70,7 @@ class Benchmark:
     reader: Reader
     classes: Names
     attributes: Names = field(default_factory=dict)
+    sparse: bool = False
     template: str = "a photo of a {}"
     splits: Mapping[str, str] = field(default_factory=dict)
     public: Sequence[str] = ()

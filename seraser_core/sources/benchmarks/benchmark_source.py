@@ -63,6 +63,7 @@ class BenchmarkSource(Source):
             template=benchmark.template,
             train_counts=_train_counts(benchmark, len(classes), len(attributes)),
             names=self._class_names(classes),
+            sparse=benchmark.sparse,
         )
 
     def _class_names(self, classes: Mapping[str, str]) -> list[str]:

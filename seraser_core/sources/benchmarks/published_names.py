@@ -136,6 +136,25 @@ def imagenet_by_index(root: Root, rows: pl.DataFrame) -> dict[str, str]:
     return {str(index): name for index, name in enumerate(_imagenet_names().values())}
 
 
+def imagenet_from_list(name: str) -> Callable[[Root, pl.DataFrame], dict[str, str]]:
+    """Names of ImageNet's 1000 classes in a file of lines with the class index, a tab and names.
+
+    Two classes that it gives one name have those of `imagenet_by_index`.
+    """
+    table = Table(name, columns=("label", "name"), separator="\t")
+
+    def find(root: Root, rows: pl.DataFrame) -> dict[str, str]:
+        read = table.read(root)
+        if read["label"].is_duplicated().any() or read.height != len(wordnet_ids()):
+            raise root.wrong(f"{name!r} does not have one line for each of ImageNet's 1000 classes")
+        names = {label: one.strip() for label, one in read.rows()}
+        times, ours = Counter(names.values()), imagenet_by_index(root, rows)
+        shown = {i: one if times[one] == 1 else ours.get(i, one) for i, one in names.items()}
+        return _in_order(root, {i: (whole_number(i), one) for i, one in shown.items()}, 0)
+
+    return find
+
+
 @cache
 def _imagenet_names() -> Mapping[str, str]:
     """WordNet id -> name, in the order of the class indices.

@@ -7,6 +7,7 @@ import difflib
 from seraser_core.errors import ConfigError
 from seraser_core.sources.benchmarks.benchmark import Benchmark
 from seraser_core.sources.benchmarks.celeba import CELEBA
+from seraser_core.sources.benchmarks.counter_animal import COUNTER_ANIMAL
 from seraser_core.sources.benchmarks.cub import CUB
 from seraser_core.sources.benchmarks.domains import DOMAINNET, NICOPP, PACS, VLCS
 from seraser_core.sources.benchmarks.imagenet import (
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         CELEBA,
         CAMEL_DEER,
         SPIDER_CRAB,
+        COUNTER_ANIMAL,
         URBANCARS,
         METASHIFT,
         *SPAWRIOUS,

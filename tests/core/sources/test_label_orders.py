@@ -60,6 +60,7 @@ ORDERS: dict[str, tuple[list[str], list[str]]] = {
     "oxford_pets": (["Abyssinian", "american bulldog", "Bengal"], []),
 }
 _IMAGENET = {
+    "counter_animal": {"tench, Tinca tinca": 0, "black swan": 100, "class 999": 999},
     "imagenet-a": {"stingray": 0, "goldfinch": 1, "junco": 2, "acorn": 199},
     "imagenet-r": {"goldfish": 0, "great white shark": 1, "hammerhead shark": 2, "stingray": 3},
     "imagenet-v2": {"tench": 0, "goldfish": 1, "great white shark": 2, "toilet paper": 999},
@@ -101,6 +102,63 @@ def test_order_of_imagenet_classes(name, tmp_path):
     MINIATURES[name].write(tmp_path)
     classes = listed(name, tmp_path).classes
     assert {one: classes.index(one) for one in _IMAGENET[name]} == _IMAGENET[name]
+
+
+def test_labels_of_counter_animal_are_the_numbers_of_its_folders(tmp_path):
+    MINIATURES["counter_animal"].write(tmp_path)
+    put(tmp_path, "007 cock/counter-snow/1.jpg")
+    listing = listed("counter_animal", tmp_path)
+    assert listing.attributes == ["common", "counter"]
+    assert images(listing) == {
+        "007 cock/counter-snow/1.jpg": (7, 1),
+        "100 black swan/common-water/a-1.jpg": (100, 0),
+        "100 black swan/counter-earth/b.jpg": (100, 1),
+        "10 brambling/common-green tree/c.jpg": (10, 0),
+        "10 brambling/counter-sky/d.jpg": (10, 1),
+        "9 ostrich/common-ground/e.jpg": (9, 0),
+        "134 crane/counter-sky/f.jpg": (134, 1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("3\tclass 3\n", "", "one line for each of ImageNet's 1000 classes"),
+        ("3\tclass 3", "4\tclass 3", "one line for each of ImageNet's 1000 classes"),
+        ("3\tclass 3\n", "1000\tclass 3\n", "that of 'class 3' is 1000"),
+        ("3\tclass 3\n", "x\tclass 3\n", "labels are not all numbers: that of 'class 3'"),
+        ("3\tclass 3\n", "class 3\n", "'imagenet_names.txt'"),
+    ],
+)
+def test_lists_of_imagenet_names_that_are_wrong(old, new, said, tmp_path):
+    MINIATURES["counter_animal"].write(tmp_path)
+    path = tmp_path / "imagenet_names.txt"
+    path.write_text(path.read_text().replace(f"\n{old}", f"\n{new}", 1))
+    with pytest.raises(ConfigError) as caught:
+        listed("counter_animal", tmp_path)
+    assert said in str(caught.value)
+
+
+def test_classes_that_can_only_be_mistaken_are_no_fault(tmp_path):
+    MINIATURES["counter_animal"].write(tmp_path)
+    found = audit("counter_animal", str(tmp_path))
+    shown = {count.name: count.images for count in found.counts if count.kind == "class"}
+    assert shown == {
+        "class 9": 1,
+        "brambling, Fringilla montifringilla": 2,
+        "black swan": 2,
+        "crane bird": 1,
+    }
+    assert found.problems == [
+        "all: 6 images, published 13100",
+        "attribute common: 3 images, published 7174",
+        "attribute counter: 3 images, published 5926",
+    ]
+    dataset = {"format": "benchmark", "name": "counter_animal", "path": str(tmp_path)}
+    said: list[str] = []
+    planned = plan_items(load_config({"dataset": dataset, "methods": ["zero_shot"]}), said.append)
+    assert len(planned.classes) == 1000
+    assert said[0].startswith("6 images: class 9 1, brambling, Fringilla montifringilla 2, black")
 
 
 def test_imagenet_indices_follow_the_wordnet_ids():
