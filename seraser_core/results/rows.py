@@ -15,7 +15,7 @@ from seraser_core.results.schema import PREDICTIONS_SCHEMA, group_name, with_foo
 
 _KEY = ("item_index", "method")
 _PLANNED = ("item_index", "item_id", "image", "label", "attribute")
-_NAN_OUTPUT = ItemError("infer", "nan_output", "the model's logits or losses are not finite")
+NAN_OUTPUT = ItemError("infer", "nan_output", "the model's logits or losses are not finite")
 
 
 def build_table(
@@ -43,7 +43,7 @@ def build_table(
         ok = np.array([i is not None and bool(outcome.finite[i]) for i in at], np.bool_)
         scored = np.array([i for i, good in zip(at, ok, strict=True) if good], np.int64)
         failed = [
-            errors[index] if i is None else _NAN_OUTPUT
+            errors[index] if i is None else NAN_OUTPUT
             for index, i, good in zip(indices, at, ok, strict=True)
             if not good
         ]

@@ -20,6 +20,7 @@ from seraser_core.methods import Scores
 from seraser_core.methods.method import cosine_logits
 from seraser_core.results.failed_pictures import METADATA, encode
 from seraser_core.results.picture_sums import PictureFacts
+from seraser_core.results.rows import NAN_OUTPUT
 from seraser_core.results.samples import (
     PICTURES,
     SAMPLE_SCHEMA,
@@ -114,6 +115,7 @@ class Sampler:
             scores: Method -> scores of the B images.
         """
         indices, views, extra = batch.items, batch.views, batch.extra
+        self._keep_failed(batch, scores)
         places = [place for place, index in enumerate(indices) if index in self._keys]
         if self._region is None or not places:
             return
@@ -140,6 +142,24 @@ class Sampler:
                     seen = (views[name][places[s], 0] for name in (IMAGE.name, *names))
                     small = torch.stack([*seen])
                 self._show(kind, index, small)
+
+    def _keep_failed(self, batch: Batch, scores: Mapping[str, Scores]) -> None:
+        """Keep pictures of images whose logits or losses are not finite."""
+        if self._failed is None:
+            return
+        numbers = [
+            tensor.reshape(len(tensor), -1)
+            for one in scores.values()
+            for tensor in (one.logits, one.loss_first, one.loss_last)
+            if tensor is not None
+        ]
+        good = torch.stack([torch.isfinite(one).all(1) for one in numbers]).all(0)
+        for place in torch.nonzero(~good)[:, 0].tolist():
+            index = batch.items[place]
+            item_id = self._planned[index][0]
+            if self._failed.wants(item_id, NAN_OUTPUT.code):
+                seen = batch.views[IMAGE.name][place, 0].cpu()
+                self._failed.add(index, item_id, NAN_OUTPUT, _image(seen))
 
     def _show(self, kind: str, index: int, pixels: Tensor) -> None:
         """Keep the pictures of an image, if its key is among the smallest of its kind."""
@@ -200,4 +220,9 @@ def _kind(label: int | None, before: int, after: int, alone: int) -> str | None:
 
 def _webp(pixels: Tensor) -> bytes:
     """Encode a (3, H, W) picture, see `webp`."""
-    return webp(Image.fromarray(pixels.permute(1, 2, 0).numpy()))
+    return webp(_image(pixels))
+
+
+def _image(pixels: Tensor) -> Image.Image:
+    """Return a (3, H, W) picture as an image."""
+    return Image.fromarray(pixels.permute(1, 2, 0).numpy())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from seraser_core.report.page import make_report
 from seraser_core.results.comparison import ComparedRun, create_comparison, write_comparison
 from seraser_core.results.counted import CountedRun
 from seraser_core.results.disagreements import disagreements
+from seraser_core.results.failed_pictures import FailedPicture
 from seraser_core.results.status import describe
 from seraser_core.results.summary import aggregate, is_audit, merged, unfinished
 from seraser_core.results.tables import make_tables
@@ -45,6 +48,7 @@ def report_of(
     *shards: str,
     findings: Findings | None = None,
     pictures: pl.DataFrame | None = None,
+    shown: Sequence[FailedPicture] = (),
 ) -> dict[str, bytes]:
     """Compute some shards of a run, or all, and return the files of its report."""
     directory = run.create(str(folder))
@@ -55,7 +59,7 @@ def report_of(
     if is_audit(tables["summary"]):
         tables["disagreements"] = disagreements([counted])
     status, missing = describe(directory, counted.states), len(unfinished(counted.states))
-    return make_report(directory.run, tables, status, missing, sums, findings, pictures)
+    return make_report(directory.run, tables, status, missing, sums, findings, pictures, shown)
 
 
 def comparison_of(folder: Path, labelled: bool = True) -> bytes:
@@ -100,6 +104,22 @@ def some_pictures(run: Scored, count: int = 80, side: int = 128) -> pl.DataFrame
             }
         )
     return pl.DataFrame(rows, schema_overrides={"key": pl.UInt64}, infer_schema_length=None)
+
+
+def some_failed(run: Scored, side: int = 128) -> list[FailedPicture]:
+    """Pictures of the images of a run that failed."""
+    names = run.items["item_id"].to_pylist()
+    return [
+        FailedPicture(
+            key=place,
+            item_index=place,
+            item_id=names[place],
+            code=error.code,
+            message=error.message,
+            webp=base64.b64encode(_noise(place, side)).decode(),
+        )
+        for place, error in run.errors.items()
+    ]
 
 
 @cache

@@ -12,14 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_reports import comparison_of, report_of, some_findings, some_pictures, trusted
+from made_reports import (
+    comparison_of,
+    report_of,
+    some_failed,
+    some_findings,
+    some_pictures,
+    trusted,
+)
 from playwright.sync_api import Browser, Page, sync_playwright
 
 SIZES = ((390, 844), (1024, 700), (1600, 1000))
 THEMES = ("light", "dark")
 AXE = "axe-core@4.14.1"
 CLASSES = ["a camel", "a deer", "a red-billed oxpecker of the savanna"]
-KINDS = ("labelled", "audit", "doubtful", "comparison")
+SLOW = pytest.param("audits", marks=pytest.mark.slow)
+KINDS = ("labelled", "audit", "doubtful", "comparison", SLOW)
 
 
 @pytest.fixture(scope="session")
@@ -85,11 +93,11 @@ def make(kind: str, folder: Path, side: int = 32) -> dict[str, bytes]:
         nothing: list[Any] = [None] * 120
         run = trusted(120, 60, classes=CLASSES, labels=nothing, places=nothing, failed=())
         return report_of(run, folder, pictures=some_pictures(run, 20, side))
-    if kind == "comparison":
-        return {"report.html": comparison_of(folder)}
+    if kind in ("comparison", "audits"):
+        return {"report.html": comparison_of(folder, labelled=kind == "comparison")}
     run = trusted(40, 10, failed=(2, 5))
     run.change(random_weights=True)
-    return report_of(run, folder, "00000", "00001")
+    return report_of(run, folder, "00000", "00001", shown=some_failed(run, side))
 
 
 @pytest.fixture

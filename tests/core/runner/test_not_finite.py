@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import shutil
 
 import numpy as np
@@ -14,7 +16,9 @@ from polars.testing import assert_frame_equal
 from seraser_core.config.options import ModelOptions
 from seraser_core.methods.seraser import Seraser
 from seraser_core.models.clip_model import get_model
+from seraser_core.results.counted import CountedRun
 from seraser_core.results.reading import read_report
+from seraser_core.results.samples import failed_pictures_of, read_samples
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.summary import aggregate
 from seraser_core.results.verify import verify
@@ -98,5 +102,10 @@ def test_an_image_without_finite_logits_is_an_error_row_and_in_no_metric(
     aggregate(url)
     summary = read_report(url, "summary")
     assert set(summary["errors"]) == {1}
+    directory = RunDirectory(url)
+    (shown,) = failed_pictures_of(read_samples([CountedRun(directory, directory.states())]))
+    assert (shown.item_index, shown.code) == (BAD, "nan_output")
+    picture = Image.open(io.BytesIO(base64.b64decode(shown.webp)))
+    assert np.asarray(picture).min() > 250
     for name in ("accuracy", "nll", "brier"):
         assert summary[name].is_finite().all()
