@@ -10,10 +10,9 @@ from torch import Tensor
 
 from seraser_core.config.methods.tpt import TptOptions
 from seraser_core.errors import ConfigError
-from seraser_core.kinds import IMAGE, crops_view
-from seraser_core.methods.confident import confident_views
 from seraser_core.methods.context import MethodContext
-from seraser_core.methods.method import Features, Method, Scores, cosine_logits, entropy
+from seraser_core.methods.many_views import ManyViewsMethod, confident_views
+from seraser_core.methods.method import Features, Scores, cosine_logits, entropy
 from seraser_core.methods.tuning import PromptTuner
 from seraser_core.models.causal import text_tower
 from seraser_core.models.clip_model import ClipModel
@@ -21,7 +20,7 @@ from seraser_core.models.engine import PromptEngine
 from seraser_core.models.prompts import Prompts, build_prompts
 
 
-class Tpt(Method):
+class Tpt(ManyViewsMethod):
     """Tunes one prompt block per image on its views of lowest entropy.
 
     The loss is the entropy of the *mean* probability over these views, which are chosen with the
@@ -41,9 +40,6 @@ class Tpt(Method):
         template = prompts.tokens[0, span].to(model.device)
         self._tokens: Tensor = tower.token_embedding(template).detach().float()
         self._positions: Tensor = tower.positional_embedding[span].detach().float()
-        self._scale = context.logit_scale
-        self._crops = crops_view(options.views - 1, model.preprocessing.size)
-        self.views = (IMAGE, self._crops)
         self._tuner = PromptTuner(self._losses, options.steps, options.lr, options.weight_decay)
 
     @classmethod
@@ -53,8 +49,8 @@ class Tpt(Method):
 
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
-        image = features["image"]
-        views = torch.cat([image, features[self._crops.name]], dim=1)
+        views = self._all_views(features)
+        image = views[:, :1]
         untouched = self.engine.base_features
         confident = confident_views(views, untouched, self._scale, self.options.selection)
         tuned = self._tuner.tune(self._tokens.expand(len(image), -1, -1), {"confident": confident})
