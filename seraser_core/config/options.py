@@ -185,7 +185,7 @@ class DatasetOptions(Options):
         default="full",
         description="reduced: decode large JPEG photographs at 1/2, 1/4 or 1/8 of their size, "
         "never below twice the size that the model sees. Much faster; changes predictions "
-        "slightly, and those of tpt, which looks at small crops, a little more.",
+        "slightly, and those of methods that look at small crops, such as tpt, a little more.",
     )
     limits: LimitOptions = Field(default_factory=LimitOptions, description="Limits per image.")
     allow_outside: bool = Field(

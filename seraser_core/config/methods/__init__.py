@@ -34,6 +34,8 @@ _OURS = {
     "group_prompt": "group_prompt:GroupPromptOptions",
     "tpt": "tpt:TptOptions",
     "vte": "vte:VteOptions",
+    "mta": "mta:MtaOptions",
+    "tps": "tps:TpsOptions",
     "tda": "tda:TdaOptions",
     "roboshot": "roboshot:RoboshotOptions",
 }

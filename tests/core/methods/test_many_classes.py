@@ -34,6 +34,8 @@ METHODS = [
     "foreground",
     "tda",
     {"name": "vte", "templates": TEMPLATES, "views": 8},
+    {"name": "mta", "views": 8},
+    {"name": "tps", "views": 8},
     {"name": "ensemble", "templates": TEMPLATES},
     {"name": "seraser", "steps": 1},
     {"name": "tpt", "steps": 1, "views": 8},

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seraser_core.config import load_config
+from seraser_core.models.clip_model import ClipModel
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.status import status
 from seraser_core.results.verify import verify
@@ -62,6 +63,8 @@ def test_results_do_not_depend_on_how_the_work_is_cut(run, tree, changes):
         {"name": "tpt", "views": 20},
         {"name": "seraser_task", "sample": 6, "lr": 0.005},
         {"name": "vte", "views": 20, "templates": TEMPLATES},
+        {"name": "mta", "views": 20},
+        {"name": "tps", "views": 20},
         {"name": "ensemble", "templates": TEMPLATES},
         {"name": "roboshot", "reject": [["a desert", "a forest"]]},
         {"name": "group_prompt", "prompts": {name: [name, f"{name}, at sea"] for name in CLASSES}},
@@ -84,6 +87,23 @@ def test_the_cost_of_a_methods_own_views_is_told(run, tree):
         assert views["tpt"] + 2 * views["foreground"] == pytest.approx(timings.encode_s)
     found = status(url)["seconds_per_image"]
     assert found["tpt"] > sum(RunDirectory(url).commits()["00000"].timings.views.values()) / 99
+
+
+def test_methods_with_as_many_views_share_their_features(run, tree, monkeypatch):
+    tree["methods"] = [
+        {"name": "vte", "views": 20, "templates": TEMPLATES},
+        *({"name": name, "views": 20} for name in ("tpt", "mta", "tps")),
+    ]
+    encoded: list[int] = []
+    whole = ClipModel.encode_pixels
+
+    def encode(self, pixels):
+        encoded.append(len(pixels))
+        return whole(self, pixels)
+
+    monkeypatch.setattr(ClipModel, "encode_pixels", encode)
+    run(tree)
+    assert sum(encoded) == 14 * 20
 
 
 def test_a_stateful_method_says_so_and_begins_anew_with_every_shard(run, tree):
@@ -128,7 +148,7 @@ def test_a_sample_of_bad_images_is_filled_with_others(run, tree, pictures, tmp_p
 
 
 def test_order_of_the_table_does_not_matter(run, tree, pictures, tmp_path):
-    tree["methods"].append({"name": "tpt", "views": 20})
+    tree["methods"] += [{"name": name, "views": 20} for name in ("tpt", "mta", "tps")]
     _, expected = run(tree)
     shuffled = pl.read_csv(pictures).sample(fraction=1, shuffle=True, seed=4)
     path = pictures.with_name("shuffled.csv")
