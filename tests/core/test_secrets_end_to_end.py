@@ -197,6 +197,7 @@ def test_images_that_cannot_be_used(outputs, environment, of_web, options):
 
 
 @PREFECT
+@pytest.mark.slow
 def test_a_server_that_fails(outputs, environment, of_web, options):
     web = of_web([f"503.{number}" for number in range(40)])
     assert outputs.run(web, *options, **environment) == 1

@@ -26,8 +26,6 @@ LOCAL = ["attempts opened", "attempts unrenamed", "commits opened", "commits unr
 LOCAL += ["commits named", "predictions unrenamed"]
 PLANNING = ["before plan", "plan unrenamed", "after plan"]
 REMOTE = ["attempts half sent", "commits half sent"]
-BETWEEN_WRITES = ["after attempts", "after commits", "after predictions"]
-"""Steps after a write: its file is there, and the next is not begun."""
 IN_SECOND_SHARD = {"fetched": 8, "decoded": 8, "tuned": 18, "scored": 4}
 """Of three shards of 5, 5 and 4 images, in batches of 2: in the middle of it."""
 
@@ -41,7 +39,16 @@ def kill_and_go_on(workers, tree, undisturbed, step):
     return before
 
 
-@pytest.mark.parametrize("step", [*PLANNING, *COMPUTING, *WRITING, *LOCAL])
+@pytest.mark.parametrize(
+    "step",
+    all_but_slow(
+        [*PLANNING, *COMPUTING, *WRITING, *LOCAL],
+        "before plan",
+        "fetched",
+        "commits unrenamed",
+        *WRITING,
+    ),
+)
 def test_a_worker_killed_on_a_local_disk(workers, tree, undisturbed, step):
     before = kill_and_go_on(workers, tree, undisturbed, step)
     committed = step in ("commits named", "after commits") or "predictions" in step

@@ -361,9 +361,8 @@ def storm(proxy, tree, seed, rate):
         proxy.rate = 0
 
 
-@pytest.mark.parametrize(
-    "kind", ["table", *(pytest.param(k, marks=pytest.mark.slow) for k in ("tar", "parquet"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORMATS)
 def test_a_run_in_a_storm_is_complete_and_the_same(proxy, bucket, pictures, tree, tmp_path, kind):
     tree = put(f"{bucket}/set", kind, pictures, tree)
     expected = undisturbed(tree, tmp_path)

@@ -75,6 +75,7 @@ class Close:
             self.cluster.close()
 
 
+@pytest.mark.slow
 def test_faults_of_the_work_are_told_from_those_of_the_cluster(tree, tmp_path, monkeypatch):
     monkeypatch.setattr(dask, "LOOK_EVERY_S", 0.1)
     with LocalCluster(**HERE) as cluster:

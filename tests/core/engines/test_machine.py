@@ -167,6 +167,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_driver(tree, tmp_path):
     config, script = tmp_path / "small.yaml", tmp_path / "driver.py"
     config.write_text(yaml.safe_dump(tree))

@@ -27,6 +27,7 @@ from seraser_core import storage
 from seraser_core.errors import ConfigError
 
 NEW, OLD, OTHER = b"new" * 1000, b"old" * 900, b"other"
+_ROUNDS = 2
 
 
 @pytest.fixture(params=["local", "s3", "google"])
@@ -113,7 +114,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 def race(url: str) -> None:
     """See that one of many that create a file does, in each of several rounds."""
-    for round_ in range(2):
+    for round_ in range(_ROUNDS):
         together = threading.Barrier(6)
 
         def create(data: bytes, url: str = f"{url}-{round_}", together=together) -> bool:
@@ -166,7 +167,7 @@ def test_file_systems_without_the_condition_are_looked_at():
 
 def test_disks_without_hard_links_create_as_well(disk):
     race(f"{disk}/a.json")
-    assert len(list(disk.iterdir())) == 4
+    assert len(list(disk.iterdir())) == _ROUNDS
     assert storage.honours_create(str(disk))
 
 
@@ -231,7 +232,13 @@ WRITES["publish"] = (lambda url, _: storage.publish(f"{url}-source", url), OLD)
 
 @pytest.mark.parametrize(
     ("kind", "links"),
-    [("write", True), ("create", True), ("create", False), ("publish", True), ("publish", False)],
+    [
+        ("write", True),
+        ("create", True),
+        ("publish", True),
+        pytest.param("create", False, marks=pytest.mark.slow),
+        pytest.param("publish", False, marks=pytest.mark.slow),
+    ],
 )
 def test_whoever_dies_leaves_a_whole_file_or_what_was_there(tmp_path, monkeypatch, kind, links):
     if not links:
