@@ -15,6 +15,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import s3fs
 import typer
 import yaml
 from markdown_pages import ROOT, Block, blocks
@@ -52,7 +53,9 @@ NO_PREFECT = ("run", "compare", "masks", "repair")
 """Commands that start a server; tests/flows runs them with one, and here they run without."""
 READ_ELSEWHERE = {"docs/extending.md": ("toml", "py", "yml")}
 """Pages whose blocks of these languages are files of a package that test_extending.py installs."""
-PAGES = sorted({block.page for block in blocks("sh", "python")})
+BUCKETS = "docs/s3.md"
+"""The page whose bucket is one of a real server; on others, a folder stands for it."""
+PAGES = sorted({block.page for block in blocks("sh", "python")} - {BUCKETS})
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +139,8 @@ def execute(page: PageFolder, block: Block, namespace: dict[str, object]) -> Non
     exec(compile(code, block.page, "exec"), namespace)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_the_blocks_of_a_page_run_in_their_order(page, name):
+def run_all(page: PageFolder, name: str) -> None:
+    """Run the blocks of a page in their order."""
     namespace: dict[str, object] = {}
     for block in blocks():
         if block.page != name:
@@ -149,6 +152,19 @@ def test_the_blocks_of_a_page_run_in_their_order(page, name):
                 run(page, command)
         elif block.language == "python":
             execute(page, block, namespace)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_blocks_of_a_page_run_in_their_order(page, name):
+    run_all(page, name)
+
+
+def test_the_page_of_buckets_runs_on_a_server(made, tmp_path, monkeypatch, bucket):
+    page = PageFolder(made, tmp_path / "page", bucket)
+    monkeypatch.chdir(page.folder)
+    run_all(page, BUCKETS)
+    computed = s3fs.S3FileSystem(use_listings_cache=False).glob(f"{bucket}/runs/birds-*/run.json")
+    assert len(computed) == 2  # of images in the bucket, and on the disk
 
 
 def test_the_recipes_give_the_figures_of_the_report(page):

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import s3fs
 import yaml
 from click.testing import Result
 from markdown_pages import ROOT, Block, blocks
@@ -117,12 +118,22 @@ class PageFolder:
     Args:
         source: What `make_folder` made.
         folder: Where the copy is made; nothing there is shared with other pages but the bytes.
+        bucket: URL of an empty bucket for what the pages have in one; a folder stands for it when
+            None.
     """
 
-    def __init__(self, source: Path, folder: Path) -> None:
+    def __init__(self, source: Path, folder: Path, bucket: str | None = None) -> None:
         shutil.copytree(source, folder, symlinks=True, copy_function=os.link)
         self.folder = folder
-        (self._finished,) = (run.name for run in (folder / "runs").glob("whole-*"))
+        (finished,) = (folder / "runs").glob("whole-*")
+        self._finished = finished.name
+        self._bucket = bucket or str(folder / "my-bucket")
+        if bucket is not None:
+            fs = s3fs.S3FileSystem(use_listings_cache=False)
+            for name in ("images", "masks", _TABLE):
+                fs.put(str(folder / name), f"{bucket}/birds/{name}", recursive=True)
+            fs.put(str(finished), f"{bucket}/runs/{finished.name}", recursive=True)
+            fs.put(str(folder / _CONFIG), f"{bucket}/{_CONFIG}")
         self._variables: dict[str, str] = {}
         for path in folder.glob("*.yaml"):
             text = path.read_text()
@@ -144,7 +155,7 @@ class PageFolder:
             text = text.replace(SERIES, series[0].name)
         text = text.replace(RUN, self._finished)
         text = re.sub(r"(\w+)-1a2b3c4d5e6f", lambda match: self._run(match[1]), text)
-        text = text.replace(_BUCKET, str(self.folder / "my-bucket"))
+        text = text.replace(_BUCKET, self._bucket)
         return re.sub(r"(?<![\w.}/])/(data|var/lib)/", rf"{self.folder}/\1/", text)
 
     def _run(self, name: str) -> str:
