@@ -132,10 +132,11 @@ def test_a_second_one_ends_a_batch_that_does_not_end(seraser, config, environmen
     assert len(RunDirectory(url).commits()) == 3
 
 
-def test_a_part_ends_at_the_end_of_a_batch_when_its_job_does(tree, environment):
+@pytest.mark.parametrize("part", ["0/1", "9/10"], ids=["its-own-shards", "those-of-others"])
+def test_a_part_ends_at_the_end_of_a_batch_when_its_job_does(tree, environment, part):
     """As Slurm and Kubernetes ask it to, and as their manifests expect."""
     url = plan_run(load_config(tree))
-    with started(environment, _WORKING, "work", url) as process:
+    with started(environment, _WORKING, "work", url, "--part", part) as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 143
         assert process.stderr.read().endswith("the same command computes what is missing\n")
