@@ -92,6 +92,15 @@ def adding(*names: str) -> Callable[[Path], None]:
     return lambda root: put(root, *names)
 
 
+def put_mask(path: Path) -> None:
+    """Write a mask as CUB's are: grey, as many as annotators agree."""
+    pixels = np.zeros((10, 12), np.uint8)
+    pixels[3:8, 2:9] = 51
+    pixels[4:7, 3:8] = 255
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
 def write_waterbirds(root: Path) -> None:
     rows = (
         "3,001.Black_footed_Albatross/a_1.jpg,1,2,0,/b/bamboo_forest/1.jpg",
@@ -106,14 +115,9 @@ def write_waterbirds(root: Path) -> None:
 
 
 def write_waterbird_masks(root: Path) -> None:
-    """CUB's segmentations of the miniature's birds: grey, as many as annotators agree."""
-    pixels = np.zeros((10, 12), np.uint8)
-    pixels[3:8, 2:9] = 51
-    pixels[4:7, 3:8] = 255
+    """CUB's segmentations of the miniature's birds."""
     for row in (root / "metadata.csv").read_text().splitlines()[1:]:
-        path = root / "segmentations" / Path(row.split(",")[1]).with_suffix(".png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
+        put_mask(root / "segmentations" / Path(row.split(",")[1]).with_suffix(".png"))
 
 
 WATERBIRDS = Miniature(
@@ -218,6 +222,30 @@ COUNTER_ANIMAL = Miniature(
     said="class '1000' of 1000 unicorn/common-grass/1.jpg",
     deeper="10 brambling",
 )
+
+
+def _spuco(name: str, classes: dict[str, str], attributes: tuple[str, str]) -> Miniature:
+    cells = list(itertools.product(("test", "train", "val"), classes, attributes))
+    return Miniature(
+        name,
+        lambda root: put(root, *(f"{'/'.join(cell)}/n01_{i}.JPEG" for i, cell in enumerate(cells))),
+        [
+            (f"test/{one}/{place}/n01_{i}.JPEG", classes[one], place)
+            for i, (_, one, place) in enumerate(cells[:4])
+        ],
+        {name: i for i, name in enumerate(classes.values())},
+        lacking=f"test/{list(classes)[1]}/{attributes[0]}",
+        strange=adding(f"test/{next(iter(classes))}/space/n01_9.JPEG"),
+        said="attribute 'space'",
+        deeper="test",
+        splits={"train": 4, "val": 4},
+    )
+
+
+SPUCO = [
+    _spuco("spuco_birds", {"landbirds": "landbird", "waterbirds": "waterbird"}, ("land", "water")),
+    _spuco("spuco_dogs", {"small_dogs": "small dog", "big_dogs": "big dog"}, ("indoor", "outdoor")),
+]
 
 
 def _urbancars() -> Miniature:
@@ -470,6 +498,71 @@ def wordnet_ids(name: str) -> list[str]:
     return Path(str(path)).read_text().split()
 
 
+_HARD = {
+    379: "howler monkey",
+    416: "balance beam",
+    433: "swimming cap",
+    537: "dog sled",
+    602: "gymnastic horizontal bar",
+    655: "miniskirt",
+    706: "patio",
+    746: "hockey puck",
+    785: "seat belt",
+    795: "ski",
+    801: "snorkel",
+    810: "keyboard space bar",
+    837: "sunglasses",
+    890: "volleyball",
+    981: "baseball player",
+}
+"""Class index in ImageNet -> name."""
+
+
+def _hard_imagenet() -> Miniature:
+    ids = {wordnet_ids("imagenet_synsets")[index]: name for index, name in _HARD.items()}
+    val, train = "ILSVRC2012_val_00000001", "{0}_42"
+
+    def write(root: Path) -> None:
+        for one in reversed(ids):
+            for split, stem in (("val", val), ("train", train.format(one))):
+                put(root, f"imagenet/{split}/{one}/{stem}.JPEG")
+                put_mask(root / f"hardImageNet/{split}/{one}_{stem}.png")
+        put(root, f"imagenet/val/n01440764/{val}.JPEG", f"imagenet/val/{one}/no_mask.JPEG")
+
+    return Miniature(
+        "hard_imagenet",
+        write,
+        [(f"imagenet/val/{one}/{val}.JPEG", name, None) for one, name in ids.items()],
+        {"howler monkey": 0, "balance beam": 1, "baseball player": 14},
+        lacking="imagenet/val",
+        strange=adding("hardImageNet/val/n99999999_x_1.png"),
+        said="class 'n99999999' of imagenet/val/n99999999/x_1.JPEG",
+        deeper="hardImageNet",
+        splits={"train": 15},
+    )
+
+
+# The published folders have the class index third and the component last.
+SPURIOUS_IMAGENET = Miniature(
+    "spurious_imagenet",
+    adding(
+        "images/class_idx_100_component_2/a.jpg",
+        "images/class_idx_2_component_10/b.jpg",
+        "images/class_idx_10_component_0/c.jpg",
+    ),
+    [
+        ("images/class_idx_100_component_2/a.jpg", "black swan", None),
+        ("images/class_idx_10_component_0/c.jpg", "brambling", None),
+        ("images/class_idx_2_component_10/b.jpg", "great white shark", None),
+    ],
+    {"great white shark": 2, "brambling": 10, "black swan": 100},
+    lacking="images",
+    strange=adding("images/class_idx_1000_component_1/d.jpg"),
+    said="class '1000' of images/class_idx_1000_component_1/d.jpg",
+    deeper="images",
+)
+
+
 def _imagenet(name: str, ids: list[str], names: dict[str, str], indices: dict[str, int]):
     """Every folder has a picture; rows are given for those in `names` (folder -> class)."""
     return Miniature(
@@ -690,6 +783,7 @@ MINIATURES = {
         CAMEL_DEER,
         SPIDER_CRAB,
         COUNTER_ANIMAL,
+        *SPUCO,
         _urbancars(),
         METASHIFT,
         *SPAWRIOUS,
@@ -698,6 +792,8 @@ MINIATURES = {
         DOMAINNET,
         NICOPP,
         IMAGENET9,
+        _hard_imagenet(),
+        SPURIOUS_IMAGENET,
         *IMAGENETS,
         TINY_IMAGENET,
         CUB,

@@ -10,6 +10,7 @@ from seraser_core.sources.benchmarks.celeba import CELEBA
 from seraser_core.sources.benchmarks.counter_animal import COUNTER_ANIMAL
 from seraser_core.sources.benchmarks.cub import CUB
 from seraser_core.sources.benchmarks.domains import DOMAINNET, NICOPP, PACS, VLCS
+from seraser_core.sources.benchmarks.hard_imagenet import HARD_IMAGENET
 from seraser_core.sources.benchmarks.imagenet import (
     IMAGENET_A,
     IMAGENET_R,
@@ -21,6 +22,8 @@ from seraser_core.sources.benchmarks.metashift import METASHIFT
 from seraser_core.sources.benchmarks.oxford_pets import OXFORD_PETS
 from seraser_core.sources.benchmarks.pairs import CAMEL_DEER, SPIDER_CRAB
 from seraser_core.sources.benchmarks.spawrious import SPAWRIOUS
+from seraser_core.sources.benchmarks.spuco import SPUCO_BIRDS, SPUCO_DOGS
+from seraser_core.sources.benchmarks.spurious_imagenet import SPURIOUS_IMAGENET
 from seraser_core.sources.benchmarks.stanford_dogs import STANFORD_DOGS
 from seraser_core.sources.benchmarks.tiny_imagenet import TINY_IMAGENET
 from seraser_core.sources.benchmarks.urbancars import URBANCARS
@@ -34,6 +37,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         CAMEL_DEER,
         SPIDER_CRAB,
         COUNTER_ANIMAL,
+        SPUCO_BIRDS,
+        SPUCO_DOGS,
         URBANCARS,
         METASHIFT,
         *SPAWRIOUS,
@@ -42,6 +47,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         DOMAINNET,
         NICOPP,
         IMAGENET9,
+        HARD_IMAGENET,
+        SPURIOUS_IMAGENET,
         IMAGENET_A,
         IMAGENET_R,
         IMAGENET_V2,

@@ -6,6 +6,7 @@ time, from the papers and their programs, and is held against miniatures of the 
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,18 @@ _BREEDS = ["bulldog", "corgi", "dachshund", "labrador"]
 _PLACES = ["beach", "desert", "dirt", "jungle", "mountain", "snow"]
 _DOMAINS = ["clipart", "infograph", "painting", "quickdraw", "real", "sketch"]
 _CONTEXTS = ["autumn", "dim", "grass", "outdoor", "rock", "water"]
+_HARD = (
+    "howler monkey,balance beam,swimming cap,dog sled,gymnastic horizontal bar,miniskirt,patio,"
+    "hockey puck,seat belt,ski,snorkel,keyboard space bar,sunglasses,volleyball,baseball player"
+)
 _IN9 = "dog,bird,wheeled vehicle,reptile,carnivore,insect,musical instrument,primate,fish"
 ORDERS: dict[str, tuple[list[str], list[str]]] = {
     "waterbirds": (["landbird", "waterbird"], ["land", "water"]),
     "celeba": (["person with dark hair", "person with blond hair"], ["female", "male"]),
     "camel_deer": (["camel", "deer"], ["desert", "grassland"]),
     "spider_crab": (["crab", "spider"], ["beach", "net"]),
+    "spuco_birds": (["landbird", "waterbird"], ["land", "water"]),
+    "spuco_dogs": (["small dog", "big dog"], ["indoor", "outdoor"]),
     "urbancars": (
         ["urban", "country"],
         [f"{a} background, {b} object" for a in ("urban", "country") for b in ("urban", "country")],
@@ -54,6 +61,7 @@ ORDERS: dict[str, tuple[list[str], list[str]]] = {
     "domainnet": (["air plane", "zebra"], _DOMAINS),
     "nicopp": (["hot air balloon", "bird"], _CONTEXTS),
     "imagenet9": (_IN9.split(","), []),
+    "hard_imagenet": (_HARD.split(","), []),
     "tiny_imagenet": (["Egyptian cat", "goldfish", "pop bottle"], []),
     "cub": (["Black footed Albatross", "Laysan Albatross"], []),
     "stanford_dogs": (["Chihuahua", "Pekinese", "soft-coated wheaten terrier"], []),
@@ -61,6 +69,7 @@ ORDERS: dict[str, tuple[list[str], list[str]]] = {
 }
 _IMAGENET = {
     "counter_animal": {"tench, Tinca tinca": 0, "black swan": 100, "class 999": 999},
+    "spurious_imagenet": {"great white shark": 2, "brambling": 10, "toilet paper": 999},
     "imagenet-a": {"stingray": 0, "goldfinch": 1, "junco": 2, "acorn": 199},
     "imagenet-r": {"goldfish": 0, "great white shark": 1, "hammerhead shark": 2, "stingray": 3},
     "imagenet-v2": {"tench": 0, "goldfish": 1, "great white shark": 2, "toilet paper": 999},
@@ -159,6 +168,36 @@ def test_classes_that_can_only_be_mistaken_are_no_fault(tmp_path):
     planned = plan_items(load_config({"dataset": dataset, "methods": ["zero_shot"]}), said.append)
     assert len(planned.classes) == 1000
     assert said[0].startswith("6 images: class 9 1, brambling, Fringilla montifringilla 2, black")
+
+
+def test_labels_of_spurious_imagenet_are_third_in_the_names_of_its_folders(tmp_path):
+    MINIATURES["spurious_imagenet"].write(tmp_path)
+    put(tmp_path, "images/no_number/d.jpg")
+    with pytest.raises(ConfigError, match=r"class .no_number. of images/no_number/d\.jpg"):
+        listed("spurious_imagenet", tmp_path)
+    shutil.rmtree(tmp_path / "images" / "no_number")
+    labels = [label for label, _ in images(listed("spurious_imagenet", tmp_path)).values()]
+    assert sorted(labels) == [2, 10, 100]
+    assert audit("spurious_imagenet", str(tmp_path)).problems == ["all: 3 images, published 7500"]
+
+
+def test_masks_of_hard_imagenet_lead_to_its_images(tmp_path):
+    MINIATURES["hard_imagenet"].write(tmp_path)
+    train = listed("hard_imagenet", tmp_path, split="train").items.sort("image")
+    masks = dict(train.select("mask", "image").rows())
+    assert masks["hardImageNet/train/n02777292_n02777292_42.png"] == (
+        "imagenet/train/n02777292/n02777292_42.JPEG"
+    )
+    assert train["size"].null_count() == 15, "the masks' sizes are not those of the images"
+    found = audit("hard_imagenet", str(tmp_path))
+    assert found.problems == [
+        "val: 15 images, published 750",
+        *(f"val, class {one}: 1 images, published 50" for one in _HARD.split(",")),
+    ]
+    for mask in (tmp_path / "hardImageNet" / "val").glob("n02777292_*"):
+        mask.unlink()
+    with pytest.raises(ConfigError, match="there are masks of 14 classes, not of 15"):
+        listed("hard_imagenet", tmp_path)
 
 
 def test_imagenet_indices_follow_the_wordnet_ids():
