@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,7 +41,7 @@ def compare(
     with watching() as display:
         url = _run(comparison, no_prefect, display)
     tables = write_comparison(url)
-    show_comparison(tables["comparison"], tables["ranks"], url, json)
+    show_comparison(tables, url, json)
     if not json:
         say_next("report", url, "--open")
 
@@ -63,13 +64,23 @@ def _run(comparison: Comparison, no_prefect: bool, display: RunDisplay) -> str:
     return url
 
 
-def show_comparison(table: pl.DataFrame, ranks: pl.DataFrame, url: str, json: bool) -> None:
-    """Print the table, and the mean ranks where there are labels."""
+def show_comparison(tables: Mapping[str, pl.DataFrame], url: str, json: bool) -> None:
+    """Print the table, the mean ranks where there are labels, and published figures.
+
+    Args:
+        tables: As `write_comparison` returns them.
+        url: The comparison's folder.
+        json: Whether to print them as JSON.
+    """
+    table, ranks, published = (tables[name] for name in ("comparison", "ranks", "published"))
     if json:
-        print_json({"comparison": url, "rows": table.to_dicts(), "ranks": ranks.to_dicts()})
+        document = {"rows": table, "ranks": ranks, "published": published}
+        found = {name: one.to_dicts() for name, one in document.items()}
+        print_json({"comparison": url, **found})
         return
     from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
     from seraser_core.results.comparison import left_out
+    from seraser_core.results.published import PUBLISHED
 
     needless = {name for name in ("dataset", "model") if table[name].n_unique() == 1}
     if not table["errors"].sum():
@@ -78,6 +89,9 @@ def show_comparison(table: pl.DataFrame, ranks: pl.DataFrame, url: str, json: bo
     print_table("comparison", columns, table.to_dicts())
     if ranks["pairs"].sum():
         print_table("mean ranks", mean_rank_columns(), ranks.to_dicts())
+    if published.height:
+        shown = [column for column in PUBLISHED if column.name not in needless]
+        print_table("published figures", shown, published.to_dicts())
     if small := left_out(table):
         results.print(small)
     results.print(f"comparison {url}")

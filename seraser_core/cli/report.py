@@ -63,7 +63,7 @@ def show_compared(url: str, done: Sequence[Done[Any]], json: bool) -> None:
 
     stop_at_faults(url, done, json)
     tables = write_comparison(url)
-    show_comparison(tables["comparison"], tables["ranks"], url, json)
+    show_comparison(tables, url, json)
 
 
 def stop_at_faults(url: str, done: Sequence[Done[Any]], json: bool) -> None:

@@ -15,6 +15,8 @@ from seraser_core.report.facts import CLEAR, UNTOUCHED, Effect, Share, read_effe
 from seraser_core.report.page import render
 from seraser_core.report.verdict import Doubt, Tile
 from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
+from seraser_core.results.published import PUBLISHED
+from seraser_core.results.records import RunRecord
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Compared:
         model: Name of its model.
         run_id: Name of its run directory.
         url: Of its run directory.
-        random_weights: True if the model's weights are random.
+        record: run.json.
         summary: The rows of its table ``summary``.
         groups: The rows of its table ``groups``; none if that is lost.
         answers: Those of its table ``answers``; none where there are labels, or if that is lost.
@@ -55,7 +57,7 @@ class Compared:
     model: str
     run_id: str
     url: str
-    random_weights: bool
+    record: RunRecord
     summary: Sequence[Mapping[str, Any]]
     groups: Sequence[Mapping[str, Any]]
     answers: Sequence[Mapping[str, Any]] = ()
@@ -87,6 +89,7 @@ def make_comparison(
     runs: Sequence[Compared],
     table: pl.DataFrame,
     ranks: pl.DataFrame,
+    published: pl.DataFrame,
     small: str = "",
 ) -> bytes:
     """Make the page of a comparison, self-contained.
@@ -96,6 +99,7 @@ def make_comparison(
         runs: In its order.
         table: One row per data set, model and method.
         ranks: Mean ranks of the methods over data sets and models.
+        published: Figures of the runs beside published ones.
         small: Which groups are left out of the worst group.
     """
     ranked = ranks.filter(pl.col("mean_rank_accuracy").is_not_null())
@@ -110,6 +114,9 @@ def make_comparison(
         tiles=_tiles(runs, table, ranked),
         ranks=_table("Mean ranks", ranks, mean_rank_columns()) if ranked.height else None,
         table=_table("All runs and methods", table, columns),
+        published=_table("Published figures", published, PUBLISHED, "published")
+        if published.height
+        else None,
     )
 
 
@@ -149,7 +156,7 @@ def _best(ranks: pl.DataFrame, column: str) -> str | None:
 
 def _doubts(runs: Sequence[Compared], small: str) -> list[Doubt]:
     doubts = []
-    if random := [run.run_id for run in runs if run.random_weights]:
+    if random := [run.run_id for run in runs if run.record.random_weights]:
         text = f"The weights of {count(len(random), 'run')} are random: {', '.join(random[:3])}."
         doubts.append(Doubt(text, "Their figures say nothing about any model.", grave=True))
     for run in runs:
@@ -213,7 +220,8 @@ def _interval(share: Share) -> str:
     return f"95 % {percent(share.low)} to {percent(share.high)}, n = {share.n:,}"
 
 
-def _table(name: str, table: pl.DataFrame, columns: Sequence[Column]) -> parts.Table:
-    return parts.make_table(
-        name, table.head(parts.MOST_ROWS), columns, file="comparison", total=table.height
-    )
+def _table(
+    name: str, table: pl.DataFrame, columns: Sequence[Column], file: str = "comparison"
+) -> parts.Table:
+    shown = table.head(parts.MOST_ROWS)
+    return parts.make_table(name, shown, columns, file=file, total=table.height)

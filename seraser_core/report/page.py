@@ -23,6 +23,7 @@ from seraser_core.report.papers import draw_groups
 from seraser_core.report.pictures import make_gallery
 from seraser_core.results.columns import CLASSES, GROUPS, METHODS, NIGHTS, Metric, Shown, shown_in
 from seraser_core.results.failed_pictures import FailedPicture
+from seraser_core.results.published import PUBLISHED, beside_published, published_table
 from seraser_core.results.records import RunRecord
 from seraser_core.results.schema import TOP
 from seraser_core.results.sums import MethodSums
@@ -178,6 +179,8 @@ def _tables(run: RunRecord, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any
     summary = parts.said_once(tables["summary"], tables["groups"], plain)
     silent = [*hidden, *parts.silent(summary)]
     nights = tables.get("nights")
+    groups = tables["groups"].to_dicts()
+    beside = [("", "", one) for one in beside_published(run, tables["summary"].to_dicts(), groups)]
     cut = {
         "classes": parts.worst_rows(tables["classes"], ["label"], "recall"),
         "groups": parts.worst_rows(tables["groups"], ["label", "attribute"], "accuracy"),
@@ -195,6 +198,9 @@ def _tables(run: RunRecord, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any
             _computed(METHODS),
             silent,
             main=_ON_PAPER,
+        ),
+        "published": parts.make_table(
+            "Published figures", published_table(beside), PUBLISHED, ("dataset", "model")
         ),
         "group_table": parts.make_table(
             "Groups", cut["groups"], _computed(GROUPS), hidden, "groups", tables["groups"].height

@@ -5,6 +5,7 @@ A comparison's folder beside its runs holds::
     comparison.json       the runs, with the names of their data sets and models
     report/comparison.*   the page (html), and the table as parquet, csv, md and tex (for LaTeX with
                           booktabs)
+    report/published.csv  where there are any: published figures, and ours beside them
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from seraser_core.report.compared import Compared, make_comparison
 from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
 from seraser_core.results.fingerprints import fingerprint
 from seraser_core.results.names import dataset_name, model_name
+from seraser_core.results.published import PUBLISHED, beside_published, published_table
 from seraser_core.results.reading import read_report
 from seraser_core.results.records import ComparedRecord, ComparisonRecord
 from seraser_core.results.shards import RunDirectory
@@ -120,13 +122,16 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
     """Make the table of a comparison from its runs' reports, and write its files.
 
     Returns:
-        ``comparison``, see `compare_runs`, and ``ranks``, see `mean_ranks`.
+        ``comparison``, see `compare_runs`; ``ranks``, see `mean_ranks`; and ``published``, see
+        `PUBLISHED`.
 
     Raises:
         RunDirectoryError: There is no comparison, or a run has no report.
     """
     comparison = _read(comparison_url)
+    runs = [_compared(run) for run in comparison.runs]
     table = compare_runs(comparison.runs)
+    published = _published(runs)
     ranks = mean_ranks(table)
     small = left_out(table)
     columns = shown_in(Shown.COMPARISON_TEXT, METHODS)
@@ -142,6 +147,11 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
             "Mean ranks over all data sets and models:\n",
             markdown_table(ranks, mean_rank_columns()),
         ]
+    if published.height:
+        page += ["Published figures:\n", markdown_table(published, PUBLISHED)]
+        storage.write_bytes(
+            storage.join(comparison_url, "report", "published.csv"), csv_table(published).encode()
+        )
     for ending, content in {
         "parquet": parquet.getvalue(),
         "csv": csv_table(table).encode(),
@@ -149,15 +159,27 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
         "tex": latex_table(table, columns).encode(),
         "html": make_comparison(
             comparison.name,
-            [_compared(run) for run in comparison.runs],
+            runs,
             table,
             ranks,
+            published,
             sentence(small) if small else "",
         ),
     }.items():
         url = storage.join(comparison_url, "report", f"comparison.{ending}")
         storage.write_bytes(url, content)
-    return {"comparison": table, "ranks": ranks}
+    return {"comparison": table, "ranks": ranks, "published": published}
+
+
+def _published(runs: Sequence[Compared]) -> pl.DataFrame:
+    """The runs' figures of which there are published ones."""
+    return published_table(
+        [
+            (run.dataset, run.model, one)
+            for run in runs
+            for one in beside_published(run.record, run.summary, run.groups)
+        ]
+    )
 
 
 def _compared(run: ComparedRecord) -> Compared:
@@ -168,7 +190,7 @@ def _compared(run: ComparedRecord) -> Compared:
         model=run.model,
         run_id=run.run_id,
         url=run.run,
-        random_weights=RunDirectory(run.run).run.random_weights,
+        record=RunDirectory(run.run).run,
         summary=read_report(run.run, "summary").to_dicts(),
         groups=groups,
         answers=answers,

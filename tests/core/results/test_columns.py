@@ -111,7 +111,7 @@ def test_one_object_is_a_column_of_every_table(scored, tmp_path, wide, fixed_sha
 
     show_summary(tables["summary"], tables["groups"], directory.url, json=False)
     summarised = wide()
-    show_comparison(comparison["comparison"], comparison["ranks"], url, json=False)
+    show_comparison(comparison, url, json=False)
     texts = {
         "summary": summarised,
         "compare": wide(),
