@@ -73,6 +73,9 @@ def check(
         typer.Argument(metavar="ROOT", help="Its root, a path or a URL.", show_default=False),
     ],
     split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    metadata: Annotated[
+        str | None, typer.Option(help="Table in ROOT that replaces the published one.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Do not open the images.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -91,6 +94,7 @@ def check(
             split,
             quick,
             lambda done, total: bar.update(task, completed=done, total=total),
+            metadata,
         )
     if json:
         print_json(dataclasses.asdict(report))

@@ -98,6 +98,11 @@ class DatasetOptions(Options):
         default=None,
         description="Name of the benchmark data set, see `seraser datasets`; path is its root.",
     )
+    metadata: str | None = Field(
+        default=None,
+        description="Of a benchmark data set with a table: the file in its root that replaces the "
+        "published one, as a corrected metadata file of Waterbirds.",
+    )
     id: str | None = Field(
         default=None, description="Column with unique ids; by default the image path is the id."
     )
@@ -170,8 +175,8 @@ class DatasetOptions(Options):
     train_counts: dict[str, Annotated[int, Field(ge=0, lt=2**53)]] | None = Field(
         default=None,
         description="Group -> its images in the training split, as {a landbird / land: 3498, ...}, "
-        "for the adjusted average, which weighs the groups as in training. Known for Waterbirds "
-        "and CelebA.",
+        "for the adjusted average, which weighs the groups as in training. Known for Waterbirds, "
+        "CelebA, SpuCoBirds and SpuCoDogs.",
     )
     allow_empty_classes: bool = Field(
         default=False, description="Accept classes that have no image."
@@ -231,8 +236,9 @@ class DatasetOptions(Options):
 
     def _check_benchmark(self) -> None:
         if self.format != "benchmark":
-            if self.name is not None:
-                raise mistake(f"{self.name!r} is of a benchmark", "set format: benchmark", "name")
+            for option in ("name", "metadata"):
+                if (given := getattr(self, option)) is not None:
+                    raise mistake(f"{given!r} is of a benchmark", "set format: benchmark", option)
             if self.split is not None and self.split.column is None:
                 raise mistake(
                     "missing",

@@ -9,6 +9,8 @@ from typing import Any
 def dataset_name(options: Mapping[str, Any]) -> str:
     """Return a data set in a few words: the name of a benchmark, or the end of its path."""
     name = options.get("name") or "/".join(str(options.get("path", "")).rstrip("/").split("/")[-2:])
+    if options.get("metadata"):
+        name += f" ({options['metadata']})"
     values = (options.get("split") or {}).get("values", [])
     return " ".join([name, *(["split"] if values else []), *map(str, values)])
 

@@ -16,7 +16,7 @@ from seraser_core import storage
 from seraser_core.config.options import DatasetOptions, SplitOptions
 from seraser_core.errors import ConfigError, TransientError
 from seraser_core.sources.benchmarks.benchmark import Benchmark, Counts
-from seraser_core.sources.benchmarks.benchmark_source import BenchmarkSource, chosen_split
+from seraser_core.sources.benchmarks.benchmark_source import BenchmarkSource, chosen_split, root_of
 from seraser_core.sources.benchmarks.registry import find_benchmark
 from seraser_core.sources.benchmarks.root import NoSplitError, Root
 from seraser_core.sources.source import Listing
@@ -73,6 +73,7 @@ def audit(
     split: str | None = None,
     quick: bool = False,
     advance: Advance = lambda done, total: None,
+    metadata: str | None = None,
 ) -> Audit:
     """Compare a root with the definition of its data set.
 
@@ -82,6 +83,7 @@ def audit(
         split: The only split to look at; else all of them.
         quick: Do not open the images.
         advance: Told of the progress of opening them.
+        metadata: The table in place of the published one; then published numbers do not apply.
 
     Raises:
         ConfigError: There is no such data set or split.
@@ -95,31 +97,34 @@ def audit(
             format="benchmark",
             name=name,
             path=path,
+            metadata=metadata,
             split=SplitOptions(values=[one]) if one else None,
         )
         try:
             listing = BenchmarkSource(options).listing()
         except ConfigError as error:
-            published = not benchmark.public or one in benchmark.public
-            if isinstance(error, NoSplitError) and not published and not split:
+            expected = not benchmark.public or one in benchmark.public
+            if isinstance(error, NoSplitError) and not expected and not split:
                 continue
             problem = f"{one + ': ' if one else ''}{error.value} -> {error.remedy}"
             report.problems.append(problem)
             continue
         listings.append(listing)
         report.notes += [line for line in listing.warnings if line not in report.notes]
-        _count(report, benchmark, one, listing)
+        published = Counts(-1) if metadata else benchmark.counts.get(one, Counts(-1))
+        _count(report, benchmark, published, one, listing)
     if listings:
         items = pl.concat([listing.items for listing in listings])
-        root = Root(DatasetOptions(format="benchmark", name=name, path=path), benchmark.layout)
+        root = root_of(benchmark, DatasetOptions(format="benchmark", name=name, path=path))
         present = _compare_files(report, root, items, whole=not split and not report.problems)
         if not quick:
             _open_all(report, path, present, advance)
     return report
 
 
-def _count(report: Audit, benchmark: Benchmark, split: str, listing: Listing) -> None:
-    published = benchmark.counts.get(split, Counts(-1))
+def _count(
+    report: Audit, benchmark: Benchmark, published: Counts, split: str, listing: Listing
+) -> None:
     items = listing.items
     of_class, of_attribute = _sizes(items, "label"), _sizes(items, "attribute")
     of_group = _sizes(items, "label", "attribute")

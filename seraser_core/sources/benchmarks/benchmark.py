@@ -57,6 +57,7 @@ class Benchmark:
         box: Sides x0, y0, x1, y1 of the foreground box, in pixels.
         mask: Path of the foreground mask in the root.
         masks: Folder of the masks, which need not be there; empty where the reader knows of each.
+        table: The table that another one may replace; ``{table}`` stands for it.
         counts: Published counts of splits; "" where there are no splits.
         trap: Common mistake with its labels or files.
     """
@@ -80,5 +81,6 @@ class Benchmark:
     box: Sequence[pl.Expr] = ()
     mask: pl.Expr | None = None
     masks: str = ""
+    table: str = ""
     counts: Mapping[str, Counts] = field(default_factory=dict)
     trap: str = ""

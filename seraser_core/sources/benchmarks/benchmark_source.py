@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -10,6 +11,7 @@ from itertools import product
 import polars as pl
 
 from seraser_core.config.classes import Entry, labels_of, names_of
+from seraser_core.config.options import DatasetOptions
 from seraser_core.errors import ConfigError
 from seraser_core.sources.benchmarks.benchmark import Benchmark, Names
 from seraser_core.sources.benchmarks.registry import find_benchmark
@@ -33,8 +35,8 @@ class BenchmarkSource(Source):
         benchmark = find_benchmark(options.name or "")
         split = chosen_split(benchmark, str(options.split.values[0]) if options.split else None)
         stored = benchmark.splits.get(split, "")
-        root = Root(options, benchmark.layout)
-        root.check([mark.replace("{split}", stored) for mark in benchmark.marks])
+        root = root_of(benchmark, options)
+        root.check([root.named(mark, stored) for mark in benchmark.marks])
         rows = benchmark.reader.rows(root, stored)
         if not rows.height:
             raise root.wrong(f"no image is of split {split!r}", kind=NoSplitError)
@@ -61,7 +63,7 @@ class BenchmarkSource(Source):
             base=options.path,
             warnings=root.warnings,
             template=benchmark.template,
-            train_counts=_train_counts(benchmark, len(classes), len(attributes)),
+            train_counts=_train_counts(benchmark, root, classes, attributes),
             names=self._class_names(classes),
             sparse=benchmark.sparse,
         )
@@ -137,14 +139,41 @@ def chosen_split(benchmark: Benchmark, split: str | None) -> str:
     return split
 
 
+def root_of(benchmark: Benchmark, options: DatasetOptions) -> Root:
+    """The root of a data set.
+
+    Raises:
+        ConfigError: `dataset.metadata` names a table that cannot be one of its.
+    """
+    given = options.metadata
+    if given is not None and not benchmark.table:
+        raise ConfigError(
+            "dataset.metadata", repr(given), f"{benchmark.name} has no such table; leave it out"
+        )
+    if given is not None and any(re.search(rule, given) for rule in (ABSOLUTE, CLIMBING)):
+        raise ConfigError(
+            "dataset.metadata", repr(given), f"name a file below {options.path}, as corrected.csv"
+        )
+    return Root(options, benchmark.layout, given or benchmark.table)
+
+
 def _train_counts(
-    benchmark: Benchmark, classes: int, attributes: int
+    benchmark: Benchmark, root: Root, classes: Mapping[str, str], attributes: Mapping[str, str]
 ) -> dict[tuple[int, int], int]:
-    """(label, attribute) -> published images of the group in the training split, where known."""
+    """(label, attribute) -> images of the group in the training split, where known.
+
+    They are the published ones, or those of a table that replaces the published one.
+    """
+    if root.table != benchmark.table:
+        rows = benchmark.reader.rows(root, benchmark.splits[_TRAIN])
+        items = _select(benchmark, root, rows)
+        labels = _indices(items, "label", classes, root)
+        pairs = pl.DataFrame({"y": labels, "a": _indices(items, "attribute", attributes, root)})
+        return {(y, a): n for y, a, n in pairs.group_by("y", "a").len().iter_rows()}
     train = benchmark.counts.get(_TRAIN)
     if train is None or not train.of_group:
         return {}
-    groups = product(range(classes), range(attributes))
+    groups = product(range(len(classes)), range(len(attributes)))
     return dict(zip(groups, train.of_group, strict=True))
 
 

@@ -36,7 +36,7 @@ class Table:
     """A text file of rows and columns.
 
     Attributes:
-        name: Its path in the root; ``{split}`` stands for the split.
+        name: Its path in the root; ``{split}`` and ``{table}`` as in `Root.named`.
         columns: Names of the columns where the file does not begin with them.
         separator: Between the columns.
         comment: Lines that begin so are passed over.
@@ -55,7 +55,7 @@ class Table:
         Raises:
             ConfigError: The file is missing, empty, or has other columns.
         """
-        name = self.name.replace("{split}", split)
+        name = root.named(self.name, split)
         content = root.text(name).encode()
         read = partial(
             pl.read_csv,
@@ -109,7 +109,8 @@ class Tables(Reader):
         if not self.split or not split:
             return joined
         if self.split not in joined.columns:
-            raise root.wrong(f"{self.tables[0].name!r} has no column {self.split!r}")
+            name = root.named(self.tables[0].name, split)
+            raise root.wrong(f"{name!r} has no column {self.split!r}")
         return joined.filter(pl.col(self.split) == split)
 
     def _join(self, root: Root, rows: pl.DataFrame, more: pl.DataFrame, name: str) -> pl.DataFrame:

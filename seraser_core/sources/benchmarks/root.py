@@ -25,13 +25,14 @@ class Root:
     Args:
         options: The data set.
         layout: Its content, for errors.
+        table: Name of the table that stands for ``{table}``.
 
     Attributes:
         warnings: Warnings for people, added by readers.
     """
 
-    def __init__(self, options: DatasetOptions, layout: str) -> None:
-        self.options, self.layout = options, layout
+    def __init__(self, options: DatasetOptions, layout: str, table: str = "") -> None:
+        self.options, self.layout, self.table = options, layout, table
         self.url = options.path
         self.warnings: list[str] = []
         self._images: dict[str, dict[str, FileInfo]] = {}
@@ -45,6 +46,10 @@ class Root:
         return kind(
             "dataset.path", f"{self.url}: {fault}", f"{remedy}expected there: {self.layout}"
         )
+
+    def named(self, name: str, split: str) -> str:
+        """The name of a file or folder, with what ``{split}`` and ``{table}`` stand for."""
+        return name.replace("{split}", split).replace("{table}", self.table)
 
     def images(self, folder: str = "") -> dict[str, FileInfo]:
         """Image files below `folder`, relative to the root.

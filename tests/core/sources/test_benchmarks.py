@@ -273,6 +273,7 @@ def test_configured_classes_keep_the_published_order(tmp_path):
     [
         ({"name": "cub"}, "name the data set"),
         ({"mask": "mask"}, "known of a benchmark"),
+        ({"format": "table", "name": None, "metadata": "m.csv", "classes": ["a", "b"]}, "set form"),
         ({"split": {"column": "split", "values": [2]}}, "is of a table"),
         ({"split": {"values": ["test", "val"]}}, "one split"),
         ({"format": "table", "classes": ["a", "b"]}, "set format: benchmark"),

@@ -218,6 +218,37 @@ def test_labels_of_a_table_of_waterbirds(tmp_path):
     assert images(listed("waterbirds", tmp_path)) == {"l.jpg": (0, 1), "w.jpg": (1, 0)}
 
 
+def test_labels_of_a_corrected_table_of_waterbirds(tmp_path):
+    MINIATURES["waterbirds"].write(tmp_path)
+    published = images(listed("waterbirds", tmp_path))
+    rows = ("1,001.Black_footed_Albatross/a_1.jpg,0,2,0", "2,018.Spotted_Catbird/e_5.jpg,1,0,0")
+    header = "img_id,img_filename,y,split,place"
+    text(tmp_path, "tables/corrected.csv", header, *rows, "3,002.Laysan_Albatross/f_6.jpg,1,0,1")
+    listing = listed("waterbirds", tmp_path, metadata="tables/corrected.csv")
+    assert images(listing) == {"001.Black_footed_Albatross/a_1.jpg": (0, 0)}
+    assert published["001.Black_footed_Albatross/a_1.jpg"] == (1, 0)
+    assert listing.train_counts == {(1, 0): 1, (1, 1): 1}, "of that table, not the published ones"
+    found = audit("waterbirds", str(tmp_path), "test", metadata="tables/corrected.csv")
+    assert found.problems == ["test, class waterbird: no image"]
+    (tmp_path / "metadata.csv").unlink()
+    assert images(listed("waterbirds", tmp_path, metadata="tables/corrected.csv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "said"),
+    [
+        ("waterbirds", "corrected.csv", "there is no 'corrected.csv'"),
+        ("waterbirds", "../corrected.csv", "name a file below"),
+        ("waterbirds", "/data/corrected.csv", "name a file below"),
+        ("celeba", "corrected.csv", "celeba has no such table"),
+    ],
+)
+def test_tables_that_cannot_replace_the_published_one(name, table, said, tmp_path):
+    MINIATURES[name].write(tmp_path)
+    with pytest.raises(ConfigError, match=said):
+        listed(name, tmp_path, metadata=table)
+
+
 @pytest.mark.parametrize(
     ("name", "first", "other", "contexts"),
     [
