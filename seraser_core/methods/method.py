@@ -40,7 +40,12 @@ class Scores:
 
 
 Features = Mapping[str, Tensor]
-"""Name of a view -> (B, K, D) float32, L2-normalised image features."""
+"""Name of a view -> (B, K, D) float32, L2-normalised image features.
+
+`SEED` -> (B,) int64 on the CPU, seeds for a method that draws at random: they depend on the run's
+seed and the image's id alone. A sample to learn from has none.
+"""
+SEED = "seed"
 
 
 class Method(ABC):
@@ -84,6 +89,11 @@ class Method(ABC):
                 resolve_name(region.check)(model, f"methods.{options.id}.auxiliary")
         if options.name in offered_methods().origins:
             resolve_name(_TRIAL)(options, prompts, model)
+
+    @classmethod
+    def learns(cls, options: Any) -> bool:
+        """Return whether a method of these options has a sample to learn from, see `fit`."""
+        return cls.fit is not Method.fit
 
     def fit(self, features: Features) -> None:
         """Learn from view features of a sample of the images, without their labels."""

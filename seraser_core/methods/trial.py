@@ -9,6 +9,7 @@ from seraser_core.config.methods import MethodOptions
 from seraser_core.kinds import IMAGE
 from seraser_core.methods.calls import build_method, named, predict
 from seraser_core.methods.context import MethodContext
+from seraser_core.methods.method import SEED
 from seraser_core.methods.recording import release_memory
 from seraser_core.methods.shared import Shared
 from seraser_core.models.clip_model import ClipModel
@@ -46,6 +47,7 @@ def _try(options: MethodOptions, context: MethodContext) -> None:
     width = context.class_features.shape[-1]
     given, features = Shared(), {}
     with named(options.id):
+        features[SEED] = given.add("the features", torch.arange(_IMAGES))
         for view in {IMAGE, *method.views}:
             random = torch.randn(_IMAGES, view.count, width, generator=generator)
             pictures = normalize(random, dim=-1).to(context.class_features.device)

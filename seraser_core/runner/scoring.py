@@ -13,17 +13,20 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import torch
 from torch import Tensor
 
 from seraser_core.engines.base import Progress
 from seraser_core.errors import ErrorRateError, ItemError, RunDirectoryError, TransientError
 from seraser_core.kinds import IMAGE, RELEVANCE
 from seraser_core.methods import Scores
+from seraser_core.methods.method import SEED
 from seraser_core.results.counting import shard_sums
 from seraser_core.results.outcomes import MethodOutcome, join, reduce_scores
 from seraser_core.results.picture_sums import PictureFacts, PictureSums
 from seraser_core.results.records import Computed, Timings
 from seraser_core.results.rows import build_table
+from seraser_core.results.samples import keys_of
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.clock import Clock
 from seraser_core.runner.feed import Batch, Feed
@@ -91,10 +94,15 @@ def score_items(
     sampler = Sampler(session, items)
     rows, sampled = items.to_pylist(), sampler.sampled
     with Feed(session, rows, size, attempt, clock=clock, sampled=sampled) as feed:
-        labels = dict(
-            zip(*(items[name].to_pylist() for name in ("item_index", "label")), strict=True)
+        indices, ids, labels = (
+            items[name].to_pylist() for name in ("item_index", "item_id", "label")
         )
-        given = session, labels, sampler, feed, clock, attempt, progress, most_errors
+        keys = keys_of(session.config.seed, ids) >> 1  # of 63 bits, as int64 has
+        known = {
+            index: (label, key)
+            for index, label, key in zip(indices, labels, keys.tolist(), strict=True)
+        }
+        given = session, known, sampler, feed, clock, attempt, progress, most_errors
         work = session.compute.submit(_scored, *given).result()
     if len(work.done) + len(work.errors) != items.num_rows:
         raise RunDirectoryError(
@@ -119,7 +127,7 @@ def score_items(
 
 def _scored(
     session: Session,
-    labels: dict[int, int | None],
+    known: dict[int, tuple[int | None, int]],
     sampler: Sampler,
     feed: Feed,
     clock: Clock,
@@ -127,7 +135,7 @@ def _scored(
     progress: Progress | None,
     most_errors: int,
 ) -> _Work:
-    work = _Work(session, labels, sampler, clock)
+    work = _Work(session, known, sampler, clock)
     work.fit(attempt)
     for batch in work.timed(feed):
         work.score(batch)
@@ -158,16 +166,20 @@ class _Work:
 
     Args:
         session: The run.
-        labels: item_index -> label, of all its images.
+        known: item_index -> label and seed, of all its images.
         sampler: Keeps what is to be kept of images of the sample.
         clock: Counts ``data_wait_s``, ``model_s`` with its parts ``relevance_s`` and
             ``features_s``, and ``masks_s``; and the seconds of its `Feed`.
     """
 
     def __init__(
-        self, session: Session, labels: dict[int, int | None], sampler: Sampler, clock: Clock
+        self,
+        session: Session,
+        known: dict[int, tuple[int | None, int]],
+        sampler: Sampler,
+        clock: Clock,
     ) -> None:
-        self._session, self._labels, self._clock = session, labels, clock
+        self._session, self._known, self._clock = session, known, clock
         self._sampler = sampler
         self._methods = [method.for_shard() for method in session.methods]
         self.done: list[int] = []
@@ -222,6 +234,7 @@ class _Work:
                     save_masks(self._session, batch.items, batch.sizes, masks)
         with self._clock.on("features_s"):
             features = encode_views(self._session, batch.views)
+        features[SEED] = torch.tensor([self._known[index][1] for index in batch.items])
         scores = score(self._session, features, self._methods)
         self._sampler.add(batch, facts, features, scores)
         reached("scored")
@@ -248,7 +261,7 @@ class _Work:
         """Make outcomes of the scores; of none, empty ones."""
         session, parts = self._session, self._scores
         self._scores, self._score_bytes = [], 0
-        labels = [self._labels[index] for index in self.done[self._reduced :]]
+        labels = [self._known[index][0] for index in self.done[self._reduced :]]
         self._reduced = len(self.done)
         none = np.empty((0, len(session.run.classes)), np.float32)
 
