@@ -84,6 +84,8 @@ def options_schema() -> dict[str, Any]:
     _allow(schema["properties"]["methods"]["items"], {"enum": list(method_options())})
     _allow(types["DatasetOptions"]["properties"]["split"], {"type": "string"})
     _allow(types["GroupPromptOptions"]["properties"]["prompts"], {"type": "string"})
+    _allow(types["OrthCaliOptions"]["properties"]["pairs"], {"type": "string"})
+    _allow(types["TieOptions"]["properties"]["pool"], {"const": "self"})
     types["DatasetOptions"]["properties"]["format"]["enum"] = list(offered_formats().members)
     return {"$schema": _DIALECT, **schema}
 

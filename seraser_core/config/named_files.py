@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seraser_core import storage
+from seraser_core.config.methods.contexts import is_context_file
 from seraser_core.config.methods.templates import TEMPLATE_SETS
 from seraser_core.config.options import RunConfig
 from seraser_core.config.secrets import PLAIN_URL, URL_RULE
@@ -26,7 +27,12 @@ _FILES: tuple[tuple[Sequence[str], Sequence[str], Callable[[str], bool]], ...] =
         lambda text: text.endswith(_MODEL_FILE_ENDINGS) or text.startswith((".", "/", "~")),
     ),
     (("segment",), ("detector", "segmenter"), lambda text: text.startswith((".", "/", "~"))),
-    (_METHODS, ("templates", "prompts", "insights"), lambda text: text not in TEMPLATE_SETS),
+    (
+        _METHODS,
+        ("templates", "prompts", "insights", "pairs"),
+        lambda text: text not in TEMPLATE_SETS,
+    ),
+    (_METHODS, ("contexts",), is_context_file),
 )
 """Group of options in a tree, its options that may name files, and a test whether a text does."""
 
@@ -141,14 +147,26 @@ def _read_files(method: Any, field: str) -> Any:
         method["templates"] = _read_lines(f"{field}.templates", templates)
     if isinstance(prompts, str):
         method["prompts"] = read_yaml(f"{field}.prompts", prompts)
+    contexts, pairs = method.get("contexts"), method.get("pairs")
+    if isinstance(contexts, str) and is_context_file(contexts):
+        is_mapping = contexts.endswith((".yaml", ".yml"))
+        read = read_yaml if is_mapping else _read_lines
+        method["contexts"] = read(f"{field}.contexts", contexts)
+    if isinstance(pairs, str):
+        method |= _read_keys(f"{field}.pairs", pairs, ["pairs"])
     if isinstance(method.get("insights"), str) and not {"reject", "accept"} & method.keys():
-        insights = read_yaml(f"{field}.insights", method.pop("insights"))
-        if not insights.keys() <= {"reject", "accept"}:
-            raise ConfigError(
-                f"{field}.insights", sorted(insights), "the file must hold `reject` and `accept`"
-            )
-        method |= insights
+        insights = method.pop("insights")
+        method |= _read_keys(f"{field}.insights", insights, ["reject", "accept"])
     return method
+
+
+def _read_keys(field: str, location: str, keys: Sequence[str]) -> dict[str, Any]:
+    """The mapping in a YAML file, which must have no other keys than these."""
+    tree = read_yaml(field, location)
+    if not tree.keys() <= set(keys):
+        named = " and ".join(f"`{key}`" for key in keys)
+        raise ConfigError(field, sorted(tree), f"the file must hold {named}")
+    return tree
 
 
 def _read_lines(field: str, location: str) -> list[str]:

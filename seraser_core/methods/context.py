@@ -43,6 +43,7 @@ class MethodContext:
         self.logit_scale = model.logit_scale
         self._engines: dict[tuple[int, tuple[str, ...]], PromptEngine] = {}
         self._ensembles: dict[tuple[str, ...], Tensor] = {}
+        self._templates: dict[tuple[str, ...], Tensor] = {}
 
     def engine(self, context_tokens: int, prompts: Prompts | None = None) -> PromptEngine:
         """The engine that tunes `context_tokens` tokens of `prompts`, or the run's; made once."""
@@ -67,6 +68,21 @@ class MethodContext:
             whole = torch.cat(features)
             self._ensembles[key] = self.shared.add("context.ensemble_features(...)", whole)
         return self._ensembles[key]
+
+    def template_features(self, templates: Sequence[str]) -> Tensor:
+        """Normalised features of every class in each of `templates`; made once.
+
+        Returns:
+            (M, C, D) float32.
+        """
+        key = tuple(templates)
+        if key not in self._templates:
+            every = template_prompts(templates, self.prompts, self.model)
+            features = self.class_features.new_empty(len(templates), *self.class_features.shape)
+            for place, prompts in enumerate(every):
+                features[place] = self.model.encode_text(prompts.tokens)
+            self._templates[key] = self.shared.add("context.template_features(...)", features)
+        return self._templates[key]
 
     def _parts(self, templates: int) -> list[Prompts]:
         """Cut the run's prompts into parts with a bounded number of texts."""

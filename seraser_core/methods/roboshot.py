@@ -15,7 +15,7 @@ from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.prompts import Prompts, tokenise
 
 _LEAST_NEW = 1e-2
-"""Fraction of a difference's length that earlier differences must leave unexplained."""
+"""Fraction of a vector's length that those before it must leave unexplained."""
 
 
 class Roboshot(Method):
@@ -70,16 +70,21 @@ def _check_independent(pairs: list[tuple[str, str]], model: ClipModel, field: st
     Raises:
         ConfigError: A pair adds (nearly) nothing to those before it.
     """
-    differences = _differences(pairs, model)
-    _, upper = torch.linalg.qr(differences.T)
-    new = upper.diagonal().abs() / differences.norm(dim=-1)[: len(upper)]
-    dependent = [i for i in range(len(pairs)) if i >= len(new) or float(new[i]) < _LEAST_NEW]
-    if dependent:
+    place = follows_from_others(_differences(pairs, model))
+    if place is not None:
         raise ConfigError(
             field,
-            list(pairs[dependent[0]]),
+            list(pairs[place]),
             "the difference of this pair follows from those before it; leave it out",
         )
+
+
+def follows_from_others(vectors: Tensor) -> int | None:
+    """Return the place of the first of (N, D) vectors that adds (nearly) nothing to the others."""
+    _, upper = torch.linalg.qr(vectors.T)
+    new = upper.diagonal().abs() / vectors.norm(dim=-1)[: len(upper)]
+    dependent = [i for i in range(len(vectors)) if i >= len(new) or float(new[i]) < _LEAST_NEW]
+    return dependent[0] if dependent else None
 
 
 def _differences(pairs: list[tuple[str, str]], model: ClipModel) -> Tensor:

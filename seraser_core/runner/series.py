@@ -110,10 +110,10 @@ def _check_methods(prepared: Prepared, say: Callable[[str], None]) -> None:
         ConfigError: A method learns from a sample of the whole data set.
     """
     with waiting("importing PyTorch"):
-        from seraser_core.methods import Method, method_class
+        from seraser_core.methods import method_class
     for options in prepared.config.methods:
         method = method_class(options)
-        if method.fit is not Method.fit:
+        if method.learns(options):
             raise ConfigError(
                 f"methods.{options.id}",
                 options.name,

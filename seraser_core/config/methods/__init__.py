@@ -38,6 +38,12 @@ _OURS = {
     "tps": "tps:TpsOptions",
     "tda": "tda:TdaOptions",
     "roboshot": "roboshot:RoboshotOptions",
+    "tie": "tie:TieOptions",
+    "sage": "sage:SageOptions",
+    "sage_random": "sage:SageRandomOptions",
+    "orth_proj": "orthogonal:OrthProjOptions",
+    "orth_cali": "orthogonal:OrthCaliOptions",
+    "perception": "perception:PerceptionOptions",
 }
 """Name of a method -> where its options are; in the order in which they are listed."""
 

@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from seraser_core.config import load_comparison, load_config, method_options, parse_config
+from seraser_core.config.methods.contexts import CONTEXT_SETS
 from seraser_core.errors import ConfigError
+from seraser_core.sources.benchmarks.registry import BENCHMARKS
 
 REJECT = [["a desert", "a forest"]]
 DELIVERED = Path(__file__).parents[3] / "deployments" / "configs"
@@ -23,6 +25,9 @@ def test_what_files_hold_becomes_part_of_the_configuration(tmp_path):
     (tmp_path / "templates.txt").write_text("a photo of {}\n\n  {} at night é \n", "utf-8")
     (tmp_path / "insights.yaml").write_text(yaml.safe_dump({"reject": REJECT}))
     (tmp_path / "prompts.yaml").write_text(yaml.safe_dump({"a": ["an a"], "b": ["a b", "bees"]}))
+    (tmp_path / "contexts.txt").write_text("a desert\n\na forest \n")
+    (tmp_path / "contexts.yaml").write_text(yaml.safe_dump({"desert": ["on sand "], "none": [""]}))
+    (tmp_path / "pairs.yaml").write_text(yaml.safe_dump({"pairs": [["a dry a", "a wet a"]]}))
     path = tmp_path / "run.yaml"
     path.write_text(
         yaml.safe_dump(
@@ -31,17 +36,22 @@ def test_what_files_hold_becomes_part_of_the_configuration(tmp_path):
                 {"name": "vte", "templates": "imagenet7"},
                 {"name": "roboshot", "insights": "insights.yaml"},
                 {"name": "group_prompt", "prompts": "prompts.yaml"},
+                {"name": "orth_cali", "contexts": "contexts.txt", "pairs": "pairs.yaml"},
+                {"name": "perception", "contexts": "contexts.yaml"},
             )
         )
     )
     config = load_config(path)
-    ensemble, vte, roboshot, group_prompt = config.methods
+    ensemble, vte, roboshot, group_prompt, orth_cali, perception = config.methods
     assert ensemble.templates == ["a photo of {}", "{} at night é"]
     assert len(vte.templates) == 7
     assert (roboshot.reject, roboshot.accept) == ([("a desert", "a forest")], [])
     assert group_prompt.prompts["b"] == ["a b", "bees"]
-    for file in ("templates.txt", "insights.yaml", "prompts.yaml"):
-        (tmp_path / file).unlink()
+    assert orth_cali.contexts == ["a desert", "a forest"]
+    assert orth_cali.pairs == [("a dry a", "a wet a")]
+    assert perception.contexts == {"desert": ["on sand"], "none": [""]}
+    for file in (*tmp_path.glob("*.txt"), *tmp_path.glob("*.yaml")):
+        file.unlink()
     assert parse_config(config.model_dump(mode="json")) == config, "a worker needs no file"
 
 
@@ -66,12 +76,41 @@ def test_an_override_comes_before_the_files_are_read():
         ({"name": "roboshot", "insights": "x", "reject": REJECT}, "insights", "one of them"),
         ({"name": "tda", "positive_shots": -1}, "positive_shots", "0 or more"),
         ({"name": "seraser_task", "sample": 0}, "sample", "1 or more"),
+        ({"name": "tie"}, "contexts", "required"),
+        ({"name": "tie", "contexts": "waterbird"}, "contexts", "did you mean waterbirds"),
+        ({"name": "tie", "contexts": "zzz"}, "contexts", "sets: camel_deer, celeba"),
+        ({"name": "tie", "contexts": "./no.txt"}, "contexts", "no such file"),
+        ({"name": "tie", "contexts": ["a", "a"]}, "contexts", "more than once"),
+        ({"name": "tie", "contexts": ["a", " "]}, "contexts", "is empty"),
+        ({"name": "tie", "contexts": ["a"], "pool": {"sample": 0}}, r"pool\.sample", "1 or more"),
+        ({"name": "tie", "contexts": ["a"], "pool": "train"}, "pool", "'train'.*write self or"),
+        ({"name": "orth_cali", "contexts": ["a"], "pairs": "./no.yaml"}, "pairs", "no such file"),
+        ({"name": "orth_cali", "contexts": ["a"], "pairs": [["a"]]}, "pairs", "needs 2 values"),
+        ({"name": "perception", "contexts": "celebs"}, "contexts", "did you mean celeba"),
+        ({"name": "perception", "contexts": {"a": ["{}"]}}, "contexts", "has braces"),
+        ({"name": "perception", "contexts": {"a": []}}, "contexts", "no description"),
+        ({"name": "sage", "keep": 81}, "keep", "there are 80 templates"),
     ],
     ids=str,
 )
 def test_what_is_refused(method, field, said):
     with pytest.raises(ConfigError, match=rf"(?s)^methods\.0\.{field}.*{said}"):
         load_config(tree(method))
+
+
+@pytest.mark.parametrize("name", CONTEXT_SETS)
+def test_sets_of_contexts_can_be_used(name):
+    some = [{"name": "tie", "contexts": name}, {"name": "perception", "contexts": name}]
+    tie, perception = load_config(tree(*some)).methods
+    assert len(tie.contexts) > 1
+    assert len(perception.contexts) > 1
+
+
+def test_sets_of_contexts_are_those_of_data_sets():
+    """A set for a part of the challenges, such as spawrious, has the name that they share."""
+    known = [*BENCHMARKS, "counter_animal", "spuco_birds", "spuco_dogs"]
+    for name in CONTEXT_SETS:
+        assert any(benchmark.startswith(name) for benchmark in known), name
 
 
 def test_an_insights_file_with_other_keys_is_refused(tmp_path):

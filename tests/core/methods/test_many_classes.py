@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from seraser_core.config import load_config
 from seraser_core.methods import MethodContext, method_class
 from seraser_core.methods import context as method_context
+from seraser_core.methods.method import SEED
 from seraser_core.models import prompts as prompts_module
 from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.engine import build_engine
@@ -37,6 +38,12 @@ METHODS = [
     {"name": "mta", "views": 8},
     {"name": "tps", "views": 8},
     {"name": "ensemble", "templates": TEMPLATES},
+    {"name": "tie", "contexts": ["a desert", "a forest"]},
+    {"name": "sage", "templates": TEMPLATES, "keep": 2},
+    {"name": "sage_random", "templates": TEMPLATES},
+    {"name": "orth_proj", "contexts": ["a desert"]},
+    {"name": "orth_cali", "contexts": ["a desert", "on and under the sea", "night"]},
+    {"name": "perception", "contexts": {"sea": ["at sea", ""], "night": ["at night"]}},
     {"name": "seraser", "steps": 1},
     {"name": "tpt", "steps": 1, "views": 8},
 ]
@@ -86,6 +93,7 @@ def test_no_table_of_classes_by_classes_is_made(tiny_model, prompts, monkeypatch
                 view.name: normalize(torch.randn(2, view.count, width, generator=generator), dim=-1)
                 for view in method.views
             }
+            features[SEED] = torch.arange(2)
             assert method.predict(features).logits.shape == (2, COUNT)
 
 

@@ -425,7 +425,11 @@ def test_names_that_depend_on_the_images_are_refused(dataset, field):
 def test_a_method_that_learns_from_all_images_is_refused(tree, grown):
     with pytest.raises(ConfigError, match=r"(?s)^methods\.seraser_task: .*grows"):
         plan(tree, "methods=[zero_shot, seraser_task]")
+    tie = "{name: tie, contexts: [a desert, a forest], pool: %s}"
+    with pytest.raises(ConfigError, match=r"(?s)^methods\.tie: .*grows"):
+        plan(tree, f"methods=[{tie % '{sample: 3}'}]")
     assert not list(Path(tree["output"]).glob("*/run.json"))
+    assert plan(tree, f"methods=[{tie % 'self'}]")
 
 
 def test_a_method_whose_rows_depend_on_the_shard_is_said(tree, grown):

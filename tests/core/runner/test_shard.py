@@ -25,6 +25,7 @@ from seraser_core.runner.plan import plan_run
 
 CLASSES = ["a camel", "a deer on the lake", "a red-billed oxpecker"]
 TEMPLATES = ["a photo of {}.", "{} seen from above"]
+CONTEXTS = ["a photo of a desert", "water and nothing else"]
 
 
 def logits(rows: pl.DataFrame) -> np.ndarray:
@@ -68,6 +69,13 @@ def test_results_do_not_depend_on_how_the_work_is_cut(run, tree, changes):
         {"name": "ensemble", "templates": TEMPLATES},
         {"name": "roboshot", "reject": [["a desert", "a forest"]]},
         {"name": "group_prompt", "prompts": {name: [name, f"{name}, at sea"] for name in CLASSES}},
+        {"name": "tie", "contexts": CONTEXTS},
+        {"id": "tie-pool", "name": "tie", "contexts": CONTEXTS, "pool": {"sample": 6}},
+        {"name": "sage", "templates": TEMPLATES},
+        {"name": "sage_random", "templates": TEMPLATES},
+        {"name": "orth_proj", "contexts": CONTEXTS},
+        {"name": "orth_cali", "contexts": CONTEXTS},
+        {"name": "perception", "contexts": {"sea": ["at sea", "in a boat"], "land": [""]}},
     ]
     _, expected = run(tree)
     assert not expected["stateful"].any()
