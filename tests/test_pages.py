@@ -96,7 +96,9 @@ def test_the_demo_prints_its_rows_both_reports_and_a_sentence(demo):
         assert f"report {url}/report/report.html" in done.stdout
     rows = {row["method"]: row for row in printed["summary"]}
     figures = [f"{100 * rows[m]['accuracy']:.1f} %" for m in ("zero_shot", "seraser")]
-    sentence = f"takes the average from {figures[0]} (zero_shot) to {figures[1]} and the worst"
+    sentence = (
+        f"takes the pooled average from {figures[0]} (zero_shot) to {figures[1]} and the worst"
+    )
     assert sentence in " ".join(words)
 
 

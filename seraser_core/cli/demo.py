@@ -147,7 +147,7 @@ def _what_happened(shortcut: _FinishedRun, control: _FinishedRun) -> str:
     (before, worst_before), (after, worst_after) = map(shortcut.figures, ("zero_shot", "seraser"))
     (plain, _), (changed, _) = map(control.figures, ("zero_shot", "seraser"))
     return (
-        f"With the shortcut, seraser takes the average from {before} (zero_shot) to {after} and "
-        f"the worst group from {worst_before} to {worst_after}; without one, where it can only do "
-        f"harm, the average goes from {plain} to {changed}."
+        f"With the shortcut, seraser takes the pooled average from {before} (zero_shot) to {after} "
+        f"and the worst group from {worst_before} to {worst_after}; without one, where it can only "
+        f"do harm, the pooled average goes from {plain} to {changed}."
     )

@@ -112,6 +112,11 @@ def _groups(status: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
         yield "time", list(_times(status["seconds"], status["overhead"]))
         costs = status["seconds_per_image"].items()
         yield "per image", [f"{method} {1000 * cost:,.1f} ms" for method, cost in costs]
+        if peaks := status.get("peak_bytes"):
+            yield (
+                "GPU memory",
+                [f"{method} {used / 2**20:,.0f} MiB" for method, used in peaks.items()],
+            )
     if pictures := list(_pictures(status.get("pictures") or {})):
         yield "pictures", pictures
 

@@ -30,6 +30,7 @@ class Scores:
         loss_last: (B,) float32, loss with the prompt that the logits come from.
         steps: Optimiser steps; None without tuning.
         seconds: Time it took, beside the image features that all methods share.
+        peak_bytes: Most memory of the GPU that was in use meanwhile; None on a CPU.
     """
 
     logits: Tensor
@@ -37,6 +38,7 @@ class Scores:
     loss_last: Tensor | None = None
     steps: int | None = None
     seconds: float = 0.0
+    peak_bytes: int | None = None
 
 
 Features = Mapping[str, Tensor]

@@ -22,6 +22,17 @@ def memory_budget(device: torch.device) -> int:
     return int(total * _SHARE[device.type])
 
 
+def begin_peak(device: torch.device) -> None:
+    """Begin to watch how much memory of a GPU is in use at most."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_bytes(device: torch.device) -> int | None:
+    """Most bytes of a GPU that this process used since `begin_peak`; None of a CPU."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether `error` says that memory ran out, the device's or the machine's."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

@@ -135,9 +135,9 @@ def sentence(ranks: pl.DataFrame, runs: int) -> str:
     several = " and " in str(average)
     if worst == average:
         verb = "are" if several else "is"
-        return f"{over}, {average} {verb} best, on average and in the worst group."
+        return f"{over}, {average} {verb} best, by the pooled average and in the worst group."
     end = f", and {worst} the best worst group" if worst else ""
-    return f"{over}, {average} {'have' if several else 'has'} the best average{end}."
+    return f"{over}, {average} {'have' if several else 'has'} the best pooled average{end}."
 
 
 def _pairs(ranks: pl.DataFrame) -> int:
@@ -176,7 +176,7 @@ def _tiles(runs: Sequence[Compared], table: pl.DataFrame, ranks: pl.DataFrame) -
     if not ranks.height:
         return [*tiles, *_audit_tiles(runs)]
     for title, column in (
-        ("Best on average", "mean_rank_accuracy"),
+        ("Best average (pooled)", "mean_rank_accuracy"),
         ("Best in the worst group", "mean_rank_worst_group"),
     ):
         best = _best(ranks, column)

@@ -56,4 +56,4 @@ def better(facts: Facts) -> str:
     if best is None or best is facts.main:
         return ""
     worst = f", worst group {percent(best.worst[1].after.value)}" if best.worst else ""
-    return f"{best.method} is better here: average {percent(best.after.value)}{worst}."
+    return f"{best.method} is better here: pooled average {percent(best.after.value)}{worst}."

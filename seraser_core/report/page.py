@@ -26,6 +26,7 @@ from seraser_core.results.failed_pictures import FailedPicture
 from seraser_core.results.published import PUBLISHED, beside_published, published_table
 from seraser_core.results.records import RunRecord
 from seraser_core.results.schema import TOP
+from seraser_core.results.status import costs
 from seraser_core.results.sums import MethodSums
 from seraser_core.results.tables import small_groups_text
 from seraser_core.shortcuts.findings import Findings
@@ -35,6 +36,7 @@ _COMPARED = 4
 """Methods whose calibration and confusion are shown."""
 _AGAINST = ("fixed", "broken", "mcnemar_p")
 """Columns of groups that compare a method with zero-shot, beside zero-shot's accuracy."""
+_COSTS = ("seconds_per_image", "peak_mib")
 _HIDDEN = ("label", "attribute")
 _KINDS = {
     "broken": "Broken: right before, wrong after",
@@ -79,7 +81,7 @@ def make_report(
     content = {
         **_first_screen(facts, findings),
         **_evidence(facts, tables, sums, findings, pictures),
-        **_tables(run, tables),
+        **_tables(run, tables, status),
         **_making(run, status, files),
         "faults": parts.faults(status["errors"], failed),
         "data_files": [
@@ -160,7 +162,9 @@ def _totals(main: Effect | None) -> dict[str, int]:
     return {"broken": main.broken, "fixed": main.fixed, "wrong": wrong}
 
 
-def _tables(run: RunRecord, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+def _tables(
+    run: RunRecord, tables: Mapping[str, pl.DataFrame], status: Mapping[str, Any]
+) -> dict[str, Any]:
     # The label of every image is among the five likeliest classes where there are no more.
     hidden = [*_HIDDEN, *(["top5"] if len(run.classes) <= TOP else [])]
     small = small_groups_text(tables["summary"])
@@ -168,6 +172,7 @@ def _tables(run: RunRecord, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any
     known = {column.name: column for column in _computed(METHODS)}
     brief: list[Column] = list(shown_in(Shown.SUMMARY, METHODS))
     brief = [known[column.name] for column in brief]
+    brief += (paid := [column for column in METHODS if column.name in _COSTS])
     for name, column in (
         ("accuracy", Column("average_95", words="95 % interval")),
         ("worst_group_accuracy", Column("worst_95", words="95 % interval, worst group")),
@@ -178,6 +183,9 @@ def _tables(run: RunRecord, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any
     plain = next((m.id for m in run.methods if m.name == "zero_shot"), "")
     summary = parts.said_once(tables["summary"], tables["groups"], plain)
     silent = [*hidden, *parts.silent(summary)]
+    of_methods = [costs(status, method) for method in summary["method"]]
+    kinds = {column.name: column.kind for column in paid}
+    summary = summary.hstack(pl.DataFrame(of_methods, schema=kinds))
     nights = tables.get("nights")
     groups = tables["groups"].to_dicts()
     beside = [("", "", one) for one in beside_published(run, tables["summary"].to_dicts(), groups)]

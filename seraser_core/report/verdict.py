@@ -107,13 +107,14 @@ def _verdict(effect: Effect) -> str:
     if effect.helps:
         done = f"{name} fixes {count(effect.fixed, 'image')} and breaks {effect.broken:,}"
         if not worst_text:
-            return f"{done} of {effect.after.n:,}; the average {_moves_of(effect)}."
+            return f"{done} of {effect.after.n:,}; the pooled average {_moves_of(effect)}."
         joint = "and" if direction > 0 else "but"
         return f"{done}, {joint} {worst_text}."
     if effect.harms:
         done = f"{name} breaks {count(effect.broken, 'image')} and fixes {effect.fixed:,}"
-        end = worst_text if worst_text and direction > 0 else f"the average {_moves_of(effect)}"
-        joint = "but" if worst_text and direction > 0 else "so"
+        rises = worst_text and direction > 0
+        end = worst_text if rises else f"the pooled average {_moves_of(effect)}"
+        joint = "but" if rises else "so"
         return f"{done}, {joint} {end}."
     return (
         f"{name} makes no clear difference: of {count(effect.after.n, 'image')} it fixes "

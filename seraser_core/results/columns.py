@@ -134,6 +134,7 @@ def _mcnemar(result: MethodResult) -> float | None:
     return mcnemar(sums.fixed, sums.broken) if sums.labelled else None
 
 
+_POOLED = "average (pooled)"
 _COMPARED = Shown.COMPARISON | Shown.COMPARE
 _TOLD = _COMPARED | Shown.SUMMARY
 
@@ -157,9 +158,10 @@ METHODS: list[Metric[MethodResult]] = [
     Metric("images", int, shown=Shown.COMPARISON | Shown.SUMMARY, of=lambda m: m.sums.rows),
     Metric("errors", int, shown=_TOLD | Shown.PREFECT, of=lambda m: m.sums.rows - m.sums.ok),
     Metric("n", int, shown=Shown.PREFECT, of=lambda m: m.sums.labelled),
-    _share("accuracy", _accuracy, Shown.EVERYWHERE, "average (pooled)"),
+    _share("accuracy", _accuracy, Shown.EVERYWHERE, _POOLED),
     _share("adjusted_accuracy", _adjusted, Shown.EVERYWHERE, "average (adjusted)"),
     _share("group_mean", _group_mean, Shown.COMPARISON | Shown.PREFECT, "average (group mean)"),
+    _share("ece", shown=_TOLD | Shown.PREFECT, better="lower"),
     _share("top5", lambda m: m.share(m.sums.top5)),
     Metric("worst_group", shown=Shown.PREFECT, of=_worst("name")),
     _share("worst_group_accuracy", _worst("accuracy"), Shown.EVERYWHERE),
@@ -185,7 +187,8 @@ METHODS: list[Metric[MethodResult]] = [
     Metric("brier", float, better="lower", of=_mean("brier")),
     _share("ece", _calibration_error, better="lower"),
     Metric("seconds_per_image", float, better="lower", shown=_COMPARED),
-    Metric("rank_accuracy", float, "rank of average", shown=Shown.COMPARISON, ranks="accuracy"),
+    Metric("peak_mib", int, "peak GPU memory (MiB)", better="lower", shown=_COMPARED),
+    Metric("rank_accuracy", float, f"rank of {_POOLED}", shown=Shown.COMPARISON, ranks="accuracy"),
     Metric("rank_worst_group", float, shown=Shown.COMPARISON, ranks="worst_group_accuracy"),
 ]
 """One row per method.
@@ -197,8 +200,8 @@ with their label among the five likeliest classes. ``worst_group_low`` and ``_hi
 95 % interval, ``gap`` is accuracy minus worst-group accuracy, and ``small_groups`` counts groups
 too small to be the worst. ``changed`` counts images with another prediction than zero-shot's,
 ``mcnemar_p`` compares fixed with broken ones, ``mean_confidence`` is over all images with a
-prediction, labelled or not, ``nll`` is in nats. What cannot be known (no labels,
-no attributes) is null.
+prediction, labelled or not, ``nll`` is in nats. ``seconds_per_image`` and ``peak_mib`` are those of
+`costs`. What cannot be known (no labels, no attributes, no GPU) is null.
 """
 
 GROUPS: list[Metric[Group]] = [
@@ -249,7 +252,7 @@ NIGHTS: list[Metric[NightResult]] = [
     Metric("images", int, shown=_NIGHTLY, of=lambda n: n.result.sums.rows),
     Metric("errors", int, shown=_NIGHTLY, of=lambda n: n.result.sums.rows - n.result.sums.ok),
     Metric("n", int, of=lambda n: n.result.sums.labelled),
-    _share("accuracy", lambda n: _accuracy(n.result), _NIGHTLY),
+    _share("accuracy", lambda n: _accuracy(n.result), _NIGHTLY, _POOLED),
     Metric("worst_group", shown=_NIGHTLY, of=lambda n: _worst("name")(n.result)),
     _share("worst_group_accuracy", lambda n: _worst("accuracy")(n.result), _NIGHTLY),
     Metric("changed", int, shown=_NIGHTLY, of=lambda n: n.result.sums.changed),

@@ -29,7 +29,7 @@ from seraser_core.results.reading import read_report
 from seraser_core.results.records import ComparedRecord, ComparisonRecord
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.significance import holm
-from seraser_core.results.status import status
+from seraser_core.results.status import costs, status
 from seraser_core.results.table_formats import csv_table, latex_table, markdown_table
 from seraser_core.results.tables import small_groups_text
 from seraser_core.sources.items import SMALL_GROUP
@@ -210,9 +210,9 @@ def compare_runs(runs: Sequence[ComparedRecord]) -> pl.DataFrame:
 
     Beside the columns of the runs' summaries, of which absent ones are null:
     ``mcnemar_p_holm``, Holm's adjusted ``mcnemar_p`` over all rows that have one (zero-shot, with
-    which the others are compared, has none); ``seconds_per_image`` of the method and its views, see
-    `status`; ``rank_accuracy`` and ``rank_worst_group``, from 1 for the best method of a data set
-    and model, where equal ones share their mean rank.
+    which the others are compared, has none); ``seconds_per_image`` of the method and its views, and
+    ``peak_mib``, see `status`; ``rank_accuracy`` and ``rank_worst_group``, from 1 for the best
+    method of a data set and model, where equal ones share their mean rank.
 
     Args:
         runs: As in comparison.json.
@@ -239,7 +239,7 @@ def compare_runs(runs: Sequence[ComparedRecord]) -> pl.DataFrame:
 def _rows(run: ComparedRecord) -> list[dict[str, Any]]:
     """The rows of one run, without what takes all runs to know."""
     url = run.run
-    seconds = status(url).get("seconds_per_image", {})
+    facts = status(url)
     methods = RunDirectory(url).run.methods
     untouched = [method.id for method in methods if method.name == "zero_shot"]
     named = {"dataset": run.dataset, "model": run.model, "run_id": run.run_id}
@@ -248,7 +248,7 @@ def _rows(run: ComparedRecord) -> list[dict[str, Any]]:
     for summary in read_report(url, "summary").to_dicts():
         method = summary["method"]
         row = {column.name: summary.get(column.name) for column in columns} | named
-        row["seconds_per_image"] = seconds.get(method)
+        row |= costs(facts, method)
         if method in untouched:
             row["mcnemar_p"] = None
         rows.append(row)

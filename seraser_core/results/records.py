@@ -213,6 +213,9 @@ class Timings(Record):
         rows_s: Making rows and sums.
         methods: Method -> its steps.
         views: Method -> what the views cost that it needs beside the image.
+        peak_bytes: Method -> most memory of the GPU that was in use during its steps, with the
+            model, and with what other shards of the process used at the time; empty on a CPU, and
+            in records of earlier versions.
         batch_size: Images at once.
         parallel_shards: Shards that the process computed at once, at most.
         device: Its kind, name, threads and machine.
@@ -232,6 +235,7 @@ class Timings(Record):
     rows_s: float
     methods: dict[str, float]
     views: dict[str, float]
+    peak_bytes: dict[str, int] = {}
     batch_size: int
     parallel_shards: int
     device: dict[str, str | int]

@@ -34,7 +34,9 @@ def status(run_url: str) -> dict[str, Any]:
     ``fetch_wait`` and ``decode_wait`` what these were waited for; ``masks`` is the time of storage
     for masks that the run makes, which counts as neither model nor decode. ``images_per_s`` is by
     the clock, whatever the number of processes; ``seconds_per_image`` is what a method costs beyond
-    the features of the image itself, with those of its other views, were it alone.
+    the features of the image itself, with those of its other views, were it alone. ``peak_bytes``
+    is the most memory of a GPU that was in use while a method computed: with the model, without the
+    encoding of views, which methods share; it has no methods that ran on CPUs.
     ``pictures`` holds how many are almost of one colour, and what share of a picture is foreground;
     ``warnings``, what of it makes one doubt. ``damaged`` says what is wrong with shards that were
     committed and yet are not done. ``first_errors`` names the first images that could not be used.
@@ -115,6 +117,15 @@ def _described(
     } | _speed(commits, images - done)
 
 
+def costs(status: Mapping[str, Any], method: str) -> dict[str, float | int | None]:
+    """Return what a method costs, under the names of columns, from the document of `status`."""
+    peak = status.get("peak_bytes", {}).get(method)
+    return {
+        "seconds_per_image": status.get("seconds_per_image", {}).get(method),
+        "peak_mib": None if peak is None else round(peak / 2**20),
+    }
+
+
 def describe_damage(directory: RunDirectory, damaged: Damaged) -> str:
     """Say what is wrong with a shard, and what computes it again."""
     return f"{directory.path(damaged.file)} {damaged.what}; `seraser repair` computes it again"
@@ -141,12 +152,15 @@ def _speed(commits: Sequence[Commit], left: int) -> dict[str, Any]:
     images = sum(commit.timings.images for commit in commits)
     seconds: defaultdict[str, float] = defaultdict(float)
     methods: defaultdict[str, float] = defaultdict(float)
+    peaks: dict[str, int] = {}
     for commit in commits:
         for key, value in [*commit.timings.seconds().items(), ("write_s", commit.write_s)]:
             seconds[key] += value
         for of_methods in (commit.timings.methods, commit.timings.views):
             for method, value in of_methods.items():
                 methods[method] += value
+        for method, used in commit.timings.peak_bytes.items():
+            peaks[method] = max(used, peaks.get(method, 0))
     processes = process_times(commits)
     seconds["wall_s"] = sum(process.wall_s for process in processes)
     workers, now = workers_of(commits), time.time()
@@ -158,4 +172,5 @@ def _speed(commits: Sequence[Commit], left: int) -> dict[str, Any]:
         "overhead": overhead(seconds) / seconds["wall_s"],
         "seconds": {name.removesuffix("_s"): round(value, 3) for name, value in seconds.items()},
         "seconds_per_image": {method: value / max(1, images) for method, value in methods.items()},
+        "peak_bytes": peaks,
     }

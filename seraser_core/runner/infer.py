@@ -18,7 +18,7 @@ from seraser_core.methods.method import cosine_logits
 from seraser_core.methods.recording import release_memory
 from seraser_core.methods.shared import Shared
 from seraser_core.models.engine import images_at_once
-from seraser_core.models.memory import is_out_of_memory
+from seraser_core.models.memory import begin_peak, is_out_of_memory, peak_bytes
 from seraser_core.runner.session import Session
 
 T = TypeVar("T")
@@ -71,6 +71,7 @@ def score(
     scores = {"": replace(_to_cpu(Scores(untouched)), seconds=_since(started))}
     for method in methods:
         started = time.perf_counter()
+        begin_peak(session.model.device)
 
         def predict(part: slice, method: Method = method) -> Scores:
             some = {name: views[part] for name, views in features.items()}
@@ -81,7 +82,8 @@ def score(
         parts = in_batches(predict, len(untouched), sizes, method.id, not method.stateful)
         for part in parts:
             calls.check_alike(method.id, part, session.tells)
-        scores[method.id] = replace(_join(parts), seconds=_since(started))
+        peak = peak_bytes(session.model.device)
+        scores[method.id] = replace(_join(parts), seconds=_since(started), peak_bytes=peak)
     return scores
 
 

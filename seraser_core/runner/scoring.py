@@ -190,6 +190,7 @@ class _Work:
         self._reduced = 0  # images of `done` whose scores are reduced
         self._outcomes: dict[str, list[MethodOutcome]] = {}
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._peak_bytes: dict[str, int] = {}
         self._load_s = session.take_load_s()
         self.began = time.time() - self._load_s
         self._started = time.perf_counter() - self._load_s
@@ -243,6 +244,8 @@ class _Work:
         self.facts.update(zip(batch.items, facts, strict=True))
         for name, of_method in scores.items():
             self._seconds[name] += of_method.seconds
+            if of_method.peak_bytes is not None:
+                self._peak_bytes[name] = max(of_method.peak_bytes, self._peak_bytes.get(name, 0))
         self._score_bytes += sum(of_method.logits.nbytes for of_method in scores.values())
         if self._score_bytes > _MOST_SCORE_BYTES:
             self._reduce()
@@ -312,6 +315,7 @@ class _Work:
             rows_s=rows_s,
             methods=seconds,
             views=self._view_seconds(encode_s),
+            peak_bytes=self._peak_bytes,
             batch_size=batch_size(session),
             parallel_shards=session.config.runtime.parallel_shards,
             device=describe_device(session.model.device),

@@ -28,20 +28,22 @@ def ranks(average: dict[str, float], worst: dict[str, float | None], pairs: int)
             {"zero_shot": 2.0, "seraser": 1.0},
             {"zero_shot": 2.0, "seraser": 1.0},
             4,
-            "Over 4 pairs of data set and model, seraser is best, on average and in the worst "
-            "group.",
+            "Over 4 pairs of data set and model, seraser is best, by the pooled average and in "
+            "the worst group.",
         ),
         (
             {"zero_shot": 1.2, "seraser": 1.8},
             {"zero_shot": 2.0, "seraser": 1.0},
             1,
-            "On this data set, zero_shot has the best average, and seraser the best worst group.",
+            "On this data set, zero_shot has the best pooled average, and seraser the best worst "
+            "group.",
         ),
         (
             {"zero_shot": 1.5, "seraser": 1.5},
             {"zero_shot": None, "seraser": None},
             2,
-            "Over 2 pairs of data set and model, zero_shot and seraser have the best average.",
+            "Over 2 pairs of data set and model, zero_shot and seraser have the best pooled "
+            "average.",
         ),
     ],
 )

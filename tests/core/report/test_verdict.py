@@ -98,14 +98,15 @@ def test_the_sentence_of_a_gain_that_costs_the_worst_group():
 
 def test_the_sentence_of_a_run_without_groups_tells_the_average():
     assert sentence(facts(effect(groups=())), None) == (
-        "seraser fixes 30 images and breaks 5 of 100; the average rises from 35.0 % to 60.0 %."
+        "seraser fixes 30 images and breaks 5 of 100; the pooled average rises from 35.0 % to "
+        "60.0 %."
     )
 
 
 def test_the_sentence_of_harm_and_of_chance():
     harm = effect(fixed=2, broken=20, groups=())
     assert sentence(facts(harm), None) == (
-        "seraser breaks 20 images and fixes 2, so the average falls from 78.0 % to 60.0 %."
+        "seraser breaks 20 images and fixes 2, so the pooled average falls from 78.0 % to 60.0 %."
     )
     chance = effect(fixed=4, broken=3)
     assert sentence(facts(chance), None) == (
@@ -256,7 +257,7 @@ def test_the_foreground_is_advised_where_it_is_clearly_better():
         "Look at the 5 images that foreground breaks",
         "Try group_prompt",
     ]
-    assert better(found) == "foreground is better here: average 90.0 %, worst group 50.0 %."
+    assert better(found) == "foreground is better here: pooled average 90.0 %, worst group 50.0 %."
     alike = effect("foreground", fixed=31, right=61)
     assert "Use foreground" not in titles(facts(effect(), alike))
     assert better(facts(effect(), alike)) == ""

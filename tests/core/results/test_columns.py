@@ -41,11 +41,12 @@ CLASSES = {
 COMPARISON = {
     **{"dataset": TEXT, "model": TEXT, "method": TEXT, "run_id": TEXT},
     **{"images": COUNT, "errors": COUNT, "accuracy": REAL, "adjusted_accuracy": REAL},
-    **{"group_mean": REAL, "worst_group_accuracy": REAL, "worst_group": TEXT},
+    **{"group_mean": REAL, "ece": REAL, "worst_group_accuracy": REAL, "worst_group": TEXT},
     **{"worst_group_low": REAL, "worst_group_high": REAL, "small_groups": COUNT, "gap": REAL},
     **{"changed": COUNT, "fixed": COUNT, "broken": COUNT},
     **{"mcnemar_p": REAL, "mcnemar_p_holm": REAL, "mean_confidence": REAL},
-    **{"seconds_per_image": REAL, "rank_accuracy": REAL, "rank_worst_group": REAL},
+    **{"seconds_per_image": REAL, "peak_mib": COUNT},
+    **{"rank_accuracy": REAL, "rank_worst_group": REAL},
 }
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from seraser_core.cli.status_lines import status_lines
+from seraser_core.results.comparison import ComparedRun, create_comparison, write_comparison
+from seraser_core.results.status import status
+from seraser_core.results.summary import aggregate
 from seraser_core.results.timings import bound_by, elapsed, overhead, process_times
 
 BASE = {
@@ -59,3 +65,22 @@ def test_the_time_of_processes_and_of_the_run(small, tmp_path):
     assert [process.wall_s for process in processes] == [36.0, 19.0, 20.0]
     assert elapsed(spans) == pytest.approx(50 + 10)
     assert elapsed([]) == 0
+
+
+def test_the_most_memory_of_all_shards_is_shown_beside_the_time(small, tmp_path):
+    directory, mib = small.create(str(tmp_path / "runs")), 2**20
+    for number, (shard, used) in enumerate(zip(small.shards, (5, 7, 6), strict=True)):
+        places = range(shard.start, shard.stop)
+        computed = small.computed(places, number)
+        timings = computed.timings.model_copy(update={"peak_bytes": {"seraser": used * mib}})
+        computed = computed.model_copy(update={"timings": timings})
+        before = directory.state(shard.id)
+        directory.write_shard(shard.id, small.predictions(places), computed, before)
+    assert status(directory.url)["peak_bytes"] == {"seraser": 7 * mib}
+    assert "GPU memory seraser 7 MiB" in [*status_lines(status(directory.url))]
+    aggregate(directory.url)
+    url = create_comparison(str(tmp_path), "study", [ComparedRun("d", "m", directory.url)])
+    table = write_comparison(url)["comparison"]
+    assert dict(table.select("method", "peak_mib").iter_rows()) == {"zero_shot": None, "seraser": 7}
+    for page in (f"{directory.url}/report/report.html", f"{url}/report/comparison.html"):
+        assert "peak GPU memory (MiB)" in Path(page).read_text()

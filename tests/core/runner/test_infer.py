@@ -89,3 +89,17 @@ def test_a_run_goes_on_with_smaller_batches(tree, monkeypatch, caplog):
     for shard in RunDirectory(url).commits():
         metrics = [RunDirectory(where).commits()[shard].methods for where in (expected, url)]
         assert metrics[0]["seraser"].confusion == metrics[1]["seraser"].confusion
+
+
+@pytest.mark.gpu
+def test_the_most_memory_of_a_gpu_is_kept_of_every_method(tree):
+    tree["model"] = {**tree["model"], "device": "cuda"}
+    url = plan_run(load_config(tree))
+    run_local(url)
+    net = open_session(url).model.net
+    weights = sum(one.nbytes for one in net.parameters())
+    for commit in RunDirectory(url).commits().values():
+        peaks = commit.timings.peak_bytes
+        assert list(peaks) == list(commit.methods)
+        assert min(peaks.values()) >= weights
+        assert peaks["seraser"] > peaks["zero_shot"]

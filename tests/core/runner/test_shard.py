@@ -91,6 +91,7 @@ def test_the_cost_of_a_methods_own_views_is_told(run, tree):
     for commit in directory.commits().values():
         timings, views = commit.timings, commit.timings.views
         assert views["zero_shot"] == 0
+        assert timings.peak_bytes == {}, "there is no GPU"
         assert views["tpt"] == pytest.approx(19 * views["foreground"])
         assert views["tpt"] + 2 * views["foreground"] == pytest.approx(timings.encode_s)
     found = status(url)["seconds_per_image"]
