@@ -29,11 +29,13 @@ def show_summary(
         document = {"run": run_url, "summary": summary.to_dicts(), "groups": groups.to_dicts()}
         if nights is not None:
             document["nights"] = nights.to_dicts()
+        if (headline := _table_of(run_url, "headline")) is not None:
+            document["headline"] = headline.to_dicts()
         if (disagreed := _disagreements(summary, run_url)) is not None:
             document["disagreements"] = disagreed.to_dicts()
         print_json(document)
         return
-    from seraser_core.results.columns import GROUPS, METHODS, Shown, shown_in
+    from seraser_core.results.columns import GROUPS, HEADLINE, METHODS, Shown, shown_in
 
     columns = shown_in(Shown.SUMMARY, METHODS)
     if not summary["errors"].sum():
@@ -41,6 +43,8 @@ def show_summary(
     print_table("methods", columns, summary.to_dicts())
     if groups.height:
         print_table("groups", shown_in(Shown.SUMMARY, GROUPS), groups.to_dicts())
+    if (headline := _table_of(run_url, "headline")) is not None:
+        print_table("headline", shown_in(Shown.SUMMARY, HEADLINE), headline.to_dicts())
     if nights is not None:
         _show_nights(nights, run_url)
     say_small_groups(summary)
@@ -76,17 +80,20 @@ def show_disagreements(summary: pl.DataFrame, run_url: str) -> None:
         results.print(f"{table.height} of them are in {run_url}/report/disagreements.parquet")
 
 
-def _disagreements(summary: pl.DataFrame, run_url: str) -> pl.DataFrame | None:
-    """Read the disagreements of an audit's report; None if the report has none."""
+def _table_of(run_url: str, name: str) -> pl.DataFrame | None:
+    """Read a table of a report; None if the report has none of that name."""
     from seraser_core.errors import RunDirectoryError
     from seraser_core.results.reading import read_report
 
-    if summary["n"].sum():
-        return None
     try:
-        return read_report(run_url, "disagreements")
+        return read_report(run_url, name)
     except RunDirectoryError:
         return None
+
+
+def _disagreements(summary: pl.DataFrame, run_url: str) -> pl.DataFrame | None:
+    """Read the disagreements of an audit's report; None if the report has none."""
+    return None if summary["n"].sum() else _table_of(run_url, "disagreements")
 
 
 def say_small_groups(summary: pl.DataFrame) -> None:

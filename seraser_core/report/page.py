@@ -21,7 +21,16 @@ from seraser_core.report.answers import answer_trends
 from seraser_core.report.facts import Effect, Facts, read_facts
 from seraser_core.report.papers import draw_groups
 from seraser_core.report.pictures import make_gallery
-from seraser_core.results.columns import CLASSES, GROUPS, METHODS, NIGHTS, Metric, Shown, shown_in
+from seraser_core.results.columns import (
+    CLASSES,
+    GROUPS,
+    HEADLINE,
+    METHODS,
+    NIGHTS,
+    Metric,
+    Shown,
+    shown_in,
+)
 from seraser_core.results.failed_pictures import FailedPicture
 from seraser_core.results.published import PUBLISHED, beside_published, published_table
 from seraser_core.results.records import RunRecord
@@ -61,8 +70,8 @@ def make_report(
 
     Args:
         run: run.json.
-        tables: ``summary``, ``groups`` and ``classes``, in an audit ``disagreements``, and of a
-            series ``nights`` and ``night_groups``.
+        tables: ``summary``, ``groups`` and ``classes``, in an audit ``disagreements``, of a series
+            ``nights`` and ``night_groups``, and of some benchmark data sets ``headline``.
         status: Status of the run or series.
         missing: Shards that are not in the tables.
         sums: Method id -> sums over all shards.
@@ -207,6 +216,9 @@ def _tables(
             silent,
             main=_ON_PAPER,
         ),
+        "headline": None
+        if "headline" not in tables
+        else parts.make_table("Headline", tables["headline"], HEADLINE),
         "published": parts.make_table(
             "Published figures", published_table(beside), PUBLISHED, ("dataset", "model")
         ),

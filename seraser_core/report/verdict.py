@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from seraser_core.display import count, percent
 from seraser_core.report.facts import Effect, Facts, Share
+from seraser_core.results.headlines import headline_of
 from seraser_core.shortcuts.findings import Findings, Rate
+from seraser_core.sources.benchmarks.headline import Misled
 from seraser_core.sources.items import SMALL_GROUP
 
 _FEW = 30
@@ -178,6 +180,9 @@ def _of_the_labels(facts: Facts) -> Iterator[Doubt]:
             "which a method disagrees with zero-shot."
         )
         return
+    if isinstance(headline_of(facts.run), Misled):
+        text = "The labels are of classes that the images do not show: the lower, the better."
+        yield Doubt(text, "“Fixed” images are those that mislead a method anew.", grave=True)
     if facts.labelled < facts.ok:
         yield Doubt(f"Only {facts.labelled:,} of {count(facts.ok, 'image')} have a label.")
     effect = facts.main

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # commands have these columns before they import Polars
         NightGroup,
         NightResult,
     )
+    from seraser_core.results.headlines import HeadlineFigure
 
 T = TypeVar("T")
 Value = str | int | float | bool | None
@@ -236,6 +237,16 @@ CLASSES: list[Metric[ClassCounts]] = [
     _share("precision", lambda c: c.hits / c.predicted if c.predicted else None),
 ]
 """One row per method and class that occurs: recall, and precision of its predictions."""
+
+HEADLINE: list[Metric[HeadlineFigure]] = [
+    Metric("method", shown=Shown.SUMMARY, of=lambda f: f.method),
+    Metric("figure", shown=Shown.SUMMARY, of=lambda f: f.figure),
+    Metric("n", int, shown=Shown.SUMMARY, of=lambda f: f.n),
+    _share("value", lambda f: f.value, Shown.SUMMARY, better=None),
+    _share("low", lambda f: f.low, Shown.SUMMARY, better=None),
+    _share("high", lambda f: f.high, Shown.SUMMARY, better=None),
+]
+"""One row per method and figure of a benchmark data set's headline, see `sources.benchmarks`."""
 
 
 def _new_groups(night: NightResult) -> int | None:

@@ -19,12 +19,14 @@ from seraser_core.results.columns import (
     ANSWERS,
     CLASSES,
     GROUPS,
+    HEADLINE,
     METHODS,
     NIGHT_ANSWERS,
     NIGHT_GROUPS,
     NIGHTS,
     Metric,
 )
+from seraser_core.results.headlines import headline_figures
 from seraser_core.results.records import RunRecord
 from seraser_core.results.sums import MethodSums
 from seraser_core.sources.items import SMALL_GROUP
@@ -35,7 +37,7 @@ T = TypeVar("T")
 def make_tables(sums: Mapping[str, MethodSums], run: RunRecord) -> dict[str, pl.DataFrame]:
     """Return ``summary``, ``groups`` and ``classes``, with the columns of `METHODS` and so on.
 
-    Without labels, also ``answers``.
+    Without labels, also ``answers``; of benchmark data sets that have one, ``headline``.
 
     Args:
         sums: Method id -> sums over all shards.
@@ -48,6 +50,8 @@ def make_tables(sums: Mapping[str, MethodSums], run: RunRecord) -> dict[str, pl.
         "groups": _table(GROUPS, [group for result in results for group in result.groups]),
         "classes": _table(CLASSES, classes),
     }
+    if figures := list(headline_figures(run, results)):
+        tables["headline"] = _table(HEADLINE, figures)
     if _unlabelled(results):
         found = (answer for result in results for answer in answers(result, run.classes))
         tables["answers"] = _table(ANSWERS, found)

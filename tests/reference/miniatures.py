@@ -488,7 +488,7 @@ IMAGENET9 = Miniature(
     strange=adding("mixed_rand/val/6_musical/1.JPEG"),
     said="class '6_musical'",
     deeper="mixed_rand",
-    splits={"original": 9, "mixed_same": 9, "only_fg": 9, "no_fg": 9},
+    splits={"original": 9, "mixed_same": 9, "only_fg": 9, "no_fg": 9, "mixed": 18},
 )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from seraser_core.sources.benchmarks.headline import Headline
 from seraser_core.sources.benchmarks.readers import Reader
 from seraser_core.sources.benchmarks.root import Root
 
@@ -49,7 +50,8 @@ class Benchmark:
         sparse: Whether many of the classes have no image, and can only be mistaken for others.
         template: Prompt template.
         splits: Name of a split -> what stands for it in files, the default first; without splits,
-            all images are used.
+            all images are used. Several parts that make a split are joined by ``+``; each row
+            tells its own in the column ``split_part``.
         public: The splits that were published, where others are known of; those need not be there.
         image: Path of the image in the root, from the reader's columns.
         label: Stored value of the class.
@@ -58,6 +60,7 @@ class Benchmark:
         mask: Path of the foreground mask in the root.
         masks: Folder of the masks, which need not be there; empty where the reader knows of each.
         table: The table that another one may replace; ``{table}`` stands for it.
+        headline: The figure by which papers know it, where that is none of the usual ones.
         counts: Published counts of splits; "" where there are no splits.
         trap: Common mistake with its labels or files.
     """
@@ -82,5 +85,6 @@ class Benchmark:
     mask: pl.Expr | None = None
     masks: str = ""
     table: str = ""
+    headline: Headline | None = None
     counts: Mapping[str, Counts] = field(default_factory=dict)
     trap: str = ""

@@ -34,10 +34,13 @@ class BenchmarkSource(Source):
         options = self.options
         benchmark = find_benchmark(options.name or "")
         split = chosen_split(benchmark, str(options.split.values[0]) if options.split else None)
-        stored = benchmark.splits.get(split, "")
+        parts = benchmark.splits.get(split, "").split("+")
         root = root_of(benchmark, options)
-        root.check([root.named(mark, stored) for mark in benchmark.marks])
-        rows = benchmark.reader.rows(root, stored)
+        root.check([root.named(mark, part) for part in parts for mark in benchmark.marks])
+        rows = pl.concat(
+            benchmark.reader.rows(root, part).with_columns(split_part=pl.lit(part))
+            for part in parts
+        )
         if not rows.height:
             raise root.wrong(f"no image is of split {split!r}", kind=NoSplitError)
         classes = _resolved(benchmark.classes, root, rows)

@@ -3,6 +3,7 @@
 import polars as pl
 
 from seraser_core.sources.benchmarks.benchmark import Benchmark, Counts
+from seraser_core.sources.benchmarks.headline import Gap
 from seraser_core.sources.benchmarks.published_names import imagenet_from_list, same
 from seraser_core.sources.benchmarks.readers import Tree
 
@@ -24,6 +25,7 @@ COUNTER_ANIMAL = Benchmark(
     template="A photo of {}",
     label=pl.coalesce(_NUMBER, "folder"),
     attribute=pl.col("attribute"),
+    headline=Gap("common minus counter", "common", "counter"),
     counts={"": Counts(13100, of_attribute=(7174, 5926))},
     trap="folders begin with class indices as text, which sort as 10, 100, 11; they are read as "
     "numbers. Classes are all 1000 of ImageNet, each with all its names, as the published figures "

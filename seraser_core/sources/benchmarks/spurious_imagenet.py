@@ -3,6 +3,7 @@
 import polars as pl
 
 from seraser_core.sources.benchmarks.benchmark import Benchmark, Counts
+from seraser_core.sources.benchmarks.headline import Misled
 from seraser_core.sources.benchmarks.published_names import imagenet_by_index
 from seraser_core.sources.benchmarks.readers import Tree
 
@@ -20,6 +21,7 @@ SPURIOUS_IMAGENET = Benchmark(
     classes=imagenet_by_index,
     sparse=True,
     label=pl.coalesce(_NUMBER.cast(pl.Int64, strict=False).cast(pl.String), "folder"),
+    headline=Misled("taken for the class that is not there"),
     counts={"": Counts(7500)},
     trap="the label is the class that is not there: its accuracy is the share of pictures that "
     "mislead the model, and the lower one is better",

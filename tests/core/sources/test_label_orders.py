@@ -170,6 +170,20 @@ def test_classes_that_can_only_be_mistaken_are_no_fault(tmp_path):
     assert said[0].startswith("6 images: class 9 1, brambling, Fringilla montifringilla 2, black")
 
 
+def test_both_sides_of_the_background_gap_in_one_listing(tmp_path):
+    MINIATURES["imagenet9"].write(tmp_path)
+    listing = listed("imagenet9", tmp_path, split="mixed")
+    assert (listing.classes, listing.attributes) == (_IN9.split(","), ["mixed same", "mixed rand"])
+    assert images(listing) == {
+        f"{variant}/val/0{label}_{name}/fg_n0_1_bg_2.JPEG": (label, attribute)
+        for attribute, variant in enumerate(("mixed_same", "mixed_rand"))
+        for label, name in enumerate(_IN9.split(","))
+    }
+    (tmp_path / "mixed_same" / "val" / "00_dog").rename(tmp_path / "dog")
+    with pytest.raises(ConfigError, match="there is no 'mixed_same/val/00_dog'"):
+        listed("imagenet9", tmp_path, split="mixed")
+
+
 def test_labels_of_spurious_imagenet_are_third_in_the_names_of_its_folders(tmp_path):
     MINIATURES["spurious_imagenet"].write(tmp_path)
     put(tmp_path, "images/no_number/d.jpg")
