@@ -12,6 +12,7 @@ from seraser_core.config.classes import Entry, entries
 from seraser_core.config.execution import ExecutionOptions
 from seraser_core.config.formats import ROW_OPTIONS, FormatName, format_choices, offered_formats
 from seraser_core.config.methods import AnyMethod, default_methods, offered_methods
+from seraser_core.config.methods.contexts import with_contexts_of
 from seraser_core.config.option_group import TEMPLATE_RULE, Options, is_template, mistake
 from seraser_core.config.secrets import refuse_secret_url, refuse_secrets
 from seraser_core.config.series import SeriesOptions
@@ -444,6 +445,13 @@ class RunConfig(Options):
     def needs(self, region: Region) -> bool:
         """Return whether any method needs this foreground."""
         return any(region in method.regions() for method in self.methods)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _contexts_of_dataset(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "methods" not in data:
+            return data
+        return {**data, "methods": with_contexts_of(data.get("dataset"), data["methods"])}
 
     @model_validator(mode="after")
     def _no_secrets(self) -> RunConfig:

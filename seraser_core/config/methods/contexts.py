@@ -16,19 +16,41 @@ from seraser_core.config.yaml_files import parse_yaml
 _FOLDER = Path(__file__).parent.parent / "contexts"
 CONTEXT_SETS = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 """Names of the sets: a data set and its contexts, see docs/methods.md."""
+OF_DATASET = "dataset"
+"""Stands for the set of the benchmark data set of a run."""
 CONTEXTS_HELP = (
     "Whole prompts that name the contexts and no class: a list, a file with one per line, or the "
-    f"name of a set: {', '.join(CONTEXT_SETS)}."
+    f"name of a set: {', '.join(CONTEXT_SETS)}; `dataset` is that of the benchmark data set."
 )
 DESCRIPTIONS_HELP = (
     "Name of a context -> its descriptions, e.g. `desert: [in the desert, on sand]`; an empty one "
-    "leaves the prompt as it is. A mapping, a YAML file with one, or the name of a set of contexts."
+    "leaves the prompt as it is. A mapping, a YAML file with one, or the name of a set of "
+    "contexts; `dataset` is that of the benchmark data set."
 )
 
 
 def is_context_file(text: str) -> bool:
     """Whether a text in place of contexts is the path of a file, not the name of a set."""
     return "/" in text or "." in text
+
+
+def with_contexts_of(dataset: Any, methods: Any) -> Any:
+    """Return methods, as a configuration has them, with the set of a data set by its name.
+
+    One that has none is left to be refused.
+    """
+    name = dataset.get("name") if isinstance(dataset, dict) else None
+    own = next(
+        (one for one in CONTEXT_SETS if name == one or f"{name}".startswith(f"{one}-")), None
+    )
+    if own is None or not isinstance(methods, list):
+        return methods
+    return [
+        {**method, "contexts": own}
+        if isinstance(method, dict) and method.get("contexts") == OF_DATASET
+        else method
+        for method in methods
+    ]
 
 
 @cache
@@ -44,6 +66,9 @@ def _part(value: Any, part: str) -> Any:
     """
     if not isinstance(value, str):
         return value
+    if value == OF_DATASET:
+        sets = ", ".join(CONTEXT_SETS)
+        raise ValueError(f"stands for a set that this data set does not have; there are {sets}")
     if value not in CONTEXT_SETS:
         near = difflib.get_close_matches(value, CONTEXT_SETS, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"sets: {', '.join(CONTEXT_SETS)}"

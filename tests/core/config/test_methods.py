@@ -108,9 +108,41 @@ def test_sets_of_contexts_can_be_used(name):
 
 def test_sets_of_contexts_are_those_of_data_sets():
     """A set for a part of the challenges, such as spawrious, has the name that they share."""
-    known = [*BENCHMARKS, "counter_animal", "spuco_birds", "spuco_dogs"]
     for name in CONTEXT_SETS:
-        assert any(benchmark.startswith(name) for benchmark in known), name
+        assert any(benchmark.startswith(name) for benchmark in BENCHMARKS), name
+
+
+def test_a_grid_gives_every_data_set_its_own_contexts():
+    cells = load_comparison([DELIVERED / "shortcuts.yaml"]).cells
+    names = ("tie", "orth_proj", "orth_cali", "perception")
+    for cell in cells:
+        method = {one.id: one for one in cell.config.methods}
+        own = [{"name": name, "contexts": cell.dataset} for name in names]
+        expected = load_config(tree(*own)).methods
+        assert [method[name].contexts for name in names] == [one.contexts for one in expected]
+    assert {cell.dataset for cell in cells} == {
+        *("waterbirds", "celeba", "counter_animal", "camel_deer", "spider_crab", "pacs", "vlcs")
+    }
+
+
+@pytest.mark.parametrize(
+    ("dataset", "expected"),
+    [
+        ({"format": "benchmark", "name": "spawrious-m2m_hard", "path": "/x"}, "spawrious"),
+        ({"format": "benchmark", "name": "cub", "path": "/x"}, None),
+        ({"path": "/x.csv", "classes": ["a", "b"]}, None),
+    ],
+)
+def test_contexts_of_the_data_set(dataset, expected):
+    given = {"dataset": dataset, "methods": [{"name": "tie", "contexts": "dataset"}]}
+    if expected is None:
+        with pytest.raises(ConfigError, match=r"(?s)contexts.*this data set does not have"):
+            load_config(given)
+        return
+    (tie,) = load_config(given).methods
+    assert (
+        tie.contexts == load_config(tree({"name": "tie", "contexts": expected})).methods[0].contexts
+    )
 
 
 def test_an_insights_file_with_other_keys_is_refused(tmp_path):
