@@ -19,7 +19,7 @@ from seraser_core.results.columns import GROUPS, METHODS, NIGHTS, Shown, shown_i
 from seraser_core.results.series import described_run
 from seraser_core.results.summary import aggregate as write_summary
 from seraser_core.results.table_formats import markdown_code, markdown_table
-from seraser_core.results.tables import small_groups_text
+from seraser_core.results.tables import no_probabilities_text, small_groups_text
 from tasks.observer import current
 
 _NIGHTS = 10
@@ -106,8 +106,8 @@ def markdown(
     parts = [f"# {run_id}", markdown_table(summary, shown_in(Shown.PREFECT, METHODS))]
     if groups.height:
         parts += ["## Groups", markdown_table(groups, shown_in(Shown.PREFECT, GROUPS))]
-    if small := small_groups_text(summary):
-        parts.append(sentence(small))
+    remarks = small_groups_text(summary), no_probabilities_text(summary)
+    parts += [sentence(remark) for remark in remarks if remark]
     if nights is not None:
         last = nights.filter(pl.col("night") > pl.col("night").max() - _NIGHTS)
         parts += ["## Nights", markdown_table(last, shown_in(Shown.PREFECT, NIGHTS))]

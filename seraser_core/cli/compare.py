@@ -81,6 +81,7 @@ def show_comparison(tables: Mapping[str, pl.DataFrame], url: str, json: bool) ->
     from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
     from seraser_core.results.comparison import left_out
     from seraser_core.results.published import PUBLISHED
+    from seraser_core.results.tables import no_probabilities_text
 
     needless = {name for name in ("dataset", "model") if table[name].n_unique() == 1}
     if not table["errors"].sum():
@@ -92,7 +93,8 @@ def show_comparison(tables: Mapping[str, pl.DataFrame], url: str, json: bool) ->
     if published.height:
         shown = [column for column in PUBLISHED if column.name not in needless]
         print_table("published figures", shown, published.to_dicts())
-    if small := left_out(table):
-        results.print(small)
+    for remark in (left_out(table), no_probabilities_text(table)):
+        if remark:
+            results.print(remark)
     results.print(f"comparison {url}")
     results.print(f"report     {url}/report/comparison.html")

@@ -47,7 +47,7 @@ def show_summary(
         print_table("headline", shown_in(Shown.SUMMARY, HEADLINE), headline.to_dicts())
     if nights is not None:
         _show_nights(nights, run_url)
-    say_small_groups(summary)
+    say_remarks(summary)
     show_disagreements(summary, run_url)
     say_errors(summary, run_url, json)
     say_warnings(run_url)
@@ -96,12 +96,13 @@ def _disagreements(summary: pl.DataFrame, run_url: str) -> pl.DataFrame | None:
     return None if summary["n"].sum() else _table_of(run_url, "disagreements")
 
 
-def say_small_groups(summary: pl.DataFrame) -> None:
-    """Say how many groups are left out of the worst group."""
-    from seraser_core.results.tables import small_groups_text
+def say_remarks(summary: pl.DataFrame) -> None:
+    """Say how many groups are left out of the worst group, and which methods have no ECE."""
+    from seraser_core.results.tables import no_probabilities_text, small_groups_text
 
-    if "small_groups" in summary.columns and (text := small_groups_text(summary)):
-        results.print(text)
+    for name, text_of in (("small_groups", small_groups_text), ("ece", no_probabilities_text)):
+        if name in summary.columns and (text := text_of(summary)):
+            results.print(text)
 
 
 def say_errors(summary: pl.DataFrame, run_url: str, json: bool) -> None:

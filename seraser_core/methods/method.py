@@ -64,6 +64,8 @@ class Method(ABC):
         sample: Images of the data set that `fit` must see before anything is predicted.
         sample_views: The pictures that `fit` needs of them.
         stateful: Whether an image's scores depend on the images before it in its shard.
+        probabilistic: Whether softmax of its logits gives probabilities of the classes; if it only
+            gives shares of votes or the like, NLL, Brier score, ECE and top-5 are not known.
     """
 
     id: str
@@ -72,6 +74,7 @@ class Method(ABC):
     sample: int = 0
     sample_views: tuple[View, ...] = ()
     stateful: ClassVar[bool] = False
+    probabilistic: ClassVar[bool] = True
 
     def __init__(self, options: Any, context: MethodContext) -> None:
         self.id = options.id

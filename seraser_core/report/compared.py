@@ -91,6 +91,7 @@ def make_comparison(
     ranks: pl.DataFrame,
     published: pl.DataFrame,
     small: str = "",
+    no_probabilities: str = "",
 ) -> bytes:
     """Make the page of a comparison, self-contained.
 
@@ -101,6 +102,7 @@ def make_comparison(
         ranks: Mean ranks of the methods over data sets and models.
         published: Figures of the runs beside published ones.
         small: Which groups are left out of the worst group.
+        no_probabilities: Which methods have no ECE, and why.
     """
     ranked = ranks.filter(pl.col("mean_rank_accuracy").is_not_null())
     wanted = Shown.COMPARISON_TEXT if table["accuracy"].count() else Shown.COMPARISON_DATA
@@ -114,6 +116,7 @@ def make_comparison(
         tiles=_tiles(runs, table, ranked),
         ranks=_table("Mean ranks", ranks, mean_rank_columns()) if ranked.height else None,
         table=_table("All runs and methods", table, columns),
+        no_probabilities=no_probabilities,
         published=_table("Published figures", published, PUBLISHED, "published")
         if published.height
         else None,

@@ -37,7 +37,7 @@ from seraser_core.results.records import RunRecord
 from seraser_core.results.schema import TOP
 from seraser_core.results.status import costs
 from seraser_core.results.sums import MethodSums
-from seraser_core.results.tables import small_groups_text
+from seraser_core.results.tables import no_probabilities_text, small_groups_text
 from seraser_core.shortcuts.findings import Findings
 
 _ON_PAPER = ("method", "accuracy", "worst_group_accuracy", "mcnemar_p", "nll", "brier", "ece")
@@ -177,6 +177,7 @@ def _tables(
     # The label of every image is among the five likeliest classes where there are no more.
     hidden = [*_HIDDEN, *(["top5"] if len(run.classes) <= TOP else [])]
     small = small_groups_text(tables["summary"])
+    lacking = no_probabilities_text(tables["summary"])
     hidden += [] if small else ["small", "small_groups"]
     known = {column.name: column for column in _computed(METHODS)}
     brief: list[Column] = list(shown_in(Shown.SUMMARY, METHODS))
@@ -208,6 +209,7 @@ def _tables(
     )
     return {
         "small_groups": sentence(small) if small else "",
+        "no_probabilities": sentence(lacking) if lacking else "",
         "brief": parts.make_table("Methods", summary, brief, silent),
         "full": parts.make_table(
             "All figures of all methods",

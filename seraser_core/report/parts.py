@@ -190,13 +190,11 @@ def disagreement_table(table: pl.DataFrame | None) -> Table | None:
 
 
 def calibrations(sums: Mapping[str, MethodSums], methods: Sequence[str]) -> list[dict[str, Any]]:
-    """Diagram and expected calibration error of each method."""
+    """Diagram and expected calibration error of each method whose confidences are probabilities."""
     found = []
-    most = max(
-        (n for method in methods for n, *_ in sums[method].figures()["calibration"]), default=0
-    )
-    for method in methods:
-        bins = sums[method].figures()["calibration"]
+    known = {m: sums[m].figures()["calibration"] for m in methods if sums[m].probabilistic}
+    most = max((n for bins in known.values() for n, *_ in bins), default=0)
+    for method, bins in known.items():
         n = sum(images for images, *_ in bins)
         if n:
             gap = sum(abs(right - total) for _, right, total in bins) / n

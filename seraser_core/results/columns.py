@@ -119,9 +119,16 @@ def _mean(name: str) -> Callable[[MethodResult], Value]:
     return lambda result: result.share(result.sums.figures()[name])
 
 
+def _top5(result: MethodResult) -> float | None:
+    """None without probabilities: votes do not rank the classes that have none."""
+    return result.share(result.sums.top5) if result.sums.probabilistic else None
+
+
 def _calibration_error(result: MethodResult) -> float | None:
     """Expected calibration error: mean gap of accuracy and confidence over the bins' images."""
     bins = result.sums.calibration
+    if bins is None:
+        return None
     return result.share(real(sum(abs(correct * ONE - total) for _, correct, total in bins)))
 
 
@@ -163,7 +170,7 @@ METHODS: list[Metric[MethodResult]] = [
     _share("adjusted_accuracy", _adjusted, Shown.EVERYWHERE, "average (adjusted)"),
     _share("group_mean", _group_mean, Shown.COMPARISON | Shown.PREFECT, "average (group mean)"),
     _share("ece", shown=_TOLD | Shown.PREFECT, better="lower"),
-    _share("top5", lambda m: m.share(m.sums.top5)),
+    _share("top5", _top5),
     Metric("worst_group", shown=Shown.PREFECT, of=_worst("name")),
     _share("worst_group_accuracy", _worst("accuracy"), Shown.EVERYWHERE),
     Metric("worst_group", shown=_TOLD),
@@ -202,7 +209,8 @@ with their label among the five likeliest classes. ``worst_group_low`` and ``_hi
 too small to be the worst. ``changed`` counts images with another prediction than zero-shot's,
 ``mcnemar_p`` compares fixed with broken ones, ``mean_confidence`` is over all images with a
 prediction, labelled or not, ``nll`` is in nats. ``seconds_per_image`` and ``peak_mib`` are those of
-`costs`. What cannot be known (no labels, no attributes, no GPU) is null.
+`costs`. What cannot be known (no labels, no
+attributes, no GPU, scores that are no probabilities) is null.
 """
 
 GROUPS: list[Metric[Group]] = [

@@ -31,7 +31,7 @@ from seraser_core.results.shards import RunDirectory
 from seraser_core.results.significance import holm
 from seraser_core.results.status import costs, status
 from seraser_core.results.table_formats import csv_table, latex_table, markdown_table
-from seraser_core.results.tables import small_groups_text
+from seraser_core.results.tables import no_probabilities_text, small_groups_text
 from seraser_core.sources.items import SMALL_GROUP
 
 _AVERAGES = """\
@@ -133,7 +133,7 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
     table = compare_runs(comparison.runs)
     published = _published(runs)
     ranks = mean_ranks(table)
-    small = left_out(table)
+    small, lacking = left_out(table), no_probabilities_text(table)
     columns = shown_in(Shown.COMPARISON_TEXT, METHODS)
     if not small:
         columns = [column for column in columns if column.name != "small_groups"]
@@ -141,7 +141,7 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
     table.write_parquet(parquet)
     page = [f"# Comparison {comparison.name}\n", markdown_table(table, columns)]
     page += [_AVERAGES] if table["accuracy"].count() else []
-    page += [f"{sentence(small)}\n"] if small else []
+    page += [f"{sentence(remark)}\n" for remark in (small, lacking) if remark]
     if ranks["pairs"].sum():
         page += [
             "Mean ranks over all data sets and models:\n",
@@ -164,6 +164,7 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
             ranks,
             published,
             sentence(small) if small else "",
+            sentence(lacking) if lacking else "",
         ),
     }.items():
         url = storage.join(comparison_url, "report", f"comparison.{ending}")

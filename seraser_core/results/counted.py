@@ -90,5 +90,8 @@ class CountedRun:
         counted = count_rows(rows.select(COUNTED), self.directory.run.method_ids)
         for method, sums in counted.items():
             scores = proper_sums(rows.filter(pl.col("method") == method)) or {}
-            counted[method] = sums.model_copy(update=scores)
+            sums = sums.model_copy(update=scores)
+            if not done.commit.methods[method].probabilistic:
+                sums = sums.without_probabilities()
+            counted[method] = sums
         return counted

@@ -46,6 +46,9 @@ def shard_sums(
     """
     sums = count_rows(pl.DataFrame(predictions.select(COUNTED)), [o.method for o in outcomes])
     for outcome in outcomes:
+        if not outcome.probabilistic:
+            sums[outcome.method] = sums[outcome.method].without_probabilities()
+            continue
         labelled = outcome.finite & ~np.isnan(outcome.nll)
         scores = {"nll": units(outcome.nll[labelled]), "brier": units(outcome.brier[labelled])}
         if before is not None:

@@ -37,6 +37,7 @@ class MethodOutcome:
         loss_last: (n,) float32 or None.
         steps: Optimiser steps or None.
         stateful: Whether rows depend on those before them in the shard.
+        probabilistic: Whether softmax of its scores gives probabilities of the classes.
     """
 
     method: str
@@ -52,6 +53,7 @@ class MethodOutcome:
     loss_last: np.ndarray | None = None
     steps: int | None = None
     stateful: bool = False
+    probabilistic: bool = True
 
     def of(self, chosen: np.ndarray) -> MethodOutcome:
         """Return the outcome of those images for which `chosen`, (n,) bool, is true."""

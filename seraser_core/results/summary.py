@@ -84,7 +84,7 @@ def aggregate(
         mark = series_report_mark(runs)
     if is_audit(tables["summary"]):
         tables["disagreements"] = disagreements(runs)
-    if series is not None and any(of_method.nll is None for of_method in sums.values()):
+    if series is not None and any(s.nll is None and s.probabilistic for s in sums.values()):
         warn(_NO_SCORES)
     files = {f"{name}.parquet": _to_parquet(table) for name, table in tables.items()}
     sample = read_samples(runs)

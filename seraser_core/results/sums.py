@@ -63,7 +63,8 @@ class MethodSums(BaseModel):
         groups: ``"<label> <attribute>"`` -> sums of the group.
         fixed_by_group: ``"<label> <attribute>"`` -> images of the group that are fixed; None of
             earlier versions.
-        calibration: Of `ECE_BINS` equal bins of confidence in [0, 1].
+        calibration: Of `ECE_BINS` equal bins of confidence in [0, 1]; None if confidences are no
+            probabilities.
         nll: Negative log-likelihood of the label in nats, in units; None if only rows are known.
         brier: Brier score, sum_c (p_c - [c = y])^2, in units; None if only rows are known.
         predicted: ``"<class>"`` -> images without an error, labelled or not, with this prediction;
@@ -85,7 +86,7 @@ class MethodSums(BaseModel):
     confusion: dict[str, int]
     groups: dict[str, GroupSums]
     calibration: Annotated[
-        tuple[Bin, ...], Field(strict=False, min_length=ECE_BINS, max_length=ECE_BINS)
+        tuple[Bin, ...] | None, Field(strict=False, min_length=ECE_BINS, max_length=ECE_BINS)
     ]
     nll: Units | None
     brier: Units | None
@@ -105,12 +106,22 @@ class MethodSums(BaseModel):
     def __add__(self, other: MethodSums) -> MethodSums:
         return MethodSums.total((self, other))
 
+    @property
+    def probabilistic(self) -> bool:
+        """Whether confidences are probabilities; in sums of shares of votes they are not."""
+        return self.calibration is not None
+
+    def without_probabilities(self) -> MethodSums:
+        """Return the sums without those that only probabilities have."""
+        return self.model_copy(update={"calibration": None, "nll": None, "brier": None})
+
     def figures(self) -> dict[str, Any]:
         """Return the sums by name, with real numbers in place of units."""
         totals = {"nll": self.nll, "brier": self.brier, "confidence": self.confidence}
         return {
             **{name: getattr(self, name) for name in type(self).model_fields},
-            "calibration": [(n, correct, real(total)) for n, correct, total in self.calibration],
+            "calibration": self.calibration
+            and [(n, correct, real(total)) for n, correct, total in self.calibration],
             **{name: None if total is None else real(total) for name, total in totals.items()},
         }
 

@@ -88,6 +88,17 @@ def _table(columns: Sequence[Metric[T]], rows: Iterable[T]) -> pl.DataFrame:
     return pl.DataFrame(values, schema={name: kind for name, (kind, _) in computed.items()})
 
 
+def no_probabilities_text(summary: pl.DataFrame) -> str | None:
+    """Say why some methods have an accuracy and no ECE or NLL; None when none of them is so."""
+    unknown = pl.col("accuracy").is_not_null() & pl.col("ece").is_null()
+    lacking = summary.filter(unknown)["method"].unique(maintain_order=True).to_list()
+    if not lacking:
+        return None
+    figures = "NLL, Brier score, ECE and top-5"
+    why = "shares of votes are no probabilities"
+    return f"{figures} are not given for {' and '.join(lacking)}: {why}"
+
+
 def small_groups_text(summary: pl.DataFrame) -> str | None:
     """Say how many groups are left out of the worst group; None when none is."""
     small = int(str(summary["small_groups"].max() or 0))

@@ -119,7 +119,8 @@ def _row_problems(
             {"nll": kept.nll, "brier": kept.brier} if known is None else {**known}
         )
         scores |= {name: None for name in LATER if getattr(kept, name) is None}
-        counted[method] = sums = sums.model_copy(update=scores)
+        sums = sums.model_copy(update=scores)
+        counted[method] = sums = sums if kept.probabilistic else sums.without_probabilities()
         figures = kept.figures()
         names = [name for name, value in sums.figures().items() if not same(value, figures[name])]
         if names:

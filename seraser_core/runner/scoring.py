@@ -289,6 +289,7 @@ class _Work:
                 loss_last=gather(method.id, "loss_last"),
                 steps=parts[0][method.id].steps if parts else None,
                 stateful=method.stateful,
+                probabilistic=method.probabilistic,
             )
             self._outcomes.setdefault(method.id, []).append(outcome)
 

@@ -34,6 +34,7 @@ _OURS = {
     "group_prompt": "group_prompt:GroupPromptOptions",
     "tpt": "tpt:TptOptions",
     "vte": "vte:VteOptions",
+    "zero": "zero:ZeroOptions",
     "mta": "mta:MtaOptions",
     "tps": "tps:TpsOptions",
     "tda": "tda:TdaOptions",

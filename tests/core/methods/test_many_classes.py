@@ -35,6 +35,7 @@ METHODS = [
     "foreground",
     "tda",
     {"name": "vte", "templates": TEMPLATES, "views": 8},
+    {"name": "zero", "views": 8},
     {"name": "mta", "views": 8},
     {"name": "tps", "views": 8},
     {"name": "ensemble", "templates": TEMPLATES},

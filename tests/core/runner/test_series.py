@@ -254,6 +254,7 @@ def test_changed_images_are_evaluated_again_and_their_old_rows_count_no_more(
 ):
     """As if all had been evaluated as they are at the end."""
     tree |= {"series": {"changed": "again"}, "save_logits": logits}
+    tree["methods"].append({"name": "zero", "views": 4})
     grown(8)
     path = Path(tree["dataset"]["path"])
 

@@ -64,8 +64,7 @@ def test_results_do_not_depend_on_how_the_work_is_cut(run, tree, changes):
         {"name": "tpt", "views": 20},
         {"name": "seraser_task", "sample": 6, "lr": 0.005},
         {"name": "vte", "views": 20, "templates": TEMPLATES},
-        {"name": "mta", "views": 20},
-        {"name": "tps", "views": 20},
+        *({"name": name, "views": 20} for name in ("zero", "mta", "tps")),
         {"name": "ensemble", "templates": TEMPLATES},
         {"name": "roboshot", "reject": [["a desert", "a forest"]]},
         {"name": "group_prompt", "prompts": {name: [name, f"{name}, at sea"] for name in CLASSES}},
@@ -101,7 +100,7 @@ def test_the_cost_of_a_methods_own_views_is_told(run, tree):
 def test_methods_with_as_many_views_share_their_features(run, tree, monkeypatch):
     tree["methods"] = [
         {"name": "vte", "views": 20, "templates": TEMPLATES},
-        *({"name": name, "views": 20} for name in ("tpt", "mta", "tps")),
+        *({"name": name, "views": 20} for name in ("tpt", "zero", "mta", "tps")),
     ]
     encoded: list[int] = []
     whole = ClipModel.encode_pixels
@@ -157,7 +156,7 @@ def test_a_sample_of_bad_images_is_filled_with_others(run, tree, pictures, tmp_p
 
 
 def test_order_of_the_table_does_not_matter(run, tree, pictures, tmp_path):
-    tree["methods"] += [{"name": name, "views": 20} for name in ("tpt", "mta", "tps")]
+    tree["methods"] += [{"name": name, "views": 20} for name in ("tpt", "zero", "mta", "tps")]
     _, expected = run(tree)
     shuffled = pl.read_csv(pictures).sample(fraction=1, shuffle=True, seed=4)
     path = pictures.with_name("shuffled.csv")
