@@ -13,6 +13,7 @@ from seraser_core.results.significance import mcnemar, wilson
 
 UNTOUCHED = "zero_shot"
 _ERASING = "seraser"
+_PROBE = "background"
 CLEAR = 0.05
 """A difference counts as clear if McNemar's p is below this."""
 
@@ -180,10 +181,11 @@ class Facts:
 
     @property
     def main(self) -> Effect | None:
-        """The erasing method, else the first beside zero-shot; None if there is none."""
+        """The erasing method, else the first other remedy; None if there is none."""
         names = {method.id: method.name for method in self.run.methods}
         erasing = (e for e in self.effects if names.get(e.method, "").startswith(_ERASING))
-        return next(erasing, self.effects[0] if self.effects else None)
+        remedies = (e for e in self.effects if names.get(e.method) != _PROBE)
+        return next(erasing, next(remedies, None))
 
     @property
     def worst(self) -> GroupEffect | None:

@@ -14,6 +14,7 @@ _BRIEFLY = {
     "seraser": "tunes the prompt on each image until {surroundings} nothing",
     "seraser_task": "tunes one prompt for all images until {surroundings} nothing",
     "foreground": "is the model on the object alone",
+    "background": "is the model on the image without the object",
 }
 """Methods that the first screen explains; the section of the methods has a line on each."""
 

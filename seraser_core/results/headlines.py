@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from seraser_core.results.breakdown import Group, MethodResult, class_counts
 from seraser_core.results.records import RunRecord
 from seraser_core.results.significance import wilson
-from seraser_core.sources.benchmarks.headline import Gap, Headline, Misled
+from seraser_core.sources.benchmarks.headline import Drop, Gap, Headline, Misled
 from seraser_core.sources.benchmarks.registry import BENCHMARKS
 
 
@@ -42,9 +42,12 @@ def headline_figures(run: RunRecord, results: Iterable[MethodResult]) -> Iterato
         results: Of its methods.
     """
     headline = headline_of(run)
+    names = {method.id: method.name for method in run.methods}
     for result in results if headline is not None else ():
         if isinstance(headline, Misled):
             yield from _misled(headline, run, result)
+        elif isinstance(headline, Drop) and names[result.method] == "background":
+            yield from _drop(headline, result)
         elif isinstance(headline, Gap) and {headline.one, headline.other} <= {*run.attributes}:
             yield from _gap(headline, run, result)
 
@@ -66,6 +69,17 @@ def _misled(headline: Misled, run: RunRecord, result: MethodResult) -> Iterator[
     yield HeadlineFigure(
         result.method, f"{headline.name} (class mean)", share.n, math.fsum(shares) / len(shares)
     )
+
+
+def _drop(headline: Drop, result: MethodResult) -> Iterator[HeadlineFigure]:
+    """Yield zero-shot's accuracies on both, and their difference, on the same images."""
+    sums, name = result.sums, result.method
+    if not sums.labelled:
+        return
+    whole = _share(name, "whole image", sums.correct - sums.fixed + sums.broken, sums.labelled)
+    without = _share(name, "without the object", sums.correct, sums.labelled)
+    yield from (whole, without)
+    yield HeadlineFigure(name, headline.name, whole.n, whole.value - without.value)
 
 
 def _gap(headline: Gap, run: RunRecord, result: MethodResult) -> Iterator[HeadlineFigure]:

@@ -200,9 +200,9 @@ class Sampler:
 def _eraser(config: RunConfig) -> str | None:
     """Return the id of the method whose logits are kept as ``erased``: SEraser, or the first other.
 
-    None where there is only zero-shot.
+    None where there is none that could help.
     """
-    others = [method for method in config.methods if method.name != "zero_shot"]
+    others = [one for one in config.methods if one.name not in ("zero_shot", "background")]
     erasing = [method for method in others if method.name.startswith("seraser")]
     return next((method.id for method in (*erasing, *others)), None)
 

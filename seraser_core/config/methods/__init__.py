@@ -30,6 +30,7 @@ _OURS = {
     "seraser": "seraser:SeraserOptions",
     "seraser_task": "seraser_task:SeraserTaskOptions",
     "foreground": "foreground:ForegroundOptions",
+    "background": "background:BackgroundOptions",
     "ensemble": "ensemble:EnsembleOptions",
     "group_prompt": "group_prompt:GroupPromptOptions",
     "tpt": "tpt:TptOptions",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from seraser_core.sources.benchmarks.benchmark import Benchmark, Counts
+from seraser_core.sources.benchmarks.headline import Drop
 from seraser_core.sources.benchmarks.published_names import imagenet_by_wordnet
 from seraser_core.sources.benchmarks.readers import Reader, Tree
 from seraser_core.sources.benchmarks.root import Root
@@ -45,6 +46,7 @@ HARD_IMAGENET = Benchmark(
     classes=_names,
     splits={"val": "val", "train": "train"},
     mask=pl.col("mask"),
+    headline=Drop("drop of accuracy without the object"),
     counts={"val": Counts(750, of_class=[50] * _CLASSES)},
     trap="masks that are stored as JPEG are refused, because their edges are not exact: write what "
     "is brighter than half as PNG, with the same name but for its ending, in their place",

@@ -31,4 +31,15 @@ class Misled:
     name: str
 
 
-Headline = Gap | Misled
+@dataclass(frozen=True)
+class Drop:
+    """Accuracy of zero-shot on whole images, minus that without the object (`background`).
+
+    Attributes:
+        name: Its name in tables.
+    """
+
+    name: str
+
+
+Headline = Gap | Misled | Drop

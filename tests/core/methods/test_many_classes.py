@@ -33,6 +33,7 @@ TEMPLATES = ["a {}", "the {}", "this {}"]
 METHODS = [
     "zero_shot",
     "foreground",
+    "background",
     "tda",
     {"name": "vte", "templates": TEMPLATES, "views": 8},
     {"name": "zero", "views": 8},

@@ -107,10 +107,32 @@ def test_how_often_a_class_that_is_not_there_is_predicted(tmp_path):
         ]
 
 
+def test_the_drop_without_the_object_is_that_of_zero_shot(tmp_path):
+    run = run_of("hard_imagenet", methods=["zero_shot", "seraser", "background"])
+    table = headline(run, tmp_path)
+    rows = {name: literal(run, name) for name in run.run.method_ids}
+    n, hits = len(rows["background"]), {m: sum(r for *_, r in rows[m]) for m in rows}
+    whole, without = hits["zero_shot"], hits["background"]
+    assert table.rows() == [
+        ("background", "whole image", n, whole / n, *map(pytest.approx, wilson(whole, n))),
+        ("background", "without the object", n, without / n, *wilson(without, n)),
+        (
+            *("background", "drop of accuracy without the object", n),
+            *(pytest.approx((whole - without) / n), None, None),
+        ),
+    ]
+    page = report_of(
+        run_of("hard_imagenet", methods=["zero_shot", "background"]), tmp_path / "page"
+    )["report.html"].decode()
+    assert "drop of accuracy without the object" in page
+    assert "background is the model on the image without the object" not in page, "it is no remedy"
+
+
 @pytest.mark.parametrize(
     ("name", "attributes", "labels"),
     [
         ("waterbirds", ("land", "water"), None),
+        ("hard_imagenet", ("land", "water"), None),  # it has not the method `background`
         ("imagenet9", (), None),
         ("counter_animal", ("usual", "unusual"), None),
         ("counter_animal", ("common", "counter"), [None] * 13),

@@ -65,6 +65,15 @@ def test_sides_that_no_method_needs_of_all_images_are_the_same(run, tree):
     assert rows.height == 28
 
 
+def test_zero_shot_on_the_background_is_no_remedy(run, tree):
+    tree |= {"name": "probed", "methods": ["zero_shot", "background"]}
+    url, rows = run(tree)
+    sample = read(url).sort("item_id")
+    assert sample["erased"].null_count() == sample.height == 14
+    found = np.array(sample["background"].to_list())
+    np.testing.assert_allclose(found, logits_of(rows, "background"), rtol=1e-4, atol=1e-4)
+
+
 def test_a_sample_changes_no_row(run, tree):
     url, rows = run(tree)
     shutil.rmtree(url)

@@ -65,6 +65,7 @@ def test_results_do_not_depend_on_how_the_work_is_cut(run, tree, changes):
         {"name": "seraser_task", "sample": 6, "lr": 0.005},
         {"name": "vte", "views": 20, "templates": TEMPLATES},
         *({"name": name, "views": 20} for name in ("zero", "mta", "tps")),
+        "background",
         {"name": "ensemble", "templates": TEMPLATES},
         {"name": "roboshot", "reject": [["a desert", "a forest"]]},
         {"name": "group_prompt", "prompts": {name: [name, f"{name}, at sea"] for name in CLASSES}},
