@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -39,8 +39,26 @@ def remedies(shortcuts: Sequence[Shortcut], classes: Sequence[str], words: Words
             f"It needs no masks: every class is also asked with {places}, so that only the class "
             "tells the images there apart."
             + (_BOTH if any(kinds.get(word) in _PLACES for word in found) else ""),
-        )
+        ),
+        _remedy(
+            {"name": "orth_cali", **_projection(found, classes, words, kinds)},
+            f"It needs no masks either: it takes out of the prompts what they have of {places}.",
+        ),
     ]
+
+
+def _projection(
+    found: Sequence[str], classes: Sequence[str], words: Words, kinds: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the options of `orth_cali`: each class without surroundings, and in each of them."""
+
+    def prompt(text: str) -> str:
+        return words.template.replace("{}", text)
+
+    contexts = [prompt(f"the {w}" if kinds.get(w) in _PLACES else w) for w in found]
+    endings = [_endings(word, kinds.get(word, ""))[0] for word in found]
+    pairs = [[prompt(name), prompt(name + end)] for name in classes for end in endings]
+    return {"contexts": contexts, "pairs": pairs}
 
 
 def _endings(word: str, kind: str) -> list[str]:

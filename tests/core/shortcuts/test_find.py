@@ -10,6 +10,7 @@ import yaml
 from synthetic_samples import synthetic_sample, synthetic_words
 
 from seraser_core.config.methods.group_prompt import GroupPromptOptions
+from seraser_core.config.methods.orthogonal import OrthCaliOptions
 from seraser_core.errors import RunDirectoryError
 from seraser_core.shortcuts.find import find_shortcuts
 from seraser_core.shortcuts.findings import Findings
@@ -195,8 +196,8 @@ def test_a_place_with_one_class_alone_is_latent():
     assert not find_shortcuts(replace(sample, background=background), CLASSES, WORDS).latent
 
 
-def test_the_remedy_is_a_valid_method_that_names_the_places(findings):
-    (remedy,) = findings.remedies
+def test_the_remedies_are_valid_methods_that_name_the_places(findings):
+    remedy, other = findings.remedies
     (entry,) = yaml.safe_load(remedy.config)
     options = GroupPromptOptions.model_validate(entry)
     assert list(options.prompts) == CLASSES
@@ -208,6 +209,16 @@ def test_the_remedy_is_a_valid_method_that_names_the_places(findings):
         "a photo of a dog on the place4",
     ]
     assert "place1 and place4" in remedy.reason
+    (entry,) = yaml.safe_load(other.config)
+    projection = OrthCaliOptions.model_validate(entry)
+    assert projection.contexts == ["a photo of the place1", "a photo of the place4"]
+    assert projection.pairs is not None
+    assert projection.pairs[:3] == [
+        ("a photo of a cat", "a photo of a cat in the place1"),
+        ("a photo of a cat", "a photo of a cat in the place4"),
+        ("a photo of a dog", "a photo of a dog in the place1"),
+    ]
+    assert len(projection.pairs) == 2 * len(CLASSES)
 
 
 @pytest.mark.parametrize(("n", "classes"), [(0, 4), (20, 4), (200, 1)])
