@@ -208,6 +208,8 @@ def _differences(one: Published, run: RunRecord, method: MethodRecord) -> Iterat
     if prompt is not None and prompt != one.prompt:
         stated = f"theirs “{one.prompt}”" if one.prompt else "theirs is not stated"
         yield f"prompt: ours “{prompt}”, {stated}"
+    if table := dataset.get("metadata"):
+        yield f"labels: ours are those of {table}"
     if dataset.get("classes"):
         yield "class names: ours are given by the configuration"
     if changed := _changed(method):
