@@ -19,7 +19,7 @@ def test_one_option_is_told_with_its_default(seraser):
     assert seraser("options", "seed").stdout == (
         "seed: 0\nSeed of all random numbers, with the item id.\n"
     )
-    wrong = seraser("options", "sead")
+    wrong = seraser("options", "seeed")
     assert (wrong.exit_code, "did you mean `seed`?" in wrong.stderr) == (2, True)
 
 
