@@ -66,6 +66,7 @@ class Method(ABC):
         stateful: Whether an image's scores depend on the images before it in its shard.
         probabilistic: Whether softmax of its logits gives probabilities of the classes; if it only
             gives shares of votes or the like, NLL, Brier score, ECE and top-5 are not known.
+        orders: If it is stateful, other orders of a shard in which its accuracy is measured.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Method(ABC):
     sample_views: tuple[View, ...] = ()
     stateful: ClassVar[bool] = False
     probabilistic: ClassVar[bool] = True
+    orders: int = 0
 
     def __init__(self, options: Any, context: MethodContext) -> None:
         self.id = options.id

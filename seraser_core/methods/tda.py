@@ -34,7 +34,7 @@ class Tda(Method):
 
     def __init__(self, options: TdaOptions, context: MethodContext) -> None:
         super().__init__(options, context)
-        self.options = options
+        self.options, self.orders = options, options.orders
         self._context = context
         classes, width = context.class_features.shape
         self.positive = Cache(options.positive_shots, width)

@@ -8,7 +8,7 @@ that is a new field of `MethodSums`, which `counting` fills.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -132,6 +132,11 @@ def _calibration_error(result: MethodResult) -> float | None:
     return result.share(real(sum(abs(correct * ONE - total) for _, correct, total in bins)))
 
 
+def _in_orders(pick: Callable[[Iterable[int]], int]) -> Callable[[MethodResult], Value]:
+    """Return what reads the lowest or highest accuracy over other orders of the images."""
+    return lambda m: m.share(pick(m.sums.in_orders)) if m.sums.in_orders else None
+
+
 def _gap(result: MethodResult) -> float | None:
     average, worst = _accuracy(result), result.worst
     return None if average is None or worst is None else average - worst.accuracy
@@ -194,6 +199,8 @@ METHODS: list[Metric[MethodResult]] = [
     Metric("nll", float, better="lower", of=_mean("nll")),
     Metric("brier", float, better="lower", of=_mean("brier")),
     _share("ece", _calibration_error, better="lower"),
+    _share("orders_low", _in_orders(min), _TOLD, "lowest of other orders"),
+    _share("orders_high", _in_orders(max), _TOLD, "highest of other orders"),
     Metric("seconds_per_image", float, better="lower", shown=_COMPARED),
     Metric("peak_mib", int, "peak GPU memory (MiB)", better="lower", shown=_COMPARED),
     Metric("rank_accuracy", float, f"rank of {_POOLED}", shown=Shown.COMPARISON, ranks="accuracy"),
@@ -208,9 +215,10 @@ with their label among the five likeliest classes. ``worst_group_low`` and ``_hi
 95 % interval, ``gap`` is accuracy minus worst-group accuracy, and ``small_groups`` counts groups
 too small to be the worst. ``changed`` counts images with another prediction than zero-shot's,
 ``mcnemar_p`` compares fixed with broken ones, ``mean_confidence`` is over all images with a
-prediction, labelled or not, ``nll`` is in nats. ``seconds_per_image`` and ``peak_mib`` are those of
-`costs`. What cannot be known (no labels, no
-attributes, no GPU, scores that are no probabilities) is null.
+prediction, labelled or not, ``nll`` is in nats. ``orders_low`` and
+``orders_high`` are the lowest and highest pooled average over other orders of the images, of
+stateful methods that tried them. ``seconds_per_image`` and ``peak_mib`` are those of `costs`. What
+cannot be known (no labels, no attributes, no GPU, scores that are no probabilities) is null.
 """
 
 GROUPS: list[Metric[Group]] = [

@@ -32,6 +32,7 @@ def shard_sums(
     predictions: pa.Table,
     outcomes: Sequence[MethodOutcome],
     before: Mapping[str, MethodSums] | None = None,
+    in_orders: Mapping[str, tuple[int, ...]] | None = None,
 ) -> dict[str, MethodSums]:
     """Return method id -> sums of one shard.
 
@@ -43,6 +44,7 @@ def shard_sums(
         outcomes: What the rows were made from, one per method; if some rows were kept from an
             earlier attempt, of the others.
         before: The sums of that attempt.
+        in_orders: Method -> images that are classified rightly in each of some other orders.
     """
     sums = count_rows(pl.DataFrame(predictions.select(COUNTED)), [o.method for o in outcomes])
     for outcome in outcomes:
@@ -54,7 +56,8 @@ def shard_sums(
         if before is not None:
             kept = before[outcome.method]
             scores = {name: getattr(kept, name) + value for name, value in scores.items()}
-        sums[outcome.method] = sums[outcome.method].model_copy(update=scores)
+        found = {"in_orders": (in_orders or {}).get(outcome.method), **scores}
+        sums[outcome.method] = sums[outcome.method].model_copy(update=found)
     return sums
 
 

@@ -70,6 +70,8 @@ class MethodSums(BaseModel):
         predicted: ``"<class>"`` -> images without an error, labelled or not, with this prediction;
             None of earlier versions.
         confidence: Confidences of these images, in units; None of earlier versions.
+        in_orders: Images whose likeliest class is their label in each of some other orders of the
+            shards, see `TdaOptions.orders`; None where none was tried, or if only rows are known.
     """
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
@@ -93,6 +95,7 @@ class MethodSums(BaseModel):
     fixed_by_group: dict[str, int] | None = None
     predicted: dict[str, int] | None = None
     confidence: Units | None = None
+    in_orders: Annotated[tuple[int, ...], Field(strict=False)] | None = None
 
     @classmethod
     def total(cls, parts: Iterable[MethodSums]) -> MethodSums:

@@ -118,6 +118,7 @@ def _row_problems(
         scores: dict[str, Any] = (
             {"nll": kept.nll, "brier": kept.brier} if known is None else {**known}
         )
+        scores["in_orders"] = kept.in_orders  # rows are of one order
         scores |= {name: None for name in LATER if getattr(kept, name) is None}
         sums = sums.model_copy(update=scores)
         counted[method] = sums = sums if kept.probabilistic else sums.without_probabilities()

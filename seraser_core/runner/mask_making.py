@@ -10,6 +10,7 @@ import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from seraser_core.errors import DeviceLostError, ItemError, TransientError
 from seraser_core.kinds import RELEVANCE_BACKGROUND, RELEVANCE_FOREGROUND
 from seraser_core.models.device import is_lost
 from seraser_core.models.memory import is_out_of_memory
+from seraser_core.results.picture_sums import PictureFacts
 from seraser_core.runner.clock import Clock
 from seraser_core.runner.infer import in_batches
 from seraser_core.runner.session import Session
@@ -127,3 +129,12 @@ def _png(mask: np.ndarray) -> bytes:
     data = io.BytesIO()
     Image.fromarray(mask).save(data, "PNG")
     return data.getvalue()
+
+
+def with_relevance(facts: list[PictureFacts], masks: Tensor) -> list[PictureFacts]:
+    """The facts with the shares of relevance masks, (B, H, W) bool."""
+    shares = masks.flatten(1).double().mean(1).tolist()
+    return [
+        replace(one, foregrounds={**one.foregrounds, "relevance": share})
+        for one, share in zip(facts, shares, strict=True)
+    ]

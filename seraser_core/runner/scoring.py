@@ -8,13 +8,12 @@ import platform
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import Tensor
 
 from seraser_core.engines.base import Progress
 from seraser_core.errors import ErrorRateError, ItemError, RunDirectoryError, TransientError
@@ -33,7 +32,8 @@ from seraser_core.runner.feed import Batch, Feed
 from seraser_core.runner.fitting import fit_methods
 from seraser_core.runner.infer import as_numpy, batch_size, encode_views, score
 from seraser_core.runner.inputs import describe_device
-from seraser_core.runner.mask_making import add_relevance, save_masks
+from seraser_core.runner.mask_making import add_relevance, save_masks, with_relevance
+from seraser_core.runner.orders import Orders
 from seraser_core.runner.sampling import Sampler
 from seraser_core.runner.session import Session
 from seraser_core.steps import reached
@@ -112,7 +112,7 @@ def score_items(
     outcomes = work.outcomes()
     done = np.asarray(work.done, dtype=np.int64)
     predictions = build_table(session.run, items, done, outcomes, work.errors)
-    sums = shard_sums(predictions, outcomes)
+    sums = shard_sums(predictions, outcomes, in_orders=work.orders.counts(outcomes))
     computed = Computed(
         images=items.num_rows,
         methods=sums,
@@ -146,6 +146,7 @@ def _scored(
             raise TransientError(f"it takes longer than runtime.shard_timeout = {most_s:g} s")
         if progress:
             progress.advance(len(batch))
+    work.score_orders()
     work.end()
     return work
 
@@ -181,6 +182,7 @@ class _Work:
     ) -> None:
         self._session, self._known, self._clock = session, known, clock
         self._sampler = sampler
+        self.orders = Orders(session)
         self._methods = [method.for_shard() for method in session.methods]
         self.done: list[int] = []
         self.errors: dict[int, ItemError] = {}
@@ -229,7 +231,7 @@ class _Work:
         if self._session.needs_relevance:
             with self._clock.on("relevance_s"):
                 masks = add_relevance(self._session, batch.views)
-                facts = _with_relevance(facts, masks)
+                facts = with_relevance(facts, masks)
             if self._session.config.save_masks:
                 with self._clock.on("masks_s", not_on="model_s"):
                     save_masks(self._session, batch.items, batch.sizes, masks)
@@ -238,6 +240,7 @@ class _Work:
         features[SEED] = torch.tensor([self._known[index][1] for index in batch.items])
         scores = score(self._session, features, self._methods)
         self._sampler.add(batch, facts, features, scores)
+        self.orders.keep(features)
         reached("scored")
         self._scores.append(scores)
         self.done.extend(batch.items)
@@ -249,6 +252,11 @@ class _Work:
         self._score_bytes += sum(of_method.logits.nbytes for of_method in scores.values())
         if self._score_bytes > _MOST_SCORE_BYTES:
             self._reduce()
+
+    def score_orders(self) -> None:
+        """Score the images in other orders, where a method is to see them so."""
+        with self._clock.on("model_s"):
+            self.orders.score([self._known[index][0] for index in self.done])
 
     def end(self) -> None:
         """Note that all batches are scored."""
@@ -333,12 +341,3 @@ class _Work:
             if any(view.region == RELEVANCE for view in views):
                 seconds[method.id] += self._clock["relevance_s"]
         return seconds
-
-
-def _with_relevance(facts: list[PictureFacts], masks: Tensor) -> list[PictureFacts]:
-    """The facts with the shares of relevance masks, (B, H, W) bool."""
-    shares = masks.flatten(1).double().mean(1).tolist()
-    return [
-        replace(one, foregrounds={**one.foregrounds, "relevance": share})
-        for one, share in zip(facts, shares, strict=True)
-    ]

@@ -14,6 +14,13 @@ class TdaOptions(MethodOptions):
 
     implementation: ClassVar[str] = "seraser_core.methods.tda:Tda"
     name: Literal["tda"] = "tda"
+    orders: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Other, shuffled orders of a shard's images in which accuracy is measured "
+        "beside the shard's own order, which remains that of the predictions.",
+    )
     positive_shots: int = Field(
         default=3, ge=0, le=10_000, description="Features kept per predicted class."
     )

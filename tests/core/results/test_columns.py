@@ -28,6 +28,7 @@ SUMMARY = {
     **{"changed": COUNT, "fixed": COUNT, "broken": COUNT, "mcnemar_p": REAL},
     **{"mean_confidence": REAL},
     **{"harmonic_mean": REAL, "nll": REAL, "brier": REAL, "ece": REAL},
+    **{"orders_low": REAL, "orders_high": REAL},
 }
 GROUPS = {
     **{"method": TEXT, "group": TEXT, "label": COUNT, "attribute": COUNT, "n": COUNT},
@@ -45,7 +46,7 @@ COMPARISON = {
     **{"worst_group_low": REAL, "worst_group_high": REAL, "small_groups": COUNT, "gap": REAL},
     **{"changed": COUNT, "fixed": COUNT, "broken": COUNT},
     **{"mcnemar_p": REAL, "mcnemar_p_holm": REAL, "mean_confidence": REAL},
-    **{"seconds_per_image": REAL, "peak_mib": COUNT},
+    **{"orders_low": REAL, "orders_high": REAL, "seconds_per_image": REAL, "peak_mib": COUNT},
     **{"rank_accuracy": REAL, "rank_worst_group": REAL},
 }
 

@@ -45,6 +45,7 @@ def expected_sums(rows: list[dict], logits: np.ndarray) -> dict:
         "fixed_by_group": {},
         "predicted": {},
         "confidence": 0.0,
+        "in_orders": None,
         "calibration": [[0, 0, 0.0] for _ in range(ECE_BINS)],
         "nll": 0.0,
         "brier": 0.0,
