@@ -65,20 +65,32 @@ def _run(comparison: Comparison, no_prefect: bool, display: RunDisplay) -> str:
 
 
 def show_comparison(tables: Mapping[str, pl.DataFrame], url: str, json: bool) -> None:
-    """Print the table, the mean ranks where there are labels, and published figures.
+    """Print the table, the mean ranks where there are labels, headlines and published figures.
 
     Args:
         tables: As `write_comparison` returns them.
         url: The comparison's folder.
         json: Whether to print them as JSON.
     """
-    table, ranks, published = (tables[name] for name in ("comparison", "ranks", "published"))
+    table, ranks = tables["comparison"], tables["ranks"]
+    headlines, published = tables["headlines"], tables["published"]
     if json:
-        document = {"rows": table, "ranks": ranks, "published": published}
+        document = {
+            "rows": table,
+            "ranks": ranks,
+            "headlines": headlines,
+            "published": published,
+        }
         found = {name: one.to_dicts() for name, one in document.items()}
         print_json({"comparison": url, **found})
         return
-    from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
+    from seraser_core.results.columns import (
+        HEADLINES,
+        METHODS,
+        Shown,
+        mean_rank_columns,
+        shown_in,
+    )
     from seraser_core.results.comparison import left_out
     from seraser_core.results.published import PUBLISHED
     from seraser_core.results.tables import no_probabilities_text
@@ -90,9 +102,13 @@ def show_comparison(tables: Mapping[str, pl.DataFrame], url: str, json: bool) ->
     print_table("comparison", columns, table.to_dicts())
     if ranks["pairs"].sum():
         print_table("mean ranks", mean_rank_columns(), ranks.to_dicts())
-    if published.height:
-        shown = [column for column in PUBLISHED if column.name not in needless]
-        print_table("published figures", shown, published.to_dicts())
+    for title, columns_of, one in (
+        ("headlines", HEADLINES, headlines),
+        ("published figures", PUBLISHED, published),
+    ):
+        if one.height:
+            shown = [column for column in columns_of if column.name not in needless]
+            print_table(title, shown, one.to_dicts())
     for remark in (left_out(table), no_probabilities_text(table)):
         if remark:
             results.print(remark)

@@ -14,7 +14,7 @@ from seraser_core.report.answers import Shift, largest_shifts
 from seraser_core.report.facts import CLEAR, UNTOUCHED, Effect, Share, read_effect
 from seraser_core.report.page import render
 from seraser_core.report.verdict import Doubt, Tile
-from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
+from seraser_core.results.columns import HEADLINES, METHODS, Shown, mean_rank_columns, shown_in
 from seraser_core.results.published import PUBLISHED
 from seraser_core.results.records import RunRecord
 
@@ -89,6 +89,7 @@ def make_comparison(
     runs: Sequence[Compared],
     table: pl.DataFrame,
     ranks: pl.DataFrame,
+    headlines: pl.DataFrame,
     published: pl.DataFrame,
     small: str = "",
     no_probabilities: str = "",
@@ -100,6 +101,7 @@ def make_comparison(
         runs: In its order.
         table: One row per data set, model and method.
         ranks: Mean ranks of the methods over data sets and models.
+        headlines: Those of the data sets that have one.
         published: Figures of the runs beside published ones.
         small: Which groups are left out of the worst group.
         no_probabilities: Which methods have no ECE, and why.
@@ -117,6 +119,9 @@ def make_comparison(
         ranks=_table("Mean ranks", ranks, mean_rank_columns()) if ranked.height else None,
         table=_table("All runs and methods", table, columns),
         no_probabilities=no_probabilities,
+        headlines=_table("Headlines", headlines, HEADLINES, "headlines")
+        if headlines.height
+        else None,
         published=_table("Published figures", published, PUBLISHED, "published")
         if published.height
         else None,

@@ -264,6 +264,9 @@ HEADLINE: list[Metric[HeadlineFigure]] = [
 ]
 """One row per method and figure of a benchmark data set's headline, see `sources.benchmarks`."""
 
+HEADLINES: list[Column] = [Column("dataset"), Column("model"), *HEADLINE]
+"""The columns of the headlines of a comparison's runs."""
+
 
 def _new_groups(night: NightResult) -> int | None:
     known = night.new_groups is not None and night.result.groups

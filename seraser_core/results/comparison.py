@@ -5,6 +5,7 @@ A comparison's folder beside its runs holds::
     comparison.json       the runs, with the names of their data sets and models
     report/comparison.*   the page (html), and the table as parquet, csv, md and tex (for LaTeX with
                           booktabs)
+    report/headlines.csv  where there are any: the headlines of benchmark data sets
     report/published.csv  where there are any: published figures, and ours beside them
 """
 
@@ -21,8 +22,9 @@ from seraser_core import storage
 from seraser_core.display import sentence
 from seraser_core.errors import ConfigError, RunDirectoryError
 from seraser_core.report.compared import Compared, make_comparison
-from seraser_core.results.columns import METHODS, Shown, mean_rank_columns, shown_in
+from seraser_core.results.columns import HEADLINES, METHODS, Shown, mean_rank_columns, shown_in
 from seraser_core.results.fingerprints import fingerprint
+from seraser_core.results.headlines import headline_of
 from seraser_core.results.names import dataset_name, model_name
 from seraser_core.results.published import PUBLISHED, beside_published, published_table
 from seraser_core.results.reading import read_report
@@ -32,6 +34,7 @@ from seraser_core.results.significance import holm
 from seraser_core.results.status import costs, status
 from seraser_core.results.table_formats import csv_table, latex_table, markdown_table
 from seraser_core.results.tables import no_probabilities_text, small_groups_text
+from seraser_core.sources.benchmarks.headline import Headline, Misled
 from seraser_core.sources.items import SMALL_GROUP
 
 _AVERAGES = """\
@@ -122,8 +125,8 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
     """Make the table of a comparison from its runs' reports, and write its files.
 
     Returns:
-        ``comparison``, see `compare_runs`; ``ranks``, see `mean_ranks`; and ``published``, see
-        `PUBLISHED`.
+        ``comparison``, see `compare_runs`; ``ranks``, see `mean_ranks`; ``headlines``, see
+        `HEADLINES`; and ``published``, see `PUBLISHED`.
 
     Raises:
         RunDirectoryError: There is no comparison, or a run has no report.
@@ -131,7 +134,7 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
     comparison = _read(comparison_url)
     runs = [_compared(run) for run in comparison.runs]
     table = compare_runs(comparison.runs)
-    published = _published(runs)
+    headlines, published = _headlines(runs), _published(runs)
     ranks = mean_ranks(table)
     small, lacking = left_out(table), no_probabilities_text(table)
     columns = shown_in(Shown.COMPARISON_TEXT, METHODS)
@@ -147,11 +150,14 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
             "Mean ranks over all data sets and models:\n",
             markdown_table(ranks, mean_rank_columns()),
         ]
-    if published.height:
-        page += ["Published figures:\n", markdown_table(published, PUBLISHED)]
-        storage.write_bytes(
-            storage.join(comparison_url, "report", "published.csv"), csv_table(published).encode()
-        )
+    for name, title, columns_of, beside in (
+        ("headlines", "Headlines", HEADLINES, headlines),
+        ("published", "Published figures", PUBLISHED, published),
+    ):
+        if beside.height:
+            page += [f"{title}:\n", markdown_table(beside, columns_of)]
+            file = storage.join(comparison_url, "report", f"{name}.csv")
+            storage.write_bytes(file, csv_table(beside).encode())
     for ending, content in {
         "parquet": parquet.getvalue(),
         "csv": csv_table(table).encode(),
@@ -162,6 +168,7 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
             runs,
             table,
             ranks,
+            headlines,
             published,
             sentence(small) if small else "",
             sentence(lacking) if lacking else "",
@@ -169,7 +176,22 @@ def write_comparison(comparison_url: str) -> dict[str, pl.DataFrame]:
     }.items():
         url = storage.join(comparison_url, "report", f"comparison.{ending}")
         storage.write_bytes(url, content)
-    return {"comparison": table, "ranks": ranks, "published": published}
+    return {
+        "comparison": table,
+        "ranks": ranks,
+        "headlines": headlines,
+        "published": published,
+    }
+
+
+def _headlines(runs: Sequence[Compared]) -> pl.DataFrame:
+    """The headlines of runs over benchmark data sets that have one."""
+    rows = [
+        {"dataset": run.dataset, "model": run.model, **row}
+        for run in runs
+        for row in _rows_of(run.url, "headline")
+    ]
+    return pl.DataFrame(rows, schema={column.name: column.kind for column in HEADLINES})
 
 
 def _published(runs: Sequence[Compared]) -> pl.DataFrame:
@@ -213,7 +235,8 @@ def compare_runs(runs: Sequence[ComparedRecord]) -> pl.DataFrame:
     ``mcnemar_p_holm``, Holm's adjusted ``mcnemar_p`` over all rows that have one (zero-shot, with
     which the others are compared, has none); ``seconds_per_image`` of the method and its views, and
     ``peak_mib``, see `status`; ``rank_accuracy`` and ``rank_worst_group``, from 1 for the best
-    method of a data set and model, where equal ones share their mean rank.
+    method of a data set and model, where equal ones share their mean rank. Where a higher
+    accuracy is none, as on Spurious ImageNet, there are no ranks.
 
     Args:
         runs: As in comparison.json.
@@ -230,11 +253,20 @@ def compare_runs(runs: Sequence[ComparedRecord]) -> pl.DataFrame:
     columns = shown_in(Shown.COMPARISON_DATA, METHODS)
     table = pl.DataFrame(rows, schema={column.name: column.kind for column in columns})
     descending = {column.name: column.better == "higher" for column in columns}
+    known = pl.col("run_id").is_in(
+        [run.run_id for run in runs if not isinstance(_headline(run), Misled)]
+    )
     return table.with_columns(
-        pl.col(of).rank("average", descending=descending[of]).over("dataset", "model").alias(name)
+        pl.when(known)
+        .then(pl.col(of).rank("average", descending=descending[of]).over("dataset", "model"))
+        .alias(name)
         for name, of in ((column.name, column.ranks) for column in columns)
         if of is not None
     )
+
+
+def _headline(run: ComparedRecord) -> Headline | None:
+    return headline_of(RunDirectory(run.run).run)
 
 
 def _rows(run: ComparedRecord) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from made_reports import report_of
 from random_scores import Scored, build
 
+from seraser_core.cli.compare import show_comparison
 from seraser_core.cli.summary_tables import show_summary
+from seraser_core.results.comparison import ComparedRun, create_comparison, write_comparison
 from seraser_core.results.reading import read_report
 from seraser_core.results.significance import wilson
 from seraser_core.results.summary import aggregate
@@ -22,14 +25,16 @@ from seraser_core.sources.benchmarks.registry import BENCHMARKS
 COUNT = 400
 
 
-def run_of(name: str, attributes: tuple[str, ...] = ("common", "counter"), **other: Any) -> Scored:
+def run_of(
+    dataset: str, attributes: tuple[str, ...] = ("common", "counter"), **other: Any
+) -> Scored:
     """A run of which one class has images on one side alone."""
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 5, COUNT).tolist()
     places = [0 if label == 4 else int(rng.random() < 0.3) for label in labels]
     run = build(COUNT, 100, labels=labels, places=places, attributes=attributes, **other)
     config = run.run.config.document()
-    config["dataset"] = {"format": "benchmark", "name": name, "path": "/pictures"}
+    config["dataset"] = {"format": "benchmark", "name": dataset, "path": "/pictures"}
     run.change(config=config)
     return run
 
@@ -177,3 +182,30 @@ def test_it_is_shown(tmp_path, capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["headline"] == tables["headline"].to_dicts()
     assert "<h3>Headline</h3>" not in report_of(build(), tmp_path / "other")["report.html"].decode()
+
+
+def test_a_comparison_has_them_and_ranks_no_misled_answers(tmp_path, capsys):
+    runs, tables = [], []
+    for name in ("counter_animal", "spurious_imagenet", "waterbirds"):
+        run = run_of(name, name=name)
+        directory = run.create(str(tmp_path))
+        run.write(directory)
+        tables.append(aggregate(directory.url))
+        runs.append(ComparedRun(name, "b32", directory.url))
+    url = create_comparison(str(tmp_path), "study", runs)
+    compared = write_comparison(url)
+    table, found = compared["comparison"], compared["headlines"]
+    assert found.height == sum(one["headline"].height for one in tables[:2]) == 8 + 4
+    for name, one in zip(("counter_animal", "spurious_imagenet"), tables, strict=False):
+        assert found.filter(dataset=name).drop("dataset", "model").equals(one["headline"])
+    ranked = table.filter(pl.col("rank_accuracy").is_not_null())["dataset"].unique().sort()
+    assert ranked.to_list() == ["counter_animal", "waterbirds"]
+    assert compared["ranks"]["pairs"].to_list() == [2, 2]
+    files = Path(url, "report")
+    assert pl.read_csv(files / "headlines.csv").height == found.height
+    for text in ((files / "comparison.md").read_text(), (files / "comparison.html").read_text()):
+        assert "common minus counter (class mean)" in text
+    show_comparison(compared, url, json=False)
+    assert "common minus counter" in capsys.readouterr().out
+    show_comparison(compared, url, json=True)
+    assert json.loads(capsys.readouterr().out)["headlines"] == found.to_dicts()
