@@ -214,8 +214,8 @@ class Timings(Record):
         methods: Method -> its steps.
         views: Method -> what the views cost that it needs beside the image.
         peak_bytes: Method -> most memory of the GPU that was in use during its steps, with the
-            model, and with what other shards of the process used at the time; empty on a CPU, and
-            in records of earlier versions.
+            model; rough where the process computed several shards at once, which share a counter.
+            Empty on a CPU, and in records of earlier versions.
         batch_size: Images at once.
         parallel_shards: Shards that the process computed at once, at most.
         device: Its kind, name, threads and machine.

@@ -154,7 +154,9 @@ def test_a_comparison_has_them_everywhere(tmp_path, capsys):
     points = f"{100 * found['difference'][0]:+.1f}".replace("-", "−")
     show_comparison(tables, url, json=False)
     shown = capsys.readouterr().out
-    for text in ((files / "comparison.md").read_text(), (files / "comparison.html").read_text()):
+    shown_in = [files / "comparison.md", files / "comparison.html"]
+    shown_in.append(Path(directory.path("report", "report.html")))
+    for text in (path.read_text() for path in shown_in):
         assert "SEraser (AAAI 2025), second hand" in text
         assert points in text
     assert points in shown
