@@ -94,6 +94,24 @@ def test_missing_extra_and_unreadable_files(seraser, birds):
     assert "missing" in found["problems"][-1]
 
 
+def test_a_corrected_table_is_checked_by_itself(seraser, birds):
+    table = (birds / "metadata.csv").read_text().replace("c_3.jpg,0,2", "c_3.jpg,1,2")
+    (birds / "corrected.csv").write_text(table)
+    code, found = check(seraser, "waterbirds", birds, "--metadata", "corrected.csv", "--quick")
+    assert code == 1
+    classes = {
+        one["name"]: (one["images"], one["published"])
+        for one in found["counts"]
+        if (one["split"], one["kind"]) == ("test", "class")
+    }
+    assert classes == {"landbird": (1, None), "waterbird": (3, None)}
+    assert found["problems"] == [
+        "train, class waterbird: no image",
+        "val, class landbird: no image",
+    ]
+    assert seraser("check", "pacs", str(birds), "--metadata", "corrected.csv").exit_code == 1
+
+
 def test_of_many_classes_only_what_is_wrong_is_shown(seraser, tmp_path):
     MINIATURES["imagenet-a"].write(tmp_path)
     (tmp_path / "n01531178" / "pic_0.JPEG").rename(tmp_path / "n01498041" / "pic_1.JPEG")
