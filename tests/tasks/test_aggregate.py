@@ -14,6 +14,7 @@ SUMMARY = pl.DataFrame(
         "n": [12, 12],
         "errors": [0, 0],
         "accuracy": [0.5, 0.75],
+        "ece": [0.125, 0.0625],
         "small_groups": [None, None],
         "top5": [1.0, 1.0],
         "fixed_share": [0.0, 0.25],
@@ -32,7 +33,7 @@ def test_a_page_shows_the_columns_that_name_prefect(request):
     def lines() -> list[str]:
         return markdown("/runs/a", "a", SUMMARY, pl.DataFrame()).splitlines()
 
-    assert "| method | errors | n | average (pooled) |" in lines()
+    assert "| method | errors | n | average (pooled) | ece |" in lines()
     request.getfixturevalue("fixed_share")
-    assert "| method | errors | n | average (pooled) | fixed share |" in lines()
-    assert "| seraser | 0 | 12 | 75.0 % | 25.0 % |" in lines()
+    assert "| method | errors | n | average (pooled) | ece | fixed share |" in lines()
+    assert "| seraser | 0 | 12 | 75.0 % | 6.2 % | 25.0 % |" in lines()
