@@ -290,8 +290,8 @@ def _worst_first(rows: Any) -> tuple[GroupEffect, ...]:
             Share(_hits(row["zero_shot_accuracy"], row["n"]), row["n"]),
             Share(_hits(row["accuracy"], row["n"]), row["n"]),
             row["small"],
-            row["fixed"],
-            row["broken"],
+            row.get("fixed"),  # not in reports of earlier versions
+            row.get("broken"),
         )
         for row in rows
     ]

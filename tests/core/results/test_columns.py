@@ -60,7 +60,7 @@ def comparison_file(url: str, ending: str) -> bytes:
 
 
 def test_files_have_the_columns_that_scripts_read(finished, tmp_path):
-    """In this order: a report with other columns is a problem for `verify`."""
+    """In this order."""
     aggregate(finished.url)
     for name, schema in {"summary": SUMMARY, "groups": GROUPS, "classes": CLASSES}.items():
         assert list(read_report(finished.url, name).schema.items()) == list(schema.items()), name

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seraser_core.errors import RunDirectoryError
+from seraser_core.results.comparison import ComparedRun, create_comparison, write_comparison
 from seraser_core.results.parquet_files import footer_of, items_to_parquet
 from seraser_core.results.records import encode, seal
 from seraser_core.results.shards import RunDirectory
@@ -450,12 +451,32 @@ def test_a_report_of_other_shards(small, finished):
     assert problems(finished) == []
 
 
-def test_a_report_that_says_what_the_rows_do_not(reported, edit):
-    path = Path(reported.path("report/summary.parquet"))
-    table = pl.read_parquet(path).with_columns(accuracy=pl.lit(0.99), nll=pl.lit(0.1))
-    table.write_parquet(path)
-    mark = hashlib.sha256(path.read_bytes()).hexdigest()
-    edit(reported, "report/files.json", lambda f: f["files"].update({path.name: mark}))
+@pytest.fixture
+def rewrite(reported, edit):
+    """Writes a table of the report anew, and its hash."""
+
+    def write(name, change):
+        path = Path(reported.path(f"report/{name}.parquet"))
+        change(pl.read_parquet(path)).write_parquet(path)
+        mark = hashlib.sha256(path.read_bytes()).hexdigest()
+        edit(reported, "report/files.json", lambda f: f["files"].update({path.name: mark}))
+
+    return write
+
+
+def test_a_report_that_says_what_the_rows_do_not(reported, rewrite):
+    rewrite("summary", lambda t: t.with_columns(accuracy=pl.lit(0.99), nll=pl.lit(0.1)))
+    rewrite("groups", lambda t: t.head(1))
     assert problems(reported) == [
-        "report/summary.parquet: is not what the predictions give: accuracy, nll"
+        "report/summary.parquet: is not what the predictions give: accuracy, nll",
+        "report/groups.parquet: has other rows than its run's predictions give",
     ]
+
+
+def test_a_report_of_an_earlier_version_is_verified_and_compared(reported, rewrite, tmp_path):
+    rewrite("summary", lambda t: t.drop("mean_confidence"))
+    rewrite("groups", lambda t: t.drop("fixed", "broken", "mcnemar_p"))
+    assert problems(reported) == []
+    url = create_comparison(str(tmp_path), "study", [ComparedRun("birds", "b32", reported.url)])
+    write_comparison(url)
+    assert Path(url, "report", "comparison.html").exists()
