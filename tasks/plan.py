@@ -8,6 +8,7 @@ from prefect import get_run_logger, task
 from prefect.runtime import deployment, flow_run
 
 from seraser_core.config import load_config
+from seraser_core.config.secrets import shown_override
 from seraser_core.redaction import redacted
 from seraser_core.runner.plan import plan_run
 from tasks.engine import engine
@@ -31,7 +32,7 @@ def plan(config: str | dict[str, Any], overrides: list[str]) -> str:
         logger.info(text)
         current().say(text)
 
-    command = redacted(_started_by(config, overrides))
+    command = redacted(_started_by(config, [*map(shown_override, overrides)]))
     return plan_run(load_config(config, overrides), report, engine(), command)
 
 

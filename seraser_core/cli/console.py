@@ -20,7 +20,6 @@ from rich.text import Text
 
 from seraser_core.display import CONTROLS, Column, columns_of, is_number, printable
 from seraser_core.errors import HINT
-from seraser_core.redaction import redacted
 
 
 class _Console(Console):
@@ -72,7 +71,9 @@ def begin_command(words: Sequence[str]) -> None:
 
 def this_command() -> str:
     """Return the command line that is running, without secrets."""
-    text = as_command(*map(redacted, _words.get()))
+    from seraser_core.config.secrets import shown_override
+
+    text = as_command(*map(shown_override, _words.get()))
     return text.encode(errors="backslashreplace").decode()  # names of files need not be texts
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seraser_core.config.option_group import mistake
-from seraser_core.redaction import SECRET_URL
+from seraser_core.redaction import SECRET_URL, redacted
 
 _SECRET_KEY = re.compile(
     r"secret|pass(word|wd|phrase)|pwd|token|credential|^auth(?!or)|auth$|authorization|bearer|"
@@ -39,6 +39,15 @@ def without_secret(text: str) -> str:
         if is_secret_key(word[0]) and text[word.end() :].strip():
             return f"{text[: word.end()]} ***"
     return text
+
+
+def shown_override(text: str) -> str:
+    """Return an override, or any other word of a command, without secrets.
+
+    A configuration with a secret is refused, but a later override may have taken it out again.
+    """
+    free = "storage_options" in text or "cluster_options" in text
+    return f"{text.partition('=')[0]}=***" if free and names_secret(text) else redacted(text)
 
 
 def refuse_secrets(where: str, options: Any) -> None:

@@ -187,13 +187,15 @@ def test_a_plan_is_made_where_shards_are_computed(seraser, config):
 
 
 def test_a_run_keeps_the_command_that_planned_it_first(seraser, config, monkeypatch):
-    """Without keys of the environment, and whatever resumes it."""
+    """Without keys, and whatever resumes it."""
     monkeypatch.delenv("UV", raising=False)
     monkeypatch.setenv("HUB_TOKEN", "hf_0123456789abcdef")
-    words = ["plan", config, "--set", "dataset.template=hf_0123456789abcdef's {}"]
+    storage = ["--set", "dataset.storage_options.secret=a", "--set", "dataset.storage_options={}"]
+    words = ["plan", config, *storage, "--set", "dataset.template=hf_0123456789abcdef's {}"]
     url = seraser(*words, "--set", "runtime.retries=1").stdout.strip()
     command = RunDirectory(url).run.command
     shown = [*words[:-1], "dataset.template=***'s {}", "--set", "runtime.retries=1"]
+    shown[3] = "dataset.storage_options.secret=***"
     assert command == f"seraser {shlex.join(shown)}"
     assert seraser(*words, "--set", "runtime.retries=2").stdout.strip() == url
     resumed = RunDirectory(url).run
