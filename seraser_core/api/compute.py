@@ -20,7 +20,7 @@ from seraser_core.api.model import Model
 from seraser_core.api.progress import Watch
 from seraser_core.config.loading import parse_config
 from seraser_core.config.options import LimitOptions, RunConfig
-from seraser_core.errors import HangError
+from seraser_core.errors import ConfigError, HangError
 from seraser_core.results.fingerprints import plan_hash
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.identify import identify
@@ -111,6 +111,10 @@ def check_options(tree: Mapping[str, Any], model: Model) -> RunConfig:
     options = model.options.model_dump() | {"precision": model.precision}
     with as_arguments():
         config = parse_config({**tree, "dataset": dataset, "model": options, "save_logits": True})
+    for one in config.methods:
+        if one.other_split() is not None:
+            remedy = "learns from a split of a data set; images in Python have none: run it on one"
+            raise ConfigError("method", repr(one.id), remedy)
     for warning in doubtful_names(tree["dataset"]["classes"]):
         logger.warning(warning)
     return config

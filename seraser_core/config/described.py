@@ -86,6 +86,7 @@ def options_schema() -> dict[str, Any]:
     _allow(types["GroupPromptOptions"]["properties"]["prompts"], {"type": "string"})
     _allow(types["OrthCaliOptions"]["properties"]["pairs"], {"type": "string"})
     _allow(types["TieOptions"]["properties"]["pool"], {"const": "self"})
+    _allow(types["PoolOptions"]["properties"]["split"], {"type": ["string", "integer"]})
     types["DatasetOptions"]["properties"]["format"]["enum"] = list(offered_formats().members)
     return {"$schema": _DIALECT, **schema}
 

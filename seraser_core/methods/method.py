@@ -61,7 +61,8 @@ class Method(ABC):
         id: Its name in the results.
         views: The pictures that it needs of every image.
         engine: Engine with which it tunes prompts for every image; None if it does not.
-        sample: Images of the data set that `fit` must see before anything is predicted.
+        sample: Images of the data set that `fit` must see before anything is predicted; of the
+            split that `MethodOptions.other_split` names, if any.
         sample_views: The pictures that `fit` needs of them.
         stateful: Whether an image's scores depend on the images before it in its shard.
         probabilistic: Whether softmax of its logits gives probabilities of the classes; if it only

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from seraser_core.config.methods.tie import TieOptions
+from seraser_core.config.methods.tie import PoolOptions, TieOptions
 from seraser_core.errors import SeraserError
 from seraser_core.kinds import IMAGE
 from seraser_core.methods.context import MethodContext
@@ -35,7 +35,8 @@ class Tie(Method):
         self._contexts = model.encode_text(model.tokenizer(options.contexts))
         self._text, self._scale = context.class_features, context.logit_scale
         self._means: Tensor | None = None
-        self.sample = options.pool.sample or 0
+        other = options.other_split()
+        self.sample = (options.pool.sample or 0) if other is None else other.images
 
     @classmethod
     def check(cls, options: TieOptions, prompts: Prompts, model: ClipModel) -> None:
@@ -46,7 +47,7 @@ class Tie(Method):
     @classmethod
     def learns(cls, options: TieOptions) -> bool:
         """See `Method.learns`."""
-        return options.pool.sample is not None
+        return options.pool != PoolOptions()
 
     def fit(self, features: Features) -> None:
         """See `Method.fit`."""

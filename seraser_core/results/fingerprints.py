@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -37,6 +37,11 @@ def plan_hash(items: pa.Table, shards: Sequence[ShardRange]) -> str:
     """
     starts = range(0, items.num_rows, _HASHED_ROWS)
     return plan_hash_of((items.slice(start, _HASHED_ROWS) for start in starts), shards)
+
+
+def pool_hashes(pools: Mapping[str, pa.Table]) -> dict[str, str]:
+    """Return the hash of each method's pool, as a part of what can change a row."""
+    return {method: plan_hash(items, []) for method, items in pools.items()}
 
 
 def plan_hash_of(parts: Iterable[pa.Table], shards: Sequence[ShardRange]) -> str:

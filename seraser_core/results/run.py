@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Self
 
@@ -51,7 +51,14 @@ class PlannedRun:
         self._places: dict[str, int] = {}
 
     @classmethod
-    def create(cls, url: str, run: RunRecord, items: pa.Table, plan: Plan) -> Self:
+    def create(
+        cls,
+        url: str,
+        run: RunRecord,
+        items: pa.Table,
+        plan: Plan,
+        pools: Mapping[str, pa.Table] | None = None,
+    ) -> Self:
         """Write the plan and run.json (last), or resume the run that is there.
 
         A resumed run takes on what `run` says beside its fingerprint: options that change no
@@ -63,6 +70,7 @@ class PlannedRun:
             run: What run.json is to say.
             items: The planned items.
             plan: What plan.json is to say; the hash of the items is added.
+            pools: Id of a method -> items of another split, from which it learns.
 
         Raises:
             RunDirectoryError: The directory belongs to another fingerprint, or is damaged.
@@ -70,9 +78,11 @@ class PlannedRun:
         directory = cls(url)
         if not storage.exists(directory.path("run.json")):
             directory._write_plan(items, plan)
+            directory._write_pools(pools or {})
             storage.write_bytes(directory.path("run.json"), run.sealed())
             return directory
         directory._check_same(run)
+        directory._write_pools(pools or {})
         if not all(storage.exists(directory.path("plan", name)) for name in _PLAN_FILES):
             directory._write_plan(items, plan)
         elif directory.plan.shards != plan.shards:
@@ -105,6 +115,11 @@ class PlannedRun:
         }
         plan = plan.model_copy(update=hashes)
         storage.write_bytes(self.path("plan", "plan.json"), plan.sealed())
+
+    def _write_pools(self, pools: Mapping[str, pa.Table]) -> None:
+        for method, pool in pools.items():
+            data = items_to_parquet(pool, [ShardRange(method, 0, pool.num_rows)])
+            storage.write_bytes(self.path(pool_file(method)), data)
 
     def _check_same(self, run: RunRecord) -> None:
         there = self.run
@@ -236,6 +251,18 @@ class PlannedRun:
         """
         return item_parts(self._whole_items())
 
+    def pool(self, method_id: str) -> pa.Table:
+        """The items of another split from which a method learns; its hash is in the fingerprint.
+
+        Raises:
+            RunDirectoryError: The file is missing or damaged.
+        """
+        try:
+            return parse_items(self._planned(pool_file(method_id))[0])
+        except pa.ArrowException as error:
+            url = self.path(pool_file(method_id))
+            raise RunDirectoryError(f"{url} is damaged: {error}", _DELETE) from None
+
     def _whole_items(self) -> bytes:
         """The bytes of plan/items.parquet."""
         data = self._planned("plan/items.parquet")[0]
@@ -273,6 +300,11 @@ class PlannedRun:
         if _sha256(data) != sha256:
             url = self.path("plan", "items.parquet")
             raise RunDirectoryError(f"{url} is not the file that plan.json names", _DELETE)
+
+
+def pool_file(method_id: str) -> str:
+    """Path of the pool of a method, in the run directory."""
+    return f"plan/pools/{method_id}.parquet"
 
 
 def _sha256(data: bytes) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 from seraser_core.errors import RunDirectoryError
 from seraser_core.results import records
-from seraser_core.results.fingerprints import differing, fingerprint, plan_hash_of
+from seraser_core.results.fingerprints import differing, fingerprint, plan_hash_of, pool_hashes
 from seraser_core.results.problems import Problem, VerifyReport
+from seraser_core.results.run import pool_file
 from seraser_core.results.shards import RunDirectory
 from seraser_core.results.verify_report import run_report_problems
 from seraser_core.results.verify_shard import PLANNED, CheckedShard, check_shard
@@ -109,6 +110,14 @@ def _plan_problems(
     if plan_hash_of(directory.item_parts(), shards) != directory.run.plan_hash:
         yield Problem(_PLAN, "the hash of the plan is not the one in run.json")
     edges = [0, *(shard.stop for shard in shards)]
+    for method, planned in directory.run.fingerprint_inputs.document().get("pools", {}).items():
+        try:
+            found = pool_hashes({method: directory.pool(method)})[method]
+        except RunDirectoryError as error:
+            yield Problem(pool_file(method), str(error))
+            continue
+        if found != planned:
+            yield Problem(pool_file(method), "has other images than the fingerprint was made of")
     if [shard.start for shard in shards] != edges[:-1] or edges[-1] != images:
         yield Problem(_PLAN, "the shards do not cover the images once")
 

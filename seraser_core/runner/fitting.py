@@ -50,10 +50,11 @@ def _features(session: Session, method: Method, attempt: Attempt) -> Features | 
     wanted = method.sample
     # One stream per method: a larger sample begins with the smaller one.
     rng = np.random.default_rng([session.config.seed, *method.id.encode()])
-    order = rng.permutation(session.images.count)
+    pool = session.pools.get(method.id)
+    order = rng.permutation(session.images.count if pool is None else pool.num_rows)
     while wanted and len(order):
-        drawn, order = order[:wanted], order[wanted:]
-        items = session.images.items(drawn)
+        drawn, order = np.sort(order[:wanted]), order[wanted:]
+        items = session.images.items(drawn) if pool is None else pool.take(drawn).to_pylist()
         with Feed(session, items, batch_size(session), attempt, method.sample_views) as feed:
             for batch in feed:
                 if batch.items:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from seraser_core.results.fingerprints import pool_hashes
 from seraser_core.waiting import waiting
 
 if TYPE_CHECKING:
@@ -71,7 +72,13 @@ def identify(
         method_class(method).check(method, prompts, model)
     return Identified(
         fingerprint_inputs(
-            config, planned.classes, planned.attributes, prompts, model, prepared.hashed
+            config,
+            planned.classes,
+            planned.attributes,
+            prompts,
+            model,
+            prepared.hashed,
+            pool_hashes(prepared.pools),
         ),
         prompts.texts,
         model.random,

@@ -6,6 +6,7 @@ Imports torch, which takes seconds: planning does so only after all that needs n
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import PIL
@@ -34,8 +35,9 @@ def fingerprint_inputs(
     prompts: Prompts,
     model: ClipModel,
     hashed: str,
+    pools: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return everything that can change a row; `hashed` is the hash of the plan."""
+    """Return everything that can change a row; given the hashes of the plan and of the pools."""
     inputs = {
         "algorithm": ALGORITHM_VERSION,
         "plan": hashed,
@@ -64,7 +66,8 @@ def fingerprint_inputs(
         "save_masks": config.save_masks,
     }
     origins = config.origins()
-    return inputs | {"plugins": origins} if origins else inputs
+    also = {"plugins": origins, "pools": dict(pools)}
+    return inputs | {name: value for name, value in also.items() if value}
 
 
 def _auxiliary_inputs(

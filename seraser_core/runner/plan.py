@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import platform
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -29,6 +29,7 @@ from seraser_core.results.series import described_run
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.runner.foregrounds import check_foregrounds
 from seraser_core.runner.identify import RANDOM, Identified, identify
+from seraser_core.runner.pools import plan_pools
 from seraser_core.sources.items import PLANNER_VERSION
 from seraser_core.sources.planner import PlannedItems, plan_items
 from seraser_core.waiting import waiting
@@ -54,12 +55,14 @@ class Prepared:
         planned: Its images.
         hashed: Hash of the plan.
         command: See `RunRecord`.
+        pools: Id of a method -> images of another split, see `plan_pools`.
     """
 
     config: RunConfig
     planned: PlannedItems
     hashed: str
     command: str = ""
+    pools: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 def plan_run(
@@ -115,7 +118,10 @@ def prepare_run(
     with waiting(f"listing {config.dataset.path}"):
         planned = plan_items(config, say)
         hashed = plan_hash(planned.table, planned.shards)
-    return Prepared(with_template(config, planned.template), planned, hashed, command)
+        pools = plan_pools(config)
+    for method, pool in pools.items():
+        say(f"{method}: its pool has {pool.num_rows} images of another split")
+    return Prepared(with_template(config, planned.template), planned, hashed, command, pools)
 
 
 def find_finished(prepared: Prepared, report: Callable[[str], None] | None = None) -> str | None:
@@ -148,8 +154,7 @@ def find_finished(prepared: Prepared, report: Callable[[str], None] | None = Non
     _create(
         url,
         run.model_copy(update={"config": _config(prepared.config)}),
-        prepared.planned.table,
-        _plan(prepared),
+        prepared,
     )
     _say_planned(run.run_id, prepared, report)
     return url
@@ -208,7 +213,7 @@ def create_run(
     if not storage.honours_create(config.output):
         say(_UNCONDITIONAL.format(config.output))
     url = storage.join(output, run.run_id)
-    directory = _create(url, run, prepared.planned.table, _plan(prepared))
+    directory = _create(url, run, prepared)
     _say_planned(run.run_id, prepared, say)
     return directory.url
 
@@ -257,9 +262,10 @@ def _log(line: str) -> None:
     logger.log(logging.WARNING if warning else logging.INFO, line.removeprefix(_WARNING))
 
 
-def _create(url: str, run: RunRecord, items: pa.Table, plan: Plan) -> RunDirectory:
+def _create(url: str, run: RunRecord, prepared: Prepared) -> RunDirectory:
     opened.cache_clear()  # what this process knew of it may be otherwise now
-    return RunDirectory.create(url, run, items, plan)
+    items, plan = prepared.planned.table, _plan(prepared)
+    return RunDirectory.create(url, run, items, plan, prepared.pools)
 
 
 def _config(config: RunConfig) -> ConfigRecord:

@@ -24,7 +24,7 @@ from seraser_core.errors import SeraserError
 from seraser_core.kinds import SEGMENT
 from seraser_core.models.weights import cache_folder
 from seraser_core.results import records
-from seraser_core.results.fingerprints import fingerprint
+from seraser_core.results.fingerprints import fingerprint, pool_hashes
 from seraser_core.results.records import RunRecord
 from seraser_core.results.series import described_run
 from seraser_core.results.summary import is_finished, is_series_finished
@@ -150,6 +150,7 @@ def _place(prepared: Prepared) -> Path:
     decided = {
         "config": config,
         "plan": prepared.hashed,
+        "pools": pool_hashes(prepared.pools),
         "classes": prepared.planned.classes,
         "labels": prepared.planned.labels,
         "attributes": prepared.planned.attributes,

@@ -65,7 +65,8 @@ class Retry:
         if not known and not self.codes:
             return {}
         with waiting("loading the model"):
-            methods = open_session(run_url).methods
+            session = open_session(run_url)
+        methods = session.methods
         whole = any(method.stateful for method in methods)
         counts = {
             shard: max(sum(codes.get(code, 0) for code in self.codes or known) for codes in errors)
@@ -73,7 +74,7 @@ class Retry:
             if (errors := failed.get(shard.id))
         }
         images = {shard: len(shard) if whole else n for shard, n in counts.items() if n}
-        learning = [method.id for method in methods if method.sample]
+        learning = [m.id for m in methods if m.sample and m.id not in session.pools]
         if learning and (images or not one_of_many):
             raise ConfigError(
                 f"methods.{learning[0]}",

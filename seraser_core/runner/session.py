@@ -7,9 +7,11 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import pyarrow as pa
 
 from seraser_core.auxiliary.relevance import Relevance
 from seraser_core.config import RunConfig, parse_config
@@ -20,7 +22,7 @@ from seraser_core.methods import Method, MethodContext
 from seraser_core.methods.calls import build_method
 from seraser_core.models.clip_model import ClipModel, get_model
 from seraser_core.models.prompts import indistinguishable_classes
-from seraser_core.results.fingerprints import differing, fingerprint
+from seraser_core.results.fingerprints import differing, fingerprint, pool_hashes
 from seraser_core.results.records import RunRecord
 from seraser_core.results.shards import RunDirectory, opened
 from seraser_core.runner.images import Images, PlannedImages
@@ -62,6 +64,7 @@ class Session:
             for all runs of this process with the same model, device, prompts and methods.
         relevance: Makes masks of what the model sees; None when no method needs them.
         segmenter: Makes masks of images; None when no method needs them.
+        pools: Id of a method -> images of another split, from which it learns.
         load_s: Seconds that opening took.
 
     Attributes:
@@ -84,12 +87,13 @@ class Session:
         batch_sizes: dict[str, int],
         relevance: Relevance | None,
         segmenter: SegmentingThread | None,
+        pools: Mapping[str, pa.Table],
         load_s: float,
     ) -> None:
         self.images, self.run, self.config = images, run, config
         self.context, self.model, self.methods = context, context.model, methods
         self.compute, self.batch_sizes = compute, batch_sizes
-        self.relevance, self.segmenter = relevance, segmenter
+        self.relevance, self.segmenter, self.pools = relevance, segmenter, pools
         self.views = tuple(dict.fromkeys([IMAGE, *(v for m in methods for v in m.views)]))
         self.sample_fits = SampleFits()
         self.tells: dict[str, tuple[str, ...]] = {}
@@ -168,7 +172,14 @@ def _open(directory: RunDirectory, run: RunRecord, compute: ThreadPoolExecutor) 
         logger.warning(told)
     classes, attributes = run.classes, run.attributes
     prompts = build_run_prompts(config, classes, model)
-    here = fingerprint_inputs(config, classes, attributes, prompts, model, run.plan_hash)
+    pools = {
+        method.id: directory.pool(method.id)
+        for method in config.methods
+        if method.other_split() is not None
+    }
+    here = fingerprint_inputs(
+        config, classes, attributes, prompts, model, run.plan_hash, pool_hashes(pools)
+    )
     said = run.model_dump(mode="json", include={"classes", "prompts", "methods"})
     if any(value != planned.get(name) for name, value in said.items()):
         raise RunDirectoryError(f"{directory.path('run.json')} was edited", "plan a new run")
@@ -179,7 +190,8 @@ def _open(directory: RunDirectory, run: RunRecord, compute: ThreadPoolExecutor) 
             "plan a new run",
         )
     images = PlannedImages(directory, config.dataset)
-    return make_session(images, run, config, MethodContext(model, prompts), compute, began)
+    context = MethodContext(model, prompts)
+    return make_session(images, run, config, context, compute, began, pools)
 
 
 def make_session(
@@ -189,6 +201,7 @@ def make_session(
     context: MethodContext,
     compute: ThreadPoolExecutor,
     began: float,
+    pools: Mapping[str, pa.Table] | None = None,
 ) -> Session:
     """Make a session: its methods, and what makes masks for them.
 
@@ -199,6 +212,7 @@ def make_session(
         context: Its model and prompts.
         compute: See `Session`.
         began: Moment of `time.perf_counter` at which its opening began.
+        pools: See `Session`.
 
     Raises:
         ConfigError: A method cannot be built.
@@ -228,6 +242,7 @@ def make_session(
         batch_sizes=_batch_sizes.setdefault(_same_memory(config, planned, model), {}),
         relevance=relevance,
         segmenter=segmenter,
+        pools=pools or {},
         load_s=time.perf_counter() - began,
     )
 

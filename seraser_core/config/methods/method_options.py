@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from seraser_core.config.option_group import Options
 from seraser_core.kinds import KINDS, Region
+
+
+@dataclass(frozen=True)
+class OtherSplit:
+    """Another split of the data set, from which a method learns.
+
+    Attributes:
+        values: As in `dataset.split`.
+        images: At most so many of its images are drawn.
+    """
+
+    values: tuple[int | str, ...]
+    images: int
 
 
 class MethodOptions(Options):
@@ -38,6 +52,10 @@ class MethodOptions(Options):
         """Return the foregrounds that the method needs: those of its option `auxiliary`, if any."""
         kind: str | None = getattr(self, "auxiliary", None)
         return () if kind is None else KINDS[kind].regions
+
+    def other_split(self) -> OtherSplit | None:
+        """Return the split that the method learns from, if that is not the one it classifies."""
+        return None
 
     @model_validator(mode="before")
     @classmethod

@@ -318,6 +318,11 @@ WRONG = [
     ({"method": {"name": "seraser", "lr": -1}}, "method.lr", "greater than"),
     ({"method": {"name": "seraser", "auxiliary": "mask"}}, "masks", "relevance"),
     ({"method": {"name": "foreground", "auxiliary": "box"}}, "method.auxiliary", "draw it"),
+    (
+        {"method": {"name": "tie", "contexts": ["a sea"], "pool": {"split": "train"}}},
+        "method",
+        "images in Python have none",
+    ),
     ({"template": "a photo"}, "template", "{}"),
     ({"seed": -1}, "seed", "0 or more"),
     ({"batch_size": 0}, "batch_size", "1 or more"),

@@ -83,7 +83,7 @@ def test_an_override_comes_before_the_files_are_read():
         ({"name": "tie", "contexts": ["a", "a"]}, "contexts", "more than once"),
         ({"name": "tie", "contexts": ["a", " "]}, "contexts", "is empty"),
         ({"name": "tie", "contexts": ["a"], "pool": {"sample": 0}}, r"pool\.sample", "1 or more"),
-        ({"name": "tie", "contexts": ["a"], "pool": "train"}, "pool", "'train'.*write self or"),
+        ({"name": "tie", "contexts": ["a"], "pool": "train"}, "pool", "'train'.*write self, "),
         ({"name": "orth_cali", "contexts": ["a"], "pairs": "./no.yaml"}, "pairs", "no such file"),
         ({"name": "orth_cali", "contexts": ["a"], "pairs": [["a"]]}, "pairs", "needs 2 values"),
         ({"name": "perception", "contexts": "celebs"}, "contexts", "did you mean celeba"),
