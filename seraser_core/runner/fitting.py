@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from seraser_core.kinds import RELEVANCE
 from seraser_core.methods import Features, Method
@@ -46,7 +45,7 @@ def fit_methods(session: Session, attempt: Attempt) -> None:
 
 def _features(session: Session, method: Method, attempt: Attempt) -> Features | None:
     """Return view features of up to ``method.sample`` good images; None if no image is good."""
-    batches: list[dict[str, Tensor]] = []
+    batches: list[Features] = []
     wanted = method.sample
     # One stream per method: a larger sample begins with the smaller one.
     rng = np.random.default_rng([session.config.seed, *method.id.encode()])
@@ -61,11 +60,18 @@ def _features(session: Session, method: Method, attempt: Attempt) -> Features | 
                     batch.wait()
                     if any(view.region == RELEVANCE for view in method.sample_views):
                         add_relevance(session, batch.views)
-                    batches.append(encode_views(session, batch.views))
-                    wanted -= len(batch.items)
-    if not batches:
+                    features = _finite(encode_views(session, batch.views))
+                    batches.append(features)
+                    wanted -= len(next(iter(features.values())))
+    if wanted == method.sample:
         return None
     if wanted:
         logger.info("%s: its sample lacks %d images; no more can be used", method.id, wanted)
     names = [view.name for view in method.sample_views]
     return {name: torch.cat([part[name] for part in batches]) for name in names}
+
+
+def _finite(features: Features) -> Features:
+    """Leave out images that are error rows anyway, and would spoil the means of all others."""
+    good = torch.stack([torch.isfinite(one).flatten(1).all(1) for one in features.values()]).all(0)
+    return {name: one[good] for name, one in features.items()}

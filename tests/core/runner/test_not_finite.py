@@ -78,6 +78,7 @@ def test_an_image_without_finite_logits_is_an_error_row_and_in_no_metric(
     tree["methods"] += [
         "tda",
         {"id": "grown", "name": "seraser", "auxiliary": "augment", "steps": 2},
+        {"name": "tie", "contexts": ["a photo of snow"], "pool": {"sample": 100}},
     ]
     folder = tmp_path / "data"
     shutil.copytree(pictures.parent, folder)
