@@ -43,6 +43,7 @@ def remedies(shortcuts: Sequence[Shortcut], classes: Sequence[str], words: Words
         _remedy(
             {"name": "orth_cali", **_projection(found, classes, words, kinds)},
             f"It needs no masks either: it takes out of the prompts what they have of {places}.",
+            in_line=True,
         ),
     ]
 
@@ -66,6 +67,13 @@ def _endings(word: str, kind: str) -> list[str]:
     return [f" in the {word}", f" on the {word}"] if kind in _PLACES else [f" with {word}"]
 
 
-def _remedy(entry: dict[str, Any], reason: str) -> Remedy:
-    config = yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=10_000)
+def _remedy(entry: dict[str, Any], reason: str, in_line: bool = False) -> Remedy:
+    """Return the remedy of a method; its innermost lists are written in one line each if asked."""
+    config = yaml.safe_dump(
+        [entry],
+        sort_keys=False,
+        allow_unicode=True,
+        width=10_000,
+        default_flow_style=None if in_line else False,
+    )
     return Remedy(method=entry["name"], reason=reason, config=config)
