@@ -63,6 +63,11 @@ class Compared:
     answers: Sequence[Mapping[str, Any]] = ()
 
     @property
+    def untouched(self) -> str:
+        """Id of zero-shot; empty without it."""
+        return next((one.id for one in self.record.methods if one.name == UNTOUCHED), "")
+
+    @property
     def changes(self) -> list[Change]:
         """Changes by its methods, where there are no labels."""
         known = (row for row in self.summary if not row.get("n") and row.get("changed") is not None)
@@ -70,8 +75,8 @@ class Compared:
         for row in known:
             failed = Share(row.get("errors") or 0, row["images"])
             changed = Share(row["changed"], row["images"] - failed.hits)
-            shifts = largest_shifts(self.answers, UNTOUCHED, row["method"])
-            if changed.hits or row["method"] != UNTOUCHED:
+            shifts = largest_shifts(self.answers, self.untouched, row["method"])
+            if changed.hits or row["method"] != self.untouched:
                 sure = row.get("mean_confidence")
                 changes.append(Change(row["method"], changed, failed, sure, shifts))
         return changes
@@ -81,7 +86,7 @@ class Compared:
         """The effects of its methods, where there are labels."""
         known = (row for row in self.summary if row.get("n") and row.get("fixed") is not None)
         effects = (read_effect(row, self.groups) for row in known)
-        return [one for one in effects if one.changed.hits or one.method != UNTOUCHED]
+        return [one for one in effects if one.changed.hits or one.method != self.untouched]
 
 
 def make_comparison(

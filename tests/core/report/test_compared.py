@@ -5,9 +5,10 @@ from __future__ import annotations
 import polars as pl
 import pytest
 from made_reports import comparison_of
+from random_scores import build
 
 from seraser_core.display import percent
-from seraser_core.report.compared import sentence
+from seraser_core.report.compared import Compared, sentence
 
 
 def ranks(average: dict[str, float], worst: dict[str, float | None], pairs: int) -> pl.DataFrame:
@@ -77,3 +78,21 @@ def test_without_labels_the_page_shows_what_the_methods_change(tmp_path):
     (changed,), (n,) = summary["changed"], summary["images"] - summary["errors"]
     assert f"seraser, changed answers, birds of the savanna: {percent(changed / n)} (95 %" in runs
     assert "Most answers changed" in page
+
+
+def test_zero_shot_under_another_id_is_what_the_others_are_held_against():
+    run = build(methods=["plain", "seraser"])
+    plain, seraser = run.run.model_dump()["methods"]
+    run.change(methods=[plain | {"name": "zero_shot"}, seraser])
+    answers = [
+        {"method": method, "prediction": c, "prediction_name": f"c{c}", "images": n, "n": 10}
+        for method, c, n in [("plain", 0, 10), ("seraser", 0, 8), ("seraser", 1, 2)]
+    ]
+    summary = [
+        {"method": method, "images": 10, "errors": 0, "n": 0, "changed": changed}
+        for method, changed in (("plain", 0), ("seraser", 2))
+    ]
+    (change,) = Compared("pets", "b32", "pets-1", "", run.run, summary, [], answers).changes
+    assert change.method == "seraser"
+    shifts = {one.name: (one.before.hits, one.after.hits) for one in change.shifts}
+    assert shifts == {"c0": (10, 8), "c1": (0, 2)}
