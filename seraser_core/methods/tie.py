@@ -72,7 +72,10 @@ class Tie(Method):
         shares, nearest = (image @ self._contexts.T).max(-1)
         if self.sample:
             if self._means is None:
-                raise SeraserError(f"{self.id}: predicts before it has seen its pool")
+                raise SeraserError(
+                    f"{self.id}: no image of its pool could be used",
+                    "check that the images of the split it is drawn from can be read",
+                )
             means = self._means[nearest]
             shares = torch.where(means.isnan(), shares, means)
         rest = normalize(image - shares[:, None] * self._contexts[nearest], dim=-1)
