@@ -92,7 +92,7 @@ def make_report(
         **_evidence(facts, tables, sums, findings, pictures),
         **_tables(run, tables, status),
         **_making(run, status, files),
-        "faults": parts.faults(status["errors"], failed),
+        "faults": parts.faults(status["errors"], len(run.methods), failed),
         "data_files": [
             *(f"{name}.parquet" for name in tables),
             *(["shortcuts.json"] if findings else []),

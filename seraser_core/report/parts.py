@@ -286,12 +286,13 @@ class Fault:
 
 
 def faults(
-    errors: Mapping[str, Mapping[str, int]], pictures: Sequence[FailedPicture]
+    errors: Mapping[str, Mapping[str, int]], methods: int, pictures: Sequence[FailedPicture]
 ) -> list[Fault]:
     """The error codes, the most frequent first.
 
     Args:
-        errors: Method -> code -> images.
+        errors: Method -> code -> images, of methods that have errors.
+        methods: Number of all methods.
         pictures: Some of them.
     """
     counts: dict[str, dict[str, int]] = {}
@@ -299,10 +300,10 @@ def faults(
         for code, images in codes.items():
             counts.setdefault(code, {})[method] = images
     shown, found = by_code(pictures), []
-    for code, methods in sorted(counts.items(), key=lambda one: (-max(one[1].values()), one[0])):
-        alike = len(methods) == len(errors) and len({*methods.values()}) == 1
-        words = (f"{count(images, 'image')} under {name}" for name, images in methods.items())
-        told = count(max(methods.values()), "image") if alike else ", ".join(words)
+    for code, of in sorted(counts.items(), key=lambda one: (-max(one[1].values()), one[0])):
+        alike = len(of) == methods and len({*of.values()}) == 1
+        words = (f"{count(images, 'image')} under {name}" for name, images in of.items())
+        told = count(max(of.values()), "image") if alike else ", ".join(words)
         found.append(Fault(code, told, shown.get(code, ())))
     return found
 

@@ -10,6 +10,7 @@ from seraser_core.report.parts import (
     axis_start,
     calibrations,
     confusions,
+    faults,
     said_once,
     silent,
     trends,
@@ -154,3 +155,12 @@ def test_trends_have_a_gap_where_a_night_has_no_image_of_the_group():
     assert [found[name].count("<circle") for name in found] == [3, 3, 2]
     assert "night 0 50.0 %, night 2 70.0 %" in found["a"]
     assert trends(nights.head(1), groups, "seraser") == []
+
+
+def test_an_error_under_some_methods_names_them():
+    alone = {"seraser": {"nan_output": 1}}
+    both = {"seraser": {"nan_output": 1, "undecodable": 2}, "zero_shot": {"undecodable": 2}}
+    told = {"nan_output": "1 image under seraser"}
+    assert {one.code: one.images for one in faults(alone, 2, [])} == told
+    told["undecodable"] = "2 images"
+    assert {one.code: one.images for one in faults(both, 2, [])} == told
