@@ -222,6 +222,9 @@ def test_the_prompt_is_the_class_names_or_the_option(segment_models, ours):
     assert np.array_equal(given.mask(image), ours.mask(image))
     other = segmenter(segment_models, prompt="bird.")
     assert differing(other, ours) == {"prompt_tokens"}
+    nothing = segmenter(segment_models, prompt=".")  # as the authors' program asks for it
+    assert differing(nothing, ours) == {"prompt_tokens"}
+    assert nothing.mask(picture(90, 60)).shape == (60, 90)
     assert not np.array_equal(other.mask(image), ours.mask(image))
 
 
