@@ -14,7 +14,7 @@ _SECRET_KEY = re.compile(
     r"connectionstring|connstr|signature(?!version)|header|cookie|^sas|sas$|"
     r"^key$|^pw$|(access|account|shared|private|api)key"
 )
-_NAMED = re.compile(r"[\w.-]+(?=[\"']?\s*[:=])")
+_NAMED = re.compile(r"(?<![\w.-])[\w.-]++(?=[\"']?\s*[:=])")
 """A name with a value after it."""
 URL_RULE = "a URL must hold no password and no signature, which would be recorded"
 PLAIN_URL = (

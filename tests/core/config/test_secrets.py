@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seraser_core.config.secrets import refuse_secret_url, refuse_secrets
+from seraser_core.config.secrets import refuse_secret_url, refuse_secrets, shown_override
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,10 @@ def test_other_options():
         "config_kwargs": {"signature_version": "s3v4", "retries": {"max_attempts": 3}},
     }
     refuse_secrets("storage_options", options)
+
+
+def test_a_long_text_that_names_nothing_is_read_once():
+    """Each of its places once: else this would take minutes."""
+    long = "storage_options " + "a" * 200_000
+    assert shown_override(long) == long
+    assert shown_override(f"{long}.token=b") == f"{long}.token=***"
