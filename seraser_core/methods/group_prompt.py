@@ -26,9 +26,10 @@ class GroupPrompt(Method):
 
     def __init__(self, options: GroupPromptOptions, context: MethodContext) -> None:
         super().__init__(options, context)
-        classes, model = context.prompts.classes, context.model
-        texts = [text for name in classes for text in options.prompts[name]]
-        self._counts = [len(options.prompts[name]) for name in classes]
+        model = context.model
+        groups = group_prompts(options, context.prompts)
+        texts = [text for some in groups.values() for text in some]
+        self._counts = [len(some) for some in groups.values()]
         self._features = model.encode_text(model.tokenizer(texts))
         self._scale = context.logit_scale
 
@@ -41,10 +42,10 @@ class GroupPrompt(Method):
                 near = difflib.get_close_matches(name, prompts.classes, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else "use the names in dataset.classes"
                 raise ConfigError(field, repr(name), f"is no class of the data set; {hint}")
-        for name in prompts.classes:
+        for name in prompts.classes if options.prompts else ():
             if name not in options.prompts:
                 raise ConfigError(field, f"no prompts for {name!r}", "give every class some")
-        texts = [text for some in options.prompts.values() for text in some]
+        texts = [text for some in group_prompts(options, prompts).values() for text in some]
         tokenise(texts, model.tokenizer, model.context_length, field)
 
     def predict(self, features: Features) -> Scores:
@@ -52,3 +53,12 @@ class GroupPrompt(Method):
         logits = cosine_logits(features["image"][:, 0], self._features, self._scale)
         best = [part.amax(-1) for part in logits.split(self._counts, dim=-1)]
         return Scores(torch.stack(best, dim=-1))
+
+
+def group_prompts(options: GroupPromptOptions, prompts: Prompts) -> dict[str, list[str]]:
+    """Return the prompts of every class, in the order of the classes."""
+    if options.prompts:
+        return {name: options.prompts[name] for name in prompts.classes}
+    places = [text for some in (options.contexts or {}).values() for text in some]
+    named = zip(prompts.classes, prompts.texts, strict=True)
+    return {name: [f"{text} {place}".rstrip() for place in places] for name, text in named}

@@ -26,14 +26,14 @@ class Roboshot(Method):
     def __init__(self, options: RoboshotOptions, context: MethodContext) -> None:
         super().__init__(options, context)
         self._text, self._scale = context.class_features, context.logit_scale
-        self._reject = directions(options.reject, context.model)
+        self._reject = directions(options.rejected(), context.model)
         self._accept = directions(options.accept, context.model)
 
     @classmethod
     def check(cls, options: RoboshotOptions, prompts: Prompts, model: ClipModel) -> None:
         """See `Method.check`."""
-        for name in ("reject", "accept"):
-            field, pairs = f"methods.{options.id}.{name}", getattr(options, name)
+        for name, pairs in (("reject", options.rejected()), ("accept", options.accept)):
+            field = f"methods.{options.id}.{name}"
             texts = [text for pair in pairs for text in pair]
             if texts:
                 tokens = tokenise(texts, model.tokenizer, model.context_length, field)

@@ -72,6 +72,12 @@ def test_an_override_comes_before_the_files_are_read():
         ({"name": "group_prompt", "prompts": {"a": []}}, "prompts", "'a' has none"),
         ("roboshot", "reject", "no pairs"),
         ({"name": "roboshot", "reject": [["a"]]}, "reject", "needs 2 values"),
+        ({"name": "roboshot", "contexts": ["a"]}, "contexts", "at least two"),
+        (
+            {"name": "group_prompt", "prompts": {"a": ["a b"]}, "contexts": "vlcs"},
+            "contexts",
+            "give one of them",
+        ),
         ({"name": "roboshot", "insights": "no.yaml"}, "insights", "no such file"),
         ({"name": "roboshot", "insights": "x", "reject": REJECT}, "insights", "one of them"),
         ({"name": "tda", "positive_shots": -1}, "positive_shots", "0 or more"),

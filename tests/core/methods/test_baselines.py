@@ -83,6 +83,29 @@ def test_group_prompt(tiny_model, context, pictures, features):
     assert_near(found, expected)
 
 
+def test_contexts_stand_for_group_prompts(tiny_model, context, features):
+    places = {"sea": ["at sea", "on a ship"], "none": [""]}
+    prompts = {
+        name: [text, f"{text} at sea", f"{text} on a ship"]
+        for name, text in zip(CLASSES, context.prompts.texts, strict=True)
+    }
+    named = GroupPromptOptions(contexts=places)
+    method_class(named).check(named, context.prompts, tiny_model)
+    found = GroupPrompt(named, context).predict(features).logits
+    expected = GroupPrompt(GroupPromptOptions(prompts=prompts), context).predict(features).logits
+    assert_near(found, expected.tolist())
+
+
+def test_contexts_stand_for_insights(tiny_model, context, features):
+    contexts = ["a photo of a desert", "a photo of a forest", "a photo of the sea"]
+    pairs = [(contexts[0], other) for other in contexts[1:]]
+    named = RoboshotOptions(contexts=contexts)
+    method_class(named).check(named, context.prompts, tiny_model)
+    found = Roboshot(named, context).predict(features).logits
+    expected = Roboshot(RoboshotOptions(reject=pairs), context).predict(features).logits
+    assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("selection", [0.1, 0.5, 0.01])
 def test_vte(tiny_model, context, pictures, features, selection):
     options = VteOptions(templates=TEMPLATES, views=VIEWS, selection=selection)
