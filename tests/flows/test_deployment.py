@@ -159,6 +159,7 @@ def _wait_for_a_scheduled_run(up):
     pytest.fail("no run was scheduled; see prefect/logs/server.log")
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_says_why(up):
     done = up.prefect(*RUN, "--param", "config=/nowhere/[b]irds.yaml")
     assert done.returncode != 0

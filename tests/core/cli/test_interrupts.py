@@ -132,7 +132,13 @@ def test_a_second_one_ends_a_batch_that_does_not_end(seraser, config, environmen
     assert len(RunDirectory(url).commits()) == 3
 
 
-@pytest.mark.parametrize("part", ["0/1", "9/10"], ids=["its-own-shards", "those-of-others"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param("0/1", id="its-own-shards"),
+        pytest.param("9/10", id="those-of-others", marks=pytest.mark.slow),
+    ],
+)
 def test_a_part_ends_at_the_end_of_a_batch_when_its_job_does(tree, environment, part):
     """As Slurm and Kubernetes ask it to, and as their manifests expect."""
     url = plan_run(load_config(tree))
@@ -145,6 +151,7 @@ def test_a_part_ends_at_the_end_of_a_batch_when_its_job_does(tree, environment, 
     assert list(directory.files("failures")) == []  # nothing is suspected of having killed it
 
 
+@pytest.mark.slow
 def test_while_the_server_starts(config, environment):
     with started(environment, _SERVER, "run", config) as process:
         children = process.children(recursive=True)

@@ -337,6 +337,7 @@ def stops_before(n, write):
     return None
 
 
+@pytest.mark.slow
 def test_whoever_sleeps_between_two_system_calls_costs_no_good_row(scored, tmp_path):
     """It saw no images, another one commits with them, they go away again, and it wakes up."""
     without, good = with_errors(scored, *range(5, 10)), with_errors(scored)
