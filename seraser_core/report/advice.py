@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import yaml
+
+from seraser_core.config.methods import method_options
 from seraser_core.display import count, percent
 from seraser_core.report.facts import Effect, Facts
+from seraser_core.results.records import MethodRecord
 from seraser_core.results.significance import wilson
 from seraser_core.shortcuts.findings import Findings
 
 _ENOUGH = 100
 """Labels that give an accuracy to within ten points."""
 _MOST_STEPS = 5
+_MOST_LINES = 20
 _NEEDED = {"mask": "a mask of every image", "box": "a box in every image"}
 _SCAN = 'import polars as pl\nfrom seraser_core.results import scan\n\nscan("{}")'
 
@@ -116,8 +121,22 @@ def _use(facts: Facts, best: Effect, other: Effect) -> Step:
         why += f" Both need {_NEEDED[kind]}."
     elif kind in _NEEDED:
         why += f" It needs {_NEEDED[kind]}, which {other.method} does not."
-    name = next((m.name for m in facts.run.methods if m.id == best.method), best.method)
-    return Step(f"Use {best.method}", why, f"methods:\n  - name: {name}")
+    (record,) = (one for one in facts.run.methods if one.id == best.method)
+    return Step(f"Use {best.method}", why, _as_written(record))
+
+
+def _as_written(record: MethodRecord) -> str:
+    """The part of a configuration that has this method; empty if it is long."""
+    try:
+        kind = method_options()[record.name]
+        options = kind.model_validate({**record.options, "id": record.id})
+    except (KeyError, ValueError):  # of a package that is gone, or of another version
+        return ""
+    given = options.model_dump(mode="json", exclude_defaults=True)
+    given = {k: v for k, v in given.items() if (k, v) != ("id", record.name)}
+    tree = {"methods": [{"name": record.name, **given}]}
+    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=72)
+    return "" if text.count("\n") > _MOST_LINES else text.rstrip("\n")
 
 
 def _broken_rows(facts: Facts, effect: Effect) -> str:

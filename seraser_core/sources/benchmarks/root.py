@@ -121,6 +121,8 @@ class Root:
         missing = [name for name in marks if self.lacks(name)]
         if not missing:
             return
+        if _lacks(self.url, "", self.options):
+            raise self.wrong("there is no such folder, or it is empty", "check the path")
         right = next((url for url in self._near() if self._has_all(url, marks)), None)
         raise self.wrong(
             f"there is no {missing[0]!r}" + (f" ({len(missing)} missing)" if missing[1:] else ""),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import yaml
 from made_reports import some_findings, trusted
 
+from seraser_core.config.methods.tie import TieOptions
 from seraser_core.demo.config import demo_config
 from seraser_core.report.advice import next_steps
 from seraser_core.report.facts import Effect, Facts, GroupEffect, Share
@@ -263,6 +265,20 @@ def test_the_foreground_is_advised_where_it_is_clearly_better():
     assert better(facts(effect(), alike)) == ""
     useless = effect("foreground", fixed=2, broken=2, right=75)
     assert "Use foreground" not in titles(facts(effect(), useless)), "zero-shot is as good"
+
+
+def test_the_method_to_use_is_written_with_its_options():
+    options = TieOptions(id="pooled", contexts="camel_deer", pool={"sample": 9})
+    record = RUN.methods[-1].model_copy(
+        update={"id": "pooled", "name": "tie", "options": options.model_dump(mode="json")}
+    )
+    run = RUN.model_copy(update={"methods": [*RUN.methods, record]})
+    found = facts(effect(), effect("pooled", fixed=60, right=90), run=run)
+    (written,) = yaml.safe_load(next_steps(found, None)[0].code)["methods"]
+    assert TieOptions(**written) == options
+    strange = record.model_copy(update={"options": {"gone": 1}})
+    run = RUN.model_copy(update={"methods": [*RUN.methods, strange]})
+    assert next_steps(replace(found, run=run), None)[0].code == ""
 
 
 @pytest.mark.parametrize(
