@@ -19,7 +19,7 @@ _STILL = 1e-6
 """Length of a step that is the last one."""
 _NEIGHBOURS = 0.3
 _LEAST_BANDWIDTH = 1e-10
-"""Of views that equal their neighbours, squared; far above the rounding of features."""
+"""Least squared bandwidth, for views that equal their neighbours; far above rounding."""
 _AFFINITY, _SMOOTHNESS = 4.0, 0.2
 
 

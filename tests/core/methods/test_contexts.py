@@ -118,7 +118,7 @@ def test_a_context_without_images_in_the_pool_of_tie_is_told_once(model, feature
 
 
 def test_tie_with_itself_as_pool_leaves_nothing_of_the_context(model, context, build):
-    """Of an image that is the context's prompt, no class remains: finite, and undecided."""
+    """An image that is the context's prompt keeps no class: finite, and undecided."""
     method = build(TieOptions(contexts=CONTEXTS))
     u = model.encode_text(model.tokenizer(CONTEXTS))
     assert torch.isfinite(method.predict({"image": u[:, None]}).logits).all()

@@ -36,7 +36,7 @@ from seraser_core.methods.method import SEED
 from seraser_core.models.prompts import build_prompts
 
 IMAGES = 12
-"""That the twins compute, one after the other."""
+"""Images that the twins compute, one after the other."""
 
 
 def make(path: Path) -> None:

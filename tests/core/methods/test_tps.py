@@ -29,7 +29,7 @@ def test_equals_literal_twin(crowd, views):
 @pytest.mark.parametrize("length", [1.0, 3.0])
 @pytest.mark.parametrize("scale", [5.0, 20.0, 100.0])
 def test_the_first_step_is_that_of_adamw(crowd, scale, length):
-    """Of features of any length; with large scales all views are decided, and gradients tiny."""
+    """Features have any length; with large scales all views are decided, and gradients tiny."""
     images, texts = crowd.views.double(), length * crowd.context.class_features.double()
     confident = confident_views(images, texts, scale, 0.1)
     pulls = tps.logit_gradient(confident, texts, scale)

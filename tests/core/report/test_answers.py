@@ -1,4 +1,4 @@
-"""What is shown of answers without labels: trends over nights, and shifts by a method."""
+"""Answers without labels: trends over nights, and shifts by a method."""
 
 from __future__ import annotations
 
