@@ -51,7 +51,7 @@ class RecordedNet(nn.Module):
 
 
 class Recorded:
-    """What a file of features holds: NPZ with float and integer arrays.
+    """Features in an NPZ file of float and integer arrays.
 
     Attributes:
         image: (N, D) features of N images, L2-normalised here.

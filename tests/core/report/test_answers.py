@@ -24,7 +24,7 @@ def nights(**changes) -> pl.DataFrame:
 
 
 def answers(*rows: tuple[int, int, int]) -> pl.DataFrame:
-    """Of rows with the night, the class and its images."""
+    """Make a table of rows with the night, the class and its images."""
     columns = ("night", "prediction", "images")
     table = pl.DataFrame(rows, schema=columns, orient="row")
     name = pl.format("class {}", "prediction").alias("prediction_name")
