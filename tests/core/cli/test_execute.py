@@ -82,7 +82,7 @@ with temporary_server() as ready:
     if "ready" in sys.argv:
         ready()
     print("started", flush=True)
-    time.sleep(1000)
+    time.sleep(1000)  # until it is killed
 """
 
 
