@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import QuickGELU, ResidualAttentionBlock
+from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -30,7 +30,6 @@ from seraser_core.models.prompts import Prompts
 _CHUNK_TOKENS = 256
 """Tokens of a packed sequence. In longer ones, masked attention between classes costs more than
 another pass over the tuned tokens: T^2 against T."""
-_QUICK_GELU = 1.702
 
 
 @dataclass(frozen=True)
@@ -139,16 +138,14 @@ class CausalPromptEngine:
         """Bytes that one image's graph keeps for the backward pass.
 
         Per token and layer: the inputs of two norms, queries, keys, values (the latter two once
-        more beside start-of-text), the attended values, and the four widths before the activation,
-        of QuickGELU with as many for its sigmoid.
+        more beside start-of-text), the attended values, and the four widths before the activation.
 
         Args:
             recompute: Keep the graph of a chunk of classes only while it is in use.
         """
         width = self.initial_prompt.shape[-1]
         hidden = self._layers[0].fc[0].shape[0]
-        before = 2 if isinstance(self._layers[0].activation, QuickGELU) else 1
-        kept = (2 + 3 + 2 + 1) * width + before * hidden
+        kept = (2 + 3 + 2 + 1) * width + hidden
         tokens = [self._n + chunk.own.shape[1] for chunk in self._chunks]
         used = max(tokens) if recompute else sum(tokens)
         return used * len(self._layers) * kept * self._dtype.itemsize
@@ -246,22 +243,14 @@ def has_causal_blocks(net: Any) -> bool:
 
 def _read_layer(block: ResidualAttentionBlock) -> _Layer:
     attention, mlp = block.attn, block.mlp
-    fc, proj = mlp.c_fc, mlp.c_proj
-    activation: nn.Module = mlp.gelu
-    fc_weights, proj_weights = (fc.weight, fc.bias), (proj.weight, proj.bias)
-    if isinstance(activation, QuickGELU) and fc.weight.dtype == torch.float32:
-        # x sigmoid(s x) = silu(s x) / s: with s in the weights, one kernel instead of three.
-        activation = nn.SiLU()
-        fc_weights = (fc.weight * _QUICK_GELU, None if fc.bias is None else fc.bias * _QUICK_GELU)
-        proj_weights = (proj.weight / _QUICK_GELU, proj.bias)
     return _Layer(
         qkv=(attention.in_proj_weight, attention.in_proj_bias),
         out=(attention.out_proj.weight, attention.out_proj.bias),
-        fc=fc_weights,
-        proj=proj_weights,
+        fc=(mlp.c_fc.weight, mlp.c_fc.bias),
+        proj=(mlp.c_proj.weight, mlp.c_proj.bias),
         norm_1=block.ln_1,
         norm_2=block.ln_2,
         scale_1=block.ls_1,
         scale_2=block.ls_2,
-        activation=activation,
+        activation=mlp.gelu,
     )

@@ -24,6 +24,7 @@ from seraser_core.models.device import prepare
 from seraser_core.models.files import given_files
 from seraser_core.models.open_clip_models import read_open_clip
 from seraser_core.models.preprocessing import Preprocessing
+from seraser_core.models.quick_gelu import fold_quick_gelu
 
 _TEXTS_AT_ONCE = 256
 
@@ -34,7 +35,7 @@ class ClipModel:
 
     Attributes:
         net: open_clip model (its attributes are untyped), or one that looks like it, in
-            evaluation mode, on `device`, in `dtype`.
+            evaluation mode, on `device`, in `dtype`; QuickGELU is folded into its weights.
         tokenizer: Texts -> (N, context_length) int64 token ids.
         architecture: SHA-256 of this model's configuration.
         weights_hash: SHA-256 over the names, shapes and values of the loaded fp32 tensors.
@@ -212,6 +213,7 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
     if options.pretrained is not None:  # open_clip leaves some unused tensors uninitialised
         _check_finite(net, options.pretrained)
     weights_hash = hash_weights(net)
+    fold_quick_gelu(net)
     pictures = Preprocessing(PreprocessCfg(**preprocessing))
     scale = float(net.logit_scale.detach().float().exp())
     with _computing(options.name):

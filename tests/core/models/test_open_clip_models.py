@@ -10,7 +10,7 @@ from open_clip.pretrained import get_pretrained_cfg
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
 from seraser_core.models import open_clip_models
-from seraser_core.models.clip_model import get_model
+from seraser_core.models.clip_model import get_model, hash_weights
 
 
 def options(name, pretrained=None):
@@ -47,7 +47,7 @@ def test_the_weights_of_a_tag_are_fetched_and_loaded(monkeypatch, tmp_path):
     monkeypatch.setattr(open_clip_models, "check_fetchable", lambda *_: None)
     monkeypatch.setattr(open_clip_models, "download_pretrained", lambda *_, **__: str(file))
     model = get_model(options("ViT-B-32-quickgelu", "openai"))
-    assert all(torch.equal(made.state_dict()[k], v) for k, v in model.net.state_dict().items())
+    assert model.weights_hash == hash_weights(made)
     assert not model.random
     expected = made.visual.preprocess_cfg
     assert model.net.visual.preprocess_cfg == {**expected, **merge(expected, "openai")}
