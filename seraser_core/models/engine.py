@@ -14,14 +14,13 @@ from torch import Tensor
 
 from seraser_core.models.causal import CausalPromptEngine, has_causal_blocks
 from seraser_core.models.clip_model import ClipModel
-from seraser_core.models.memory import memory_budget
 from seraser_core.models.plain import PlainPromptEngine
 from seraser_core.models.prompts import Prompts, some_prompts
 
 _FEW_IMAGES = 8
 _COMPARED = 64
 """Number of classes whose features are compared between two engines."""
-_MOST_TOKENS = {"cpu": 4096, "cuda": 65536}
+_MOST_TOKENS = {"cpu": 4096, "cuda": 131072}
 """Positions in a batch; larger batches are no faster."""
 _AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 
@@ -32,12 +31,13 @@ class PromptEngine(Protocol):
     Attributes:
         initial_prompt: (n, d) float32; token plus positional embedding of positions 1..n.
         base_features: (C, D) float32, L2-normalised features of the untouched prompts.
-        recompute: Compute chunks of classes a second time on the way back, which saves memory.
+        memory: Bytes that the graph of a batch may keep. Of a batch that would take more, classes
+            are computed in parts, and a second time on the way back.
     """
 
     initial_prompt: Tensor
     base_features: Tensor
-    recompute: bool
+    memory: int
 
     @property
     def tokens(self) -> int:
@@ -45,7 +45,7 @@ class PromptEngine(Protocol):
         ...
 
     def bytes_per_image(self, recompute: bool) -> int:
-        """Bytes that one image's graph keeps for the backward pass."""
+        """Bytes that one image's graph keeps for the backward pass, of all classes or of a part."""
         ...
 
     def text_features(self, prompt: Tensor) -> Tensor:
@@ -72,20 +72,23 @@ def build_engine(
         model: The model.
         prompts: Class prompts.
         context_tokens: Tuned tokens n.
-        memory: Bytes that a batch may take; by default what the device has for it. Where less than
-            a few images would fit, chunks of classes are computed again on the way back.
+        memory: Bytes that a batch may take; by default what the device has for it.
     """
-    memory = memory_budget(model.device) if memory is None else memory
     engine = _choose(model, prompts, context_tokens)
-    engine.recompute = engine.bytes_per_image(False) * _FEW_IMAGES > memory
+    if memory is not None:
+        engine.memory = memory
     return engine
 
 
-def images_at_once(engine: PromptEngine, device: torch.device, memory: int | None = None) -> int:
-    """Return how many images to tune together: as many as fit into `memory` and speed it up."""
-    memory = memory_budget(device) if memory is None else memory
-    fitting_count = memory // engine.bytes_per_image(engine.recompute)
-    return max(1, min(fitting_count, _MOST_TOKENS[device.type] // engine.tokens))
+def images_at_once(engine: PromptEngine, device: torch.device) -> int:
+    """Return how many images to tune together: as many as fit into memory and speed it up.
+
+    Nothing is computed twice unless only less than a few images would fit.
+    """
+    most = max(1, _MOST_TOKENS[device.type] // engine.tokens)
+    once = engine.bytes_per_image(False)
+    twice = min(most, _FEW_IMAGES) * once > engine.memory
+    return max(1, min(most, engine.memory // (engine.bytes_per_image(True) if twice else once)))
 
 
 def _choose(model: ClipModel, prompts: Prompts, context_tokens: int) -> PromptEngine:

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from seraser_core.errors import ConfigError
 from seraser_core.models.causal import text_tower
 from seraser_core.models.clip_model import ClipModel
+from seraser_core.models.memory import memory_budget
 from seraser_core.models.prompts import Prompts
 
 # What a residual attention block keeps per token for the way back, in units of the width.
@@ -49,7 +50,7 @@ class PlainPromptEngine:
         cut = getattr(tower, "cut_padding", lambda tokens: tokens)
         self._tokens = cut(prompts.tokens).to(model.device)
         self._dtype = model.dtype
-        self.recompute = False
+        self.memory = memory_budget(model.device)
         span = slice(1, 1 + context_tokens)
         # The tower adds positions itself, while P already contains them.
         self._positions = tower.positional_embedding[span].detach().float()
@@ -72,7 +73,8 @@ class PlainPromptEngine:
 
     def text_features(self, prompt: Tensor) -> Tensor:
         """See `seraser_core.models.engine.PromptEngine.text_features`."""
-        if not (self.recompute and torch.is_grad_enabled()):
+        too_large = len(prompt) * self.bytes_per_image(False) > self.memory
+        if not (too_large and torch.is_grad_enabled()):
             return self._features(prompt, self._tokens)
         parts = [
             checkpoint(self._features, prompt, part, use_reentrant=False, preserve_rng_state=False)

@@ -58,7 +58,7 @@ def method(request, tiny_json, monkeypatch):
     given = model, context.prompts, len(inner.engine.initial_prompt)
     plain = engine.startswith("plain")
     inner.engine = PlainPromptEngine(*given) if plain else CausalPromptEngine(*given, 12)
-    inner.engine.recompute = "recomputed" in engine
+    inner.engine.memory = 0 if "recomputed" in engine else 2**40
     return found
 
 

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError
-from seraser_core.models.causal import CausalPromptEngine, cut_classes
+from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.clip_model import get_model
 from seraser_core.models.engine import build_engine, images_at_once
 from seraser_core.models.plain import PlainPromptEngine
@@ -98,7 +96,7 @@ def test_the_plain_engine_computes_twice_where_memory_is_little(tiny_model, monk
         plain.initial_prompt + 0.05 * torch.randn(4, *plain.initial_prompt.shape)
     ).requires_grad_()
     found = []
-    for plain.recompute in (False, True):
+    for plain.memory in (2**40, 0):
         features = plain.text_features(prompt)
         found.append([features, *torch.autograd.grad((features**3).sum(), prompt)])
     for once, twice in zip(*found, strict=True):
@@ -106,15 +104,16 @@ def test_the_plain_engine_computes_twice_where_memory_is_little(tiny_model, monk
     assert plain.bytes_per_image(True) == plain.bytes_per_image(False) * 2 // 3
 
 
-@pytest.mark.parametrize("chunk_tokens", [1, 7, 1000])
+@pytest.mark.parametrize("row_keys", [1, 12, 64])
+@pytest.mark.parametrize("pass_positions", [1, 60, 10**6])
 @pytest.mark.parametrize("recompute", [False, True])
-def test_chunks_of_classes_change_nothing(tiny_model, chunk_tokens, recompute):
+def test_rows_and_passes_change_nothing(tiny_model, row_keys, pass_positions, recompute):
     prompts = prompts_of(tiny_model, [*CLASSES, *(f"animal {i}" for i in range(5))])
-    whole = CausalPromptEngine(tiny_model, prompts, 3)
-    cut = CausalPromptEngine(tiny_model, prompts, 3, chunk_tokens)
-    cut.recompute = recompute
-    prompt = (whole.initial_prompt + 0.05).repeat(2, 1, 1).requires_grad_()
-    expected, found = whole.text_features(prompt), cut.text_features(prompt)
+    plain = PlainPromptEngine(tiny_model, prompts, 3)
+    cut = CausalPromptEngine(tiny_model, prompts, 3, row_keys, pass_positions)
+    cut.memory = 0 if recompute else 2**40
+    prompt = (plain.initial_prompt + 0.05).repeat(2, 1, 1).requires_grad_()
+    expected, found = plain.text_features(prompt), cut.text_features(prompt)
     assert (expected - found).abs().max() <= 1e-5
     weight = torch.randn_like(expected)
     (wanted,) = torch.autograd.grad((expected * weight).sum(), prompt)
@@ -122,21 +121,15 @@ def test_chunks_of_classes_change_nothing(tiny_model, chunk_tokens, recompute):
     assert (gradient - wanted).abs().max() <= 1e-4 * wanted.abs().max()
 
 
-@given(st.lists(st.integers(1, 20), min_size=1, max_size=30), st.integers(1, 40))
-def test_classes_are_cut_into_chunks_that_fit(lengths, most):
-    parts = cut_classes(lengths, most)
-    assert [i for part in parts for i in range(part.start, part.stop)] == list(range(len(lengths)))
-    assert all(sum(lengths[p]) <= most or p.stop - p.start == 1 for p in parts)
-
-
 @pytest.mark.parametrize("recompute", [False, True])
 def test_the_model_of_memory_covers_what_a_graph_keeps(tiny_model, recompute):
     """Bytes of the tensors that autograd keeps for one image, beside the frozen ones."""
     prompts = prompts_of(tiny_model, [f"animal number {i}" for i in range(40)])
-    engine = CausalPromptEngine(tiny_model, prompts, 3, chunk_tokens=60)
-    classes = engine._chunks[:1] if recompute else engine._chunks
+    engine = CausalPromptEngine(tiny_model, prompts, 3)
+    passes = engine._passes(1)[:1] if recompute else engine._passes(10**6)
+    assert len(engine._passes(1)) > 2
     kept = kept_bytes(
-        tiny_model, engine, lambda prompt: [engine._features(prompt, chunk) for chunk in classes]
+        tiny_model, engine, lambda prompt: [engine._features(prompt, each) for each in passes]
     )
     assert 0.7 <= kept / (2 * engine.bytes_per_image(recompute)) <= 1.1
 
@@ -172,13 +165,47 @@ def kept_bytes(model, engine, compute, images=2):
     return sum(kept.values())
 
 
-def test_little_memory_makes_the_engine_compute_twice(tiny_model):
+def test_of_a_batch_that_takes_too_much_memory_one_part_is_kept_at_a_time(tiny_model):
+    prompts = prompts_of(tiny_model, [f"animal number {i}" for i in range(40)])
+    engine = CausalPromptEngine(tiny_model, prompts, 3)
+    every, part = (engine.bytes_per_image(recompute) for recompute in (False, True))
+    found = []
+    for engine.memory in (2 * every, 2 * every - 1, 2 * part):
+        kept = kept_bytes(tiny_model, engine, engine.text_features)
+        (passes,) = engine._passes_by_rows.values()
+        engine._passes_by_rows.clear()
+        found.append((len(passes), kept < every))
+    assert found[0] == (1, False)
+    assert found[1] == (2, True), "as large as they fit"
+    assert found[2] == (len(engine._rows), True)
+
+
+def test_how_many_images_are_tuned_together(tiny_model):
+    prompts = prompts_of(tiny_model, [f"animal number {i}" for i in range(40)])
+    engine = build_engine(tiny_model, prompts, 3)
+    every, part = (engine.bytes_per_image(recompute) for recompute in (False, True))
+    most = 4096 // engine.tokens
+    assert most > 8
+
+    def images(memory):
+        engine.memory = memory
+        return images_at_once(engine, tiny_model.device)
+
+    assert images(2**40) == most
+    assert images(9 * every) == 9, "nothing is computed twice"
+    assert images(8 * every - 1) == min(most, (8 * every - 1) // part), "more fit that way"
+    assert images(1) == 1
+
+
+def test_where_few_images_are_tuned_together_their_memory_counts(tiny_model, monkeypatch):
+    """With 1,000 classes, one image fills a batch: eight need not fit."""
     prompts = prompts_of(tiny_model)
-    assert not build_engine(tiny_model, prompts, 3, memory=2**30).recompute
-    engine = build_engine(tiny_model, prompts, 3, memory=2**18)
-    assert engine.recompute
-    assert images_at_once(engine, tiny_model.device, memory=2**18) >= 1
-    assert images_at_once(engine, tiny_model.device, memory=1) == 1
+    engine = build_engine(tiny_model, prompts, 3, memory=1)
+    monkeypatch.setattr("seraser_core.models.engine._MOST_TOKENS", {"cpu": 2 * engine.tokens})
+    engine.memory = 2 * engine.bytes_per_image(False)
+    assert images_at_once(engine, tiny_model.device) == 2
+    kept = kept_bytes(tiny_model, engine, engine.text_features)
+    assert kept >= 1.4 * engine.bytes_per_image(False), "and is kept"
 
 
 def test_towers_stay_frozen(tiny_model):

@@ -1,0 +1,151 @@
+"""The frozen residual attention blocks of open_clip's text towers, as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch.nn.functional as F
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Tensor, nn
+
+Activation = Callable[[Tensor], Tensor]
+
+
+Affine = tuple[Tensor, Tensor | None]
+"""A weight and its bias."""
+
+
+class Tail(NamedTuple):
+    """What follows the attention of a block: see `finish`.
+
+    Attributes:
+        out: The projection of the attended values.
+        norm: The norm before the MLP.
+        fc: The first layer of the MLP.
+        proj: Its second layer.
+        next_norm: The norm that follows the block.
+        scale_1: Factor (d,) of what attention adds; None for 1.
+        scale_2: Of what the MLP adds.
+    """
+
+    out: Affine
+    norm: Affine
+    fc: Affine
+    proj: Affine
+    next_norm: Affine
+    scale_1: Tensor | None
+    scale_2: Tensor | None
+
+
+class Block(NamedTuple):
+    """A block without the norm before its attention, and with the norm that follows it.
+
+    Attributes:
+        qkv: The projections to queries, keys and values.
+        tail: The rest.
+    """
+
+    qkv: Affine
+    tail: Tail
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The blocks of a tower in order, and what they share.
+
+    Attributes:
+        first_norm: The norm before the first block.
+        layers: The blocks; the norm that follows the last one is the tower's own.
+        eps: Of all norms.
+        activation: Of all MLPs.
+        hidden: Width of the MLPs.
+        heads: Heads of attention.
+    """
+
+    first_norm: Affine
+    layers: list[Block]
+    eps: float
+    activation: Activation
+    hidden: int
+    heads: int
+
+    def norm_first(self, x: Tensor) -> Tensor:
+        """The norm before the first block, of (..., d)."""
+        return F.layer_norm(x, x.shape[-1:], *self.first_norm, self.eps)
+
+    def finish(self, block: Block, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
+        """See `finish`."""
+        return finish(x, attended, block.tail, self.activation, self.eps)
+
+
+def finish(
+    x: Tensor, attended: Tensor, tail: Tail, activation: Activation, eps: float
+) -> tuple[Tensor, Tensor]:
+    """Compute the rest of a block after attention, and the norm that follows.
+
+    Args:
+        x: (..., d) input of the block.
+        attended: (..., d) attended values, not projected yet.
+        tail: The block's tensors.
+        activation: The MLP's.
+        eps: The norms'.
+
+    Returns:
+        The output of the block and its norm, (..., d) each.
+    """
+    width = x.shape[-1:]
+    more = F.linear(attended, *tail.out)
+    x = x + (more if tail.scale_1 is None else more * tail.scale_1)
+    hidden = activation(F.linear(F.layer_norm(x, width, *tail.norm, eps), *tail.fc))
+    more = F.linear(hidden, *tail.proj)
+    x = x + (more if tail.scale_2 is None else more * tail.scale_2)
+    return x, F.layer_norm(x, width, *tail.next_norm, eps)
+
+
+def are_blocks(blocks: Sequence[Any], last_norm: Any) -> bool:
+    """Return whether `read_blocks` knows these modules."""
+    norms = [last_norm, *(norm for b in blocks for norm in (b.ln_1, b.ln_2))]
+    return (
+        all(type(block) is ResidualAttentionBlock for block in blocks)
+        and all(block.attn.in_proj_weight is not None for block in blocks)
+        and all(isinstance(norm, nn.LayerNorm) and norm.weight is not None for norm in norms)
+        and len({norm.eps for norm in norms}) == 1
+        and len({repr(block.mlp.gelu) for block in blocks}) == 1
+    )
+
+
+def read_blocks(blocks: Sequence[Any], last_norm: Any) -> Blocks:
+    """Read the blocks of a tower, and the norm behind them."""
+    layers = []
+    for block, following in zip(blocks, [*(b.ln_1 for b in blocks[1:]), last_norm], strict=True):
+        attention, mlp = block.attn, block.mlp
+        tail = Tail(
+            out=_affine(attention.out_proj),
+            norm=_affine(block.ln_2),
+            fc=_affine(mlp.c_fc),
+            proj=_affine(mlp.c_proj),
+            next_norm=_affine(following),
+            scale_1=_detached(getattr(block.ls_1, "gamma", None)),
+            scale_2=_detached(getattr(block.ls_2, "gamma", None)),
+        )
+        qkv = attention.in_proj_weight.detach(), _detached(attention.in_proj_bias)
+        layers.append(Block(qkv, tail))
+    first = blocks[0]
+    return Blocks(
+        first_norm=_affine(first.ln_1),
+        layers=layers,
+        eps=last_norm.eps,
+        activation=first.mlp.gelu,
+        hidden=first.mlp.c_fc.out_features,
+        heads=first.attn.num_heads,
+    )
+
+
+def _affine(module: Any) -> Affine:
+    return module.weight.detach(), _detached(module.bias)
+
+
+def _detached(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach()
