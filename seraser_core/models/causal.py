@@ -8,8 +8,8 @@ What is saved is exact:
 * nothing behind end-of-text is computed, since the tower is causal;
 * the tuned tokens run once per row instead of once per class, and start-of-text, which depends on
   nothing, once per model;
-* the first layer's queries, keys and values of the classes' own tokens are constants, and of the
-  last layer nothing behind attention is computed of tokens other than end-of-text;
+* the first layer's queries, keys and values of the classes' own tokens are constants, and in the
+  last layer nothing but keys and values is computed of tokens other than end-of-text;
 * no gradient of a weight is computed, and none flows to the classes' own embeddings.
 """
 
@@ -48,13 +48,20 @@ class _Pass:
         own: (r, T, d) embeddings of the classes' own tokens, positions added.
         qkv: (r, T, 3 d) their projections in the first layer.
         bias: (r, 1, n + T, 1 + n + T) 0 where attention is allowed, else -inf.
-        ends: (c,) places of the end-of-texts of their classes in the r (n + T) positions.
+        ends: (c,) places of their classes' end-of-texts in the r (n + T) positions.
+        queries: (r E) the same places row by row, the last one repeated where a row has less than
+            E classes.
+        last_bias: (r, 1, E, 1 + n + T) what `bias` says of `queries`.
+        found: (c,) places of `ends` in `queries`.
     """
 
     own: Tensor
     qkv: Tensor
     bias: Tensor
     ends: Tensor
+    queries: Tensor
+    last_bias: Tensor
+    found: Tensor
 
 
 class CausalPromptEngine:
@@ -179,12 +186,19 @@ class CausalPromptEngine:
         seen = F.pad(owner, (1, 0))  # start-of-text, of class 0
         causal = torch.ones(length, 1 + length, dtype=torch.bool, device=owner.device).tril(1)
         allowed = causal & ((owner[:, :, None] == seen[:, None]) | (seen[:, None] == 0))
-        wide = -(-(1 + length) // _ALIGNED) * _ALIGNED
-        bias = self._own.new_zeros(len(owner), 1, length, wide)[..., : 1 + length]
+        bias = _aligned(self._own.new_zeros(len(owner), 1, length, 1 + length))
         bias.masked_fill_(~allowed[:, None], float("-inf"))
-        ends = [at * length + end for at, row in enumerate(self._ends[rows]) for end in row]
-        places = torch.tensor(ends, device=owner.device)
-        return _Pass(self._own[rows], self._own_qkv[rows], bias, places)
+        ends = self._ends[rows]
+        most = max(map(len, ends))
+        padded = torch.tensor([row + row[-1:] * (most - len(row)) for row in ends]).to(bias.device)
+        found = [at * most + i for at, row in enumerate(ends) for i in range(len(row))]
+        places = torch.tensor(found).to(bias.device)
+        at = torch.arange(len(ends), device=bias.device)[:, None]
+        queries = (at * length + padded).flatten()
+        last_bias = _aligned(bias[at, 0, padded][:, None])
+        return _Pass(
+            self._own[rows], self._own_qkv[rows], bias, queries[places], queries, last_bias, places
+        )
 
     def _features(self, prompt: Tensor, rows: _Pass) -> Tensor:
         """Features (B, c, D) of the classes of some rows."""
@@ -193,16 +207,24 @@ class CausalPromptEngine:
         shared = F.linear(blocks.norm_first(prompt), *blocks.layers[0].qkv)
         x, qkv = _join(prompt, rows.own), _join(shared, rows.qkv)
         bias = _repeat(rows.bias, batch)
-        last = blocks.layers[-1]
         for i, block in enumerate(blocks.layers[:-1]):
-            x, normed = blocks.finish(block, x, self._attend(i, qkv, bias))
-            qkv = F.linear(normed, *blocks.layers[i + 1].qkv)
-        attended = self._attend(len(blocks.layers) - 1, qkv, bias)
-        x, attended = (
-            each.view(batch, -1, each.shape[-1]).index_select(1, rows.ends)
-            for each in (x, attended)
-        )
-        return self._project(blocks.finish(last, x, attended)[1])
+            query, key, value = qkv.chunk(3, dim=-1)
+            x, normed = blocks.finish(block, x, self._attend(i, query, key, value, bias))
+            if i + 2 < len(blocks.layers):
+                qkv = F.linear(normed, *blocks.layers[i + 1].qkv)
+        return self._last_layer(x, normed, rows)
+
+    def _last_layer(self, x: Tensor, normed: Tensor, rows: _Pass) -> Tensor:
+        last, width = self._blocks.layers[-1], x.shape[-1]
+        (weight, bias), batch = last.qkv, len(x) // len(rows.own)
+        bias_q, bias_kv = (None, None) if bias is None else (bias[:width], bias[width:])
+        key, value = F.linear(normed, weight[width:], bias_kv).chunk(2, dim=-1)
+        normed = normed.view(batch, -1, width).index_select(1, rows.queries)
+        query = F.linear(normed, weight[:width], bias_q).view(len(x), -1, width)
+        attended = self._attend(-1, query, key, value, _repeat(rows.last_bias, batch))
+        attended = attended.view(batch, -1, width).index_select(1, rows.found)
+        x = x.view(batch, -1, width).index_select(1, rows.ends)
+        return self._project(self._blocks.finish(last, x, attended)[1])
 
     def _project(self, x: Tensor) -> Tensor:
         if isinstance(self._projection, nn.Linear):
@@ -211,10 +233,9 @@ class CausalPromptEngine:
             x = x @ self._projection
         return F.normalize(x.float(), dim=-1)
 
-    def _attend(self, i: int, qkv: Tensor, bias: Tensor) -> Tensor:
-        """Attention in layer i to start-of-text and what `bias` allows: (N, n + T, d)."""
+    def _attend(self, i: int, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+        """Attention in layer i to start-of-text and what `bias` allows: (N, Q, d)."""
         start_key, start_value = self._start[i]
-        query, key, value = qkv.chunk(3, dim=-1)
         key = torch.cat([start_key.expand(len(key), -1, -1), key], dim=1)
         value = torch.cat([start_value.expand(len(value), -1, -1), value], dim=1)
         query, key, value = (
@@ -229,6 +250,12 @@ def _join(tuned: Tensor, own: Tensor) -> Tensor:
     """Rows of every image, one after the other: (B, n, w) and (r, T, w) -> (B r, n + T, w)."""
     tuned = tuned[:, None].expand(-1, len(own), -1, -1)
     return torch.cat([tuned, own.expand(len(tuned), -1, -1, -1)], dim=2).flatten(0, 1)
+
+
+def _aligned(bias: Tensor) -> Tensor:
+    """A copy of a bias whose rows begin where kernels want them."""
+    keys = bias.shape[-1]
+    return F.pad(bias, (0, -keys % _ALIGNED))[..., :keys]
 
 
 def _repeat(bias: Tensor, batch: int) -> Tensor:
@@ -249,6 +276,7 @@ def has_causal_blocks(net: Any) -> bool:
     pool = getattr(tower, "pool_type", None) or getattr(tower, "text_pool_type", None)
     return (
         blocks is not None
+        and len(blocks) > 1
         and are_blocks(blocks, getattr(tower, "ln_final", None))
         and getattr(tower, "attn_mask", None) is not None
         and getattr(tower, "cls_emb", None) is None
