@@ -6,7 +6,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -34,24 +34,39 @@ def register(keeper: Keeper) -> None:
         _keepers.add(keeper)
 
 
-def record_graph(step: Callable[[], None]) -> Callable[[], None]:
-    """Record `step` as a CUDA graph of the current device.
+class GraphRecorder:
+    """Records steps as CUDA graphs that share their memory.
 
-    Raises:
-        RuntimeError: It does something that cannot be recorded, or there is not enough memory.
+    Only one of them may run at a time, and none may leave anything in memory that was taken while
+    it was recorded: the next one writes there.
     """
-    with _recording:
-        here = torch.device("cuda", torch.cuda.current_device())
-        stream = device.stream("record", here)
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM_UP):
+
+    def __init__(self) -> None:
+        self._pool: Any = None  # opaque
+
+    def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
+        """Record `step` on the current device.
+
+        Returns:
+            Replays it, on the same tensors.
+
+        Raises:
+            RuntimeError: It does something that cannot be recorded, or there is not enough memory.
+        """
+        with _recording:
+            here = torch.device("cuda", torch.cuda.current_device())
+            stream = device.stream("record", here)
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(_WARM_UP):
+                    step()
+            torch.cuda.current_stream().wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            mode = "thread_local"
+            with torch.cuda.graph(graph, self._pool, stream, capture_error_mode=mode):
                 step()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            step()
-    return graph.replay
+            self._pool = graph.pool()
+        return graph.replay
 
 
 def release_memory() -> None:

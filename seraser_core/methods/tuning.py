@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from seraser_core.methods.recording import record_graph, register
+from seraser_core.methods.recording import GraphRecorder, register
+from seraser_core.models.batches import kept_size
 from seraser_core.models.device import is_lost
 from seraser_core.models.memory import is_out_of_memory
 from seraser_core.steps import reached
 
 logger = logging.getLogger(__name__)
+_MOST_RECORDED = 8
+"""Steps of different sizes that a tuner keeps; they share their memory."""
 _unrecordable = threading.Event()
 """Set once recording has failed in this process; it is not tried again."""
 Losses = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
@@ -43,10 +47,11 @@ class PromptTuner:
     The B prompts are one tensor whose losses are summed: AdamW works element by element, so this
     equals B separate runs.
 
-    On CUDA devices a step on tensors of shapes that come twice in a row is recorded as a CUDA graph
-    and replayed, so that the processor, which starts some thousand kernels per step, is not waited
-    for. Nothing in a step reads a value back from the device. Where recording fails, every step is
-    started by itself, with the same results.
+    On CUDA devices a step is recorded as a CUDA graph and replayed, so that the processor, which
+    starts some hundred kernels per step, is not waited for. Batches are filled up to one of few
+    sizes, so that their steps are recorded already: see `kept_size`. The size depends on the batch
+    alone, for results must not depend on what came before. Nothing in a step reads a value back
+    from the device. Where recording fails, every step is started by itself, with the same results.
 
     Args:
         losses: The losses. They must depend on nothing but their arguments and constants.
@@ -66,9 +71,9 @@ class PromptTuner:
     ) -> None:
         self.losses, self._steps = losses, steps
         self._lr, self._weight_decay = lr, weight_decay
-        self._record = record
-        self._recorded: _Loop | None = None
-        self._seen: tuple[object, ...] | None = None
+        self._given = record
+        self._graphs = GraphRecorder()
+        self._recorded: OrderedDict[tuple[object, ...], _Loop] = OrderedDict()
         self._too_large: set[tuple[object, ...]] = set()
         self._lock = threading.Lock()
         register(self)
@@ -77,37 +82,43 @@ class PromptTuner:
         """Tune from `initial`, (B, n, d), which is left as it is."""
         if not self._steps:
             return Tuned(initial.detach().clone(), None)
-        record = self._record or (record_graph if initial.is_cuda else None)
-        if record is None or _unrecordable.is_set():
+        if not (self._given or initial.is_cuda):
             return _Loop(self, initial, inputs).run(self._steps)
+        count = len(initial)
+        more = kept_size(count) - count
+        initial = _filled(initial, more)
+        inputs = {name: _filled(tensor, more) for name, tensor in inputs.items()}
         with self._lock:  # the tensors of a recorded step belong to one batch at a time
             try:
-                loop = self._loop(record, initial, inputs) or _Loop(self, initial, inputs)
-                return loop.run(self._steps)
+                loop = self._loop(initial, inputs) or _Loop(self, initial, inputs)
+                tuned = loop.run(self._steps)
             except BaseException:
-                self._recorded = self._seen = None
+                self._forget()
                 raise
+        first = None if tuned.loss_first is None else tuned.loss_first[:count]
+        return Tuned(tuned.prompt[:count], first)
 
     def drop(self) -> None:
-        """Drop the recorded step unless a batch uses it."""
+        """Drop the recorded steps unless a batch uses one."""
         if self._lock.acquire(blocking=False):
             try:
-                self._recorded = None
+                self._forget()
             finally:
                 self._lock.release()
 
-    def _loop(self, record: Record, initial: Tensor, inputs: Mapping[str, Tensor]) -> _Loop | None:
+    def _forget(self) -> None:
+        self._recorded.clear()
+        self._graphs = GraphRecorder()  # the memory of the other one is gone
+
+    def _loop(self, initial: Tensor, inputs: Mapping[str, Tensor]) -> _Loop | None:
         """Return the recorded step, loaded with this batch; None if steps are not recorded."""
         shapes = _shapes(initial, inputs)
-        came_back, self._seen = self._seen == shapes, shapes
-        if self._recorded is None or self._recorded.shapes != shapes:
-            # A smaller last batch comes between larger ones.
-            if not came_back or shapes in self._too_large:
+        if shapes not in self._recorded:
+            if _unrecordable.is_set() or shapes in self._too_large:
                 return None
-            self._recorded = None  # first, since it takes as much memory
             try:
                 loop = _Loop(self, initial, inputs)
-                loop.record(record)
+                loop.record(self._given or self._graphs)
             except RuntimeError as error:
                 if is_out_of_memory(error):  # a step that is not recorded takes less
                     self._too_large.add(shapes)
@@ -121,9 +132,12 @@ class PromptTuner:
                     str(error).partition("\n")[0],
                 )
                 return None
-            self._recorded = loop
-        self._recorded.load(initial, inputs)
-        return self._recorded
+            self._recorded[shapes] = loop
+            if len(self._recorded) > _MOST_RECORDED:
+                self._recorded.popitem(last=False)
+        self._recorded.move_to_end(shapes)
+        self._recorded[shapes].load(initial, inputs)
+        return self._recorded[shapes]
 
     def optimiser(self, prompt: Tensor) -> torch.optim.AdamW:
         """AdamW on `prompt`."""
@@ -141,7 +155,6 @@ class _Loop:
     """The tensors of one batch and the step that changes them."""
 
     def __init__(self, tuner: PromptTuner, initial: Tensor, inputs: Mapping[str, Tensor]) -> None:
-        self.shapes = _shapes(initial, inputs)
         self._losses = tuner.losses
         self._inputs = dict(inputs)
         self._prompt = initial.detach().clone().requires_grad_()
@@ -153,7 +166,7 @@ class _Loop:
         with torch.enable_grad():
             loss = self._losses(self._prompt, self._inputs)
         (self._prompt.grad,) = torch.autograd.grad(loss.sum(), self._prompt)
-        self._loss = loss.detach()
+        self._loss.copy_(loss.detach())
         # For other steps, torch would only warn that they are not recorded.
         capturing = self._prompt.is_cuda and torch.cuda.is_current_stream_capturing()
         self._optimiser.param_groups[0]["capturable"] = capturing
@@ -185,6 +198,11 @@ class _Loop:
             step()
             reached("tuned")
         return Tuned(self._prompt.detach().clone(), first)
+
+
+def _filled(tensor: Tensor, more: int) -> Tensor:
+    """`tensor` with its first image as often again."""
+    return torch.cat([tensor, tensor[:1].expand(more, *tensor.shape[1:])]) if more else tensor
 
 
 def _shapes(initial: Tensor, inputs: Mapping[str, Tensor]) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from seraser_core.models.batches import kept_size_below
 from seraser_core.models.causal import CausalPromptEngine, has_causal_blocks
 from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.plain import PlainPromptEngine
@@ -83,12 +84,15 @@ def build_engine(
 def images_at_once(engine: PromptEngine, device: torch.device) -> int:
     """Return how many images to tune together: as many as fit into memory and speed it up.
 
-    Nothing is computed twice unless only less than a few images would fit.
+    Nothing is computed twice unless only less than a few images would fit. On a CUDA device, it is
+    a size that need not be filled up, see `seraser_core.models.batches.kept_size`.
     """
     most = max(1, _MOST_TOKENS[device.type] // engine.tokens)
     once = engine.bytes_per_image(False)
     twice = min(most, _FEW_IMAGES) * once > engine.memory
-    return max(1, min(most, engine.memory // (engine.bytes_per_image(True) if twice else once)))
+    fitting = engine.memory // (engine.bytes_per_image(True) if twice else once)
+    images = max(1, min(most, fitting))
+    return kept_size_below(images) if device.type == "cuda" else images
 
 
 def _choose(model: ClipModel, prompts: Prompts, context_tokens: int) -> PromptEngine:

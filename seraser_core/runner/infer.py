@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 _ENCODE = "image tower"
 PICTURES_AT_ONCE = {"cpu": 16, "cuda": 256}
 """Fastest measured image batch; larger CPU batches fall out of the cache."""
-_MOST_VIEW_BYTES = 512 * 2**20
-_MOST_IMAGES = {"cpu": 64, "cuda": 512}
+_MOST_VIEW_BYTES = {"cpu": 512 * 2**20, "cuda": 2 * 2**30}
+_MOST_IMAGES = {"cpu": 64, "cuda": 2048}
 
 
 def batch_size(session: Session) -> int:
@@ -42,9 +42,8 @@ def _images_at_once(session: Session, method: Method) -> int:
     if wanted != "auto":
         return wanted
     device = session.model.device
-    most = max(
-        1, min(_MOST_IMAGES[device.type], _MOST_VIEW_BYTES // session.view_bytes(session.views))
-    )
+    fitting = _MOST_VIEW_BYTES[device.type] // session.view_bytes(session.views)
+    most = max(1, min(_MOST_IMAGES[device.type], fitting))
     return most if method.engine is None else min(most, images_at_once(method.engine, device))
 
 

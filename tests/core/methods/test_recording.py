@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from seraser_core.methods import recording, tuning
-from seraser_core.methods.recording import record_graph, release_memory
+from seraser_core.methods.recording import GraphRecorder, release_memory
 from seraser_core.methods.tuning import PromptTuner
 from seraser_core.models import device
 from seraser_core.runner.infer import in_batches
@@ -74,7 +74,6 @@ def test_a_lost_device_is_no_reason_to_go_on_without_recording():
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     tuner = PromptTuner(losses, STEPS, LR, DECAY, record)
-    tuner.tune(*batch(0))
     with pytest.raises(RuntimeError, match="illegal memory access"):
         tuner.tune(*batch(1))
     assert not tuning._unrecordable.is_set()
@@ -103,13 +102,12 @@ def test_where_recording_takes_too_much_memory_the_batch_is_done_without():
 
 def test_a_batch_that_does_not_fit_is_halved_after_recorded_steps_are_dropped(caplog):
     kept = PromptTuner(losses, STEPS, LR, DECAY, lambda step: step)
-    for seed in range(2):
-        kept.tune(*batch(seed))
-    assert kept._recorded is not None
+    kept.tune(*batch(0))
+    assert kept._recorded
     tried = []
 
     def work(part):
-        tried.append((part.stop - part.start, kept._recorded is not None))
+        tried.append((part.stop - part.start, bool(kept._recorded)))
         if part.stop - part.start > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return part
@@ -121,12 +119,11 @@ def test_a_batch_that_does_not_fit_is_halved_after_recorded_steps_are_dropped(ca
 
 def test_memory_that_recorded_steps_held_is_enough(caplog):
     kept = PromptTuner(losses, STEPS, LR, DECAY, lambda step: step)
-    for seed in range(2):
-        kept.tune(*batch(seed))
+    kept.tune(*batch(0))
     sizes = {"tpt": 4}
 
     def work(part):
-        if kept._recorded is not None:
+        if kept._recorded:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return part
 
@@ -138,11 +135,10 @@ def test_memory_that_recorded_steps_held_is_enough(caplog):
 
 def test_steps_at_work_in_another_thread_are_kept():
     tuner = PromptTuner(losses, STEPS, LR, DECAY, lambda step: step)
-    for seed in range(2):
-        tuner.tune(*batch(seed))
+    tuner.tune(*batch(0))
     with tuner._lock:  # as while a batch is tuned
         release_memory()
-    assert tuner._recorded is not None
+    assert tuner._recorded
 
 
 def test_a_tuner_and_its_recorded_step_go_without_the_garbage_collector():
@@ -162,14 +158,14 @@ def test_a_tuner_and_its_recorded_step_go_without_the_garbage_collector():
     tuner = PromptTuner(losses, STEPS, LR, DECAY, record)
     gc.disable()
     try:
-        for seed in range(2):
-            tuner.tune(*batch(seed))
-        assert alive[0]() is not None
-        for seed in range(2):
-            tuner.tune(*batch(seed, 2))
-        assert alive[0]() is None and alive[1]() is not None
+        tuner.tune(*batch(0))
+        tuner.tune(*batch(1, 2))
+        assert alive[0]() is not None and alive[1]() is not None
+        tuner.drop()
+        assert alive[0]() is None and alive[1]() is None
+        tuner.tune(*batch(0))
         del tuner
-        assert alive[1]() is None
+        assert alive[2]() is None
     finally:
         gc.enable()
 
@@ -177,7 +173,7 @@ def test_a_tuner_and_its_recorded_step_go_without_the_garbage_collector():
 @pytest.fixture
 def cuda(monkeypatch):
     """Stands for torch.cuda; tells what happened."""
-    seen = []
+    seen, pools = [], []
 
     class Stream:
         def __init__(self, index=0, priority=0):
@@ -187,13 +183,20 @@ def cuda(monkeypatch):
             seen.append(f"{self.name} waits for {other.name}")
 
     class Graph:
+        memory = None
+
         def replay(self):
             seen.append("replay")
 
+        def pool(self):
+            return self.memory
+
     @contextmanager
-    def graph(graph, stream, capture_error_mode):
+    def graph(graph, pool, stream, capture_error_mode):
         assert isinstance(graph, Graph)
         assert recording._recording.locked()
+        graph.memory = pool or (0, len(pools))
+        pools.append(graph.memory)
         seen.append(f"begin on {stream.name}, {capture_error_mode}")
         yield
         seen.append("end")
@@ -221,8 +224,9 @@ def cuda(monkeypatch):
 
 def test_all_is_recorded_on_one_stream_after_a_warm_up_beside_the_work(cuda):
     steps = []
+    record = GraphRecorder()
     for _ in range(2):
-        replay = record_graph(lambda: steps.append(len(cuda)))
+        replay = record(lambda: steps.append(len(cuda)))
     replay()
     once = [
         "stream 0 0 waits for current",
@@ -234,6 +238,13 @@ def test_all_is_recorded_on_one_stream_after_a_warm_up_beside_the_work(cuda):
     assert steps == [1, 1, 3, 5, 5, 7], "two steps of warm-up, one that is recorded"
 
 
+def test_the_steps_of_a_recorder_share_their_memory(cuda):
+    one, other = GraphRecorder(), GraphRecorder()
+    for record in (one, other, one):
+        record(lambda: None)
+    assert one._pool == (0, 0) and other._pool == (0, 1)
+
+
 def test_nothing_is_recorded_or_given_back_while_something_is_recorded(cuda):
     """Whoever comes meanwhile waits: `busy` is set by the thread that would not."""
     busy = threading.Event()
@@ -241,12 +252,12 @@ def test_nothing_is_recorded_or_given_back_while_something_is_recorded(cuda):
     def step():
         if "begin on stream 0 0, thread_local" in cuda[-1:]:
             waiting.append(pool.submit(release_memory))
-            waiting.append(pool.submit(record_graph, busy.set))
+            waiting.append(pool.submit(GraphRecorder(), busy.set))
             assert not busy.is_set() and "empty cache" not in cuda
 
     waiting = []
     with ThreadPoolExecutor(2) as pool:
-        record_graph(step)
+        GraphRecorder()(step)
         for one in waiting:
             one.result()
     assert cuda.index("end") < cuda.index("empty cache")
@@ -258,7 +269,7 @@ def test_a_fault_while_recording_lets_others_record(cuda):
         raise RuntimeError("cannot be recorded")
 
     with pytest.raises(RuntimeError, match="cannot be recorded"):
-        record_graph(step)
-    record_graph(lambda: None)
+        GraphRecorder()(step)
+    GraphRecorder()(lambda: None)
     release_memory()
     assert cuda[-1] == "empty cache"

@@ -87,7 +87,7 @@ def test_a_step_reads_nothing_from_the_device(method):
         recorded.append(watched)
         return watched
 
-    method._tuner._record = record
+    method._tuner._given = record
     for _ in range(2):
         assert tune(method, features_of(method)).logits.isfinite().all()
     assert len(recorded) == 1
