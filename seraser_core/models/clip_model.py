@@ -236,7 +236,8 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
 
 def _check_finite(net: nn.Module, weights: str) -> None:
     for name, tensor in net.state_dict().items():
-        if not tensor.isfinite().all():
+        # Their sum takes a tenth of the time.
+        if not (tensor.sum().isfinite() or tensor.isfinite().all()):
             raise ConfigError(
                 "model.pretrained",
                 repr(weights),

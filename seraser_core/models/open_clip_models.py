@@ -7,7 +7,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,7 @@ from seraser_core.models.hub import check_server, fetching, hub, is_cached
 from seraser_core.models.model_json import check_size, read_model_json
 from seraser_core.models.torchscript import is_torchscript
 from seraser_core.models.transformers_clip import read_folder
+from seraser_core.models.undrawn import Undrawn, without_values
 from seraser_core.models.weights import locked, weights_cache
 
 _RANDOM_WEIGHTS_SEED = 0
@@ -59,7 +60,7 @@ def read_open_clip(
     with _quiet():
         tokenizer = _tokenizer(name, options.name)  # before the weights: it is small
         file = _fetch(name, str(tag), described) if described else None
-        net = _build(name, options.name, described)
+        net = _build(name, options.name, described, drawn=tag is None)
         if file is not None and not is_torchscript(Path(file)):
             _load_fetched(net, file)
             file = None
@@ -150,19 +151,23 @@ def _fetch(name: str, tag: str, described: dict[str, Any]) -> str:
             return str(download_pretrained(described, prefer_hf_hub=here is None))
 
 
-def _build(name: str, called: str, described: dict[str, Any]) -> Any:
-    """The model with random weights, the same in every process."""
+def _build(name: str, called: str, described: dict[str, Any], drawn: bool) -> Any:
+    """The model with random weights, the same in every process; with NaN unless they are drawn."""
     prepared = {key: value for key, value in described.items() if key != "size"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_RANDOM_WEIGHTS_SEED)
         try:
-            return open_clip.create_model(
-                name, pretrained_text=False, force_preprocess_cfg=prepared
-            )
+            with nullcontext() if drawn else Undrawn():
+                net = open_clip.create_model(
+                    name, pretrained_text=False, force_preprocess_cfg=prepared
+                )
         except Exception as error:  # timm and transformers raise their own types
             raise ConfigError(
                 "model.name", called, f"its configuration makes no model: {why(error)}"
             ) from error
+    if not drawn:
+        without_values(net)
+    return net
 
 
 def _load_fetched(net: Any, file: str) -> None:
