@@ -41,46 +41,64 @@ class Seraser(Method):
 
     def predict(self, features: Features) -> Scores:
         """See `Method.predict`."""
-        pictures = self.pictures(features)
+        constants = self.constants(features)
         initial = self.engine.initial_prompt.expand(len(features["image"]), -1, -1)
-        tuned = self._tuner.tune(initial, pictures)
+        tuned = self._tuner.tune(initial, constants)
         with torch.no_grad():
             text = self.engine.text_features(tuned.prompt)
-            last = self.loss(text, pictures)
-            logits = cosine_logits(features["image"], text, self._context.logit_scale)[:, 0]
+            last = self.loss(text, constants)
+            logits = self._logits(features["image"], text)[:, 0]
         first = last if tuned.loss_first is None else tuned.loss_first
         return Scores(logits, first, last, self.options.steps)
 
-    def pictures(self, features: Features) -> dict[str, Tensor]:
-        """Image features by their part in the loss: name -> (B, K, D)."""
+    def constants(self, features: Features) -> dict[str, Tensor]:
+        """What the loss is computed of: constants of each image.
+
+        Returns:
+            ``pictures`` (B, K, D): features of the spurious pictures, the black one last, and where
+            the loss needs them those of the foreground and of the image. With ``preserve`` also
+            ``untouched`` (B, F, C): log-probabilities of the F foregrounds under the untouched
+            prompt.
+        """
         batch = len(features["image"])
-        black = self._context.black_feature.expand(batch, 1, -1)
-        spurious = [features[view.name] for view in self._auxiliary.spurious]
-        pictures = {"image": features["image"], "spurious": torch.cat([*spurious, black], dim=1)}
+        parts = [features[view.name] for view in self._auxiliary.spurious]
+        parts.append(self._context.black_feature.expand(batch, 1, -1))
+        untouched = {}
         if self._uses_foreground:
-            pictures["foreground"] = features[self._auxiliary.foreground.name]
-        return pictures
-
-    def _losses(self, prompt: Tensor, pictures: Features) -> Tensor:
-        return self.loss(self.engine.text_features(prompt), pictures)
-
-    def loss(self, text: Tensor, pictures: Features) -> Tensor:
-        """Loss of each image, (B,), with class features of its own or of all: (B or 1, C, D)."""
-        scale = self._context.logit_scale
-        log_p = {
-            name: cosine_logits(x, text, scale).log_softmax(-1) for name, x in pictures.items()
-        }
-        loss = erase_loss(log_p["spurious"], self.options.kl)
-        if self.options.foreground == "entropy":
-            loss = loss + entropy(log_p["foreground"]).mean(1)
-        elif self.options.foreground == "preserve":
-            class_features = self._context.class_features
-            untouched = cosine_logits(pictures["foreground"], class_features, scale)
-            loss = loss + kl_divergence(untouched.log_softmax(-1), log_p["foreground"]).mean(1)
+            foreground = features[self._auxiliary.foreground.name]
+            parts.append(foreground)
+            if self.options.foreground == "preserve":
+                logits = self._logits(foreground, self._context.class_features)
+                untouched["untouched"] = logits.log_softmax(-1)
         if self.options.pseudo_label:
-            target = log_p["foreground"].detach().exp().mean(1).argmax(-1)
-            loss = loss + F.nll_loss(log_p["image"][:, 0], target, reduction="none")
+            parts.append(features["image"])
+        return untouched | {"pictures": torch.cat(parts, dim=1)}
+
+    def _losses(self, prompt: Tensor, constants: Features) -> Tensor:
+        return self.loss(self.engine.text_features(prompt), constants)
+
+    def loss(self, text: Tensor, constants: Features) -> Tensor:
+        """Loss of each image, (B,).
+
+        Args:
+            text: Class features of its own or of all: (B or 1, C, D).
+            constants: See `constants`.
+        """
+        log_p = self._logits(constants["pictures"], text).log_softmax(-1)  # (B, K, C)
+        spurious = 1 + sum(view.count for view in self._auxiliary.spurious)
+        foreground = log_p[:, spurious : -1 if self.options.pseudo_label else None]
+        loss = erase_loss(log_p[:, :spurious], self.options.kl)
+        if self.options.foreground == "entropy":
+            loss = loss + entropy(foreground).mean(1)
+        elif self.options.foreground == "preserve":
+            loss = loss + kl_divergence(constants["untouched"], foreground).mean(1)
+        if self.options.pseudo_label:
+            target = foreground.detach().exp().mean(1).argmax(-1)
+            loss = loss + F.nll_loss(log_p[:, -1], target, reduction="none")
         return loss
+
+    def _logits(self, pictures: Tensor, text: Tensor) -> Tensor:
+        return cosine_logits(pictures, text, self._context.logit_scale)
 
 
 def erase_loss(log_p: Tensor, direction: str) -> Tensor:

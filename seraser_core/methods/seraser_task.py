@@ -42,7 +42,7 @@ class SeraserTask(Method):
     def fit(self, features: Features) -> None:
         """See `Method.fit`."""
         engine = self._seraser.engine
-        tuned = self._tuner.tune(engine.initial_prompt[None], self._seraser.pictures(features))
+        tuned = self._tuner.tune(engine.initial_prompt[None], self._seraser.constants(features))
         with torch.no_grad():
             self._text = engine.text_features(tuned.prompt)[0]
 
@@ -54,7 +54,7 @@ class SeraserTask(Method):
             cosine_logits(features["image"][:, 0], self._text, self._scale), steps=self._steps
         )
 
-    def _losses(self, prompt: Tensor, pictures: Features) -> Tensor:
+    def _losses(self, prompt: Tensor, constants: Features) -> Tensor:
         """The mean loss of the sample, (1,), under the one prompt (1, n, d)."""
         text = self._seraser.engine.text_features(prompt)
-        return self._seraser.loss(text, pictures).mean(0, keepdim=True)
+        return self._seraser.loss(text, constants).mean(0, keepdim=True)

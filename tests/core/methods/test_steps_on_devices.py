@@ -107,7 +107,7 @@ def test_losses_stay_on_a_cuda_device(method):
         if isinstance(CASES["tpt"], type(inner.options)):
             prompt, inputs = inner._tokens, {"confident": torch.randn(4, 2, 32, device="cuda")}
         else:
-            prompt, inputs = inner.engine.initial_prompt, inner.pictures(features)
+            prompt, inputs = inner.engine.initial_prompt, inner.constants(features)
         batch = 1 if method.sample else 4
         losses = method._tuner.losses(prompt.expand(batch, -1, -1), inputs)
         assert losses.device.type == "cuda" and losses.shape == (batch,)
