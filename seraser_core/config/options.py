@@ -356,6 +356,13 @@ class RuntimeOptions(Options):
         "32, the run stops without committing the shard, because the path or the credentials are "
         "probably wrong. 1 keeps them all as error rows.",
     )
+    kernels: Literal["standard", "fused"] = Field(
+        default="standard",
+        description="Kernels with which prompts are tuned on a CUDA device. standard: PyTorch's. "
+        "fused: attention by Triton, and the rest of a layer by torch.compile, which takes a C "
+        "compiler and a minute per process; where one fails, a warning says so and PyTorch's are "
+        "used. On a CPU always PyTorch's.",
+    )
     parallel_shards: int = Field(
         default=1,
         ge=1,

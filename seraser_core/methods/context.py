@@ -24,6 +24,7 @@ class MethodContext:
     Args:
         model: The model.
         prompts: The run's prompts, one per class.
+        kernels: Kernels of the engines, see `seraser_core.config.options.RuntimeOptions`.
 
     Attributes:
         class_features: (C, D) float32, L2-normalised features of the prompts.
@@ -32,8 +33,8 @@ class MethodContext:
         shared: The tensors among these, which no method may change in place.
     """
 
-    def __init__(self, model: ClipModel, prompts: Prompts) -> None:
-        self.model, self.prompts = model, prompts
+    def __init__(self, model: ClipModel, prompts: Prompts, kernels: str = "standard") -> None:
+        self.model, self.prompts, self._kernels = model, prompts, kernels
         self.shared = Shared()
         share = self.shared.add
         share("context.prompts.tokens", prompts.tokens)
@@ -50,7 +51,7 @@ class MethodContext:
         prompts = prompts or self.prompts
         key = (context_tokens, tuple(prompts.texts))
         if key not in self._engines:
-            engine = build_engine(self.model, prompts, context_tokens)
+            engine = build_engine(self.model, prompts, context_tokens, kernels=self._kernels)
             for name in ("initial_prompt", "base_features"):
                 self.shared.add(f"context.engine(...).{name}", getattr(engine, name))
             self._engines[key] = engine

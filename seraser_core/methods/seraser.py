@@ -52,7 +52,7 @@ class Seraser(Method):
         return Scores(logits, first, last, self.options.steps)
 
     def constants(self, features: Features) -> dict[str, Tensor]:
-        """What the loss is computed of: constants of each image.
+        """Constants of each image that the loss is computed from.
 
         Returns:
             ``pictures`` (B, K, D): features of the spurious pictures, the black one last, and where

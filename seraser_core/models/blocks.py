@@ -127,11 +127,10 @@ def read_blocks(blocks: Sequence[Any], last_norm: Any) -> Blocks:
             fc=_affine(mlp.c_fc),
             proj=_affine(mlp.c_proj),
             next_norm=_affine(following),
-            scale_1=_detached(getattr(block.ls_1, "gamma", None)),
-            scale_2=_detached(getattr(block.ls_2, "gamma", None)),
+            scale_1=getattr(block.ls_1, "gamma", None),
+            scale_2=getattr(block.ls_2, "gamma", None),
         )
-        qkv = attention.in_proj_weight.detach(), _detached(attention.in_proj_bias)
-        layers.append(Block(qkv, tail))
+        layers.append(Block((attention.in_proj_weight, attention.in_proj_bias), tail))
     first = blocks[0]
     return Blocks(
         first_norm=_affine(first.ln_1),
@@ -144,8 +143,4 @@ def read_blocks(blocks: Sequence[Any], last_norm: Any) -> Blocks:
 
 
 def _affine(module: Any) -> Affine:
-    return module.weight.detach(), _detached(module.bias)
-
-
-def _detached(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.detach()
+    return module.weight, module.bias

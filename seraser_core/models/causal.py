@@ -26,8 +26,10 @@ from torch.utils.checkpoint import checkpoint
 
 from seraser_core.models.blocks import are_blocks, read_blocks
 from seraser_core.models.clip_model import ClipModel
+from seraser_core.models.compiled import Finish, compiled_finish
 from seraser_core.models.memory import memory_budget
 from seraser_core.models.prompts import Prompts
+from seraser_core.models.row_attention import attend_rows, serves
 from seraser_core.models.rows import pack
 
 _ROW_KEYS = 64
@@ -47,6 +49,8 @@ class _Pass:
     Attributes:
         own: (r, T, d) embeddings of the classes' own tokens, positions added.
         qkv: (r, T, 3 d) their projections in the first layer.
+        owner: (r, n + T) int32, 0 where all classes of a row see it, else 1, 2, ... for each of its
+            classes, -1 where a place is not used.
         bias: (r, 1, n + T, 1 + n + T) 0 where attention is allowed, else -inf.
         ends: (c,) places of their classes' end-of-texts in the r (n + T) positions.
         queries: (r E) the same places row by row, the last one repeated where a row has less than
@@ -57,6 +61,7 @@ class _Pass:
 
     own: Tensor
     qkv: Tensor
+    owner: Tensor
     bias: Tensor
     ends: Tensor
     queries: Tensor
@@ -73,6 +78,7 @@ class CausalPromptEngine:
         context_tokens: Tuned tokens n.
         row_keys: Keys of a row; more only where a class is longer.
         pass_positions: Positions of a pass; by default what is fastest on the model's device.
+        fused: Use kernels made by Triton and by torch.compile, where they work.
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class CausalPromptEngine:
         context_tokens: int,
         row_keys: int = _ROW_KEYS,
         pass_positions: int | None = None,
+        fused: bool = False,
     ) -> None:
         tower = text_tower(model.net)
         self._blocks = read_blocks(tower.transformer.resblocks, tower.ln_final)
@@ -92,6 +99,7 @@ class CausalPromptEngine:
         self._passes_by_rows: dict[int, list[_Pass]] = {}
         with torch.no_grad():
             self._prepare(tower, prompts.tokens.to(model.device), row_keys)
+            self._choose_kernels(fused)
             self.base_features = self.text_features(self.initial_prompt[None])[0]
 
     def _prepare(self, tower: Any, tokens: Tensor, row_keys: int) -> None:
@@ -108,8 +116,7 @@ class CausalPromptEngine:
         self._rows = pack(sizes, row_keys - first)
         places = max(sum(sizes[one] for one in row) for row in self._rows)
         own = embedded.new_zeros(len(self._rows), places, embedded.shape[-1])
-        # Class 0 stands for what all classes of a row share, -1 for places that are not used.
-        owner = torch.full((len(self._rows), self._n + places), -1)
+        owner = torch.full((len(self._rows), self._n + places), -1, dtype=torch.int32)
         owner[:, : self._n] = 0
         self._ends: list[list[int]] = []
         for place, row in enumerate(self._rows):
@@ -123,6 +130,15 @@ class CausalPromptEngine:
         self._own_qkv = F.linear(self._blocks.norm_first(own), *self._blocks.layers[0].qkv)
         order = torch.tensor([one for row in self._rows for one in row]).argsort()
         self._order = order.to(own.device)
+
+    def _choose_kernels(self, fused: bool) -> None:
+        self._finish: Finish = self._blocks.finish
+        self._by_triton = False
+        if fused:
+            heads, width = self._blocks.heads, self._own.shape[-1]
+            shape = self._owner.shape[1], heads, width // heads
+            self._by_triton = serves(self._own.device, self._dtype, *shape)
+            self._finish = compiled_finish(self._blocks)
 
     def _start_of_text(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Keys and values (1, 1, d) of start-of-text in every layer; it sees only itself."""
@@ -197,7 +213,14 @@ class CausalPromptEngine:
         queries = (at * length + padded).flatten()
         last_bias = _aligned(bias[at, 0, padded][:, None])
         return _Pass(
-            self._own[rows], self._own_qkv[rows], bias, queries[places], queries, last_bias, places
+            own=self._own[rows],
+            qkv=self._own_qkv[rows],
+            owner=owner,
+            bias=bias,
+            ends=queries[places],
+            queries=queries,
+            last_bias=last_bias,
+            found=places,
         )
 
     def _features(self, prompt: Tensor, rows: _Pass) -> Tensor:
@@ -208,8 +231,7 @@ class CausalPromptEngine:
         x, qkv = _join(prompt, rows.own), _join(shared, rows.qkv)
         bias = _repeat(rows.bias, batch)
         for i, block in enumerate(blocks.layers[:-1]):
-            query, key, value = qkv.chunk(3, dim=-1)
-            x, normed = blocks.finish(block, x, self._attend(i, query, key, value, bias))
+            x, normed = self._finish(block, x, self._attend_all(i, qkv, rows, bias))
             if i + 2 < len(blocks.layers):
                 qkv = F.linear(normed, *blocks.layers[i + 1].qkv)
         return self._last_layer(x, normed, rows)
@@ -232,6 +254,13 @@ class CausalPromptEngine:
         elif self._projection is not None:
             x = x @ self._projection
         return F.normalize(x.float(), dim=-1)
+
+    def _attend_all(self, i: int, qkv: Tensor, rows: _Pass, bias: Tensor) -> Tensor:
+        """Attention of all positions in layer i: (N, n + T, 3 d) -> (N, n + T, d)."""
+        if self._by_triton:
+            return attend_rows(qkv, *self._start[i], rows.owner, self._blocks.heads)
+        query, key, value = qkv.chunk(3, dim=-1)
+        return self._attend(i, query, key, value, bias)
 
     def _attend(self, i: int, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         """Attention in layer i to start-of-text and what `bias` allows: (N, Q, d)."""

@@ -62,7 +62,11 @@ class PromptEngine(Protocol):
 
 
 def build_engine(
-    model: ClipModel, prompts: Prompts, context_tokens: int, memory: int | None = None
+    model: ClipModel,
+    prompts: Prompts,
+    context_tokens: int,
+    memory: int | None = None,
+    kernels: str = "standard",
 ) -> PromptEngine:
     """Return the fastest engine that agrees with the model's own `encode_text`.
 
@@ -74,8 +78,10 @@ def build_engine(
         prompts: Class prompts.
         context_tokens: Tuned tokens n.
         memory: Bytes that a batch may take; by default what the device has for it.
+        kernels: See `seraser_core.config.options.RuntimeOptions`.
     """
-    engine = _choose(model, prompts, context_tokens)
+    fused = kernels == "fused" and model.device.type == "cuda"
+    engine = _choose(model, prompts, context_tokens, fused)
     if memory is not None:
         engine.memory = memory
     return engine
@@ -95,11 +101,11 @@ def images_at_once(engine: PromptEngine, device: torch.device) -> int:
     return kept_size_below(images) if device.type == "cuda" else images
 
 
-def _choose(model: ClipModel, prompts: Prompts, context_tokens: int) -> PromptEngine:
+def _choose(model: ClipModel, prompts: Prompts, context_tokens: int, fused: bool) -> PromptEngine:
     if has_causal_blocks(model.net) and _agree(
         model, some_prompts(prompts, _COMPARED), context_tokens
     ):
-        return CausalPromptEngine(model, prompts, context_tokens)
+        return CausalPromptEngine(model, prompts, context_tokens, fused=fused)
     return PlainPromptEngine(model, prompts, context_tokens)
 
 

@@ -190,7 +190,7 @@ def _open(directory: RunDirectory, run: RunRecord, compute: ThreadPoolExecutor) 
             "plan a new run",
         )
     images = PlannedImages(directory, config.dataset)
-    context = MethodContext(model, prompts)
+    context = MethodContext(model, prompts, config.runtime.kernels)
     return make_session(images, run, config, context, compute, began, pools)
 
 

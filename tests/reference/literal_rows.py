@@ -1,7 +1,7 @@
 """Attention within packed rows, in fp64 with the mask written out, and how far ours is from it.
 
 As a program it prints what Triton's interpreter computes. That must be chosen before Triton is
-imported: ``TRITON_INTERPRET=1 python literal_rows.py``.
+imported: ``TRITON_INTERPRET=1 python literal_rows.py MODEL.json``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from seraser_core.config.options import ModelOptions
+from seraser_core.models.causal import CausalPromptEngine
+from seraser_core.models.clip_model import get_model
+from seraser_core.models.plain import PlainPromptEngine
+from seraser_core.models.prompts import build_prompts
 from seraser_core.models.row_attention import attend_rows
 
 SHARED, UNUSED = 0, -1
@@ -147,6 +152,24 @@ def seen_places(owner, device):
     return (out[0] > 0).int().tolist()
 
 
+def engine_errors(model):
+    """Of the engine that attends by Triton, against the model's own text tower: many, then one."""
+    found = []
+    for classes in ([f"animal {i} of a wood far away {i}" for i in range(9)], ["cat"]):
+        prompts = build_prompts(classes, "a photo of {}", model.tokenizer, model.context_length)
+        plain = PlainPromptEngine(model, prompts, 3)
+        engine = CausalPromptEngine(model, prompts, 3, pass_positions=200)
+        engine._by_triton = True
+        torch.manual_seed(1)
+        prompt = plain.initial_prompt + 0.05 * torch.randn(3, *plain.initial_prompt.shape)
+        prompt.requires_grad_()
+        features = [each.text_features(prompt) for each in (engine, plain)]
+        weight = torch.randn_like(features[0])
+        gradients = [torch.autograd.grad((each * weight).sum(), prompt)[0] for each in features]
+        found.append({"values": _error(*features), "gradient": _error(*gradients)})
+    return found
+
+
 def _multiply_bfloat16():
     """Make the interpreter multiply bfloat16, of which it takes the bits for integers."""
     multiply = InterpreterBuilder.create_dot
@@ -164,4 +187,6 @@ if __name__ == "__main__":
 
     _multiply_bfloat16()
     found = {name: errors(case, dtype, "cpu") for name, (case, dtype) in EXAMPLES.items()}
-    json.dump({"errors": found, "seen": seen_places(ROW, "cpu")}, sys.stdout)
+    model = get_model(ModelOptions(name=sys.argv[1], pretrained=None, device="cpu"))
+    seen = seen_places(ROW, "cpu")
+    json.dump({"errors": found, "seen": seen, "engine": engine_errors(model)}, sys.stdout)

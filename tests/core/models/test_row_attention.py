@@ -21,6 +21,11 @@ BF16, FP32 = torch.bfloat16, torch.float32
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 MOST = {FP32: 1e-5, BF16: 2e-2}
 """Errors relative to the largest value: 2^-8 per rounding of the interpreter, which cuts off."""
+MODEL = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "patch_size": 16, "head_width": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 24, "heads": 4, "layers": 3},
+}
 SEEN = [
     [1, 1, 0, 0, 0, 0, 0],
     [1, 1, 1, 0, 0, 0, 0],
@@ -35,11 +40,13 @@ A_ROW = Case("a row", 4, ({0: 4, 1: 20, 2: 39}, {0: 4, 3: 50, -1: 9}), 12, 64)
 
 
 @pytest.fixture(scope="module")
-def interpreted():
+def interpreted(tmp_path_factory):
     """What `literal_rows` finds with Triton's interpreter."""
     pytest.importorskip("triton")
+    model = tmp_path_factory.mktemp("rows") / "tiny.json"
+    model.write_text(json.dumps(MODEL))
     done = subprocess.run(
-        [sys.executable, literal_rows.__file__],
+        [sys.executable, literal_rows.__file__, model],
         env={**os.environ, "TRITON_INTERPRET": "1"},
         stdout=subprocess.PIPE,
         check=True,
@@ -53,6 +60,12 @@ def test_values_and_gradient_equal_those_of_fp64_with_the_mask_written_out(inter
     most = MOST[EXAMPLES[name][1]]
     assert interpreted["errors"][name]["values"] <= most
     assert interpreted["errors"][name]["gradient"] <= most
+
+
+def test_the_engine_that_attends_so_computes_what_the_text_tower_does(interpreted):
+    many, one = interpreted["engine"]
+    for each in (many, one):
+        assert each["values"] <= 1e-5 and each["gradient"] <= 1e-4
 
 
 def test_queries_see_start_of_text_tuned_tokens_and_their_own_until_themselves(interpreted):
