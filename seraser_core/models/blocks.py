@@ -106,10 +106,11 @@ def finish(
 
 def are_blocks(blocks: Sequence[Any], last_norm: Any) -> bool:
     """Return whether `read_blocks` knows these modules."""
+    if not all(type(block) is ResidualAttentionBlock for block in blocks):
+        return False
     norms = [last_norm, *(norm for b in blocks for norm in (b.ln_1, b.ln_2))]
     return (
-        all(type(block) is ResidualAttentionBlock for block in blocks)
-        and all(block.attn.in_proj_weight is not None for block in blocks)
+        all(block.attn.in_proj_weight is not None for block in blocks)
         and all(isinstance(norm, nn.LayerNorm) and norm.weight is not None for norm in norms)
         and len({norm.eps for norm in norms}) == 1
         and len({repr(block.mlp.gelu) for block in blocks}) == 1
