@@ -7,6 +7,9 @@ import torch
 
 _SHARE = {"cpu": 0.25, "cuda": 0.6}
 """Share for graphs; the rest is for weights, waiting pictures and temporary tensors."""
+_MOST_VIEW_BYTES = {"cpu": 512 * 2**20, "cuda": 2 * 2**30}
+_VIEW_SHARE = 1 / 16
+"""Share of the machine's memory for the views of a batch. Three batches are in it, a GPU's twice."""
 
 
 def memory_budget(device: torch.device) -> int:
@@ -20,6 +23,15 @@ def memory_budget(device: torch.device) -> int:
     else:
         total = psutil.virtual_memory().total
     return int(total * _SHARE[device.type])
+
+
+def view_budget(device: torch.device) -> int:
+    """Bytes that the views of a batch may take, which are made beside the device.
+
+    As of `memory_budget`, the same in every run on a machine.
+    """
+    total = psutil.virtual_memory().total
+    return min(_MOST_VIEW_BYTES[device.type], int(total * _VIEW_SHARE))
 
 
 def begin_peak(device: torch.device) -> None:

@@ -18,7 +18,7 @@ from seraser_core.methods.method import cosine_logits
 from seraser_core.methods.recording import release_memory
 from seraser_core.methods.shared import Shared
 from seraser_core.models.engine import images_at_once
-from seraser_core.models.memory import begin_peak, is_out_of_memory, peak_bytes
+from seraser_core.models.memory import begin_peak, is_out_of_memory, peak_bytes, view_budget
 from seraser_core.runner.session import Session
 
 T = TypeVar("T")
@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 _ENCODE = "image tower"
 PICTURES_AT_ONCE = {"cpu": 16, "cuda": 256}
 """Fastest measured image batch; larger CPU batches fall out of the cache."""
-_MOST_VIEW_BYTES = {"cpu": 512 * 2**20, "cuda": 2 * 2**30}
 _MOST_IMAGES = {"cpu": 64, "cuda": 2048}
 
 
@@ -42,7 +41,7 @@ def _images_at_once(session: Session, method: Method) -> int:
     if wanted != "auto":
         return wanted
     device = session.model.device
-    fitting = _MOST_VIEW_BYTES[device.type] // session.view_bytes(session.views)
+    fitting = view_budget(device) // session.view_bytes(session.views)
     most = max(1, min(_MOST_IMAGES[device.type], fitting))
     return most if method.engine is None else min(most, images_at_once(method.engine, device))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 import torch
 
 from seraser_core.config.options import ModelOptions
 from seraser_core.models import device
-from seraser_core.models.memory import is_out_of_memory
+from seraser_core.models.memory import is_out_of_memory, view_budget
 from seraser_core.runner.precision import slow_elsewhere, slow_here
 
 CUDA, CPU = torch.device("cuda", 1), torch.device("cpu")
@@ -115,3 +116,14 @@ def test_a_precision_that_a_machine_without_a_gpu_chose_is_said():
     assert slow_elsewhere(auto, "bf16", "cuda") is None
     assert slow_elsewhere(fp32, "fp32", "cpu") is None
     assert slow_elsewhere(ModelOptions(device="cpu"), "fp32", "cpu") is None, "workers have none"
+
+
+@pytest.mark.parametrize(
+    ("gib", "of_a_gpu", "of_a_cpu"),
+    [(8, 512, 512), (16, 1024, 512), (128, 2048, 512), (4, 256, 256)],
+)
+def test_views_that_wait_take_a_small_part_of_the_machine(monkeypatch, gib, of_a_gpu, of_a_cpu):
+    memory = type("Memory", (), {"total": gib * 2**30})()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    assert view_budget(CUDA) == of_a_gpu * 2**20
+    assert view_budget(CPU) == of_a_cpu * 2**20
