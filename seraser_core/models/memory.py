@@ -9,7 +9,7 @@ _SHARE = {"cpu": 0.25, "cuda": 0.6}
 """Share for graphs; the rest is for weights, waiting pictures and temporary tensors."""
 _MOST_VIEW_BYTES = {"cpu": 512 * 2**20, "cuda": 2 * 2**30}
 _VIEW_SHARE = 1 / 16
-"""Share of the machine's memory for the views of a batch. Three batches are in it, a GPU's twice."""
+"""Share of the machine's memory for the views of a batch; up to three batches are there at once."""
 
 
 def memory_budget(device: torch.device) -> int:
