@@ -69,7 +69,7 @@ def recall(prepared: Prepared) -> str | None:
     with suppress(*_FAULTS):
         known = json.loads(_place(prepared).read_bytes())
         url = storage.join(prepared.config.output, known["run_id"])
-        if not known["marks"] or _marks(known["marks"]) != known["marks"]:
+        if _marks(known["marks"]) != known["marks"]:
             return None
         if prepared.config.series is not None:
             same = described_run(url).fingerprint == known["fingerprint"]

@@ -46,6 +46,15 @@ def test_a_finished_run_is_found(done, asked, tree):
     assert plan_run(load_config(tree)) == done
 
 
+def test_a_finished_run_of_a_model_without_files_is_found(run, tree, asked, monkeypatch):
+    """One of open_clip's own, with random weights."""
+    monkeypatch.setattr("seraser_core.models.files.model_files", lambda _: iter(()))
+    recalled._seen.clear()
+    url, _ = run(tree)
+    aggregate(url)
+    assert asked() == url
+
+
 def test_it_takes_on_options_that_change_nothing(done, asked):
     assert asked("runtime.retries=7") == done
     assert RunDirectory(done).run.config.runtime.retries == 7
