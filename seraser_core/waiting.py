@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +37,24 @@ def waiting(what: str) -> Iterator[None]:
         yield
     finally:
         _change(_begun.remove, what)
+
+
+@contextmanager
+def importing(what: str) -> Iterator[None]:
+    """Announce an import of seconds, and spare the garbage collector what is imported.
+
+    It would go through all of it again and again: a fifth of the time, and of a second later on.
+    """
+    collecting, modules = gc.isenabled(), len(sys.modules)
+    gc.disable()
+    try:
+        with waiting(f"importing {what}"):
+            yield
+    finally:
+        if len(sys.modules) > modules:
+            gc.freeze()
+        if collecting:
+            gc.enable()
 
 
 def printed() -> None:

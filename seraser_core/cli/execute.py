@@ -15,7 +15,7 @@ from seraser_core.cli.server import answers, temporary_server
 from seraser_core.errors import SeraserError
 from seraser_core.proxies import prepare, refuse_unusable
 from seraser_core.proxy_check import check_proxy
-from seraser_core.waiting import waiting
+from seraser_core.waiting import importing, waiting
 
 if TYPE_CHECKING:
     from seraser_core.engines import Engine
@@ -163,7 +163,7 @@ def _flows(
         os.environ.setdefault(name, value)
     refuse_unusable()
     check_proxy(os.environ.get("PREFECT_API_URL", ""))  # before Prefect is waited for
-    with waiting("importing Prefect"):
+    with importing("Prefect"):
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with _server(PREFECT_API_URL.value(), observer) as ready:

@@ -11,7 +11,7 @@ from seraser_core.cli.console import errors, say_next
 from seraser_core.cli.execute import watching
 from seraser_core.cli.report import show_compared, show_run, stop_at_faults
 from seraser_core.cli.several import each_run
-from seraser_core.waiting import waiting
+from seraser_core.waiting import importing
 
 
 def retry_errors(
@@ -33,7 +33,7 @@ def retry_errors(
     from seraser_core.results.summary import aggregate
 
     with watching() as display:
-        with waiting("importing PyTorch"):
+        with importing("PyTorch"):
             from seraser_core.runner.retry import Retry
             from seraser_core.runner.retry_run import retry_run
         retry = Retry(tuple(code or ()))

@@ -14,6 +14,7 @@ from distributed import Worker, get_worker
 
 from seraser_core.engines.base import Compute, Say
 from seraser_core.errors import DeviceLostError, SeraserError, TransientError
+from seraser_core.waiting import importing
 
 if TYPE_CHECKING:
     from seraser_core.results.records import Commit
@@ -88,7 +89,8 @@ def compute(
         opened.cache_clear()
         _engine = engine
     if work is None:
-        from seraser_core.runner.shard import run_shard  # the model, which other work may not need
+        with importing("PyTorch"):  # which other work may not need
+            from seraser_core.runner.shard import run_shard
 
         work = run_shard
     reporter = _Reporter(engine, key)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from seraser_core.results.fingerprints import pool_hashes
-from seraser_core.waiting import waiting
+from seraser_core.waiting import importing, waiting
 
 if TYPE_CHECKING:
     from seraser_core.models.clip_model import ClipModel
@@ -50,7 +50,7 @@ def identify(
         ConfigError: The model or the methods cannot be used as configured.
     """
     config, planned = prepared.config, prepared.planned
-    with waiting("importing PyTorch"):  # a typo in a column is told before
+    with importing("PyTorch"):  # a typo in a column is told before
         from seraser_core.methods import method_class
         from seraser_core.models.clip_model import get_model
         from seraser_core.runner.inputs import (

@@ -23,7 +23,7 @@ from seraser_core.runner.identify import identify
 from seraser_core.runner.plan import NOTHING_NEW, Prepared, create_run, resume
 from seraser_core.sources.items import ITEMS_SCHEMA
 from seraser_core.sources.planner import cut_shards
-from seraser_core.waiting import waiting
+from seraser_core.waiting import importing, waiting
 
 _COMPARED = ("size", "version", "label", "attribute")
 """Columns that tell whether an image is as it was when it was planned."""
@@ -109,7 +109,7 @@ def _check_methods(prepared: Prepared, say: Callable[[str], None]) -> None:
     Raises:
         ConfigError: A method learns from a sample of the whole data set.
     """
-    with waiting("importing PyTorch"):
+    with importing("PyTorch"):
         from seraser_core.methods import method_class
     for options in prepared.config.methods:
         method = method_class(options)

@@ -1,0 +1,37 @@
+"""The garbage collector is spared what is imported, and nothing else."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+import pytest
+
+from seraser_core.waiting import importing
+
+
+def test_the_collector_rests_while_something_is_imported():
+    with pytest.raises(ImportError), importing("PyTorch"):
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
+
+
+def test_a_collector_that_is_off_stays_off():
+    gc.disable()
+    try:
+        with importing("PyTorch"):
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_only_what_is_imported_is_never_looked_at_again(monkeypatch):
+    gc.unfreeze()
+    with importing("what is there"):
+        import gc as _  # noqa: F401
+    assert gc.get_freeze_count() == 0
+    with importing("another module"):
+        monkeypatch.setitem(sys.modules, "another", object())
+    assert gc.get_freeze_count() > 10_000
