@@ -20,7 +20,7 @@ class DaemonPool:
     """
 
     def __init__(self, threads: int, name: str) -> None:
-        self._work: SimpleQueue[tuple[Future[Any], Callable[..., Any], Any] | None] = SimpleQueue()
+        self._work: SimpleQueue[tuple[Callable[..., None], Any] | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}_{i}", daemon=True)
             for i in range(threads)
@@ -28,21 +28,23 @@ class DaemonPool:
         for thread in self._threads:
             thread.start()
 
+    def start(self, work: Callable[..., None], *given: Any) -> None:
+        """Queue `work`, which raises nothing, for one of the threads."""
+        self._work.put((work, given))
+
     def submit(self, work: Callable[..., T], *given: Any) -> Future[T]:
-        """Queue `work` for one of the threads."""
+        """Queue `work` for one of the threads; the future has what it returns or raises."""
         future: Future[T] = Future()
-        self._work.put((future, work, given))
+        self.start(_fulfil, future, work, given)
         return future
 
     def shutdown(self, wait: bool) -> None:
-        """Cancel queued work, and perhaps wait for running work."""
+        """Drop queued work, and perhaps wait for running work."""
         while True:
             try:
-                task = self._work.get_nowait()
+                self._work.get_nowait()
             except Empty:
                 break
-            if task is not None:
-                task[0].cancel()
         for _ in self._threads:
             self._work.put(None)
         if wait:
@@ -51,11 +53,13 @@ class DaemonPool:
 
     def _run(self) -> None:
         while (task := self._work.get()) is not None:
-            future, work, given = task
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(work(*given))
-            except BaseException as error:  # the future tells it
-                future.set_exception(error)
-            del task, future, work, given  # or they would stay until the next one
+            work, given = task
+            work(*given)
+            del task, work, given  # or they would stay until the next one
+
+
+def _fulfil(future: Future[T], work: Callable[..., T], given: Any) -> None:
+    try:
+        future.set_result(work(*given))
+    except BaseException as error:  # the future tells it
+        future.set_exception(error)
