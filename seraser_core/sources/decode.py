@@ -77,6 +77,7 @@ _OTHER_FORMATS = {
     b"Pf\n": "PFM",
     b"PF\n": "PFM",
 }
+_OTHER_STARTS = tuple(_OTHER_FORMATS)
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -305,7 +306,9 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 def _read_header(data: bytes) -> ImageFile.ImageFile:
     """Open without `Image.open`, which has a global limit of pixels."""
-    name = next((n for start, n in _OTHER_FORMATS.items() if data.startswith(start)), None)
+    name = None
+    if data.startswith(_OTHER_STARTS):
+        name = next(name for start, name in _OTHER_FORMATS.items() if data.startswith(start))
     opener = next((opener for start, opener in _OPENERS if data.startswith(start)), None)
     if opener and not name:
         return opener(io.BytesIO(data), "")

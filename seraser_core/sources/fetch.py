@@ -131,9 +131,10 @@ def _forms(text: str) -> list[str]:
 def _whole(
     url: str, options: Mapping[str, Any], limits: LimitOptions, version: str | None
 ) -> bytes:
-    _check_size(storage.local_size(url) or 0, limits)
+    place = storage.at(url, options)
+    _check_size(place.local_size() or 0, limits)
     # Request one byte more than allowed: that saves asking for the size.
-    data = storage.read_bytes(url, options, limits.max_bytes + 1, version)
+    data = place.read(limits.max_bytes + 1, version)
     _check_size(len(data), limits)
     return data
 

@@ -50,10 +50,7 @@ class LocalPlace(Place):
     def local_size(self) -> int:
         """Bytes of the file; a pipe or device is none."""
         with sorted_faults("look at", self.url):
-            status = self.path.stat()
-            if not stat.S_ISREG(status.st_mode):  # it might never end
-                raise FileNotFoundError(f"{self.path} is not a file")
-            return status.st_size
+            return self._size()
 
     def remove_unfinished(self, age_s: float = 3600) -> int:
         """See `Place.remove_unfinished`."""
@@ -68,7 +65,7 @@ class LocalPlace(Place):
         return count
 
     def _read(self, most: int | None, version: str | None) -> bytes:
-        size = self.local_size()
+        size = self._size()
         with self.path.open("rb") as file:
             # Python sets aside as many bytes as it is asked for, even where the file is small.
             return file.read() if most is None else file.read(min(most, size + 1))
@@ -80,10 +77,16 @@ class LocalPlace(Place):
 
     @contextmanager
     def _open(self, version: str | None) -> Iterator[IO[bytes]]:
-        self.local_size()
+        self._size()
         with self.path.open("rb") as file:
             self._check_version(_version(os.fstat(file.fileno())), version)
             yield file
+
+    def _size(self) -> int:
+        status = self.path.stat()
+        if not stat.S_ISREG(status.st_mode):  # it might never end
+            raise FileNotFoundError(f"{self.path} is not a file")
+        return status.st_size
 
     def _version(self) -> str:
         return _version(self.path.stat())
