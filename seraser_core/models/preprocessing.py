@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
@@ -40,21 +41,35 @@ class Preprocessing:
     def resize(self, image: Image.Image) -> Tensor:
         """The model's view of an RGB image, not yet normalised.
 
+        Returns:
+            (3, H, W) uint8.
+        """
+        pixels = np.empty((3, *self.size), dtype=np.uint8)
+        self.resize_into(pixels, image)
+        return torch.from_numpy(pixels)
+
+    def resize_into(self, pixels: np.ndarray, image: Image.Image) -> None:
+        """Write the model's view of an RGB image, not yet normalised, into memory that is there.
+
         Very long pictures are first cut symmetrically to a generous surrounding of the centre
         crop, because resizing them whole would need gigabytes.
 
-        Returns:
-            (3, H, W) uint8.
+        Args:
+            pixels: (3, H, W) uint8; overwritten.
+            image: The image.
         """
         width, height = image.size
         scale = max(self.size) / min(width, height)
         cropped = self._cfg.resize_mode == "shortest"
         if cropped and width * height * scale * scale > _MOST_RESIZED_PIXELS:
             image = _cut_long_side(image, keep=2 * min(width, height) + 16)
-        for transform in self._to_picture:
-            image = transform(image)
+        to_size, *to_shape = self._to_picture
+        image = to_size(image)
+        if image.size != self.size[::-1]:  # or these would copy it
+            for transform in to_shape:
+                image = transform(image)
         # By NumPy: every thread that calls torch's parallel operations keeps a team of its own.
-        return torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
+        np.copyto(pixels, _channels(image if image.mode == "RGB" else image.convert("RGB")))
 
     def restore(self, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """A mask of the model's view as a mask of the image; False where the model sees nothing.
@@ -107,7 +122,7 @@ class Preprocessing:
 
     @cached_property
     def _to_picture(self) -> list[Callable[[Image.Image], Image.Image]]:
-        *to_picture, _to_tensor, _normalise = image_transform_v2(
+        *to_picture, _to_rgb, _to_tensor, _normalise = image_transform_v2(
             self._cfg, is_train=False
         ).transforms
         return list(to_picture)
@@ -123,6 +138,15 @@ class Preprocessing:
             "resize_mode": cfg.resize_mode,
             "fill_color": cfg.fill_color,
         }
+
+
+def _channels(image: Image.Image) -> np.ndarray:
+    """The pixels of an RGB image, (3, H, W), in its own memory where that is in one piece."""
+    try:
+        pixels = pa.array(image).values.to_numpy()
+    except ValueError:  # of more than 16 MiB
+        return np.asarray(image).transpose(2, 0, 1)
+    return pixels.reshape(image.height, image.width, -1)[..., :3].transpose(2, 0, 1)
 
 
 def _middle(whole: int, part: int) -> slice:

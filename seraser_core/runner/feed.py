@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,8 +20,9 @@ from seraser_core.results.picture_sums import PictureFacts
 from seraser_core.runner.attempt import Attempt
 from seraser_core.runner.clock import Clock
 from seraser_core.runner.lookahead import Bounds, Lookahead
-from seraser_core.runner.pictures import Pictures, Sample, Sampled, stack
+from seraser_core.runner.pictures import Pictures, Sample, Sampled
 from seraser_core.runner.session import Session
+from seraser_core.runner.stacking import PART_BYTES, Stack
 
 MOST_BYTES = 512 * 2**20
 """Memory for files and views that wait for the model."""
@@ -97,16 +98,20 @@ class Feed:
     ) -> None:
         wanted = session.views if views is None else views
         self._views = tuple(view for view in wanted if view.make)
-        self._size = size
+        self._size, self._left = size, len(items)
         self._device = session.model.device
+        self._copies: torch.cuda.Stream | None = None
         self._closed = False
         clock = clock or Clock()
         self._sampled = sampled or Sampled()
-        pictures = Pictures(session, self._views, attempt, clock, self._sampled)
-        self._lookahead = Lookahead(items, pictures, _bounds(session.config.runtime), clock)
+        self._pictures = Pictures(session, self._views, attempt, clock, self._sampled)
+        self._part = max(1, PART_BYTES // max(1, self._pictures.result_bytes))
+        bounds = _bounds(session.config.runtime)
+        self._lookahead = Lookahead(items, self._pictures, bounds, clock)
 
     def __enter__(self) -> Self:
-        self._copies = stream("copy", self._device) if self._device.type == "cuda" else None
+        if self._device.type == "cuda":
+            self._copies = stream("copy", self._device)
         self._samples = iter(self._lookahead.__enter__())
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch")
         self._next = self._pool.submit(self._collect)
@@ -134,47 +139,44 @@ class Feed:
             yield batch
 
     def _collect(self) -> Batch | None:
-        good: list[Sample] = []
-        errors: dict[int, ItemError] = {}
+        batch = Batch([], [], [], {}, {})
+        room = min(self._size, self._left)
+        views = Stack(self._views, room, self._device, self._copies)
+        chosen: list[Sample] = []
+        part: list[Sample] = []
         for sample in self._samples:
+            self._left -= 1
             if sample.error is None:
-                good.append(sample)
+                part.append(sample)
+                batch.items.append(sample.item_index)
+                batch.sizes.append(sample.size)
+                batch.facts.append(sample.facts)
+                if sample.item_index in self._sampled.indices:
+                    chosen.append(sample)
             else:
-                errors[sample.item_index] = sample.error
-            if len(good) == self._size or self._closed:
+                batch.errors[sample.item_index] = sample.error
+            if len(part) == self._part:
+                self._move(part, views)
+                part = []
+            if len(batch.items) == self._size or self._closed:
                 break
-        if not good and not errors:
+        if not len(batch):
             return None
-        facts = [s.facts for s in good]
-        batch = Batch([s.item_index for s in good], [s.size for s in good], facts, {}, errors)
-        if good:
-            views = _stacked(self._views, good)
-            chosen = [s for s in good if s.item_index in self._sampled.indices]
-            extra = _stacked(self._sampled.views, chosen) if chosen else {}
-            small = {s.item_index: s.thumbnails for s in chosen}
+        self._move(part, views)
+        batch.views = views.views()
+        if chosen:
+            extra = Stack(self._sampled.views, len(chosen), self._device, self._copies)
+            extra.add([sample.extra for sample in chosen])
+            batch.extra = extra.views()
+            small = {sample.item_index: sample.thumbnails for sample in chosen}
             batch.thumbnails = {index: x for index, x in small.items() if x is not None}
-            moved, batch._copied = self._to_device(views | extra)
-            batch.views = {name: moved[name] for name in views}
-            batch.extra = {name: moved[name] for name in extra}
+        if self._copies is not None:
+            batch._copied = self._copies.record_event()
         return batch
 
-    def _to_device(
-        self, views: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], torch.cuda.Event | None]:
-        """Copy beside the device's work: from pinned memory, on a stream of its own."""
-        if self._copies is None:
-            return views, None
-        with torch.cuda.stream(self._copies):
-            moved = {
-                name: view.pin_memory().to(self._device, non_blocking=True)
-                for name, view in views.items()
-            }
-            return moved, self._copies.record_event()
-
-
-def _stacked(views: Iterable[View], samples: Sequence[Sample]) -> dict[str, Tensor]:
-    """View name -> (S, K, 3, H, W), of S samples."""
-    return {view.name: stack([s.views[view.name] for s in samples]) for view in views}
+    def _move(self, part: list[Sample], views: Stack) -> None:
+        views.add([sample.views for sample in part])
+        self._pictures.take_back(part)
 
 
 def _bounds(runtime: RuntimeOptions) -> Bounds:

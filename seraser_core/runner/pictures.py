@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -34,7 +35,7 @@ _REDUCED_SIDES = 2
 """Sides of the model's input that a reduced image keeps at least."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Files:
     """The bytes of an image and of its mask, and the error if one of them cannot be fetched."""
 
@@ -60,13 +61,15 @@ class Sampled:
     failed: FailedPictures | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Sample:
     """An image that is ready for the model, or its error.
 
     Attributes:
         item_index: Its place in the plan.
-        views: View name -> (K, 3, H, W) uint8.
+        views: View name -> (K, 3, H, W) uint8, in `memory`.
+        extra: The same of the further views of images of the run's sample.
+        memory: Give it back with `Pictures.take_back`; None where there is an error.
         thumbnails: (3, 3, h, w) uint8, at most 128 pixels: the image, its background alone and its
             foreground alone; None of images that are not in the run's sample, or if the foreground
             is only found later.
@@ -76,7 +79,9 @@ class Sample:
     """
 
     item_index: int
-    views: dict[str, Tensor] = field(default_factory=dict)
+    views: dict[str, np.ndarray] = field(default_factory=dict)
+    extra: dict[str, np.ndarray] = field(default_factory=dict)
+    memory: np.ndarray | None = None
     thumbnails: Tensor | None = None
     size: tuple[int, int] = (0, 0)
     facts: PictureFacts = field(default_factory=PictureFacts)
@@ -107,6 +112,7 @@ class Pictures:
         sampled: Sampled,
     ) -> None:
         self._session, self._views, self._attempt, self._clock = session, views, attempt, clock
+        self._free: deque[np.ndarray] = deque()
         self._sampled = sampled
         self._needs = {view.region for view in views}
         runtime = session.config.runtime
@@ -186,12 +192,14 @@ class Pictures:
         try:
             image, scale = self._image(files)
             picture = self._picture(item, image, scale, files)
-            wanted, thumbnails = self._views, None
+            memory, extra, thumbnails = self._memory(), {}, None
+            views = self._make(self._views, picture, item["item_id"], memory)
             if index in self._sampled.indices:
-                wanted = (*wanted, *self._sampled.views)
+                more = self._new_memory(self._sampled.views)
+                extra = self._make(self._sampled.views, picture, item["item_id"], more)
                 thumbnails = _thumbnails(picture, self._sampled.region)
-            views = {view.name: self._view(view, picture, item["item_id"]) for view in wanted}
-            return Sample(index, views, thumbnails, picture.image.size, _facts(picture, views))
+            facts = _facts(picture, views | extra)
+            return Sample(index, views, extra, memory, thumbnails, picture.image.size, facts)
         except ItemError as error:
             return self._failed(item, error, files, image)
         except (TransientError, MemoryError):
@@ -245,21 +253,39 @@ class Pictures:
             segment = segment_mask(session, item, image, self._clock)
         return Picture(image, mask, box, segment)
 
-    def _view(self, view: View, picture: Picture, item_id: str) -> Tensor:
-        resize = self._session.model.preprocessing.resize
-        images = make_view(view, picture, self._session.config.seed, item_id)
-        return stack([resize(image) for image in images])
+    def _make(
+        self, views: Sequence[View], picture: Picture, item_id: str, memory: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Make views in `memory`, (pictures of all views, 3, H, W) uint8."""
+        resize_into = self._session.model.preprocessing.resize_into
+        made, start = {}, 0
+        for view in views:
+            made[view.name] = place = memory[start : start + view.count]
+            images = make_view(view, picture, self._session.config.seed, item_id)
+            for pixels, image in zip(place, images, strict=True):
+                resize_into(pixels, image)
+            start += view.count
+        return made
+
+    def take_back(self, samples: Sequence[Sample]) -> None:
+        """Take the memory of samples whose views are copied, for later ones.
+
+        Memory that comes from the system is slow to touch, and all threads wait for it.
+        """
+        self._free.extend(sample.memory for sample in samples if sample.memory is not None)
+
+    def _memory(self) -> np.ndarray:
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self._new_memory(self._views)
+
+    def _new_memory(self, views: Sequence[View]) -> np.ndarray:
+        size = self._session.model.preprocessing.size
+        return np.empty((sum(view.count for view in views), 3, *size), dtype=np.uint8)
 
 
-def stack(tensors: Sequence[Tensor]) -> Tensor:
-    """Stack CPU tensors of one shape, without starting torch's threads in this one.
-
-    Each thread here would have a team of them, which slow those of the model.
-    """
-    return torch.from_numpy(np.stack([tensor.numpy() for tensor in tensors]))
-
-
-def _facts(picture: Picture, views: dict[str, Tensor]) -> PictureFacts:
+def _facts(picture: Picture, views: dict[str, np.ndarray]) -> PictureFacts:
     regions = {name: getattr(picture, name) for name in ("mask", "box", "segment")}
     shares = {
         name: float(np.count_nonzero(region) / region.size)
@@ -268,10 +294,17 @@ def _facts(picture: Picture, views: dict[str, Tensor]) -> PictureFacts:
     }
     if "image" not in views:
         return PictureFacts(foregrounds=shares)
-    # Every other pixel of what the model sees will do.
-    seen = views["image"][0, :, ::2, ::2].numpy().reshape(3, -1)
-    constant = seen.std(axis=1, dtype=np.float32).max() < CONSTANT_STD
-    return PictureFacts(bool(constant), shares)
+    return PictureFacts(_is_constant(views["image"][0]), shares)
+
+
+def _is_constant(pixels: np.ndarray) -> bool:
+    """Return whether what the model sees, (3, H, W) uint8, shows nothing."""
+    # Every other pixel will do; mostly a sixteenth of those, which spread at most 4 times as much.
+    few = pixels[:, ::8, ::8].reshape(3, -1)
+    if few.std(axis=1, dtype=np.float32).max() > 4 * CONSTANT_STD:
+        return False
+    seen = pixels[:, ::2, ::2].reshape(3, -1)
+    return bool(seen.std(axis=1, dtype=np.float32).max() < CONSTANT_STD)
 
 
 def _thumbnails(picture: Picture, region: Region | None) -> Tensor | None:

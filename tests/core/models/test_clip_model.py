@@ -130,6 +130,13 @@ def test_only_what_a_crop_removes_is_cut_off_before(mode):
     assert torch.equal(ours.normalise(ours.resize(image)), expected)
 
 
+def test_a_picture_too_large_for_one_piece_of_memory_is_resized_like_any_other():
+    side = 2100  # Pillow takes 16 MiB at once
+    image = Image.effect_noise((side, side), 64).convert("RGB")
+    pixels = Preprocessing(PreprocessCfg(size=side)).resize(image)
+    assert torch.equal(pixels, torch.from_numpy(np.array(image)).permute(2, 0, 1))
+
+
 def test_preprocessing_is_open_clips_own(tiny_json, tiny_model):
     _, _, transform = open_clip.create_model_and_transforms("ViT-B-32-quickgelu")
     model = get_model(options("ViT-B-32-quickgelu"))

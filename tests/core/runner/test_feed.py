@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from seraser_core.auxiliary import Picture, make_view
 from seraser_core.config import load_config
 from seraser_core.errors import ItemError, TransientError
 from seraser_core.models import device
@@ -19,6 +20,7 @@ from seraser_core.runner.feed import Feed
 from seraser_core.runner.plan import plan_run
 from seraser_core.runner.session import open_session
 from seraser_core.sources import fetch as fetching
+from seraser_core.sources.decode import decode_image, decode_mask
 
 
 @pytest.fixture
@@ -115,6 +117,31 @@ def test_all_feeds_of_a_process_copy_on_one_stream(opened, monkeypatch):
         with Feed(there, [], 4, Attempt()) as feed:
             assert list(feed) == []
     assert made == [((0,), {"priority": -1})]
+
+
+def test_views_are_the_same_when_a_batch_is_moved_in_parts_and_memory_is_used_again(
+    opened, monkeypatch
+):
+    session, items = opened("methods=[seraser]")
+
+    def views_of(item):
+        limits, images = session.config.dataset.limits, session.images
+        image = decode_image(images.image(item), limits)
+        picture = Picture(image, decode_mask(images.mask(item), image.size, limits))
+        for view in session.views:
+            made = make_view(view, picture, session.config.seed, item["item_id"])
+            yield torch.stack([session.model.preprocessing.resize(image) for image in made])
+
+    expected = [torch.stack(of_view) for of_view in zip(*map(views_of, items), strict=True)]
+    assert len(expected) == 3
+    monkeypatch.setattr(module, "_MOST_IMAGES", 2)
+    for part_bytes in (1, 2 * session.view_bytes(session.views), 2**30):
+        monkeypatch.setattr(module, "PART_BYTES", part_bytes)
+        with Feed(session, items, 5, Attempt()) as feed:
+            batches = list(feed)
+        assert [len(batch.items) for batch in batches] == [5, 5, 4]
+        for view, pixels in zip(session.views, expected, strict=True):
+            assert torch.equal(torch.cat([batch.views[view.name] for batch in batches]), pixels)
 
 
 def test_a_passing_fault_is_raised_and_no_thread_stays(opened, monkeypatch):

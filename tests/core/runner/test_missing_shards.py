@@ -204,7 +204,7 @@ def test_a_passing_fault_is_tried_again(planned, fake, monkeypatch):
     [
         ("seraser_core.sources.isolated.decode_image", MemoryError("x")),
         ("seraser_core.sources.fetch.fetch", MemoryError()),
-        ("seraser_core.runner.feed.Feed._to_device", torch.OutOfMemoryError("CUDA out of memory")),
+        ("seraser_core.runner.feed.Feed._move", torch.OutOfMemoryError("CUDA out of memory")),
         ("seraser_core.runner.infer.cosine_logits", RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")),
     ],
     ids=lambda value: str(value).rsplit(".", 1)[-1],
