@@ -1,24 +1,29 @@
 """Speed and memory of SEraser's engine against the literal procedure, on this machine.
 
     uv run python tests/benchmarks/engine.py --models ViT-B-32 --classes 2 50 --json speed.json
+    uv run python tests/benchmarks/engine.py --device cuda --kernels standard fused
     uv run python tests/benchmarks/engine.py --agreement 256 --classes 200
 
-Prints one row per model and number of classes; each is measured in a process of its own. What the
-literal procedure is, says `literal.py`. Weights are random unless `--pretrained` names some, which
-changes no time. *floor* is the fewest multiply-adds that the method needs (`floor.py`) over the
-machine's measured rate of matrix products, as a part of the time that the engine took: it says how
-much is left to gain. With `--timed-steps` fewer than the 20 steps are timed, of both, and the row
-tells the time of 20 such steps, and how far the logits are apart after those that were made.
+Prints one row per model, number of classes and kind of kernels; each is measured in a process of
+its own. What the literal procedure is, says `literal.py`. Weights are random unless `--pretrained`
+names some, which changes no time. *of rate* is the share of the machine's measured rate of matrix
+products that the engine reaches: the fewest multiply-adds that the method needs (`floor.py`) over
+what the machine could have done in that time. It says how much is left to gain. With
+`--timed-steps` fewer than the 20 steps are timed, of both, and the row tells the time of 20 such
+steps, and how far the logits are apart after those that were made.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import multiprocessing
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -45,26 +50,31 @@ def measure_speed(
     timed_steps: int,
     repeats: int,
     kinds: tuple[str, ...],
+    kernels: str = "standard",
 ) -> dict[str, Any]:
     """One row: the engine first, so that the peak of the memory is its own."""
     model = get_model(options)
-    context = MethodContext(model, class_prompts(model, classes))
-    engine = Engine(context, timed_steps)
-    batch = batch or auto_batch(context)
-    pictures = random_pictures(model, batch)
-    ours = engine.time(pictures, repeats)
+    context = MethodContext(model, class_prompts(model, classes), kernels)
+    with kept_warnings() as warnings:
+        engine = Engine(context, timed_steps)
+        batch = batch or auto_batch(context)
+        pictures = random_pictures(model, batch)
+        ours = engine.time(pictures, repeats)
     peak = peak_bytes(model.device)
     rate = matrix_rate(model.device, model.dtype)
     row: dict[str, Any] = {
         "classes": classes,
         "batch": batch,
         "precision": model.precision,
+        "kernels": kernels if model.device.type == "cuda" else "standard",
         "timed_steps": timed_steps,
         "images_per_s": 1 / ours.whole,
+        "ms_per_step": 1e3 * batch * ours.tuning / timed_steps,
         "stages": ours.shares(),
-        "floor_fraction": floor_macs(model, context.prompts, STEPS) / rate / ours.whole,
+        "matrix_rate_share": floor_macs(model, context.prompts, STEPS) / rate / ours.whole,
         "matrix_macs_per_s": rate,
         "peak_gib": peak / 2**30,
+        "warnings": warnings,
     }
     black = model.preprocess(Image.new("RGB", model.preprocessing.size[::-1]))
     one = {view: model.preprocessing.normalise(x[0]) for view, x in pictures.items()}
@@ -88,6 +98,29 @@ def measure_speed(
     return row
 
 
+class _Keeping(logging.Handler):
+    """Keeps messages, and prints them, which logging does no more where there is a handler."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+        print(record.getMessage(), file=sys.stderr)
+
+
+@contextmanager
+def kept_warnings() -> Iterator[list[str]]:
+    """Keep the package's warnings, e.g. that steps are not recorded or kernels not fused."""
+    logger, handler = logging.getLogger("seraser_core"), _Keeping()
+    logger.addHandler(handler)
+    try:
+        yield handler.messages
+    finally:
+        logger.removeHandler(handler)
+
+
 def in_fresh_process(work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
     """The result of ``work(*args)``, computed where nothing else has taken memory."""
     spawn = multiprocessing.get_context("spawn")
@@ -97,16 +130,22 @@ def in_fresh_process(work: Callable[..., dict[str, Any]], *args: Any) -> dict[st
 
 def speed_table(rows: list[dict[str, Any]]) -> Table:
     """The rows for people."""
-    heads = ["model", "classes", "batch", "precision", "timed", "images/s", "floor", "GiB"]
-    heads += ["encode tuning final", *(head for kind in KINDS for head in (f"{kind}/s", "x"))]
+    heads = ["model", "classes", "batch", "precision", "kernels", "timed", "images/s", "ms/step"]
+    heads += [
+        "of rate",
+        "GiB",
+        "encode tuning final",
+        *(head for kind in KINDS for head in (f"{kind}/s", "x")),
+    ]
     table = Table(*heads, "apart", box=SIMPLE)
     for row in rows:
         apart = [row[kind]["difference"] for kind in KINDS if "ratio" in row.get(kind, {})]
         table.add_row(
-            *(str(row[key]) for key in ("model", "classes", "batch", "precision")),
+            *(str(row[key]) for key in ("model", "classes", "batch", "precision", "kernels")),
             f"{row['timed_steps']} of {STEPS}",
             f"{row['images_per_s']:.3g}",
-            f"{row['floor_fraction']:.0%}",
+            f"{row['ms_per_step']:.3g}",
+            f"{row['matrix_rate_share']:.0%}",
             f"{row['peak_gib']:.2f}",
             " ".join(f"{share:6.1%}" for share in row["stages"].values()),
             *(cell for kind in KINDS for cell in _literal_cells(row.get(kind))),
@@ -150,6 +189,8 @@ def _arguments() -> argparse.Namespace:
     add("--batch", type=batch, help="images at once; auto (the default): what a run takes")
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     add("--device", default="auto")
+    kernels = "a row each, see the option runtime.kernels; on a CPU always standard"
+    add("--kernels", nargs="+", choices=("standard", "fused"), default=["standard"], help=kernels)
     add("--timed-steps", type=int, default=STEPS, help="steps to time; the others are like them")
     add("--repeats", type=int, default=2, help="times each is measured; the best one counts")
     add("--literal", nargs="*", choices=KINDS, default=KINDS, help="nothing: the engine alone")
@@ -169,12 +210,13 @@ def main() -> None:
             precision=given.precision,
             device=given.device,
         )
-        for classes in given.classes:
-            print(f"{name}, {classes} classes", file=sys.stderr)
+        kinds = ("",) if given.agreement else given.kernels
+        for classes, kernels in product(given.classes, kinds):
+            print(f"{name}, {classes} classes", kernels, file=sys.stderr)
             if given.agreement:
                 found = in_fresh_process(measure_agreement, options, classes, given.agreement)
             else:
-                how = given.batch, given.timed_steps, given.repeats, tuple(given.literal)
+                how = given.batch, given.timed_steps, given.repeats, tuple(given.literal), kernels
                 found = in_fresh_process(measure_speed, options, classes, *how)
             rows.append({"model": name, **found})
             if given.json:  # row by row: an interruption costs no more than one

@@ -77,7 +77,7 @@ class Engine:
         """
         device, count = self._model.device, len(pictures["image"])
         features = self._encode(pictures)
-        warm = 2 if device.type == "cuda" else 1  # the second batch of a shape is recorded
+        warm = 2 if device.type == "cuda" else 1  # the first batch of a size is recorded
         for _ in range(warm):
             self._whole.predict(features)
         encode, tuned, final = (

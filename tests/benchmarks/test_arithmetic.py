@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 
 import engine
@@ -133,6 +134,29 @@ def test_literal_procedures_that_do_not_fit_are_left_out(tiny_json, monkeypatch)
     console = Console(width=200, record=True)
     console.print(engine.speed_table([{"model": "tiny", **row}]))
     assert "would need" in console.export_text()
+
+
+def test_a_row_tells_what_it_was_measured_with(tiny_json, monkeypatch):
+    monkeypatch.setattr(engine, "matrix_rate", lambda *_: 1e12)
+    options = ModelOptions(name=tiny_json, pretrained=None, device="cpu")
+    tune = engine.Engine.time
+
+    def with_warning(*arguments):
+        logging.getLogger("seraser_core.methods.tuning").warning("cannot be %s", "recorded")
+        return tune(*arguments)
+
+    monkeypatch.setattr(engine.Engine, "time", with_warning)
+    row = engine.measure_speed(options, CLASSES, 2, 2, 1, (), "fused")
+    assert row["kernels"] == "standard", "on a CPU"
+    assert row["warnings"] == ["cannot be recorded"]
+    context = MethodContext(get_model(options), class_prompts(get_model(options), CLASSES))
+    least = floor_macs(context.model, context.prompts, STEPS) / 1e12
+    assert row["matrix_rate_share"] == pytest.approx(least * row["images_per_s"])
+    tuning = row["stages"]["tuning"] / row["images_per_s"]
+    assert row["ms_per_step"] == pytest.approx(1e3 * 2 * tuning / STEPS)
+    console = Console(width=200, record=True)
+    console.print(engine.speed_table([{"model": "tiny", **row}]))
+    assert f"{row['ms_per_step']:.3g}" in console.export_text()
 
 
 def test_agreement_and_the_widest_margin_of_the_others():
