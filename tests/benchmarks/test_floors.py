@@ -44,12 +44,16 @@ def measure(tmp_path):
 
 
 @pytest.mark.parametrize("floor", FLOORS["engine_cpu"], ids=name)
-def test_engine_is_faster_than_the_literal_procedure(measure, floor):
-    how = "--device", "cpu", "--literal", "frozen", "--timed-steps", floor["timed_steps"]
+def test_engine_on_a_processor(measure, floor):
+    """Against the literal procedure with frozen towers, where that fits into memory."""
+    literal = ["frozen"] if "frozen_ratio" in floor else []
+    how = "--device", "cpu", "--literal", *literal, "--timed-steps", floor["timed_steps"]
     case = "--models", floor["model"], "--classes", floor["classes"]
     (row,) = measure(*case, *how, "--repeats", 4)
-    assert row["frozen"]["ratio"] >= floor["frozen_ratio"]
-    assert row["frozen"]["difference"] < 1e-3
+    assert row["matrix_rate_share"] >= floor["matrix_rate_share"]
+    if literal:
+        assert row["frozen"]["ratio"] >= floor["frozen_ratio"]
+        assert row["frozen"]["difference"] < 1e-3
 
 
 def test_many_classes_on_a_large_model_fit_into_the_memory(measure):
