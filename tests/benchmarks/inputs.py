@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image, ImageFilter
 from stages import VIEWS
 from torch import Tensor
 
@@ -26,6 +28,18 @@ def class_prompts(model: ClipModel, count: int) -> Prompts:
     """Prompts of `count` classes."""
     names = class_names(count)
     return build_prompts(names, "a photo of {}", model.tokenizer, model.net.context_length)
+
+
+def photograph(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
+    """A picture that is as hard to compress as a photograph: smooth, with a little noise.
+
+    Args:
+        rng: Draws it.
+        size: Width and height.
+    """
+    pixels = rng.integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    smooth = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(3))
+    return Image.fromarray(np.asarray(smooth) + rng.integers(0, 8, pixels.shape, dtype=np.uint8))
 
 
 def random_pictures(model: ClipModel, count: int, first: int = 0) -> dict[str, Tensor]:

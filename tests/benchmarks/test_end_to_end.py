@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 from floors import FLOORS
-from PIL import Image, ImageFilter
+from inputs import photograph
+from PIL import Image
 
 from seraser_core.config import load_config
 from seraser_core.results.status import status
@@ -30,11 +31,7 @@ def table(tmp_path):
     rng = np.random.default_rng(0)
     rows = []
     for i in range(IMAGES):
-        pixels = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-        # As hard to compress as a photograph: smooth, with a little noise.
-        picture = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(3))
-        noisy = np.asarray(picture) + rng.integers(0, 8, pixels.shape, dtype=np.uint8)
-        Image.fromarray(noisy).save(tmp_path / f"{i}.jpg", quality=92)
+        photograph(rng, (SIDE, SIDE)).save(tmp_path / f"{i}.jpg", quality=92)
         mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
         mask[100:400, 150:350] = 255
         Image.fromarray(mask).save(tmp_path / f"mask{i}.png")

@@ -6,7 +6,10 @@ import json
 import subprocess
 import sys
 
+import open_clip
 import pytest
+
+from seraser_core.models import clip_model
 
 _CALL = """
 import contextlib, io, json, sys
@@ -84,3 +87,20 @@ def test_a_finished_run_is_read_without_torch(seraser, called, config):
     for what, (code, loaded) in called(*commands).items():
         assert code == 0, what
         assert not {"torch", "open_clip", "prefect"} & set(loaded), what
+
+
+def test_a_run_builds_and_hashes_its_model_once(seraser, config, monkeypatch):
+    done = []
+
+    def counted(name, function):
+        def call(*arguments, **options):
+            done.append(name)
+            return function(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(open_clip, "create_model", counted("built", open_clip.create_model))
+    monkeypatch.setattr(clip_model, "hash_weights", counted("hashed", clip_model.hash_weights))
+    clip_model._cache.clear()
+    assert seraser("run", config, "--no-prefect").exit_code == 0
+    assert done == ["built", "hashed"]
