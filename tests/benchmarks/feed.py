@@ -145,7 +145,8 @@ def measure(session: Session, case: str, batch: int, repeats: int) -> dict[str, 
     row = min(rows, key=lambda row: row["cpu_s"])
     program = shutil.which("py-spy")
     if program is not None:
-        row["gil_s"] = _gil_seconds(program, session, items, _PICTURES[case])
+        kind = _PICTURES[case]
+        row["gil_s"] = min(_gil_seconds(program, session, items, kind) for _ in range(repeats))
     return row
 
 
@@ -172,28 +173,21 @@ def _gil_seconds(
         stack.add([sample.views for sample in samples])
         pictures.take_back(samples)
 
-    with tempfile.TemporaryDirectory() as name:
-        files = [Path(name, kind) for kind in ("running", "holding")]
-        spies = [_spy(program, files[0]), _spy(program, files[1], "--gil")]
+    with tempfile.NamedTemporaryFile(suffix=".txt") as file:
+        command = [program, "record", "--gil", "--nonblocking", "--format", "raw"]
+        command += ["--rate", str(_RATE), "--output", file.name, "--pid", str(os.getpid())]
+        spy = subprocess.Popen(command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True)
+        spy.stdout.readline()  # it samples from now on
         count, cpu, start = 0, time.thread_time(), time.perf_counter()
-        while time.perf_counter() - start < _SPY_SECONDS:
+        while (wall := time.perf_counter() - start) < _SPY_SECONDS:
             for first in range(0, len(items), _TOGETHER):
                 prepare(items[first : first + _TOGETHER])
             count += len(items)
         cpu = time.thread_time() - cpu
-        for spy in spies:
-            spy.send_signal(signal.SIGINT)
-            spy.communicate()
-        running, holding = (_count(file) for file in files)
-    return cpu / count * min(1.0, holding / running)
-
-
-def _spy(program: str, file: Path, *options: str) -> subprocess.Popen[str]:
-    command = [program, "record", "--nonblocking", "--format", "raw", "--rate", str(_RATE)]
-    command += ["--output", str(file), "--pid", str(os.getpid()), *options]
-    spy = subprocess.Popen(command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True)
-    spy.stdout.readline()  # it samples from now on
-    return spy
+        spy.send_signal(signal.SIGINT)
+        spy.communicate()
+        holding = _count(Path(file.name))
+    return cpu / count * min(1.0, holding / (_RATE * wall))
 
 
 def _count(file: Path) -> int:

@@ -27,7 +27,7 @@ from seraser_core.config import load_comparison
 NOT_RUN = {
     r"pip install uv$": "uv is there, or these tests would not run",
     r"uv run (pytest|ruff|mypy)\b": "this suite, and what .ci/run calls beside it",
-    r"uv run python tests/": "takes minutes; tests of the marker `benchmark` and test_pages.py do",
+    r"uv run (--with \S+ )?python tests/": "takes minutes; marker `benchmark` and test_pages.py",
     r"uv run (--with \S+ )?prefect\b": "needs a server; tests/flows has one",
     r"(srun|sbatch|squeue)\b": "needs Slurm; tests/cluster/test_slurm.py runs the script",
     r"kubectl\b": "needs a cluster; tests/deployments/test_kubernetes.py checks the manifest",
