@@ -45,14 +45,17 @@ def photograph(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 def random_pictures(model: ClipModel, count: int, first: int = 0) -> dict[str, Tensor]:
     """Pictures number `first` and on: view name -> (count, 3, H, W) uint8 on the model's device."""
     pictures = torch.stack([_picture(model, first + i) for i in range(count)], dim=1)
-    return dict(zip(VIEWS, pictures.to(model.device), strict=True))
+    return dict(zip(VIEWS, pictures, strict=True))
 
 
 def _picture(model: ClipModel, number: int) -> Tensor:
-    """Views (V, 3, H, W) of blots of all sizes: plain noise looks the same whatever its seed."""
+    """Views (V, 3, H, W) of blots of all sizes: plain noise looks the same whatever its seed.
+
+    Enlarged on the model's device: for thousands, a processor would take minutes.
+    """
     generator = torch.Generator().manual_seed(number)
-    total = torch.zeros(len(VIEWS), 3, *model.preprocessing.size)
+    total = torch.zeros(len(VIEWS), 3, *model.preprocessing.size, device=model.device)
     for cells in (1, 3, 9, 27):
-        blots = torch.randn(len(VIEWS), 3, cells, cells, generator=generator)
+        blots = torch.randn(len(VIEWS), 3, cells, cells, generator=generator).to(model.device)
         total += F.interpolate(blots, total.shape[2:], mode="bilinear") / cells**0.5
     return (128 + 64 * total).clamp(0, 255).byte()
