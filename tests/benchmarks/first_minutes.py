@@ -184,9 +184,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def reason(log: str) -> str:
     """Why a process failed, from what it has printed."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    if lines and re.match(r"\d+ \w+.* in [\d.]+s", lines[-1]):  # pytest's last word
+        return lines[-1]
     if missing := re.findall(r"No module named '?([\w.]+)", log):
         return f"missing {', '.join(dict.fromkeys(missing))}"
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"(\w+\.)*\w*(Error|Exception)\b", line)]
     return (errors or lines or ["it says nothing"])[-1][:300]
 

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from agreement import measure_agreement
 from feed import write_pictures
+from first_attention import relative, ways_to_attend
 from floor import picture_macs, prompts_macs
 from inputs import class_prompts, random_pictures
 from machine import matrix_rate, peak_bytes, seconds
 from stages import Engine, auto_batch
 from torch import Tensor
 from torch.autograd import DeviceType
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import normalize
 from torch.profiler import ProfilerActivity, profile
 
@@ -31,16 +29,11 @@ from seraser_core.config.options import ModelOptions
 from seraser_core.methods import MethodContext, tuning
 from seraser_core.methods.recording import release_memory
 from seraser_core.methods.seraser import Seraser
-from seraser_core.models.causal import CausalPromptEngine
 from seraser_core.models.clip_model import ClipModel, get_model
 from seraser_core.models.memory import begin_peak
-from seraser_core.models.row_attention import attend_rows, serves
 from seraser_core.results.status import status
 from seraser_core.runner.missing_shards import run_local
 from seraser_core.runner.plan import plan_run
-
-sys.path.append(str(Path(__file__).parents[1] / "reference"))
-from literal_rows import literal
 
 _KINDS = {
     "attention": ("fmha", "attention", "attend_rows", "flash"),
@@ -104,29 +97,34 @@ def agreement(look: Look) -> None:
     exact: dict[str, Tensor] = {}
     pictures: dict[str, Tensor] = {}
     for device, precision in wanted:
-        model = look.model(look.small_model, precision, device)
-        context = MethodContext(model, class_prompts(model, 8))
-        engine = context.engine(3)
-        prompt = (engine.initial_prompt + 0.01).repeat(4, 1, 1).requires_grad_()
-        text = engine.text_features(prompt)
-        pictures = pictures or random_pictures(model, 4)  # the CPU's: others differ by a rounding
-        found = {
-            "image": model.encode_pixels(pictures["image"]),
-            "text": text,
-            "gradient": torch.autograd.grad((text**3).sum(), prompt)[0],
-            "logits": Engine(context, 5).logits(pictures),
-        }
-        found = {name: x.detach().float().cpu() for name, x in found.items()}
-        exact = exact or found
-        errors = {name: _relative(found[name], x) for name, x in exact.items()}
-        if found is not exact:
-            look.note(f"{precision} on {device}, relative to fp32 on the CPU", **errors)
+        label = f"{precision} on {device}, relative to fp32 on the CPU"
+        with look.trying(label):
+            model = look.model(look.small_model, precision, device)
+            pictures = pictures or random_pictures(model, 4)  # a GPU's differ by a rounding
+            found = _values(model, pictures)
+            exact = exact or found
+            if found is not exact:
+                look.note(label, **{name: relative(found[name], x) for name, x in exact.items()})
     for classes in (2,) if look.small else (2, 200):
         images = 8 if look.small else 512
         how = ModelOptions(name=look.small_model, pretrained=None, device=str(look.device))
         with look.trying(f"predictions of {classes} classes"):
             compared = measure_agreement(how, classes, images)
             look.note(f"bf16 and fp32, C={classes}", **compared)
+
+
+def _values(model: ClipModel, pictures: dict[str, Tensor]) -> dict[str, Tensor]:
+    context = MethodContext(model, class_prompts(model, 8))
+    engine = context.engine(3)
+    prompt = (engine.initial_prompt + 0.01).repeat(4, 1, 1).requires_grad_()
+    text = engine.text_features(prompt)
+    found = {
+        "image": model.encode_pixels(pictures["image"]),
+        "text": text,
+        "gradient": torch.autograd.grad((text**3).sum(), prompt)[0],
+        "logits": Engine(context, 5).logits(pictures),
+    }
+    return {name: x.detach().float().cpu() for name, x in found.items()}
 
 
 def files(look: Look) -> None:
@@ -236,80 +234,9 @@ def batches(look: Look) -> None:
 
 def attention(look: Look) -> None:
     """Ways to attend within rows, forward and back: time, first call, repeatable, errors."""
-    cases = {"B/32 C=2": (2048, 11, 8), "L/14 C=200": (1024, 63, 12), "C=1000": (1780, 63, 12)}
-    dtype = torch.bfloat16 if look.cuda else torch.float32
-    for name, (rows, tokens, heads) in ({"tiny": (4, 11, 2)} if look.small else cases).items():
-        inputs = _rows(rows, tokens, heads, dtype)
-        few = [x[:2].double() if len(x) == rows else x for x in inputs]
-        few = [x.double() if x.is_floating_point() else x for x in few]
-        exact = _attended(lambda q, k, v, o, h=heads: literal(q, k, v, o, h), few)
-        here = [x.to(look.device) for x in inputs]
-        bias = _bias(here[3], rows, dtype)
-        ways: dict[str, Callable[..., Tensor]] = {}
-        for backend in (
-            ("EFFICIENT_ATTENTION", "CUDNN_ATTENTION", "MATH") if look.cuda else ("MATH",)
-        ):
-            ways[backend] = _by_torch(getattr(SDPBackend, backend), bias, heads)
-        if look.cuda and serves(look.device, dtype, tokens, heads, 64):
-            ways["Triton"] = lambda q, k, v, o, h=heads: attend_rows(q, k, v, o, h)
-        for way, attend in ways.items():
-            with look.trying(f"{name} {way}"):
-                look.note(f"{name} {way}", **_attending(attend, here, exact))
-
-
-def _attending(
-    attend: Callable[..., Tensor], inputs: list[Tensor], exact: list[Tensor]
-) -> dict[str, Any]:
-    """Figures of one way; `exact` has the values and the gradient of the first rows."""
-    device = inputs[0].device
-    found: list[list[Tensor]] = []
-    took = [seconds(lambda: found.append(_attended(attend, inputs)), device) for _ in range(5)]
-    first, *others = found
-    errors = [_relative(x[: len(e)].double().cpu(), e) for x, e in zip(first, exact, strict=True)]
-    return {
-        "ms": 1e3 * min(took),
-        "first_ms": 1e3 * took[0],
-        "finite": all(bool(x.isfinite().all()) for x in first),
-        "repeatable": all(all(map(torch.equal, first, other)) for other in others),
-        "error": errors[0],
-        "gradient_error": errors[1],
-    }
-
-
-def _rows(rows: int, tokens: int, heads: int, dtype: torch.dtype) -> list[Tensor]:
-    """Queries, keys and values; start-of-text's; owners: classes of nine tokens, heads of 64."""
-    generator = torch.Generator().manual_seed(0)
-    shapes = (rows, tokens, 3 * 64 * heads), (1, 1, 64 * heads), (1, 1, 64 * heads)
-    given = [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
-    owner = (torch.arange(tokens) - 3).div(9, rounding_mode="floor") + 1
-    return [*given, owner.clamp(min=0).to(torch.int32)[None]]
-
-
-def _bias(owner: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
-    """As `CausalPromptEngine` makes it: (rows, 1, T, 1 + T), every line of it aligned."""
-    tokens = owner.shape[1]
-    seen = torch.nn.functional.pad(owner, (1, 0))
-    allowed = torch.ones(tokens, 1 + tokens, dtype=torch.bool, device=owner.device).tril(1)
-    allowed = allowed & ((seen == owner.T) | (seen == 0))
-    bias = torch.zeros(rows, 1, tokens, 8 * (tokens // 8 + 1), dtype=dtype, device=owner.device)
-    bias = bias[..., : 1 + tokens]
-    return bias.masked_fill_(~allowed, float("-inf"))
-
-
-def _by_torch(backend: SDPBackend, bias: Tensor, heads: int) -> Callable[..., Tensor]:
-    def attend(qkv: Tensor, key: Tensor, value: Tensor, owner: Tensor) -> Tensor:
-        engine = SimpleNamespace(_start=[(key, value)], _blocks=SimpleNamespace(heads=heads))
-        with sdpa_kernel(backend):
-            return CausalPromptEngine._attend(engine, 0, *qkv.chunk(3, dim=-1), bias)
-
-    return attend
-
-
-def _attended(attend: Callable[..., Tensor], inputs: list[Tensor]) -> list[Tensor]:
-    """Attended values, and the gradient of the sum of their squares."""
-    leaf = inputs[0].detach().requires_grad_()
-    out = attend(leaf, *inputs[1:])
-    return [out.detach(), *torch.autograd.grad(out.square().sum(), leaf)]
+    for label, measure in ways_to_attend(look.device, look.small):
+        with look.trying(label):
+            look.note(label, **measure())
 
 
 def tower(look: Look) -> None:
@@ -329,10 +256,6 @@ def _encoding(model: ClipModel, count: int) -> float:
     """Seconds that the image tower takes for so many pictures, the best of five times."""
     pixels = random_pictures(model, count)["image"]
     return min(seconds(lambda: model.encode_pixels(pixels), model.device) for _ in range(5))
-
-
-def _relative(found: Tensor, exact: Tensor) -> float:
-    return float((found - exact).norm() / exact.norm())
 
 
 STAGES = {

@@ -14,6 +14,7 @@ import pytest
 from first_minutes import Stage, missing_packages, run, stages
 
 WAITS = "import threading; threading.Event().wait()"
+LAST_WORD = "failed: 2 failed, 9 passed in 3.1s"
 REPORT = """<testsuites><testsuite><testcase classname="tests.test_a" name="one"/>
 <testcase classname="tests.test_a" name="two[cuda]">
 <failure message="0.3 is too far&#10;x"/></testcase>
@@ -35,6 +36,7 @@ def test_a_stage_that_takes_too_long_is_ended_and_keeps_its_figures(tmp_path):
         ("import nothing_of_this_name", "failed: missing nothing_of_this_name"),
         ("raise RuntimeError('CUDA error')", "failed: RuntimeError: CUDA error"),
         ("import sys; sys.exit('no device')", "failed: no device"),
+        ("import sys; sys.exit('E  OSError: x\\n2 failed, 9 passed in 3.1s')", LAST_WORD),
     ],
 )
 def test_the_outcome_says_why(tmp_path, program, outcome):
