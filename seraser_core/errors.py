@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, Self
 
 from seraser_core.redaction import redacted
 
@@ -25,8 +25,23 @@ class SeraserError(Exception):
         hint: Remedy, which is shown on a line of its own; empty if there is none.
     """
 
+    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        error = super().__new__(cls, *args)
+        error._made_of = args, options
+        return error
+
     def __init__(self, message: str = "", hint: str = "") -> None:
         super().__init__(redacted(f"{message}\n{HINT}{hint}" if hint else message))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would make it of its message alone, in the process that a worker's error reaches.
+        return _make, (type(self), *self._made_of)
+
+
+def _make(kind: type[SeraserError], args: tuple[Any, ...], options: dict[str, Any]) -> SeraserError:
+    return kind(*args, **options)
 
 
 class ConfigError(SeraserError):

@@ -54,7 +54,7 @@ def measure(
     crops = seconds(lambda: made.extend(_views(model, p, options.views) for p in pictures), device)
     views = torch.stack(made).to(device)
     features = _encode(model, views)
-    for _ in range(2 if device.type == "cuda" else 1):  # the second batch of a shape is recorded
+    for _ in range(2 if device.type == "cuda" else 1):  # the first one is recorded
         ours = method.predict(features).logits[0]
     encode, tune = (
         min(seconds(work, device) for _ in range(repeats)) / batch
