@@ -20,6 +20,7 @@ from seraser_core import storage
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.models.blip2_folder import holds_blip2, read_blip2
+from seraser_core.models.class_token import encode, reads_class_token_alone
 from seraser_core.models.device import prepare
 from seraser_core.models.files import given_files
 from seraser_core.models.open_clip_models import read_open_clip
@@ -123,7 +124,10 @@ class ClipModel:
 
 @torch.no_grad()
 def _encode_image(net: Any, images: Tensor) -> Tensor:
-    return nn.functional.normalize(net.encode_image(images).float(), dim=-1)
+    tower = getattr(net, "visual", None)
+    alone = reads_class_token_alone(tower)
+    features = encode(tower, images) if alone else net.encode_image(images)
+    return nn.functional.normalize(features.float(), dim=-1)
 
 
 def _text_part(net: Any) -> Any:

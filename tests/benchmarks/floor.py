@@ -42,9 +42,14 @@ def prompts_macs(model: ClipModel, prompts: Prompts, context: int = 3) -> float:
 
 
 def picture_macs(model: ClipModel) -> float:
-    """Multiply-adds of one picture through a vision transformer."""
+    """Multiply-adds of one picture through a vision transformer.
+
+    In the last layer keys and values of all tokens, and the rest of the class token alone.
+    """
     visual = model.net.visual
     width, tokens = visual.conv1.weight.shape[0], visual.positional_embedding.shape[0]
     patches = (tokens - 1) * visual.conv1.weight.numel()
     layers = len(visual.transformer.resblocks)
-    return patches + layers * tokens * (12 * width**2 + 2 * tokens * width)
+    block, key_value, attention = 12 * width**2, 2 * width**2, 2 * tokens * width
+    every = (layers - 1) * tokens * (block + attention)
+    return patches + every + tokens * key_value + (block - key_value) + attention

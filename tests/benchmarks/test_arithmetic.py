@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from seraser_core.config.options import ModelOptions
 from seraser_core.methods import MethodContext
 from seraser_core.models.causal import CausalPromptEngine
+from seraser_core.models.class_token import encode
 from seraser_core.models.clip_model import get_model
 
 CLASSES = 5
@@ -58,7 +59,7 @@ def test_floor_of_a_picture_is_what_the_image_tower_computes(model):
     picture = torch.randn(1, 3, *model.preprocessing.size, requires_grad=True)
 
     def work():
-        model.net.visual(picture)
+        encode(model.net.visual, picture)
 
     width = model.net.visual.conv1.weight.shape[0]
     projection = width * model.net.visual.proj.shape[1]
