@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 import threading
@@ -53,6 +54,7 @@ def importing(what: str) -> Iterator[None]:
     finally:
         if len(sys.modules) > modules:
             gc.freeze()
+            atexit.register(gc.unfreeze)  # or triton complains of what is never taken down
         if collecting:
             gc.enable()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 
 import pytest
@@ -35,3 +36,21 @@ def test_only_what_is_imported_is_never_looked_at_again(monkeypatch):
     with importing("another module"):
         monkeypatch.setitem(sys.modules, "another", object())
     assert gc.get_freeze_count() > 10_000
+
+
+def test_what_is_imported_is_taken_down_in_the_end():
+    """Triton, for one, writes pages about what is not."""
+    script = """
+import sys
+from seraser_core.waiting import importing
+
+class Kept:
+    def __del__(self):
+        print("taken down")
+
+with importing("another module"):
+    sys.modules["another"] = kept = Kept()
+    kept.itself = kept
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("taken down\n", "")
