@@ -37,7 +37,13 @@ class SeraserError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Python would make it of its message alone, in the process that a worker's error reaches.
-        return _make, (type(self), *self._made_of)
+        args, options = self._made_of
+        texts = {name: _redacted(value) for name, value in options.items()}
+        return _make, (type(self), tuple(map(_redacted, args)), texts)
+
+
+def _redacted(value: Any) -> Any:
+    return redacted(value) if isinstance(value, str) else value
 
 
 def _make(kind: type[SeraserError], args: tuple[Any, ...], options: dict[str, Any]) -> SeraserError:

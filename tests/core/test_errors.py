@@ -33,3 +33,10 @@ def test_an_error_is_the_same_in_another_process(error):
         assert getattr(again, name, None) == getattr(error, name, None)
     mistakes = getattr(error, "mistakes", ())
     assert list(map(str, getattr(again, "mistakes", ()))) == list(map(str, mistakes))
+
+
+@pytest.mark.parametrize("kind", [TransientError, lambda text: ConfigError("path", text, "x")])
+def test_no_key_is_in_what_another_process_is_sent(kind):
+    sent = pickle.dumps(kind("s3://me:hidden@host/bucket is not there"))
+    assert b"me:***@host" in sent
+    assert b"hidden" not in sent
