@@ -116,7 +116,6 @@ class Lookahead(Generic[Item, Data, Result]):
         self._items, self._stages, self._bounds, self._clock = items, stages, bounds, clock
         self._lock = threading.Lock()
         self._unfetched = self._bytes = 0
-        self._begun: deque[_Begun[Item, Data, Result]] = deque()
         self._all_taken = False
 
     def __enter__(self) -> Self:
@@ -130,11 +129,9 @@ class Lookahead(Generic[Item, Data, Result]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._fetchers.shutdown(wait=True)
-        for begun in self._begun:
-            if begun.fetched.locked():  # it was dropped, and a thread may wait to decode it
-                begun.error = RuntimeError("never fetched")
-                begun.fetched.release()
+        for (begun,) in self._fetchers.shutdown(wait=True):  # a thread may wait to decode it
+            begun.error = RuntimeError("never fetched")
+            begun.fetched.release()
         self._decoders.shutdown(wait=self._all_taken)
 
     def __iter__(self) -> Iterator[Result]:
@@ -143,14 +140,12 @@ class Lookahead(Generic[Item, Data, Result]):
         Raises:
             HangError: The decoding of an item takes longer than it may.
         """
-        rest, begun = deque(self._items), self._begun
+        rest = deque(self._items)
+        begun: deque[_Begun[Item, Data, Result]] = deque()
         while rest or begun:
             while rest and (not begun or self._has_room(len(begun))):
                 begun.append(self._begin(rest.popleft()))
-            result = self._take(begun[0])
-            begun.popleft()
-            yield result
-            del result
+            yield self._take(begun.popleft())
         self._all_taken = True
 
     def _has_room(self, items: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ class DaemonPool:
     """
 
     def __init__(self, threads: int, name: str) -> None:
-        self._work: SimpleQueue[tuple[Callable[..., None], Any] | None] = SimpleQueue()
+        self._work: SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]] | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}_{i}", daemon=True)
             for i in range(threads)
@@ -38,18 +39,22 @@ class DaemonPool:
         self.start(_fulfil, future, work, given)
         return future
 
-    def shutdown(self, wait: bool) -> None:
-        """Drop queued work, and perhaps wait for running work."""
-        while True:
-            try:
-                self._work.get_nowait()
-            except Empty:
-                break
+    def shutdown(self, wait: bool) -> list[tuple[Any, ...]]:
+        """Drop queued work, and perhaps wait for running work.
+
+        Returns:
+            What the dropped work was given.
+        """
+        dropped = []
+        with suppress(Empty):
+            while (task := self._work.get_nowait()) is not None:
+                dropped.append(task[1])
         for _ in self._threads:
             self._work.put(None)
         if wait:
             for thread in self._threads:
                 thread.join()
+        return dropped
 
     def _run(self) -> None:
         while (task := self._work.get()) is not None:
