@@ -9,10 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from seraser_core.auxiliary import Picture, make_view
 from seraser_core.config import load_config
 from seraser_core.errors import ItemError, TransientError
+from seraser_core.kinds import View
 from seraser_core.models import device
 from seraser_core.runner import feed as module
 from seraser_core.runner.attempt import Attempt
@@ -66,6 +68,26 @@ def test_a_batch_of_bad_images_alone_has_no_views(opened, monkeypatch):
     with Feed(session, items, 4, Attempt()) as feed:
         (batch,) = feed
     assert batch.items == [] and batch.views == {} and len(batch.errors) == len(items)
+
+
+def noises(view, picture, draws):
+    rng = draws()
+    for _ in range(view.count):
+        yield Image.fromarray(rng.integers(0, 256, (50, 40, 3), dtype=np.uint8))
+
+
+def test_views_of_other_packages_are_made_with_random_numbers_of_each_image(opened):
+    session, items = opened()
+    own = View("own", f"{__name__}:noises", count=2)
+    found = []
+    for part in (items[:3], items[1:3]):
+        with Feed(session, part, 8, Attempt(), views=[own]) as feed:
+            (batch,) = feed
+        assert not batch.errors
+        found.append(batch.views["own"])
+    assert found[0].shape == (3, 2, 3, *session.model.preprocessing.size)
+    assert torch.equal(found[0][1:], found[1])
+    assert len({picture.numpy().tobytes() for picture in found[0].flatten(0, 1)}) == 6
 
 
 def test_many_files_are_read_at_once_whatever_the_number_of_decoders(opened, monkeypatch):
