@@ -41,18 +41,24 @@ def waiting(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def importing(what: str) -> Iterator[None]:
+def importing(what: str, package: str) -> Iterator[None]:
     """Announce an import of seconds, and spare the garbage collector what is imported.
 
     It would go through all of it again and again: a fifth of the time, and of a second later on.
+    What was there before is spared, too, so nothing is in a program that has the package already:
+    its own models would never be freed.
+
+    Args:
+        what: Name of what is imported, for people.
+        package: Name of the package that takes the time.
     """
-    collecting, modules = gc.isenabled(), len(sys.modules)
+    collecting, there = gc.isenabled(), package in sys.modules
     gc.disable()
     try:
         with waiting(f"importing {what}"):
             yield
     finally:
-        if len(sys.modules) > modules:
+        if not there and package in sys.modules:
             gc.freeze()
             atexit.register(gc.unfreeze)  # or triton complains of what is never taken down
         if collecting:

@@ -163,7 +163,7 @@ def _flows(
         os.environ.setdefault(name, value)
     refuse_unusable()
     check_proxy(os.environ.get("PREFECT_API_URL", ""))  # before Prefect is waited for
-    with importing("Prefect"):
+    with importing("Prefect", "prefect"):
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with _server(PREFECT_API_URL.value(), observer) as ready:

@@ -33,7 +33,7 @@ def retry_errors(
     from seraser_core.results.summary import aggregate
 
     with watching() as display:
-        with importing("PyTorch"):
+        with importing("PyTorch", "torch"):
             from seraser_core.runner.retry import Retry
             from seraser_core.runner.retry_run import retry_run
         retry = Retry(tuple(code or ()))

@@ -89,7 +89,7 @@ def compute(
         opened.cache_clear()
         _engine = engine
     if work is None:
-        with importing("PyTorch"):  # which other work may not need
+        with importing("PyTorch", "torch"):  # which other work may not need
             from seraser_core.runner.shard import run_shard
 
         work = run_shard

@@ -50,7 +50,7 @@ def identify(
         ConfigError: The model or the methods cannot be used as configured.
     """
     config, planned = prepared.config, prepared.planned
-    with importing("PyTorch"):  # a typo in a column is told before
+    with importing("PyTorch", "torch"):  # a typo in a column is told before
         from seraser_core.methods import method_class
         from seraser_core.models.clip_model import get_model
         from seraser_core.runner.inputs import (

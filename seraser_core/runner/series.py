@@ -109,7 +109,7 @@ def _check_methods(prepared: Prepared, say: Callable[[str], None]) -> None:
     Raises:
         ConfigError: A method learns from a sample of the whole data set.
     """
-    with importing("PyTorch"):
+    with importing("PyTorch", "torch"):
         from seraser_core.methods import method_class
     for options in prepared.config.methods:
         method = method_class(options)

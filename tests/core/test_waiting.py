@@ -12,7 +12,7 @@ from seraser_core.waiting import importing
 
 
 def test_the_collector_rests_while_something_is_imported():
-    with pytest.raises(ImportError), importing("PyTorch"):
+    with pytest.raises(ImportError), importing("PyTorch", "torch"):
         assert not gc.isenabled()
         raise ImportError
     assert gc.isenabled()
@@ -21,7 +21,7 @@ def test_the_collector_rests_while_something_is_imported():
 def test_a_collector_that_is_off_stays_off():
     gc.disable()
     try:
-        with importing("PyTorch"):
+        with importing("PyTorch", "torch"):
             assert not gc.isenabled()
         assert not gc.isenabled()
     finally:
@@ -30,10 +30,10 @@ def test_a_collector_that_is_off_stays_off():
 
 def test_only_what_is_imported_is_never_looked_at_again(monkeypatch):
     gc.unfreeze()
-    with importing("what is there"):
-        import gc as _  # noqa: F401
+    with importing("This", "sys"):
+        monkeypatch.setitem(sys.modules, "part", object())
     assert gc.get_freeze_count() == 0
-    with importing("another module"):
+    with importing("Another", "another"):
         monkeypatch.setitem(sys.modules, "another", object())
     assert gc.get_freeze_count() > 10_000
 
@@ -48,7 +48,7 @@ class Kept:
     def __del__(self):
         print("taken down")
 
-with importing("another module"):
+with importing("Another", "another"):
     sys.modules["another"] = kept = Kept()
     kept.itself = kept
 """
