@@ -34,10 +34,10 @@ def fails_on_white(tree):
     def hook(_, inputs, features):
         pixels = inputs[0].flatten(2)
         white = (pixels == pixels[..., :1]).all(-1).all(-1) & (pixels > 1).all(-1).all(-1)
-        return torch.where(white[:, None], values[0], features)
+        return torch.where(white[:, None, None, None], values[0], features)
 
-    visual = get_model(ModelOptions(**tree["model"])).net.visual
-    handle = visual.register_forward_hook(hook)
+    patches = get_model(ModelOptions(**tree["model"])).net.visual.conv1
+    handle = patches.register_forward_hook(hook)
     yield values.append
     handle.remove()
 
