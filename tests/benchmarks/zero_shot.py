@@ -162,7 +162,7 @@ def compare(folder: Path, model: str, images: int, classes: int, turns: int) -> 
 def main() -> None:
     """Compare, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="ViT-B-32")
+    parser.add_argument("--model", default="ViT-B-32-quickgelu")
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--turns", type=int, default=3)
