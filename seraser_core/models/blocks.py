@@ -18,7 +18,7 @@ Affine = tuple[Tensor, Tensor | None]
 
 
 class Tail(NamedTuple):
-    """What follows the attention of a block: see `finish`.
+    """The tensors of a block behind its attention, see `finish`.
 
     Attributes:
         out: The projection of the attended values.

@@ -1,4 +1,4 @@
-"""What follows attention in a block, compiled: additions, norms and activation in few kernels."""
+"""The part of a block behind attention, compiled: sums, norms and activation in few kernels."""
 
 from __future__ import annotations
 

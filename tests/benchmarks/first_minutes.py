@@ -33,7 +33,7 @@ from xml.etree import ElementTree
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MODELS = ("ViT-B-32-quickgelu", "ViT-L-14-quickgelu")
-"""Those whose weights are OpenAI's, as most runs use."""
+"""Models with weights of OpenAI, as most runs use."""
 TINY = {
     "embed_dim": 32,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8, "head_width": 16},
@@ -133,7 +133,7 @@ def look_at_device(device: str, out: Path) -> bool:
 
 
 def missing_packages() -> list[str]:
-    """What the project needs, for a run or for its tests, and this machine does not have."""
+    """Packages that a run or its tests need, and this machine does not have."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needed = [re.split(r"[^\w.-]", each)[0] for each in document["project"]["dependencies"]]
 

@@ -84,7 +84,7 @@ def test_packages_that_are_missing(monkeypatch):
 
 
 def first(out, *arguments, **environment):
-    """What the command prints, and its summary."""
+    """The output of the command, and its summary."""
     command = [sys.executable, first_minutes.__file__, "--device", "cpu", "--small"]
     done = subprocess.run(
         [*command, "--out", str(out), *arguments],

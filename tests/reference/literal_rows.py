@@ -138,7 +138,7 @@ def _error(found, expected):
 
 
 def seen_places(owner, device):
-    """What each query of a row sees, start-of-text first: (T, 1 + T) 0 or 1.
+    """Places that each query of a row sees, start-of-text first: (T, 1 + T) 0 or 1.
 
     Queries of zeros give every place that they see the same share, and each place has a dimension.
     """
@@ -153,7 +153,7 @@ def seen_places(owner, device):
 
 
 def engine_errors(model):
-    """Of the engine that attends by Triton, against the model's own text tower: many, then one."""
+    """Errors of the engine that attends by Triton against the tower: many classes, then one."""
     found = []
     for classes in ([f"animal {i} of a wood far away {i}" for i in range(9)], ["cat"]):
         prompts = build_prompts(classes, "a photo of {}", model.tokenizer, model.context_length)

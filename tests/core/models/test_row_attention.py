@@ -41,7 +41,7 @@ A_ROW = Case("a row", 4, ({0: 4, 1: 20, 2: 39}, {0: 4, 3: 50, -1: 9}), 12, 64)
 
 @pytest.fixture(scope="module")
 def interpreted(tmp_path_factory):
-    """What `literal_rows` finds with Triton's interpreter."""
+    """Results of `literal_rows` with Triton's interpreter."""
     pytest.importorskip("triton")
     model = tmp_path_factory.mktemp("rows") / "tiny.json"
     model.write_text(json.dumps(MODEL))
