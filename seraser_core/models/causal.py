@@ -229,7 +229,8 @@ class CausalPromptEngine:
         prompt = prompt.to(self._dtype)
         shared = F.linear(blocks.norm_first(prompt), *blocks.layers[0].qkv)
         x, qkv = _join(prompt, rows.own), _join(shared, rows.qkv)
-        bias = _repeat(rows.bias, batch)
+        # Triton's kernel makes its mask itself.
+        bias = rows.bias if self._by_triton else _repeat(rows.bias, batch)
         for i, block in enumerate(blocks.layers[:-1]):
             x, normed = self._finish(block, x, self._attend_all(i, qkv, rows, bias))
             if i + 2 < len(blocks.layers):
