@@ -14,7 +14,6 @@ from seraser_core.methods.context import MethodContext
 from seraser_core.methods.many_views import ManyViewsMethod, confident_views
 from seraser_core.methods.method import Features, Scores, cosine_logits, entropy
 from seraser_core.methods.tuning import PromptTuner
-from seraser_core.models.causal import text_tower
 from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.engine import PromptEngine
 from seraser_core.models.prompts import Prompts, build_prompts
@@ -36,7 +35,7 @@ class Tpt(ManyViewsMethod):
             options, run_prompts.classes, model.tokenizer, run_prompts.tokens.shape[1]
         )
         self.engine: PromptEngine = context.engine(prompts.shared - 1, prompts)
-        tower, span = text_tower(model.net), slice(1, prompts.shared)
+        tower, span = model.text_tower, slice(1, prompts.shared)
         template = prompts.tokens[0, span].to(model.device)
         self._tokens: Tensor = tower.token_embedding(template).detach().float()
         self._positions: Tensor = tower.positional_embedding[span].detach().float()

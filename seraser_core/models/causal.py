@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from seraser_core.models.blocks import are_blocks, read_blocks
+from seraser_core.models.blocks import PASS_POSITIONS, are_blocks
 from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.compiled import Finish, compiled_finish
 from seraser_core.models.memory import memory_budget
@@ -35,9 +35,6 @@ from seraser_core.models.rows import pack
 _ROW_KEYS = 64
 """Keys of a row, start-of-text included. In longer rows, masked attention between classes costs
 more than the tuned tokens of another row; and its backward pass on a GPU is repeatable up to 64."""
-_PASS_POSITIONS = {"cpu": 1536, "cuda": 131072}
-"""Positions that go through the layers together. Larger ones fall out of a processor's cache; on a
-GPU, one pass is fastest."""
 _ALIGNED = 8
 """Kernels want rows of a bias to begin at multiples of as many numbers."""
 
@@ -90,11 +87,11 @@ class CausalPromptEngine:
         pass_positions: int | None = None,
         fused: bool = False,
     ) -> None:
-        tower = text_tower(model.net)
-        self._blocks = read_blocks(tower.transformer.resblocks, tower.ln_final)
+        tower = model.text_tower
+        self._blocks = model.text_blocks
         self._projection: Tensor | nn.Linear | None = tower.text_projection
         self._dtype, self._n = model.dtype, context_tokens
-        self._pass_positions = pass_positions or _PASS_POSITIONS[model.device.type]
+        self._pass_positions = pass_positions or PASS_POSITIONS[model.device.type]
         self.memory = memory_budget(model.device)
         self._passes_by_rows: dict[int, list[_Pass]] = {}
         with torch.no_grad():
@@ -127,7 +124,7 @@ class CausalPromptEngine:
             owner[place, self._n : self._n + len(numbers)] = numbers
             self._ends.append((self._n - 1 + counts.cumsum(0)).tolist())
         self._own, self._owner = own, owner.to(own.device)
-        self._own_qkv = F.linear(self._blocks.norm_first(own), *self._blocks.layers[0].qkv)
+        self._own_qkv = self._blocks.layers[0].qkv(self._blocks.norm_first(own))
         order = torch.tensor([one for row in self._rows for one in row]).argsort()
         self._order = order.to(own.device)
 
@@ -144,7 +141,7 @@ class CausalPromptEngine:
         """Keys and values (1, 1, d) of start-of-text in every layer; it sees only itself."""
         keys_values, normed = [], self._blocks.norm_first(x)
         for block in self._blocks.layers:
-            _, key, value = F.linear(normed, *block.qkv).chunk(3, dim=-1)
+            _, key, value = block.qkv(normed).chunk(3, dim=-1)
             keys_values.append((key, value))
             x, normed = self._blocks.finish(block, x, value)
         return keys_values
@@ -227,27 +224,26 @@ class CausalPromptEngine:
         """Features (B, c, D) of the classes of some rows."""
         batch, blocks = len(prompt), self._blocks
         prompt = prompt.to(self._dtype)
-        shared = F.linear(blocks.norm_first(prompt), *blocks.layers[0].qkv)
+        shared = blocks.layers[0].qkv(blocks.norm_first(prompt))
         x, qkv = _join(prompt, rows.own), _join(shared, rows.qkv)
         # Triton's kernel makes its mask itself.
         bias = rows.bias if self._by_triton else _repeat(rows.bias, batch)
         for i, block in enumerate(blocks.layers[:-1]):
             x, normed = self._finish(block, x, self._attend_all(i, qkv, rows, bias))
             if i + 2 < len(blocks.layers):
-                qkv = F.linear(normed, *blocks.layers[i + 1].qkv)
+                qkv = blocks.layers[i + 1].qkv(normed)
         return self._last_layer(x, normed, rows)
 
     def _last_layer(self, x: Tensor, normed: Tensor, rows: _Pass) -> Tensor:
-        last, width = self._blocks.layers[-1], x.shape[-1]
-        (weight, bias), batch = last.qkv, len(x) // len(rows.own)
-        bias_q, bias_kv = (None, None) if bias is None else (bias[:width], bias[width:])
-        key, value = F.linear(normed, weight[width:], bias_kv).chunk(2, dim=-1)
+        blocks, width = self._blocks, x.shape[-1]
+        batch = len(x) // len(rows.own)
+        key, value = blocks.last_key_value(normed).chunk(2, dim=-1)
         normed = normed.view(batch, -1, width).index_select(1, rows.queries)
-        query = F.linear(normed, weight[:width], bias_q).view(len(x), -1, width)
+        query = blocks.last_query(normed).view(len(x), -1, width)
         attended = self._attend(-1, query, key, value, _repeat(rows.last_bias, batch))
         attended = attended.view(batch, -1, width).index_select(1, rows.found)
         x = x.view(batch, -1, width).index_select(1, rows.ends)
-        return self._project(self._blocks.finish(last, x, attended)[1])
+        return self._project(blocks.finish(blocks.layers[-1], x, attended)[1])
 
     def _project(self, x: Tensor) -> Tensor:
         if isinstance(self._projection, nn.Linear):
@@ -294,14 +290,8 @@ def _repeat(bias: Tensor, batch: int) -> Tensor:
     return whole.repeat(batch, 1, 1, 1)[..., : bias.shape[-1]]
 
 
-def text_tower(net: Any) -> Any:
-    """The module that holds the text transformer: `net` itself or its ``text``."""
-    return net.text if hasattr(net, "text") else net
-
-
-def has_causal_blocks(net: Any) -> bool:
-    """Return whether `CausalPromptEngine` may be able to run the text tower."""
-    tower = text_tower(net)
+def has_causal_blocks(tower: Any) -> bool:
+    """Return whether `CausalPromptEngine` may be able to run this text tower."""
     blocks: Sequence[Any] | None = getattr(getattr(tower, "transformer", None), "resblocks", None)
     pool = getattr(tower, "pool_type", None) or getattr(tower, "text_pool_type", None)
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import hashlib
 import threading
@@ -20,9 +21,10 @@ from seraser_core import storage
 from seraser_core.config.options import ModelOptions
 from seraser_core.errors import ConfigError, SeraserError
 from seraser_core.models.blip2_folder import holds_blip2, read_blip2
-from seraser_core.models.class_token import encode, reads_class_token_alone
+from seraser_core.models.blocks import Blocks, read_blocks
 from seraser_core.models.device import prepare
 from seraser_core.models.files import given_files
+from seraser_core.models.image_tower import ImageTower, serves
 from seraser_core.models.open_clip_models import read_open_clip
 from seraser_core.models.preprocessing import Preprocessing
 from seraser_core.models.quick_gelu import fold_quick_gelu
@@ -82,6 +84,7 @@ class ClipModel:
         """
         return self.encode_image(self.preprocessing.normalise(pixels.to(self.device)))
 
+    @torch.no_grad()
     def encode_image(self, images: Tensor) -> Tensor:
         """L2-normalised image features.
 
@@ -91,7 +94,13 @@ class ClipModel:
         Returns:
             (N, D) float32.
         """
-        return _encode_image(self.net, images.to(self.device, self.dtype))
+        features = self._encode_image(images.to(self.device, self.dtype))
+        return nn.functional.normalize(features.float(), dim=-1)
+
+    @functools.cached_property
+    def _encode_image(self) -> Callable[[Tensor], Tensor]:
+        tower = getattr(self.net, "visual", None)
+        return ImageTower(tower) if serves(tower) else self.net.encode_image
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """L2-normalised text features.
@@ -116,18 +125,20 @@ class ClipModel:
         return torch.cat([net.encode_text(part).float() for part in parts])
 
     @property
+    def text_tower(self) -> Any:
+        """The module that holds the text transformer: `net` itself or its ``text``."""
+        return self.net.text if hasattr(self.net, "text") else self.net
+
+    @functools.cached_property
+    def text_blocks(self) -> Blocks:
+        """The blocks of a text tower that has such, see `seraser_core.models.blocks.are_blocks`."""
+        tower = self.text_tower
+        return read_blocks(tower.transformer.resblocks, tower.ln_final)
+
+    @property
     def context_length(self) -> int:
         """Positions of the text tower."""
-        tower = self.net.text if hasattr(self.net, "text") else self.net
-        return int(tower.context_length)
-
-
-@torch.no_grad()
-def _encode_image(net: Any, images: Tensor) -> Tensor:
-    tower = getattr(net, "visual", None)
-    alone = reads_class_token_alone(tower)
-    features = encode(tower, images) if alone else net.encode_image(images)
-    return nn.functional.normalize(features.float(), dim=-1)
+        return int(self.text_tower.context_length)
 
 
 def _text_part(net: Any) -> Any:
@@ -220,8 +231,8 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
     fold_quick_gelu(net)
     pictures = Preprocessing(PreprocessCfg(**preprocessing))
     scale = float(net.logit_scale.detach().float().exp())
-    with _computing(options.name):
-        black_feature = _encode_image(net, pictures.black()[None])[0]
+    with _computing(options.name), torch.no_grad():
+        black_feature = net.encode_image(pictures.black()[None])[0].float()
     model = ClipModel(
         net=net.to(device=device, dtype=dtype),
         tokenizer=tokenizer,
@@ -232,7 +243,7 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Cl
         dtype=dtype,
         random=options.pretrained is None,
         logit_scale=scale,
-        black_feature=black_feature.to(device),
+        black_feature=nn.functional.normalize(black_feature, dim=-1).to(device),
     )
     _check_features(model, options.name)
     return model
@@ -262,11 +273,9 @@ def _computing(name: str) -> Iterator[None]:
 
 def _check_features(model: ClipModel, name: str) -> None:
     """Check that the model runs: encode one image and one text."""
-    image = model.black_feature
     with _computing(name):
         text = model.encode_text(model.tokenizer(["a photo"]))[0]
-        if image.is_cuda or model.dtype != torch.float32:  # else it is what was just computed
-            image = model.encode_image(model.preprocessing.black()[None])[0]
+        image = model.encode_image(model.preprocessing.black()[None])[0]
     if image.ndim != 1 or image.shape != text.shape:
         raise ConfigError(
             "model.name",

@@ -42,7 +42,7 @@ def compiled_finish(blocks: Blocks) -> Finish:
 def _try(work: Finish, blocks: Blocks) -> None:
     """Do it with and without a gradient."""
     block = blocks.layers[0]
-    like, _ = block.tail.out
+    like = block.tail.out.weight
     x, attended = (like.new_zeros(2, 5, like.shape[0]) for _ in range(2))
     with torch.no_grad():
         work(block, x, attended)

@@ -102,7 +102,7 @@ def images_at_once(engine: PromptEngine, device: torch.device) -> int:
 
 
 def _choose(model: ClipModel, prompts: Prompts, context_tokens: int, fused: bool) -> PromptEngine:
-    if has_causal_blocks(model.net) and _agree(
+    if has_causal_blocks(model.text_tower) and _agree(
         model, some_prompts(prompts, _COMPARED), context_tokens
     ):
         return CausalPromptEngine(model, prompts, context_tokens, fused=fused)

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from seraser_core.errors import ConfigError
-from seraser_core.models.causal import text_tower
 from seraser_core.models.clip_model import ClipModel
 from seraser_core.models.memory import memory_budget
 from seraser_core.models.prompts import Prompts
@@ -35,7 +34,7 @@ class PlainPromptEngine:
     """
 
     def __init__(self, model: ClipModel, prompts: Prompts, context_tokens: int) -> None:
-        tower = text_tower(model.net)
+        tower = model.text_tower
         if not isinstance(getattr(tower, "token_embedding", None), nn.Embedding):
             raise ConfigError(
                 "model.name",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seraser_core.models.causal import has_causal_blocks, text_tower
+from seraser_core.models.causal import has_causal_blocks
 from seraser_core.models.clip_model import ClipModel
 
 _TEXTS_AT_ONCE = 256
@@ -27,7 +27,7 @@ def encode_short_texts(model: ClipModel, tokens: Tensor) -> Tensor:
     Returns:
         (N, D) float32, L2-normalised.
     """
-    if not len(tokens) or not has_causal_blocks(model.net):
+    if not len(tokens) or not has_causal_blocks(model.text_tower):
         return model.encode_text(tokens)
     lengths = (tokens != tokens[:, -1:]).sum(1)
     order = lengths.argsort()
@@ -40,12 +40,12 @@ def _encode(model: ClipModel, tokens: Tensor) -> Tensor:
     length = int((tokens != tokens[:, -1:]).sum(1).max()) + 1
     if length >= tokens.shape[1]:
         return model.encode_text(tokens)
-    return replace(model, net=_cut(model.net, length)).encode_text(tokens[:, :length])
+    return replace(model, net=_cut(model, length)).encode_text(tokens[:, :length])
 
 
-def _cut(net: Any, length: int) -> Any:
-    """A copy of `net` whose text tower has a shorter context; all else is shared."""
-    tower = text_tower(net)
+def _cut(model: ClipModel, length: int) -> Any:
+    """A copy of the model's net whose text tower has a shorter context; all else is shared."""
+    net, tower = model.net, model.text_tower
     cut = copy.copy(tower)
     positions = nn.Parameter(tower.positional_embedding[:length], requires_grad=False)
     cut._parameters = {**tower._parameters, "positional_embedding": positions}

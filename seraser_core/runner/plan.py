@@ -35,7 +35,7 @@ from seraser_core.sources.planner import PlannedItems, plan_items
 from seraser_core.waiting import waiting
 
 logger = logging.getLogger(__name__)
-ALGORITHM_VERSION = 3
+ALGORITHM_VERSION = 4
 DEFAULT_TEMPLATE = "a photo of {}"
 _WARNING = "WARNING: "
 _UNCONDITIONAL = (
