@@ -12,5 +12,5 @@ pytestmark = pytest.mark.benchmark
 def test_a_run_costs_less_than_the_plain_loop(tmp_path):
     found = compare(tmp_path, "ViT-B-32-quickgelu", images=192, classes=10, turns=1)
     print(found)
-    assert found["same"] >= FLOORS["zero_shot"]["same"]
+    assert min(found["same"].values()) >= FLOORS["zero_shot"]["same"]
     assert min(found["processors"].values()) >= FLOORS["zero_shot"]["over_plain_loop"]

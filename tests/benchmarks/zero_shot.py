@@ -1,13 +1,16 @@
 """Zero-shot over files: a run against the plain loop of open_clip and torch's DataLoader.
 
     uv run python tests/benchmarks/zero_shot.py --images 256 --turns 3
+    uv venv other && uv pip install --python other/bin/python clip-retrieval
+    uv run python tests/benchmarks/zero_shot.py --clip-retrieval other/bin/python
 
 The loop is the one that a careful program has: open_clip's own preprocessing in the workers of a
 DataLoader, batches through the image tower in inference mode, one product with the text features.
 Both compute the same pictures with the same weights, random ones, and as many threads, each in a
 process of its own, in turns. No time contains imports, the model's loading and the texts; ours
 contains all the rest of a shard: hashes, rows, Parquet, the commit. It is also told how many
-predictions are the same.
+predictions are the same. The inference of clip-retrieval, which makes embeddings of files, joins
+the turns where an environment that has it is given.
 
 Processor time says what an image costs; it does not depend on what else the machine does. Wall time
 also says how well the cores are used, and only counts on a machine that does nothing else.
@@ -21,7 +24,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,6 +35,7 @@ import torch
 from inputs import class_names, photograph
 from machine import machine
 from PIL import Image
+from stopwatch import Stopwatch
 from torch.utils.data import DataLoader, Dataset
 
 from seraser_core.config import load_config
@@ -58,21 +61,6 @@ class Pictures(Dataset):
     def __getitem__(self, index: int) -> torch.Tensor:
         with Image.open(self._paths[index]) as picture:
             return self._preprocess(picture)
-
-
-class Stopwatch:
-    """Wall and processor seconds of this process and the children that it has waited for."""
-
-    def __init__(self) -> None:
-        self._wall, self._processors = self._now()
-
-    def seconds(self) -> tuple[float, float]:
-        """Both since it was made."""
-        wall, processors = self._now()
-        return wall - self._wall, processors - self._processors
-
-    def _now(self) -> tuple[float, float]:
-        return time.perf_counter(), sum(os.times()[:4])
 
 
 @torch.inference_mode()
@@ -127,36 +115,55 @@ def write_pictures(folder: Path, count: int) -> Path:
     return table
 
 
-def compare(folder: Path, model: str, images: int, classes: int, turns: int) -> dict[str, Any]:
-    """Compare both in turns.
+def compare(
+    folder: Path, model: str, images: int, classes: int, turns: int, retrieval: str | None = None
+) -> dict[str, Any]:
+    """Compare both, and clip-retrieval where `retrieval` is a Python that has it, in turns.
 
     Returns:
-        How many times faster ours is, in processor and in wall time, by the number of workers of
-        the loop: medians over the turns. Under ``same``, the share of predictions that are.
+        How many times faster ours is, in processor and in wall time, by what it is compared with:
+        medians over the turns. Under ``same``, the shares of predictions that are.
     """
     write_pictures(folder, images)
-    ratios: dict[int, list[tuple[float, float]]] = {workers: [] for workers in WORKERS}
+    given = str(folder), model
+    us = [sys.executable, __file__, "--one", *given, str(classes)]
+    others = {f"the loop with {workers} workers": [*us, str(workers)] for workers in WORKERS}
+    if retrieval:
+        script, weights = Path(__file__).parent / "retrieval.py", write_weights(folder, model)
+        texts = [TEMPLATE.format(name) for name in class_names(classes)]
+        others["clip-retrieval"] = [
+            *(retrieval, str(script), str(folder), model, str(weights), str(max(WORKERS))),
+            *texts,
+        ]
 
-    def run(*arguments: object) -> Any:
-        command = [sys.executable, __file__, "--one", str(folder), model, *map(str, arguments)]
+    def run(name: str, command: list[str]) -> Any:
         environment = os.environ | {"OMP_WAIT_POLICY": "passive"}  # or waiting takes processor time
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
         (wall, processors), predictions = json.loads(done.stdout.splitlines()[-1])
-        name = f"loop, {arguments[1]} workers" if arguments[1:] else "seraser"
         print(f"{name}: {wall / images:.4f} s an image, {processors / images:.4f} of processors")
         return wall, processors, predictions
 
+    ratios: dict[str, list[tuple[float, float]]] = {name: [] for name in others}
+    same = {}
     for _ in range(turns):
-        wall, processors, found = run(classes)
-        for workers in WORKERS:
-            plain_wall, plain_processors, expected = run(classes, workers)
-            ratios[workers].append((plain_processors / processors, plain_wall / wall))
-    same = sum(a == b for a, b in zip(expected, found, strict=True)) / images
+        wall, processors, found = run("seraser", us)
+        for name, command in others.items():
+            other_wall, other_processors, expected = run(name, command)
+            ratios[name].append((other_processors / processors, other_wall / wall))
+            same[name] = sum(a == b for a, b in zip(expected, found, strict=True)) / images
     return {
-        "processors": {w: median(r for r, _ in pairs) for w, pairs in ratios.items()},
-        "wall": {w: median(r for _, r in pairs) for w, pairs in ratios.items()},
+        "processors": {name: median(r for r, _ in pairs) for name, pairs in ratios.items()},
+        "wall": {name: median(r for _, r in pairs) for name, pairs in ratios.items()},
         "same": same,
     }
+
+
+def write_weights(folder: Path, model: str) -> Path:
+    """Write the weights that the others draw, and return their path."""
+    torch.manual_seed(0)
+    path = folder / "weights.pt"
+    torch.save(open_clip.create_model(model, device="cpu").state_dict(), path)
+    return path
 
 
 def main() -> None:
@@ -166,6 +173,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--turns", type=int, default=3)
+    have = "a Python that has clip-retrieval"
+    parser.add_argument("--clip-retrieval", metavar="PYTHON", help=have)
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -176,11 +185,12 @@ def main() -> None:
     print(machine("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         numbers = options.images, options.classes, options.turns
-        found = compare(Path(folder), options.model, *numbers)
+        found = compare(Path(folder), options.model, *numbers, options.clip_retrieval)
     for time_of in ("processors", "wall"):
-        for workers, ratio in found[time_of].items():
-            print(f"{time_of}: {ratio:.2f} times as fast as the loop with {workers} workers")
-    print(f"{found['same']:.1%} of the predictions are the same")
+        for name, ratio in found[time_of].items():
+            print(f"{time_of}: {ratio:.2f} times as fast as {name}")
+    for name, share in found["same"].items():
+        print(f"{share:.1%} of the predictions are those of {name}")
 
 
 if __name__ == "__main__":
