@@ -9,13 +9,19 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import packaging.version
 import torch
-from all_clip import load_clip
-from clip_retrieval.clip_inference import clip_inference, worker
 from stopwatch import Stopwatch
+
+# What is left of setuptools has no pkg_resources, of which the package clip takes one module.
+sys.modules.setdefault("pkg_resources", SimpleNamespace(packaging=packaging))  # type: ignore[arg-type]
+from all_clip import load_clip  # noqa: E402
+from clip_retrieval.clip_inference import main as inference  # noqa: E402
+from clip_retrieval.clip_inference import worker  # noqa: E402
 
 BATCH = 64
 
@@ -30,12 +36,23 @@ class Mapper(worker.ClipMapper):
         type(self).watch = Stopwatch()
 
 
+class NoLog:
+    """In place of its loggers: processes of their own, which import all packages once more."""
+
+    def __init__(self, **_: Any) -> None:
+        self.start = self.end = lambda: None
+
+    def __call__(self, _: Any) -> None:
+        """Take the times of a batch."""
+
+
 def main(folder: str, model: str, weights: str, workers: str, *texts: str) -> None:
     """Print the wall and processor seconds for the pictures, and the predictions."""
     worker.ClipMapper = Mapper
+    worker.LoggerWriter = inference.LoggerReader = NoLog
     name = f"open_clip:{model}/{weights}"
     with tempfile.TemporaryDirectory() as output:
-        clip_inference(
+        inference.main(
             input_dataset=folder,
             output_folder=output,
             batch_size=BATCH,
