@@ -41,6 +41,7 @@ TINY = {
 }
 _TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis")
 _LEAST_SECONDS = 5
+NO_DEVICE = "torch sees no CUDA device"
 Figures = dict[str, dict[str, Any]]
 """Label of what was measured -> name of a figure -> value."""
 
@@ -254,7 +255,7 @@ def main() -> int:
     out = given.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     if given.here:
-        return 0 if look_at_device(given.device, out) else sys.exit("torch sees no CUDA device")
+        return 0 if look_at_device(given.device, out) else sys.exit(NO_DEVICE)
     began, results = time.monotonic(), {}
     chosen = [s for s in stages(given.device, out, given.small) if s.name in (given.only or names)]
     for stage in chosen:
@@ -268,6 +269,8 @@ def main() -> int:
             results[stage.name] = run(stage, min(left, stage.seconds), out)
         summary = {"device": figures("device", out), "stages": results}
         (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        if NO_DEVICE in results[stage.name]["outcome"]:
+            break
     print(*(line for name, one in results.items() for line in lines(name, one)), sep="\n")
     return 0 if all(one["outcome"] == "ok" for one in results.values()) else 1
 
