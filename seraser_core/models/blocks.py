@@ -11,6 +11,7 @@ from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from seraser_core.models.linear import Activation, Linear
+from seraser_core.models.memory import packing_budget
 
 PASS_POSITIONS = {"cpu": 1536, "cuda": 131072}
 """Positions that go through the layers together. Larger ones fall out of a processor's cache; on a
@@ -128,19 +129,21 @@ def are_blocks(blocks: Sequence[Any], last_norm: Any) -> bool:
 
 def read_blocks(blocks: Sequence[Any], last_norm: Any) -> Blocks:
     """Read the blocks of a tower, and the norm behind them."""
+    weights = sum(each.nbytes for block in blocks for each in block.parameters())
+    packed = weights <= packing_budget()
     layers = []
     for block, following in zip(blocks, [*(b.ln_1 for b in blocks[1:]), last_norm], strict=True):
         attention, mlp = block.attn, block.mlp
         tail = Tail(
-            out=_linear(attention.out_proj),
+            out=_linear(attention.out_proj, packed),
             norm=_affine(block.ln_2),
-            fc=_linear(mlp.c_fc),
-            proj=_linear(mlp.c_proj),
+            fc=_linear(mlp.c_fc, packed),
+            proj=_linear(mlp.c_proj, packed),
             next_norm=_affine(following),
             scale_1=getattr(block.ls_1, "gamma", None),
             scale_2=getattr(block.ls_2, "gamma", None),
         )
-        qkv = Linear(attention.in_proj_weight, attention.in_proj_bias)
+        qkv = Linear(attention.in_proj_weight, attention.in_proj_bias, packed)
         layers.append(Block(qkv, tail))
     first, width = blocks[0], last_norm.normalized_shape[0]
     return Blocks(
@@ -159,5 +162,5 @@ def _affine(module: Any) -> Affine:
     return module.weight, module.bias
 
 
-def _linear(module: Any) -> Linear:
-    return Linear(module.weight, module.bias)
+def _linear(module: Any, packed: bool) -> Linear:
+    return Linear(module.weight, module.bias, packed)

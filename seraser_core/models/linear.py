@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import platform
 from collections.abc import Callable
 from typing import Any
@@ -16,32 +17,44 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from seraser_core.models.memory import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 Activation = Callable[[Tensor], Tensor]
 
+# For every number of rows oneDNN compiles and keeps kernels, half a megabyte each: of 1,024 by
+# default. It reads this once, before its first work.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+
 _X86 = ("x86_64", "amd64")
+_VECTORS = ("AVX2", "AVX512")
+"""Without them MKL is faster."""
+_NO_KERNEL = "could not create a primitive"
 _USUAL_ROWS = 1024
 """Rows for which the order of the weights is chosen; it serves any number."""
 
 
 class Linear:
-    """x W^T + b, differentiable in x alone.
+    """x W^T + b, differentiable in x alone, and once.
 
-    Where oneDNN does it, each direction keeps a copy of the weights from its first use on.
+    Where oneDNN does it, each direction keeps a copy of the weights from its first use on; so they
+    must not change.
 
     Args:
         weight: (out, in).
         bias: (out,), or None.
+        packed: Let oneDNN do it where `packs` says so.
 
     Attributes:
         weight: As given.
         bias: As given.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, packed: bool = True) -> None:
         self.weight, self.bias = weight, bias
-        self._packs = packs(weight)
+        self._packs = packed and packs(weight)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
@@ -50,7 +63,7 @@ class Linear:
         if x.requires_grad and torch.is_grad_enabled():
             found: Tensor = _Product.apply(x, self)
             return found
-        return _product(x, self._packed, self.bias)
+        return self._product(x)
 
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
         """Return ``residual + self(x)``, both (..., out)."""
@@ -59,23 +72,46 @@ class Linear:
         if (x.requires_grad or residual.requires_grad) and torch.is_grad_enabled():
             found: Tensor = _Sum.apply(residual, x, self)
             return found
-        return _sum(residual, x, self._packed, self.bias)
+        try:
+            return _sum(residual, x, self._packed, self.bias)
+        except RuntimeError as error:
+            _check_kernel(error)
+            return residual + F.linear(x, self.weight, self.bias)
 
     def activated(self, x: Tensor, activation: Activation) -> Tensor:
         """Return ``activation(self(x))``."""
         known = _known(activation)
         if not self._packs or known is None or (x.requires_grad and torch.is_grad_enabled()):
             return activation(self(x))
-        return _product(x, self._packed, self.bias, *known)
+        try:
+            return _product(x, self._packed, self.bias, *known)
+        except RuntimeError as error:
+            _check_kernel(error)
+            return activation(F.linear(x, self.weight, self.bias))
 
     def gradient(self, gradient: Tensor) -> Tensor:
         """Return the gradient of x, (..., in), from that of ``self(x)``, (..., out)."""
-        return _product(gradient, self._packed_transpose, None)
+        try:
+            return _product(gradient, self._packed_transpose, None)
+        except RuntimeError as error:
+            _check_kernel(error)
+            return gradient @ self.weight
 
     def part(self, outputs: slice) -> Linear:
         """Return the map to some of the outputs."""
         bias = None if self.bias is None else self.bias[outputs]
-        return Linear(self.weight[outputs], bias)
+        return Linear(self.weight[outputs], bias, self._packs)
+
+    def _product(self, x: Tensor) -> Tensor:
+        try:
+            return _product(x, self._packed, self.bias)
+        except RuntimeError as error:
+            _check_kernel(error)
+            return F.linear(x, self.weight, self.bias)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the copies out, which can be neither copied nor pickled."""
+        return {k: v for k, v in vars(self).items() if k not in ("_packed", "_packed_transpose")}
 
     @functools.cached_property
     def _packed(self) -> Tensor:
@@ -93,6 +129,7 @@ class _Product(torch.autograd.Function):
         return layer(x)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
         return ctx.layer.gradient(gradient), None
 
@@ -104,6 +141,7 @@ class _Sum(torch.autograd.Function):
         return layer.add_to(residual, x)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
         wanted = ctx.needs_input_grad[1]
         return gradient, ctx.layer.gradient(gradient) if wanted else None, None
@@ -111,15 +149,22 @@ class _Sum(torch.autograd.Function):
 
 def packs(weight: Tensor) -> bool:
     """Return whether products with `weight` are done by oneDNN."""
-    here = weight.device.type == "cpu" and weight.dtype == torch.float32
-    return here and platform.machine().lower() in _X86 and _works()
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.float32
+        and bool(torch.backends.mkldnn.enabled)
+        and platform.machine().lower() in _X86
+        and torch.backends.cpu.get_cpu_capability() in _VECTORS
+        and _works()
+    )
 
 
 @functools.cache
 def _works() -> bool:
     """Try torch's functions for oneDNN: they are not public, and a version may change them."""
-    weight, bias, residual = torch.ones(24, 16), torch.ones(24), torch.ones(5, 24)
-    x = torch.linspace(-1, 1, 80).view(5, 16)
+    ones = functools.partial(torch.ones, dtype=torch.float32, device="cpu")
+    weight, bias, residual = ones(24, 16), ones(24), ones(5, 24)
+    x = ones(5, 16) * torch.linspace(-1, 1, 5, dtype=torch.float32, device="cpu")[:, None]
     expected = F.linear(x, weight, bias)
     try:
         packed = _pack(weight)
@@ -131,9 +176,26 @@ def _works() -> bool:
             found = _product(x, packed, bias, *(_known(activation) or ()))
             pairs.append((found, activation(expected)))
     except (AttributeError, RuntimeError, TypeError) as error:
+        if is_out_of_memory(error):
+            raise
         logger.info("torch's functions for oneDNN cannot be used: %s", error)
         return False
     return all(torch.allclose(*pair, rtol=1e-4, atol=1e-5) for pair in pairs)
+
+
+def _check_kernel(error: RuntimeError) -> None:
+    """Raise it again, unless oneDNN had no memory to compile a kernel.
+
+    After that it compiles no more in this thread, while torch's own products go on.
+    """
+    if _NO_KERNEL not in str(error):
+        raise error
+    _tell()
+
+
+@functools.cache
+def _tell() -> None:
+    logger.warning("oneDNN has no memory for its kernels; products are computed without it")
 
 
 def _known(activation: Activation) -> tuple[str, str] | None:

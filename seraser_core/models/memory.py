@@ -10,6 +10,11 @@ _SHARE = {"cpu": 0.25, "cuda": 0.6}
 _MOST_VIEW_BYTES = {"cpu": 512 * 2**20, "cuda": 2 * 2**30}
 _VIEW_SHARE = 1 / 16
 """Share of the machine's memory for the views of a batch; up to three batches are there at once."""
+_PACKED_SHARE = 1 / 8
+_SIGNS = (
+    *("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED"),
+    "could not create a primitive",  # oneDNN's word
+)
 
 
 def memory_budget(device: torch.device) -> int:
@@ -34,6 +39,11 @@ def view_budget(device: torch.device) -> int:
     return min(_MOST_VIEW_BYTES[device.type], int(total * _VIEW_SHARE))
 
 
+def packing_budget() -> int:
+    """Bytes of weights of a tower that may be kept a second time, in another order."""
+    return int(psutil.virtual_memory().total * _PACKED_SHARE)
+
+
 def begin_peak(device: torch.device) -> None:
     """Begin to watch how much memory of a GPU is in use at most."""
     if device.type == "cuda":
@@ -49,7 +59,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether `error` says that memory ran out, the device's or the machine's."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    text = str(error)
-    return any(
-        sign in text for sign in ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
-    )
+    return any(sign in str(error) for sign in _SIGNS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from seraser_core.models import linear
+from seraser_core.models import blocks, linear
+from seraser_core.models.blocks import read_blocks
 from seraser_core.models.linear import Linear, packs
 
 REALLY_TRY = linear._works.__wrapped__
@@ -111,3 +114,70 @@ def test_where_torch_has_other_functions_it_multiplies_itself(monkeypatch, fault
 def test_functions_that_compute_something_else_are_not_used(monkeypatch):
     monkeypatch.setattr(linear, "_known", lambda _: ("none", ""))
     assert not REALLY_TRY()
+
+
+def test_where_onednn_has_no_memory_for_kernels_torch_goes_on(monkeypatch, caplog):
+    def fail(*_):
+        raise RuntimeError("could not create a primitive")
+
+    linear._tell.cache_clear()
+    layer, x, residual = Linear(numbers(24, 16), numbers(24)), numbers(5, 16), numbers(5, 24)
+    if not packs(layer.weight):
+        return
+    monkeypatch.setattr(linear, "_product", fail)
+    monkeypatch.setattr(linear, "_sum", fail)
+    expected = F.linear(x, layer.weight, layer.bias)
+    assert torch.equal(layer(x), expected)
+    assert torch.equal(layer.add_to(residual, x), residual + expected)
+    assert torch.equal(layer.activated(x, nn.SiLU()), F.silu(expected))
+    assert torch.equal(layer.gradient(residual), residual @ layer.weight)
+    assert len(caplog.records) == 1, "said once"
+
+
+def test_other_faults_are_not_hidden(library, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("an illegal instruction")
+
+    layer, x = Linear(numbers(24, 16), None), numbers(5, 16)
+    if not packs(layer.weight):
+        return
+    monkeypatch.setattr(linear, "_product", fail)
+    with pytest.raises(RuntimeError, match="illegal instruction"):
+        layer(x)
+
+
+def test_copies_and_pickles():
+    layer, x = Linear(numbers(24, 16), numbers(24)), numbers(5, 16)
+    layer.gradient(layer(x))
+    for copied in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert torch.equal(copied(x), layer(x))
+
+
+def test_a_second_derivative_is_refused():
+    layer, x = Linear(numbers(24, 16), None), numbers(5, 16).requires_grad_()
+    if not packs(layer.weight):
+        return
+    (gradient,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("without", ["oneDNN", "AVX2", "x86"])
+def test_processors_for_which_torch_multiplies(monkeypatch, without):
+    name, owner, found = {
+        "oneDNN": ("enabled", torch.backends.mkldnn, False),
+        "AVX2": ("get_cpu_capability", torch.backends.cpu, lambda: "DEFAULT"),
+        "x86": ("machine", linear.platform, lambda: "aarch64"),
+    }[without]
+    monkeypatch.setattr(owner, name, found)
+    assert not packs(numbers(2, 2))
+
+
+def test_towers_that_fill_the_memory_are_not_packed(tiny_model, monkeypatch):
+    transformer, norm = tiny_model.net.visual.transformer, tiny_model.net.visual.ln_post
+    x = numbers(5, norm.normalized_shape[0])
+    expected = read_blocks(transformer.resblocks, norm).layers[0].qkv(x)
+    monkeypatch.setattr(blocks, "packing_budget", lambda: 0)
+    layer = read_blocks(transformer.resblocks, norm).layers[0].qkv
+    torch.testing.assert_close(layer(x), expected, **CLOSE)
+    assert torch.equal(layer(x), F.linear(x, layer.weight, layer.bias))
