@@ -273,9 +273,11 @@ def _computing(name: str) -> Iterator[None]:
 
 def _check_features(model: ClipModel, name: str) -> None:
     """Check that the model runs: encode one image and one text."""
+    image = model.black_feature
     with _computing(name):
         text = model.encode_text(model.tokenizer(["a photo"]))[0]
-        image = model.encode_image(model.preprocessing.black()[None])[0]
+        if image.is_cuda or model.dtype != torch.float32:  # else it has just been computed
+            image = model.encode_image(model.preprocessing.black()[None])[0]
     if image.ndim != 1 or image.shape != text.shape:
         raise ConfigError(
             "model.name",

@@ -63,7 +63,10 @@ class Linear:
         if x.requires_grad and torch.is_grad_enabled():
             found: Tensor = _Product.apply(x, self)
             return found
-        return self._product(x)
+        return _either(
+            lambda: _product(x, self._packed, self.bias),
+            lambda: F.linear(x, self.weight, self.bias),
+        )
 
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
         """Return ``residual + self(x)``, both (..., out)."""
@@ -72,42 +75,32 @@ class Linear:
         if (x.requires_grad or residual.requires_grad) and torch.is_grad_enabled():
             found: Tensor = _Sum.apply(residual, x, self)
             return found
-        try:
-            return _sum(residual, x, self._packed, self.bias)
-        except RuntimeError as error:
-            _check_kernel(error)
-            return residual + F.linear(x, self.weight, self.bias)
+        return _either(
+            lambda: _sum(residual, x, self._packed, self.bias),
+            lambda: residual + F.linear(x, self.weight, self.bias),
+        )
 
     def activated(self, x: Tensor, activation: Activation) -> Tensor:
         """Return ``activation(self(x))``."""
         known = _known(activation)
         if not self._packs or known is None or (x.requires_grad and torch.is_grad_enabled()):
             return activation(self(x))
-        try:
-            return _product(x, self._packed, self.bias, *known)
-        except RuntimeError as error:
-            _check_kernel(error)
-            return activation(F.linear(x, self.weight, self.bias))
+        return _either(
+            lambda: _product(x, self._packed, self.bias, *known),
+            lambda: activation(F.linear(x, self.weight, self.bias)),
+        )
 
     def gradient(self, gradient: Tensor) -> Tensor:
         """Return the gradient of x, (..., in), from that of ``self(x)``, (..., out)."""
-        try:
-            return _product(gradient, self._packed_transpose, None)
-        except RuntimeError as error:
-            _check_kernel(error)
-            return gradient @ self.weight
+        return _either(
+            lambda: _product(gradient, self._packed_transpose, None),
+            lambda: gradient @ self.weight,
+        )
 
     def part(self, outputs: slice) -> Linear:
         """Return the map to some of the outputs."""
         bias = None if self.bias is None else self.bias[outputs]
         return Linear(self.weight[outputs], bias, self._packs)
-
-    def _product(self, x: Tensor) -> Tensor:
-        try:
-            return _product(x, self._packed, self.bias)
-        except RuntimeError as error:
-            _check_kernel(error)
-            return F.linear(x, self.weight, self.bias)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the copies out, which can be neither copied nor pickled."""
@@ -183,14 +176,18 @@ def _works() -> bool:
     return all(torch.allclose(*pair, rtol=1e-4, atol=1e-5) for pair in pairs)
 
 
-def _check_kernel(error: RuntimeError) -> None:
-    """Raise it again, unless oneDNN had no memory to compile a kernel.
+def _either(by_onednn: Callable[[], Tensor], by_torch: Callable[[], Tensor]) -> Tensor:
+    """The first, or the second where oneDNN has no memory to compile a kernel.
 
     After that it compiles no more in this thread, while torch's own products go on.
     """
-    if _NO_KERNEL not in str(error):
-        raise error
+    try:
+        return by_onednn()
+    except RuntimeError as error:
+        if _NO_KERNEL not in str(error):
+            raise
     _tell()
+    return by_torch()
 
 
 @functools.cache

@@ -132,7 +132,7 @@ def compare(
         script, weights = Path(__file__).parent / "retrieval.py", write_weights(folder, model)
         texts = [TEMPLATE.format(name) for name in class_names(classes)]
         others["clip-retrieval"] = [
-            *(retrieval, str(script), str(folder), model, str(weights), str(max(WORKERS))),
+            *(retrieval, str(script), *given, str(weights), str(max(WORKERS))),
             *texts,
         ]
 
